@@ -1,0 +1,88 @@
+"""Where a partition's bytes come from. FINRA's own tier codes are mapped here, at the border, and nowhere else.
+
+A source answers three questions. A new one is a class with these methods and one entry in SOURCES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from market_spine.errors import ConfigurationError
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
+
+# FINRA's tierIdentifier and tierDescription → our tier.
+TIER_OF_CODE: Mapping[str, str] = {
+    "T1": NMS_TIER_1,
+    "T2": NMS_TIER_2,
+    "OTCE": OTC,
+    "NMS Tier 1": NMS_TIER_1,
+    "NMS Tier 2": NMS_TIER_2,
+    "OTC": OTC,
+}
+CODE_OF_TIER: Mapping[str, str] = {NMS_TIER_1: "T1", NMS_TIER_2: "T2", OTC: "OTCE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a source shows for a partition: the exact bytes, and what it says about them.
+
+    `metadata` (JSON-able) goes into the manifest's metadata_json; `last_updated` is FINRA's newest lastUpdateDate where known.
+    """
+
+    content: bytes
+    uri: str
+    last_updated: datetime | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The source has no such partition. Whether that is expected is for the publication calendar to say."""
+
+    where: str
+
+
+class Source(Protocol):
+    """A place that shows weekly partitions. Every method may raise SourceError (a fault, never an absence)."""
+
+    name: str
+
+    def last_updated(self, partition: Partition) -> datetime | Absent | None:
+        """The newest lastUpdateDate, asked cheaply; None where only the content can tell."""
+
+    def fetch(self, partition: Partition) -> Offer | Absent:
+        """The partition's whole content, proved complete."""
+
+    def revised_since(self, day: date) -> Iterable[Partition]:
+        """Partitions with rows updated on or after `day`; nothing where the source cannot tell."""
+
+    def close(self) -> None:
+        """Lets go of connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """What the sources may need to know; each takes what it understands."""
+
+    data_dir: str
+    max_bytes: int
+    allow_links: bool = False
+
+
+def _files(settings: SourceSettings) -> Source:
+    from market_spine.app.source.files import FileSource
+
+    return FileSource(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links)
+
+
+SOURCES: dict[str, Callable[[SourceSettings], Source]] = {"file": _files}
+
+
+def open_source(name: str, settings: SourceSettings) -> Source:
+    """The source of that name. Raises ConfigurationError."""
+    if name not in SOURCES:
+        raise ConfigurationError(f"--source {name} is not available yet", hint=f"the sources are {', '.join(SOURCES)}")
+    return SOURCES[name](settings)

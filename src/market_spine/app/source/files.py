@@ -1,0 +1,90 @@
+"""A folder of FINRA's weekly files, `{tier in lower case}_week_{week_ending}.psv` (.csv, .txt; each also .gz)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable
+from datetime import date, datetime
+from pathlib import Path
+
+from market_spine.app.source import Absent, Offer
+from market_spine.errors import ConfigurationError, SourceError
+from market_spine.partition import Partition
+
+_ENDINGS = tuple(ending + packed for ending in (".psv", ".csv", ".txt") for packed in ("", ".gz"))
+_CHUNK = 1 << 20
+
+
+class FileSource:
+    """Files in one folder. Nothing outside it is read: a link that leads out is refused unless `allow_links`."""
+
+    name = "file"
+
+    def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False) -> None:
+        self._folder = Path(data_dir)
+        if not self._folder.is_dir():
+            raise ConfigurationError(f"there is no data folder {data_dir}", hint="name the folder of the weekly files with --data-dir")
+        self._home = self._folder.resolve()
+        self._max_bytes = max_bytes
+        self._allow_links = allow_links
+
+    def last_updated(self, partition: Partition) -> datetime | Absent | None:
+        """None: a file tells only by its content."""
+        return None
+
+    def fetch(self, partition: Partition) -> Offer | Absent:
+        """The file's bytes, unpacked. Raises SourceError: two candidates, empty, unreadable, truncated or too large."""
+        path = self._find(partition)
+        if path is None:
+            return Absent(str(self._folder / f"{stem(partition)}{_ENDINGS[0]}"))
+        content = self._read(path)
+        if not content:
+            raise SourceError("EMPTY_FILE", f"{path} is empty", hint="fetch it again; an empty file is never a publication")
+        return Offer(content, uri=f"file:{path.name}")
+
+    def revised_since(self, day: date) -> Iterable[Partition]:
+        """Nothing: a folder cannot tell."""
+        return ()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _find(self, partition: Partition) -> Path | None:
+        paths = [self._folder / (stem(partition) + ending) for ending in _ENDINGS]
+        found = [path for path in paths if path.exists() or path.is_symlink()]
+        if len(found) > 1:
+            names = " and ".join(path.name for path in found)
+            raise SourceError("AMBIGUOUS_SOURCE", f"{names} are both there", hint="keep the one that is right")
+        if found and not self._allow_links and not found[0].resolve().is_relative_to(self._home):
+            raise SourceError("SOURCE_OUTSIDE", f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links")
+        return found[0] if found else None
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            if path.suffix == ".gz":
+                return self._unpack(path)
+            if path.stat().st_size > self._max_bytes:
+                raise self._too_large(path)
+            return path.read_bytes()
+        except (OSError, EOFError, zlib.error) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise SourceError("SOURCE_UNREADABLE", f"cannot read {path}: {words}", hint="fetch the file again") from error
+
+    def _unpack(self, path: Path) -> bytes:
+        content = bytearray()
+        with gzip.open(path) as packed:
+            while chunk := packed.read(_CHUNK):
+                content += chunk
+                if len(content) > self._max_bytes:
+                    raise self._too_large(path)
+        return bytes(content)
+
+    def _too_large(self, path: Path) -> SourceError:
+        limit = self._max_bytes >> 20
+        return SourceError("SOURCE_TOO_LARGE", f"{path} holds more than {limit} MB", hint="raise --max-file-mb if this is right")
+
+
+def stem(partition: Partition) -> str:
+    """`nms_tier_1_week_2025-12-26`, the file's name before its ending."""
+    return f"{partition.tier.lower()}_week_{partition.week}"

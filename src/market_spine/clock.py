@@ -1,0 +1,28 @@
+"""The one place that reads a clock. Doors ask here once and pass the answer down as an argument."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timezone
+from zoneinfo import ZoneInfo
+
+MARKET_ZONE = ZoneInfo("America/New_York")
+
+
+def utc_now() -> datetime:
+    """The present moment, UTC, to the second."""
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
+
+def market_date(now: datetime | None = None) -> date:
+    """The run date of a moment: its calendar day in New York, whatever TZ the machine has."""
+    return (now or utc_now()).astimezone(MARKET_ZONE).date()
+
+
+def moment_of(run_date: date) -> datetime:
+    """The moment that stands for a replayed run date: its noon, UTC."""
+    return datetime.combine(run_date, time(12), timezone.utc)
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as it is stored: ISO 8601, UTC, to the second."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")

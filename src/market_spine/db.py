@@ -1,0 +1,375 @@
+"""Open a database, transactions, bulk rows: the only file that imports a database driver.
+
+Two engines run one SQL text with `?` parameters. `Sqlite` is the embedded default and serves one machine, `Postgres`
+serves several; each answers `execute(sql, params)` with a cursor whose rows are read by position.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+from market_spine.errors import (
+    ConfigurationError,
+    DatabaseError,
+    DatabaseLocked,
+    DatabaseLost,
+    NotADatabase,
+)
+
+BUSY_SECONDS = 10
+_VALUES_ROWS = 50  # rows in one INSERT; twice as fast as executemany, no gain beyond
+
+Row = tuple[Any, ...]
+
+
+class Cursor(Protocol):
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    @property
+    def rowcount(self) -> int: ...
+
+
+class Connection(Protocol):
+    """What the core functions need: a plain sqlite3.Connection will do."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any: ...
+
+
+class Database(Protocol):
+    """An open database of either engine."""
+
+    engine: str
+    label: str
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...
+    def transaction(self) -> contextlib.AbstractContextManager[None]: ...
+    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None: ...
+    def run_script(self, script: str) -> None: ...
+    def has_table(self, name: str) -> bool: ...
+    def reopen(self) -> Database: ...
+    def interrupt(self) -> None: ...
+    def size_bytes(self) -> int: ...
+    def close(self) -> None: ...
+
+
+def connect(target: str, *, read_only: bool = False, create: bool = True) -> Database:
+    """Opens `target`, a path or `postgresql://…`; a missing SQLite file is made unless `create` is off.
+
+    Raises DatabaseError (NotADatabase, …) with what to do next. Applies no migration: see migrations.prepare.
+    """
+    if is_postgres(target):
+        return Postgres(target, read_only=read_only)
+    return Sqlite(target, read_only=read_only, create=create)
+
+
+def is_postgres(target: str) -> bool:
+    return target.startswith(("postgresql://", "postgres://"))
+
+
+def redact(target: str) -> str:
+    """A database's name without its password, fit for a log."""
+    if not is_postgres(target):
+        return target
+    parts = urlsplit(target)
+    user, at, place = parts.netloc.rpartition("@")
+    query = "&".join(p for p in parts.query.split("&") if not p.lower().startswith(("password=", "sslpassword=")))
+    return urlunsplit((parts.scheme, user.partition(":")[0] + at + place, parts.path, query, ""))
+
+
+@contextlib.contextmanager
+def writing(connection: Connection) -> Iterator[None]:
+    """One write on any connection: joins the transaction that is open, or commits its own."""
+    if isinstance(connection, sqlite3.Connection):
+        with contextlib.nullcontext() if connection.in_transaction else connection:
+            yield
+    elif hasattr(connection, "transaction"):
+        with connection.transaction():
+            yield
+    else:
+        yield
+
+
+class Sqlite:
+    """SQLite: WAL, one writer at a time, BEGIN IMMEDIATE."""
+
+    engine = "sqlite"
+
+    def __init__(self, path: str, *, read_only: bool = False, create: bool = True) -> None:
+        self.label = path
+        self._read_only = read_only
+        self._check_place(path, read_only, create)
+        with self._translated():
+            self._connection = sqlite3.connect(
+                self._uri(path, read_only), uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+            )
+            self._configure(read_only)
+
+    def _check_place(self, path: str, read_only: bool, create: bool) -> None:
+        if path == ":memory:":
+            return
+        file = Path(path)
+        if file.is_dir():
+            raise ConfigurationError(f"the database {path} is a folder", hint="name a file: --db DIR/market_spine.db")
+        if not file.exists():
+            if read_only or not create:
+                raise ConfigurationError(f"there is no database {path}", hint="run run_finra_weekly_schedule first, or give --db")
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot make the folder of the database {path}: {error.strerror}", hint="choose a writable --db"
+                ) from error
+
+    @staticmethod
+    def _uri(path: str, read_only: bool) -> str:
+        if path == ":memory:":
+            return "file::memory:"
+        uri = Path(path).absolute().as_uri()
+        if not read_only:
+            return uri
+        # Without a -wal file nobody has it open; immutable then keeps SQLite from making one.
+        return uri + ("?mode=ro" if Path(path + "-wal").exists() else "?immutable=1")
+
+    def _configure(self, read_only: bool) -> None:
+        self._connection.execute("PRAGMA temp_store = MEMORY")
+        self._connection.execute("PRAGMA cache_size = -16000")
+        if read_only:
+            self._connection.execute("SELECT count(*) FROM sqlite_master")
+            return
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Inserts rows in the order given, fifty to a statement. Call it inside a transaction."""
+        rows = rows if isinstance(rows, list) else list(rows)
+        whole = len(rows) - len(rows) % _VALUES_ROWS
+        try:
+            execute = self._connection.execute
+            statement = _insert(table, tuple(columns), _VALUES_ROWS)
+            for start in range(0, whole, _VALUES_ROWS):
+                execute(statement, tuple(chain.from_iterable(rows[start : start + _VALUES_ROWS])))
+            if whole < len(rows):
+                execute(_insert(table, tuple(columns), len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def run_script(self, script: str) -> None:
+        """Runs several statements inside the open transaction."""
+        statement = ""
+        for line in script.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self.execute(statement)
+                statement = ""
+
+    def has_table(self, name: str) -> bool:
+        return self.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+    def reopen(self) -> Sqlite:
+        """A second connection to the same database, for another thread."""
+        return Sqlite(self.label, read_only=self._read_only, create=False)
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
+    def size_bytes(self) -> int:
+        pages = self.execute("PRAGMA page_count").fetchone()[0]
+        return int(pages * self.execute("PRAGMA page_size").fetchone()[0])
+
+    def backup_to(self, path: Path) -> None:
+        """A compact copy of the whole database, by VACUUM INTO."""
+        self.execute("VACUUM INTO ?", (str(path),))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: sqlite3.Error) -> Exception:
+        text = str(error)
+        name = self.label
+        if "not a database" in text:
+            return NotADatabase(f"{name} is not a SQLite database", hint="name another file with --db")
+        if "locked" in text or "busy" in text:
+            return DatabaseLocked(
+                f"{name} has been locked by another process for {BUSY_SECONDS} s",
+                hint="wait for it, or find it with: fuser " + name,
+            )
+        if "full" in text:
+            return DatabaseError(f"no space left for {name}", hint="free space and run again; nothing was half written")
+        if "readonly" in text:
+            return DatabaseError(f"{name} is read-only", hint="make the file and its folder writable, or choose another --db")
+        if "unable to open" in text:
+            return ConfigurationError(f"cannot open the database {name}", hint="check that its folder exists and is writable")
+        if "malformed" in text:
+            return DatabaseError(f"{name} is damaged: {text}", hint="see workflows/incident/DATABASE_RECOVERY.md")
+        if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
+            return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
+        return error if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) else DatabaseError(f"{name}: {text}")
+
+
+class Postgres:
+    """PostgreSQL through psycopg 3: the same SQL, COPY for bulk rows."""
+
+    engine = "postgresql"
+
+    def __init__(self, target: str, *, read_only: bool = False) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise ConfigurationError(
+                "PostgreSQL needs psycopg, which is not installed", hint="pip install 'market-spine[postgres]'"
+            ) from error
+        self.label = redact(target)
+        self._target, self._read_only, self._psycopg = target, read_only, psycopg
+        try:
+            self._connection = psycopg.connect(target, autocommit=True, connect_timeout=10, application_name="market-spine")
+        except psycopg.Error as error:
+            raise DatabaseLost(
+                f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
+            ) from error
+        _register_numeric(psycopg, self._connection)
+        if read_only:
+            self._connection.read_only = True
+        self.execute("SET client_min_messages = warning")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        try:
+            return self._connection.execute(_to_format(sql), parameters or None)
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
+        if self._connection.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE:
+            yield
+            return
+        self.execute("BEGIN")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if not self._connection.closed:
+                with contextlib.suppress(self._psycopg.Error):
+                    self._connection.execute("ROLLBACK")
+            raise
+
+    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """COPY. Call it inside a transaction."""
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        template = "\t".join(["%s"] * len(columns))
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                batch = [template % _copy_fields(row) for row in rows]
+                for start in range(0, len(batch), 2000):
+                    copy.write("\n".join(batch[start : start + 2000]) + "\n")
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def run_script(self, script: str) -> None:
+        """Runs several statements inside the open transaction."""
+        self._connection.execute(script.encode())
+
+    def has_table(self, name: str) -> bool:
+        return self.execute("SELECT to_regclass(?) IS NOT NULL", (name,)).fetchone()[0] is True
+
+    def reopen(self) -> Postgres:
+        """A second connection to the same database, for another thread."""
+        return Postgres(self._target, read_only=self._read_only)
+
+    def interrupt(self) -> None:
+        self._connection.cancel()
+
+    def size_bytes(self) -> int:
+        return int(self.execute("SELECT pg_database_size(current_database())").fetchone()[0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _translate(self, error: Exception) -> Exception:
+        if self._connection.closed or isinstance(error, self._psycopg.OperationalError):
+            return DatabaseLost(
+                f"the connection to {self.label} was lost: {self._words(error)}", hint="run again; the next run completes it"
+            )
+        if isinstance(error, (self._psycopg.errors.ReadOnlySqlTransaction, self._psycopg.errors.InsufficientPrivilege)):
+            return DatabaseError(f"{self.label}: {self._words(error)}", hint="use a user that may write")
+        if isinstance(error, self._psycopg.errors.DiskFull):
+            return DatabaseError(f"no space left for {self.label}", hint="free space and run again; nothing was half written")
+        return error
+
+    @staticmethod
+    def _words(error: Exception) -> str:
+        return " ".join(str(error).split()) or type(error).__name__
+
+
+@lru_cache(maxsize=64)
+def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
+    one = "(" + ",".join("?" * len(columns)) + ")"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {','.join([one] * rows)}"
+
+
+@lru_cache(maxsize=512)
+def _to_format(sql: str) -> str:
+    """Our `?` text as psycopg's `%s` text."""
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+def _copy_fields(row: Row) -> Row:
+    return tuple(
+        r"\N" if value is None else _escape(value) if isinstance(value, str) else repr(value) if isinstance(value, float) else value
+        for value in row
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _register_numeric(psycopg: Any, connection: Any) -> None:
+    """numeric arrives as SQLite would give it: a whole number as int, any other as float."""
+    base = psycopg.adapt.Loader
+
+    class Number(base):  # type: ignore[misc, valid-type]
+        def load(self, data: Any) -> int | float:
+            text = bytes(data).decode()
+            if "." not in text:
+                return int(text)
+            value = float(text)
+            return int(value) if value.is_integer() else value
+
+    connection.adapters.register_loader("numeric", Number)

@@ -1,0 +1,106 @@
+"""What can go wrong, as a tree. The expected (unchanged, awaiting, late) is a value, never an error.
+
+MarketSpineError                 message, hint (what to do next), exit_code
+├── UsageError               2   what was asked for makes no sense
+│   ├── InvalidWeek              a date that is malformed or no Friday; also a ValueError
+│   ├── UnknownTier              also a ValueError
+│   └── ConfigurationError       a setting, path or missing extra
+├── DatabaseError            2   the database cannot be used
+│   ├── DatabaseLocked           another process holds a write transaction for too long
+│   ├── DatabaseLost             the connection went away
+│   ├── NotADatabase             the file is something else
+│   ├── SchemaTooNew             written by a newer program
+│   └── SchemaTooOld             must be migrated first
+├── RunLocked               75   another run holds the lock
+├── Interrupted        130/143   SIGINT or SIGTERM
+└── PartitionError           1   one partition failed; the others go on. Has a severity and a category
+    ├── SourceError              the source could not give the partition
+    └── UnusableContent          what the source gave cannot become current
+"""
+
+from __future__ import annotations
+
+
+class MarketSpineError(Exception):
+    """Anything this program says to its user in one line. `hint` is the next thing to do."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(MarketSpineError):
+    """What was asked for makes no sense."""
+
+
+class InvalidWeek(UsageError, ValueError):
+    """A date that is malformed or not a Friday."""
+
+
+class UnknownTier(UsageError, ValueError):
+    """A tier FINRA does not have."""
+
+
+class ConfigurationError(UsageError):
+    """A setting, a path or a missing extra."""
+
+
+class DatabaseError(MarketSpineError):
+    """The database cannot be used."""
+
+
+class DatabaseLocked(DatabaseError):
+    """Another process has held a write transaction for longer than we wait."""
+
+
+class DatabaseLost(DatabaseError):
+    """The connection to the database went away."""
+
+
+class NotADatabase(DatabaseError):
+    """The file is not a SQLite database."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The database was written by a newer version of the program."""
+
+
+class SchemaTooOld(DatabaseError):
+    """The database must be migrated before this version can use it."""
+
+
+class RunLocked(MarketSpineError):
+    """Another run holds the lock."""
+
+    exit_code = 75
+
+
+class Interrupted(MarketSpineError):
+    """SIGINT or SIGTERM; the open partition was rolled back."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("interrupted; the open partition was rolled back, the next run completes it")
+        self.exit_code = 128 + signal_number
+
+
+class PartitionError(MarketSpineError):
+    """One partition failed; the others go on. `category` is the word core_anomalies files it under."""
+
+    exit_code = 1
+    severity = "ERROR"
+
+    def __init__(self, category: str, message: str, *, hint: str | None = None, capture_id: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.category = category
+        self.capture_id = capture_id
+
+
+class SourceError(PartitionError):
+    """The source could not give the partition."""
+
+
+class UnusableContent(PartitionError):
+    """What the source gave cannot become current; what was current stays."""

@@ -1,0 +1,119 @@
+"""One week of one tier: the unit in which FINRA publishes, and in which everything here succeeds or fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from market_spine.errors import InvalidWeek, UnknownTier
+
+DOMAIN = "finra.otc_transparency"
+
+NMS_TIER_1, NMS_TIER_2, OTC = "NMS_TIER_1", "NMS_TIER_2", "OTC"
+TIERS = (NMS_TIER_1, NMS_TIER_2, OTC)
+
+_FRIDAY = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """A week of a tier. `week_ending` is always a Friday, `tier` one of TIERS; anything else raises."""
+
+    week_ending: date
+    tier: str
+
+    def __post_init__(self) -> None:
+        check_friday(self.week_ending)
+        check_tier(self.tier)
+
+    @property
+    def monday(self) -> date:
+        """FINRA's weekStartDate: the calendar Monday, holidays included."""
+        return self.week_ending - timedelta(days=4)
+
+    @property
+    def week(self) -> str:
+        return self.week_ending.isoformat()
+
+    @property
+    def key(self) -> str:
+        """The partition_key of the core tables, as JSON text."""
+        return partition_key(self.week, self.tier)
+
+    def __str__(self) -> str:
+        return f"{self.week} / {self.tier}"
+
+
+def partition_key(week: str, tier: str | None = None) -> str:
+    """`{"week_ending": …, "tier": …}`; a whole week has only the first key."""
+    key = {"week_ending": week}
+    if tier is not None:
+        key["tier"] = tier
+    return json.dumps(key)
+
+
+def check_friday(day: date) -> date:
+    """Returns `day`; raises InvalidWeek naming the Friday that was probably meant."""
+    if day.weekday() != _FRIDAY:
+        raise InvalidWeek(
+            f"{day} is a {day:%A}, not a Friday; the week it lies in ends on {friday_of(day)}",
+            hint=f"use {friday_of(day)}",
+        )
+    return day
+
+
+def check_tier(tier: str) -> str:
+    """Returns `tier`; raises UnknownTier."""
+    if tier not in TIERS:
+        raise UnknownTier(f"unknown tier {tier!r}", hint=f"the tiers are {', '.join(TIERS)}")
+    return tier
+
+
+def friday_of(day: date) -> date:
+    """The Friday that ends the trading week of `day`: the coming one on Monday to Friday, the past one at a weekend."""
+    return day + timedelta(days=_FRIDAY - day.weekday())
+
+
+def parse_week(text: str) -> date:
+    """`YYYY-MM-DD`, a Friday. Raises InvalidWeek (a ValueError) saying what is wrong and which Friday is meant."""
+    try:
+        day = date.fromisoformat(text) if len(text) == 10 else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise InvalidWeek(f"Invalid date format: {text!r}", hint="write weeks as YYYY-MM-DD, for example 2025-12-26")
+    return check_friday(day)
+
+
+def parse_week_list(text: str) -> list[date]:
+    """Comma-separated Fridays, in the order given, each once. Raises InvalidWeek."""
+    weeks = [parse_week(part.strip()) for part in text.split(",") if part.strip()]
+    if not weeks:
+        raise InvalidWeek("Invalid date format: no week given", hint="write weeks as YYYY-MM-DD,YYYY-MM-DD")
+    return list(dict.fromkeys(weeks))
+
+
+def parse_tier_list(text: str) -> tuple[str, ...]:
+    """Comma-separated tiers in any case, answered in the order of TIERS. Raises UnknownTier."""
+    asked = {check_tier(part.strip().upper()) for part in text.split(",") if part.strip()}
+    if not asked:
+        raise UnknownTier("no tier given", hint=f"the tiers are {', '.join(TIERS)}")
+    return tuple(tier for tier in TIERS if tier in asked)
+
+
+def weeks_back(lookback_weeks: int, reference: date) -> list[date]:
+    """The last `lookback_weeks` Fridays up to and including `reference`, newest first. Raises InvalidWeek below 1."""
+    if lookback_weeks < 1:
+        raise InvalidWeek(f"cannot look back {lookback_weeks} weeks", hint="use --lookback-weeks 1 or more")
+    newest = reference - timedelta(days=(reference.weekday() - _FRIDAY) % 7)
+    return [newest - timedelta(weeks=n) for n in range(lookback_weeks)]
+
+
+def generate_capture_id(domain: str, week_ending: date | str, tier: str, run_date: date | None = None) -> str:
+    """`{domain}:{tier}:{week_ending}:{YYYYMMDD}`. The same run date gives the same id (a replay), a later one a new id."""
+    if run_date is None:
+        from market_spine.clock import market_date
+
+        run_date = market_date()
+    return f"{domain}:{tier}:{week_ending}:{run_date:%Y%m%d}"
