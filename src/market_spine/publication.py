@@ -1,0 +1,167 @@
+"""When FINRA publishes what: the day a partition is due, and what its absence means on a given day.
+
+A week's data comes out on a Monday, 21 days after the week's own Monday for NMS Tier 1 and 35 days after it for NMS
+Tier 2 and OTC (FINRA Rules 6110 and 6610: "no earlier than two", "four weeks"; the days are those observed since 2019).
+When the exchange is closed that Monday it is the next day it is open; Columbus and Veterans Day, which the exchange
+does not keep, shift nothing. No function here reads a clock.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from market_spine.errors import ConfigurationError, UsageError
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition, parse_week
+
+DELAY_DAYS: Mapping[str, int] = {NMS_TIER_1: 21, NMS_TIER_2: 35, OTC: 35}
+GRACE_DAYS = 1
+
+_SATURDAY = 5
+
+
+class PublicationState(str, Enum):
+    """What it means that a partition is not there: not yet due, due today, late within the grace, or missing."""
+
+    AWAITING = "awaiting"
+    DUE = "due"
+    LATE = "late"
+    MISSING = "missing"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The exchange's calendar, and what an operator knows beyond it (see read_calendar)."""
+
+    closed: frozenset[date] = frozenset()
+    opened: frozenset[date] = frozenset()
+    due: Mapping[Partition, date] = field(default_factory=lambda: MappingProxyType({}))
+
+
+EXCHANGE = Calendar()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """A partition and the day it is due."""
+
+    day: date
+    partition: Partition
+
+
+def due_date(partition: Partition, calendar: Calendar = EXCHANGE) -> date:
+    """The day FINRA publishes a partition."""
+    if partition in calendar.due:
+        return calendar.due[partition]
+    day = partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
+    while not is_open(day, calendar):
+        day += timedelta(days=1)
+    return day
+
+
+def state(
+    partition: Partition, run_date: date, grace_days: int = GRACE_DAYS, calendar: Calendar = EXCHANGE
+) -> PublicationState:
+    """What it means on `run_date` that a partition is not there."""
+    due = due_date(partition, calendar)
+    if run_date < due:
+        return PublicationState.AWAITING
+    if run_date == due:
+        return PublicationState.DUE
+    return PublicationState.LATE if run_date <= due + timedelta(days=grace_days) else PublicationState.MISSING
+
+
+def is_open(day: date, calendar: Calendar = EXCHANGE) -> bool:
+    """Whether FINRA publishes on that day: an exchange day, as the operator's calendar corrects it."""
+    if day in calendar.opened:
+        return True
+    return day.weekday() < _SATURDAY and day not in calendar.closed and day not in _exchange_holidays(day.year)
+
+
+def next_due(run_date: date, tiers: Iterable[str] = TIERS, calendar: Calendar = EXCHANGE) -> list[Due]:
+    """What becomes due next after `run_date`: all partitions of the earliest such day."""
+    # The longest delay is five weeks; a moved date may lie further off, and is looked at by name.
+    friday = run_date + timedelta(days=(4 - run_date.weekday()) % 7)
+    weeks = [friday + timedelta(weeks=n) for n in range(-8, 2)]
+    partitions = {Partition(week, tier) for week in weeks for tier in tiers}
+    partitions |= {partition for partition in calendar.due if partition.tier in tiers}
+    coming = sorted(due for due in (Due(due_date(p, calendar), p) for p in partitions) if due.day > run_date)
+    return [due for due in coming if due.day == coming[0].day]
+
+
+def read_calendar(path: str) -> Calendar:
+    """An operator's calendar file, in TOML. Raises ConfigurationError.
+
+    closed = [2027-01-11]                        # no publication that day: a special closure
+    opened = []                                  # publication although the exchange is closed
+    [due]
+    "2026-01-16 / NMS_TIER_1" = 2026-02-10       # announced for another day
+    """
+    content = _load(path)
+    unknown = sorted(set(content) - {"closed", "opened", "due"})
+    if unknown:
+        raise ConfigurationError(
+            f"the calendar {path} has an unknown entry {unknown[0]!r}", hint="it may have closed, opened and [due]"
+        )
+    due = content.get("due", {})
+    if not isinstance(due, dict):
+        raise ConfigurationError(f"in the calendar {path}, due is no table", hint="write it as [due]")
+    moved = {_partition(path, name): _day(path, name, day) for name, day in due.items()}
+    return Calendar(_days(path, content, "closed"), _days(path, content, "opened"), MappingProxyType(moved))
+
+
+@lru_cache(maxsize=128)
+def _exchange_holidays(year: int) -> frozenset[date]:
+    """The days the New York Stock Exchange is closed, from the `holidays` package."""
+    import holidays
+
+    return frozenset(holidays.financial_holidays("NYSE", years=year))
+
+
+def _load(path: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib as toml
+    else:
+        import tomli as toml
+    try:
+        return dict(toml.loads(Path(path).read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ConfigurationError(
+            f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form"
+        ) from error
+
+
+def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:
+    days = content.get(name, [])
+    if not isinstance(days, list):
+        raise ConfigurationError(f"in the calendar {path}, {name} is no list", hint=f"write {name} = [2027-01-11]")
+    return frozenset(_day(path, name, day) for day in days)
+
+
+def _day(path: str, name: str, day: object) -> date:
+    if not isinstance(day, date) or isinstance(day, datetime):
+        raise ConfigurationError(
+            f"in the calendar {path}, {name} has {day!r}, not a date", hint="write dates bare: 2027-01-11"
+        )
+    return day
+
+
+def _partition(path: str, name: str) -> Partition:
+    week, _, tier = name.partition("/")
+    try:
+        return Partition(parse_week(week.strip()), tier.strip())
+    except UsageError as error:
+        raise ConfigurationError(
+            f"in the calendar {path}, {name!r} is no partition: {error.message}", hint='write "2026-01-16 / NMS_TIER_1"'
+        ) from error
