@@ -127,9 +127,7 @@ def test_every_week_has_a_day_of_its_own_in_order(day: date, tier: str) -> None:
 
 def test_an_operators_calendar_closes_opens_and_moves(tmp_path: Path) -> None:
     file = tmp_path / "calendar.toml"
-    file.write_text(
-        'closed = [2026-01-26]\nopened = [2026-02-16]\n[due]\n"2026-02-06 / OTC" = 2026-04-01\n', encoding="utf-8"
-    )
+    file.write_text('closed = [2026-01-26]\nopened = [2026-02-16]\n[due]\n"2026-02-06 / OTC" = 2026-04-01\n', encoding="utf-8")
     calendar = read_calendar(str(file))
     assert due_date(Partition(date(2026, 1, 9), NMS_TIER_1), calendar) == date(2026, 1, 27)
     assert due_date(Partition(date(2026, 1, 30), NMS_TIER_1), calendar) == date(2026, 2, 16)

@@ -55,6 +55,7 @@ class Database(Protocol):
     def run_script(self, script: str) -> None: ...
     def has_table(self, name: str) -> bool: ...
     def reopen(self) -> Database: ...
+    def reconnect(self) -> None: ...
     def interrupt(self) -> None: ...
     def size_bytes(self) -> int: ...
     def close(self) -> None: ...
@@ -108,7 +109,11 @@ class Sqlite:
         self._check_place(path, read_only, create)
         with self._translated():
             self._connection = sqlite3.connect(
-                self._uri(path, read_only), uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+                self._uri(path, read_only),
+                uri=True,
+                isolation_level=None,
+                timeout=BUSY_SECONDS,
+                check_same_thread=False,
             )
             self._configure(read_only)
 
@@ -198,6 +203,9 @@ class Sqlite:
         """A second connection to the same database, for another thread."""
         return Sqlite(self.label, read_only=self._read_only, create=False)
 
+    def reconnect(self) -> None:
+        """Nothing to do: a file does not go away."""
+
     def interrupt(self) -> None:
         self._connection.interrupt()
 
@@ -239,7 +247,9 @@ class Sqlite:
             return DatabaseError(f"{name} is damaged: {text}", hint="see workflows/incident/DATABASE_RECOVERY.md")
         if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
             return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
-        return error if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) else DatabaseError(f"{name}: {text}")
+        return (
+            error if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) else DatabaseError(f"{name}: {text}")
+        )
 
 
 class Postgres:
@@ -256,20 +266,24 @@ class Postgres:
             ) from error
         self.label = redact(target)
         self._target, self._read_only, self._psycopg = target, read_only, psycopg
+        self._open()
+
+    def _open(self) -> None:
+        psycopg = self._psycopg
         try:
-            self._connection = psycopg.connect(target, autocommit=True, connect_timeout=10, application_name="market-spine")
+            self._connection = psycopg.connect(self._target, autocommit=True, connect_timeout=10, application_name="market-spine")
         except psycopg.Error as error:
             raise DatabaseLost(
                 f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
         _register_numeric(psycopg, self._connection)
-        if read_only:
-            self._connection.read_only = True
+        self._connection.read_only = self._read_only
         self.execute("SET client_min_messages = warning")
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         try:
-            return self._connection.execute(_to_format(sql), parameters or None)
+            cursor: Cursor = self._connection.execute(_to_format(sql), parameters or None)
+            return cursor
         except self._psycopg.Error as error:
             raise self._translate(error) from error
 
@@ -312,6 +326,11 @@ class Postgres:
         """A second connection to the same database, for another thread."""
         return Postgres(self._target, read_only=self._read_only)
 
+    def reconnect(self) -> None:
+        """Opens the connection again where it was lost. Raises DatabaseLost when it cannot."""
+        if self._connection.closed:
+            self._open()
+
     def interrupt(self) -> None:
         self._connection.cancel()
 
@@ -324,7 +343,8 @@ class Postgres:
     def _translate(self, error: Exception) -> Exception:
         if self._connection.closed or isinstance(error, self._psycopg.OperationalError):
             return DatabaseLost(
-                f"the connection to {self.label} was lost: {self._words(error)}", hint="run again; the next run completes it"
+                f"the connection to {self.label} was lost: {self._words(error)}",
+                hint="run again; the next run completes it",
             )
         if isinstance(error, (self._psycopg.errors.ReadOnlySqlTransaction, self._psycopg.errors.InsufficientPrivilege)):
             return DatabaseError(f"{self.label}: {self._words(error)}", hint="use a user that may write")
@@ -351,7 +371,13 @@ def _to_format(sql: str) -> str:
 
 def _copy_fields(row: Row) -> Row:
     return tuple(
-        r"\N" if value is None else _escape(value) if isinstance(value, str) else repr(value) if isinstance(value, float) else value
+        r"\N"
+        if value is None
+        else _escape(value)
+        if isinstance(value, str)
+        else repr(value)
+        if isinstance(value, float)
+        else value
         for value in row
     )
 

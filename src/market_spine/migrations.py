@@ -51,10 +51,13 @@ def prepare(db: Database, now: datetime | None = None) -> None:
         apply(db, now or clock.utc_now())
     elif version > newest:
         raise SchemaTooNew(
-            f"{db.label} has schema {version}; this program knows up to {newest}", hint="install the newer market-spine that wrote it"
+            f"{db.label} has schema {version}; this program knows up to {newest}",
+            hint="install the newer market-spine that wrote it",
         )
     elif version < newest:
-        raise SchemaTooOld(f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}")
+        raise SchemaTooOld(
+            f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}"
+        )
 
 
 def apply(db: Database, now: datetime) -> list[Migration]:

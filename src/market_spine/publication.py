@@ -69,9 +69,7 @@ def due_date(partition: Partition, calendar: Calendar = EXCHANGE) -> date:
     return day
 
 
-def state(
-    partition: Partition, run_date: date, grace_days: int = GRACE_DAYS, calendar: Calendar = EXCHANGE
-) -> PublicationState:
+def state(partition: Partition, run_date: date, grace_days: int = GRACE_DAYS, calendar: Calendar = EXCHANGE) -> PublicationState:
     """What it means on `run_date` that a partition is not there."""
     due = due_date(partition, calendar)
     if run_date < due:
@@ -137,9 +135,7 @@ def _load(path: str) -> dict[str, Any]:
         return dict(toml.loads(Path(path).read_text("utf-8")))
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ConfigurationError(
-            f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form"
-        ) from error
+        raise ConfigurationError(f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form") from error
 
 
 def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:
@@ -151,9 +147,7 @@ def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:
 
 def _day(path: str, name: str, day: object) -> date:
     if not isinstance(day, date) or isinstance(day, datetime):
-        raise ConfigurationError(
-            f"in the calendar {path}, {name} has {day!r}, not a date", hint="write dates bare: 2027-01-11"
-        )
+        raise ConfigurationError(f"in the calendar {path}, {name} has {day!r}, not a date", hint="write dates bare: 2027-01-11")
     return day
 
 

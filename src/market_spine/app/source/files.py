@@ -24,7 +24,9 @@ class FileSource:
     def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False) -> None:
         self._folder = Path(data_dir)
         if not self._folder.is_dir():
-            raise ConfigurationError(f"there is no data folder {data_dir}", hint="name the folder of the weekly files with --data-dir")
+            raise ConfigurationError(
+                f"there is no data folder {data_dir}", hint="name the folder of the weekly files with --data-dir"
+            )
         self._home = self._folder.resolve()
         self._max_bytes = max_bytes
         self._allow_links = allow_links
@@ -57,7 +59,9 @@ class FileSource:
             names = " and ".join(path.name for path in found)
             raise SourceError("AMBIGUOUS_SOURCE", f"{names} are both there", hint="keep the one that is right")
         if found and not self._allow_links and not found[0].resolve().is_relative_to(self._home):
-            raise SourceError("SOURCE_OUTSIDE", f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links")
+            raise SourceError(
+                "SOURCE_OUTSIDE", f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links"
+            )
         return found[0] if found else None
 
     def _read(self, path: Path) -> bytes:

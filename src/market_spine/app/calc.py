@@ -1,0 +1,250 @@
+"""CALC: the measures of a tier, as soon as it is normalized, and of a week, once its three tiers are in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from market_spine import anomalies, captures, manifest
+from market_spine.captures import Capture
+from market_spine.columns import MICRO, whole_or_fraction
+from market_spine.db import Database
+from market_spine.outcome import Outcome, Phase, Status
+from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
+from market_spine.run import Run
+
+if TYPE_CHECKING:
+    from market_spine.measures import TierMeasures
+
+_WEEK = "WEEK"
+CROSS_TIER_STAGE = "CROSS_TIER"
+
+
+class TierTable(NamedTuple):
+    """A table of measures: its columns, and its rows made from the measures of a tier. A new measure is one more of these."""
+
+    table: str
+    columns: Sequence[str]
+    rows: Callable[[int, TierMeasures], list[tuple[Any, ...]]]
+
+
+def pending(run: Run, partition: Partition) -> list[Capture]:
+    """The captures whose measures are missing or made from older rows."""
+    standing = captures.of_partition(run.db, partition, manifest.CALC)
+    return [capture for capture in standing if capture.stage_no != capture.ingest_no]
+
+
+def measure(run: Run, capture: Capture) -> Outcome:
+    """Makes a capture's measures, in one transaction with their manifest row."""
+    from market_spine import facts as facts_of
+    from market_spine.measures import measure_tier
+
+    facts = run.take_over(capture.capture_id, capture.ingest_no) or facts_of.from_tables(run.db, capture.capture_key)
+    measured = measure_tier(facts)
+    made = 0
+    with run.db.transaction():
+        for table in TIER_TABLES:
+            _clear(run.db, table.table, capture.capture_key)
+            rows = table.rows(capture.capture_key, measured)
+            run.db.bulk_insert(table.table, table.columns, rows)
+            made += len(rows)
+        manifest.record_stage(
+            run.db, manifest.CALC, capture.partition, capture.capture_id, row_count=made,
+            metadata={"ingest_no": capture.ingest_no}, captured_at=capture.captured_at, now=run.now,
+        )  # fmt: skip
+        anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
+    message = f"Measured {len(measured.venues):,} venues, {len(measured.symbols):,} symbols"
+    return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
+
+
+def _clear(db: Database, table: str, capture_key: int) -> None:
+    db.execute(_CLEAR[table], (capture_key,))
+
+
+def measure_week(run: Run, week_ending: date) -> Outcome:
+    """Makes the week's totals and tier split from the current captures; leaves them alone when they already are of these."""
+    week = week_ending.isoformat()
+    used = _current_tiers(run.db, week)
+    missing = [tier for tier in TIERS if tier not in used]
+    key = partition_key(week)
+    if missing:
+        message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"
+        anomalies.observe(
+                run.db, severity=anomalies.WARN, category="INCOMPLETE_INPUT", message=message, partition_key=key,
+                stage=CROSS_TIER_STAGE, now=run.now, execution_id=run.execution_id,
+            )  # fmt: skip
+        return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details={"measured_tiers": sorted(used)})
+    made_from = {tier: {"capture_id": tier_row[1], "ingest_no": tier_row[2]} for tier, tier_row in used.items()}
+    if _is_fresh(run.db, week, made_from):
+        return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
+    with run.db.transaction():
+        capture_id = _store_week(run, week, {tier: row[0] for tier, row in used.items()})
+        manifest.record_stage(
+            run.db, manifest.CALC, week, capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},
+            captured_at=run.stamp, now=run.now,
+        )  # fmt: skip
+        anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, f"measured as {capture_id}", run.now)
+    return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
+
+
+def _current_tiers(db: Database, week: str) -> dict[str, tuple[int, str, int]]:
+    """Per tier of the week whose current capture is measured: its key, its id and its ingest number."""
+    rows = db.execute(
+        """
+        SELECT c.tier, c.capture_key, c.capture_id, m.metadata_json
+        FROM finra_otc_transparency_current c
+        JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'CALC'
+        WHERE c.week_ending = ?
+        """,
+        (week,),
+    ).fetchall()
+    return {row[0]: (row[1], row[2], json.loads(row[3])["ingest_no"]) for row in rows}
+
+
+def _is_fresh(db: Database, week: str, made_from: dict[str, dict[str, object]]) -> bool:
+    """Whether the week's current result was made from just these captures."""
+    rows = manifest.week_rows(week, db)
+    result = db.execute("SELECT capture_id FROM finra_otc_transparency_current_week WHERE week_ending = ?", (week,)).fetchone()
+    return result is not None and any(
+        row.tier is None and row.capture_id == result[0] and row.metadata.get("made_from") == made_from for row in rows
+    )
+
+
+def _store_week(run: Run, week: str, keys: dict[str, int]) -> str:
+    """The week's totals and tier split, made by SQL from the tiers' measures; answers the result's capture id."""
+    capture_id = generate_capture_id(DOMAIN, week, _WEEK, run.run_date)
+    tier_keys = tuple(keys[tier] for tier in TIERS)
+    totals = [(tier, *run.db.execute(_TIER_TOTALS, (keys[tier],)).fetchone()) for tier in TIERS]
+    symbols = run.db.execute(_SYMBOL_COUNT, tier_keys).fetchone()[0]
+    venues = run.db.execute(_VENUE_COUNT, tier_keys).fetchone()[0]
+    shares, ats, notional = (_exact_sum([row[at] for row in totals]) for at in (1, 2, 4))
+    trades = sum(row[3] for row in totals)
+    week_key = run.db.execute(
+        _UPSERT_WEEK,
+        (
+            capture_id,
+            week,
+            run.run_date.isoformat(),
+            run.stamp,
+            *tier_keys,
+            shares,
+            ats,
+            trades,
+            notional,
+            symbols,
+            venues,
+        ),
+    ).fetchone()[0]
+    run.db.execute("DELETE FROM finra_otc_transparency_week_tier WHERE week_key = ?", (week_key,))
+    run.db.bulk_insert(
+        "finra_otc_transparency_week_tier",
+        ("week_key", "tier", "total_shares", "total_trades", "total_notional", "share"),
+        [(week_key, tier, part, count, value, part / shares if shares else None) for tier, part, _, count, value in totals],
+    )
+    return capture_id
+
+
+def _exact_sum(values: list[float | None]) -> int | float | None:
+    """A sum by millionths, so that no order of adding matters; None when any part is unknown."""
+    known = [round(value * MICRO) for value in values if value is not None]
+    return whole_or_fraction(sum(known)) if len(known) == len(values) else None
+
+
+def _number(micro: int | None) -> int | float | None:
+    return None if micro is None else whole_or_fraction(micro)
+
+
+def _money(micro: int | None) -> float | None:
+    return None if micro is None else micro / MICRO
+
+
+TIER_TABLES: tuple[TierTable, ...] = (
+    TierTable(
+        "finra_otc_transparency_venue_measure",
+        ("capture_key", "venue_id", "total_shares", "total_trades", "total_notional", "symbol_count", "share", "rank"),
+        lambda key, measured: [
+            (key, v.venue_id, _number(v.shares), v.trades, _money(v.notional), v.symbol_count, v.share, v.rank)
+            for v in sorted(measured.venues)
+        ],
+    ),
+    TierTable(
+        "finra_otc_transparency_symbol_measure",
+        (
+            "capture_key",
+            "issue_id",
+            "total_shares",
+            "ats_shares",
+            "total_trades",
+            "total_notional",
+            "venue_count",
+            "hhi",
+        ),
+        lambda key, measured: [
+            (
+                key,
+                s.issue_id,
+                _number(s.shares),
+                _number(s.ats_shares),
+                s.trades,
+                _money(s.notional),
+                s.venue_count,
+                s.hhi,
+            )
+            for s in measured.symbols
+        ],
+    ),
+    TierTable(
+        "finra_otc_transparency_tier_measure",
+        (
+            "capture_key",
+            "total_shares",
+            "ats_shares",
+            "total_trades",
+            "total_notional",
+            "symbol_count",
+            "venue_count",
+            "hhi",
+        ),
+        lambda key, measured: [
+            (
+                key,
+                _number(t.shares),
+                _number(t.ats_shares),
+                t.trades,
+                _money(t.notional),
+                t.symbol_count,
+                t.venue_count,
+                t.hhi,
+            )
+            for t in (measured.tier,)
+        ],
+    ),
+)
+
+_CLEAR = {table.table: f"DELETE FROM {table.table} WHERE capture_key = ?" for table in TIER_TABLES}
+
+_TIER_TOTALS = """
+SELECT total_shares, ats_shares, total_trades, total_notional FROM finra_otc_transparency_tier_measure WHERE capture_key = ?
+"""
+_SYMBOL_COUNT = """
+SELECT COUNT(DISTINCT i.symbol) FROM finra_otc_transparency_symbol_measure m
+JOIN finra_otc_transparency_issue i ON i.issue_id = m.issue_id WHERE m.capture_key IN (?, ?, ?)
+"""
+_VENUE_COUNT = """
+SELECT COUNT(*) FROM (
+    SELECT DISTINCT v.venue_class, v.mpid, v.firm_crd, CASE WHEN v.mpid = '' AND v.firm_crd = 0 THEN v.venue_name ELSE '' END
+    FROM finra_otc_transparency_venue_measure m JOIN finra_otc_transparency_venue v ON v.venue_id = m.venue_id
+    WHERE m.capture_key IN (?, ?, ?)) AS venues
+"""
+_UPSERT_WEEK = """
+INSERT INTO finra_otc_transparency_week (capture_id, week_ending, run_date, captured_at, nms_tier_1_key, nms_tier_2_key, otc_key,
+    total_shares, ats_shares, total_trades, total_notional, symbol_count, venue_count)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (capture_id) DO UPDATE SET captured_at = excluded.captured_at, nms_tier_1_key = excluded.nms_tier_1_key,
+    nms_tier_2_key = excluded.nms_tier_2_key, otc_key = excluded.otc_key, total_shares = excluded.total_shares,
+    ats_shares = excluded.ats_shares, total_trades = excluded.total_trades, total_notional = excluded.total_notional,
+    symbol_count = excluded.symbol_count, venue_count = excluded.venue_count
+RETURNING week_key
+"""

@@ -1,0 +1,162 @@
+"""NORMALIZED: a capture's bytes become typed rows, or rejects with a line number and a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from market_spine import anomalies, captures, clock, manifest
+from market_spine.captures import Capture
+from market_spine.errors import UnusableContent
+from market_spine.outcome import Outcome, Phase, Status
+from market_spine.partition import DOMAIN, Partition
+from market_spine.run import Run
+
+if TYPE_CHECKING:
+    from market_spine.facts import Facts
+    from market_spine.weekly_file import WeeklyFile
+
+_REJECTS_KEPT = 1000
+_VOLUME = ("capture_key", "issue_id", "venue_id", "total_shares", "total_trades", "total_notional")
+_REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "line", "created_at")
+
+
+def pending(run: Run, partition: Partition) -> list[Capture]:
+    """The captures whose rows are missing or made from older bytes; a superseded one that failed is left alone."""
+    standing = captures.of_partition(run.db, partition, manifest.NORMALIZED)
+    return [
+        capture
+        for capture in standing
+        if capture.stage_no != capture.ingest_no
+        and (capture is standing[-1] or not anomalies.has_open_error(run.db, capture.capture_id, manifest.NORMALIZED))
+    ]
+
+
+def normalize(run: Run, capture: Capture) -> Outcome:
+    """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
+    try:
+        return _normalize(run, capture)
+    except UnusableContent as error:
+        error.capture_id = capture.capture_id
+        raise
+
+
+def _normalize(run: Run, capture: Capture) -> Outcome:
+    from market_spine import weekly_file
+
+    file = weekly_file.read(captures.read_raw(run.db, capture.content_hash), capture.partition)
+    rejected = weekly_file.lines_at(
+        captures.read_raw(run.db, capture.content_hash), [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
+    ) if file.rejects else {}  # fmt: skip
+    _check(run, capture, file)
+    try:
+        with run.db.transaction():
+            facts = _store(run, capture, file, rejected)
+    except BaseException:
+        run.dimensions.forget()
+        raise
+    run.hand_over(capture.capture_id, capture.ingest_no, facts)
+    rows = len(file.columns.shares)
+    message = f"Normalized {rows:,} rows" + _remarks(file)
+    status = Status.WARNING if file.rejects else Status.DONE
+    return Outcome.of(
+        Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
+        details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
+    )  # fmt: skip
+
+
+def _remarks(file: WeeklyFile) -> str:
+    parts = [f"{len(file.rejects):,} rejected"] if file.rejects else []
+    parts += [f"{file.duplicates:,} duplicates collapsed"] if file.duplicates else []
+    parts += [f"{file.excluded:,} sums left out"] if file.excluded else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
+    """Whether the capture may become current: enough good rows, and no sudden shrinking."""
+    rows, limits = len(file.columns.shares), run.limits
+    if not rows:
+        first = f"; the first: line {file.rejects[0].line_number}, {file.rejects[0].reason}" if file.rejects else ""
+        raise UnusableContent("NO_ROWS", f"no good row in {file.lines:,} lines{first}", hint="fetch the file again")
+    if len(file.rejects) > limits.max_reject_ratio * file.lines:
+        first_reject = file.rejects[0]
+        raise UnusableContent(
+            "TOO_MANY_REJECTS",
+            f"{len(file.rejects):,} of {file.lines:,} lines rejected, more than {limits.max_reject_ratio:.0%}; "
+            f"the first: line {first_reject.line_number}, {first_reject.reason}",
+            hint="fetch the file again, or raise --max-reject-percent",
+        )
+    before = captures.current(run.db, capture.partition)
+    if before is not None and not limits.accept_shrink:
+        _check_shrink(limits.min_kept_ratio, before, rows, int(file.columns.shares.sum()) / 1e6)
+
+
+def _check_shrink(ratio: float, before: tuple[str, int, float], rows: int, shares: float) -> None:
+    _, rows_before, shares_before = before
+    if rows < ratio * rows_before or shares < ratio * shares_before:
+        raise UnusableContent(
+            "SHRUNK_CAPTURE",
+            f"{rows:,} rows and {shares:,.0f} shares, where the current capture has {rows_before:,} and {shares_before:,.0f}",
+            hint="if FINRA means it, run again with --accept-shrink",
+        )
+
+
+def _store(run: Run, capture: Capture, file: WeeklyFile, rejected: dict[int, str]) -> Facts:
+    """Rows, rejects, capture and manifest row; replaces what the capture held. Inside a transaction."""
+    from market_spine import facts as facts_of
+    from market_spine.columns import whole_or_fraction
+
+    db, columns = run.db, file.columns
+    facts = facts_of.from_columns(run.dimensions, columns)
+    db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
+    db.bulk_insert("finra_otc_transparency_volume", _VOLUME, facts_of.volume_rows(capture.capture_key, facts))
+    _store_rejects(run, capture, file, rejected)
+    total = whole_or_fraction(int(facts.shares.sum()))
+    db.execute(
+        """
+        UPDATE finra_otc_transparency_capture
+        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?)
+        WHERE capture_key = ?
+        """,
+        (len(columns.shares), total, run.stamp, file.last_updated, capture.capture_key),
+    )
+    manifest.record_stage(
+        db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),
+        metadata=_metadata(capture, file), captured_at=capture.captured_at, now=run.now,
+    )  # fmt: skip
+    return facts
+
+
+def _metadata(capture: Capture, file: WeeklyFile) -> dict[str, object]:
+    return {
+        "content_hash": capture.content_hash[:16],
+        "sha256": capture.content_hash,
+        "ingest_no": capture.ingest_no,
+        "rejects": len(file.rejects),
+        "duplicates": file.duplicates,
+        "excluded": file.excluded,
+        "first_update_date": file.first_updated,
+        "last_update_date": file.last_updated,
+    }
+
+
+def _store_rejects(run: Run, capture: Capture, file: WeeklyFile, lines: dict[int, str]) -> None:
+    """The rejected lines (the first 1000) and one WARN that stands for them; a clean file closes what stood open."""
+    db, key, now = run.db, capture.partition.key, run.now
+    db.execute("DELETE FROM core_rejects WHERE capture_id = ?", (capture.capture_id,))
+    kept = [reject for reject in file.rejects if reject.line_number in lines]
+    made = clock.stamp(now)
+    db.bulk_insert(
+        "core_rejects",
+        _REJECT,
+        [(DOMAIN, key, capture.capture_id, r.line_number, r.reason, lines[r.line_number], made) for r in kept],
+    )
+    anomalies.resolve_stage(db, key, manifest.NORMALIZED, f"normalized as {capture.capture_id}", now)
+    if file.rejects:
+        reasons = Counter(reject.reason for reject in file.rejects)
+        told = ", ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items()))
+        anomalies.observe(
+            db, severity=anomalies.WARN, category="REJECTED_ROWS", message=f"{len(file.rejects)} lines rejected: {told}",
+            partition_key=key, stage=manifest.NORMALIZED, now=now, details=dict(reasons), affected_records=len(file.rejects),
+            execution_id=run.execution_id, capture_id=capture.capture_id,
+        )  # fmt: skip

@@ -1,0 +1,207 @@
+"""The four phases over all partitions, in order; the run, its result and its exit code.
+
+The names imported here are promised to be found here; they are the functions the run itself works with.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+
+from market_spine import anomalies, clock, manifest
+from market_spine.anomalies import record_anomaly
+from market_spine.app import calc, ingest, normalize, readiness
+from market_spine.app.readiness import evaluate_readiness
+from market_spine.app.source import Source
+from market_spine.errors import DatabaseError, DatabaseLost, Interrupted, MarketSpineError, PartitionError
+from market_spine.manifest import (
+    check_revision_needed_via_hash,
+    check_revision_needed_via_metadata,
+    check_stage_ready,
+    check_tier_completeness,
+    compute_content_hash,
+)
+from market_spine.outcome import Outcome, Phase, Status
+from market_spine.partition import Partition, generate_capture_id, parse_week_list, partition_key, weeks_back
+from market_spine.run import Run
+
+__all__ = [
+    "calculate_target_weeks",
+    "check_revision_needed_via_hash",
+    "check_revision_needed_via_metadata",
+    "check_stage_ready",
+    "check_tier_completeness",
+    "compute_content_hash",
+    "evaluate_readiness",
+    "generate_capture_id",
+    "parse_week_list",
+    "record_anomaly",
+    "run_schedule",
+]
+
+log = logging.getLogger("market_spine")
+
+STAGE_OF_PHASE = {Phase.INGEST: manifest.RAW, Phase.NORMALIZE: manifest.NORMALIZED, Phase.CALC: manifest.CALC}
+PHASES_OF_STAGE = {
+    "ingest": (Phase.INGEST, Phase.READINESS),
+    "normalize": (Phase.NORMALIZE, Phase.READINESS),
+    "calc": (Phase.CALC, Phase.READINESS),
+    "all": (Phase.INGEST, Phase.NORMALIZE, Phase.CALC, Phase.READINESS),
+}
+
+Tell = Callable[[Outcome], None]
+
+
+def calculate_target_weeks(lookback_weeks: int, reference_date: date | None = None) -> list[date]:
+    """The last `lookback_weeks` Fridays up to and including the reference (default: today in New York), newest first."""
+    return weeks_back(lookback_weeks, reference_date or clock.market_date())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to look at: weeks × tiers, and which phases."""
+
+    weeks: tuple[date, ...]
+    tiers: tuple[str, ...]
+    only_stage: str = "all"
+    fail_fast: bool = False
+
+    @property
+    def partitions(self) -> list[Partition]:
+        return [Partition(week, tier) for week in self.weeks for tier in self.tiers]
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return PHASES_OF_STAGE[self.only_stage]
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run did: every outcome, in order."""
+
+    plan: Plan
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def count(self, phase: Phase, *statuses: Status) -> int:
+        return sum(outcome.phase is phase and outcome.status in statuses for outcome in self.outcomes)
+
+    def of(self, phase: Phase) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.phase is phase]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 some partitions failed, 2 every partition failed."""
+        failed = {outcome.where for outcome in self.outcomes if outcome.status is Status.FAILED}
+        if not failed:
+            return 0
+        return 2 if {str(partition) for partition in self.plan.partitions} <= failed else 1
+
+
+class _Stop(Exception):
+    """--fail-fast met a failure."""
+
+
+def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
+    """Walks the phases. One partition's failure stops no other; every outcome is told as it happens."""
+    result = Result(plan)
+
+    def note(outcome: Outcome) -> None:
+        result.outcomes.append(outcome)
+        tell(outcome)
+        if plan.fail_fast and outcome.status is Status.FAILED:
+            raise _Stop
+
+    try:
+        for phase in plan.phases:
+            for outcome in _PHASES[phase](run, source, plan):
+                note(outcome)
+    except _Stop:
+        for outcome in _readiness(run, source, plan):
+            result.outcomes.append(outcome)
+            tell(outcome)
+    return result
+
+
+def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    if source is None:
+        raise ValueError("the ingest phase needs a source")
+    for partition in plan.partitions:
+        yield _guarded(run, Phase.INGEST, partition, partial(_ingest_partition, run, source, partition))
+
+
+def _ingest_partition(run: Run, source: Source, partition: Partition) -> Outcome:
+    return ingest.carry_out(run, ingest.decide(run, source, partition))
+
+
+def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for partition in plan.partitions:
+        if plan.only_stage == "normalize" and not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
+            yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
+        for capture in normalize.pending(run, partition):
+            yield _guarded(run, Phase.NORMALIZE, partition, partial(normalize.normalize, run, capture))
+
+
+def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for partition in plan.partitions:
+        for capture in calc.pending(run, partition):
+            yield _guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
+    for week in plan.weeks:
+        yield _guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
+
+
+def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for week in plan.weeks:
+        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=run.now)
+        status = Status.READY if judged.is_ready else Status.NOT_READY
+        message = "Ready" if judged.is_ready else f"Not ready: {'; '.join(judged.blocking_issues)}"
+        yield Outcome(Phase.READINESS, status, week, None, message, details={"blocking_issues": judged.blocking_issues})
+
+
+_PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = {
+    Phase.INGEST: _ingest,
+    Phase.NORMALIZE: _normalize,
+    Phase.CALC: _calc,
+    Phase.READINESS: _readiness,
+}
+
+
+def _guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], Outcome]) -> Outcome:
+    """The one place where a partition's failure is caught: logged, recorded as an anomaly, counted."""
+    try:
+        return work()
+    except Interrupted:
+        raise
+    except DatabaseLost as error:
+        run.db.reconnect()  # raises when the database stays away: then the run ends
+        run.dimensions.forget()
+        return _failed(run, phase, where, "DATABASE_LOST", error)
+    except DatabaseError:
+        raise
+    except PartitionError as error:
+        return _failed(run, phase, where, error.category, error, capture_id=error.capture_id)
+    except Exception as error:
+        log.debug("traceback of %s in %s", where, phase.value, exc_info=True)
+        return _failed(run, phase, where, "UNEXPECTED", error)
+
+
+def _failed(
+    run: Run, phase: Phase, where: Partition | date, category: str, error: Exception, capture_id: str | None = None
+) -> Outcome:
+    if isinstance(error, MarketSpineError):
+        said, details = error.message, {"hint": error.hint}
+    else:
+        said = f"{type(error).__name__}: {error}"
+        details = {"hint": "a fault of the program: report it with this traceback", "traceback": traceback.format_exc(limit=20)}
+    key = where.key if isinstance(where, Partition) else partition_key(where.isoformat())
+    anomalies.observe(
+        run.db, severity=anomalies.ERROR, category=category, message=said, partition_key=key, stage=STAGE_OF_PHASE[phase],
+        now=run.now, details=details, execution_id=run.execution_id, capture_id=capture_id,
+    )  # fmt: skip
+    week, tier = (where.week_ending, where.tier) if isinstance(where, Partition) else (where, None)
+    return Outcome(
+        phase, Status.FAILED, week, tier, f"{category}: {said}", category=category, capture_id=capture_id, hint=details["hint"]
+    )

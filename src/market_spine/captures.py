@@ -1,0 +1,142 @@
+"""Captures and the exact bytes behind them: what a partition looked like on each run date."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from market_spine.db import Database
+from market_spine.errors import DatabaseError
+from market_spine.manifest import NORMALIZED, RAW, WITHDRAWN, forget_stage
+from market_spine.partition import Partition
+
+_BLOCK = 1 << 18
+_ZSTD_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A row of the capture table, with the ingest number of its content and of the stages made from it."""
+
+    capture_key: int
+    capture_id: str
+    partition: Partition
+    run_date: str
+    captured_at: str
+    content_hash: str
+    ingest_no: int
+    stage_no: int | None
+
+
+def store_raw(db: Database, content: bytes, content_hash: str) -> None:
+    """Keeps the bytes under their SHA-256 (64 hex), once. Call it inside a transaction."""
+    known = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
+    if known is None:
+        import zstandard
+
+        packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
+        db.execute(
+            "INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)",
+            (content_hash, len(content), packed),
+        )
+
+
+def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
+    """The bytes in blocks of 256 KB. Raises DatabaseError when they are missing or no longer hash to their name."""
+    import zstandard
+
+    row = db.execute("SELECT codec, content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
+    if row is None:
+        raise DatabaseError(f"the raw bytes {content_hash[:16]} are gone", hint="restore a backup: DATABASE_RECOVERY.md")
+    digest = hashlib.sha256()
+    try:
+        for block in zstandard.ZstdDecompressor().read_to_iter(bytes(row[1]), write_size=_BLOCK):
+            digest.update(block)
+            yield block
+    except zstandard.ZstdError as error:
+        raise DatabaseError(f"the raw bytes {content_hash[:16]} are damaged: {error}", hint="run spine verify") from error
+    if digest.hexdigest() != content_hash:
+        raise DatabaseError(f"the raw bytes {content_hash[:16]} do not hash to their name", hint="run spine verify")
+
+
+def open_capture(
+    db: Database,
+    partition: Partition,
+    capture_id: str,
+    run_date: date,
+    *,
+    captured_at: str,
+    content_hash: str,
+    source_uri: str,
+    source_last_updated: str | None,
+) -> None:
+    """Makes the capture's row, or on a replay points it at the new content; its normalized rows stay until replaced.
+
+    A withdrawn capture that is ingested again stands again. Call it inside a transaction.
+    """
+    db.execute(
+        """
+        INSERT INTO finra_otc_transparency_capture (capture_id, week_ending, tier, run_date, captured_at, content_hash,
+                                                    source_uri, source_last_updated)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (capture_id) DO UPDATE SET
+            captured_at = excluded.captured_at, content_hash = excluded.content_hash, source_uri = excluded.source_uri,
+            source_last_updated = excluded.source_last_updated,
+            withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
+        """,
+        (
+            capture_id,
+            partition.week,
+            partition.tier,
+            run_date.isoformat(),
+            captured_at,
+            content_hash,
+            source_uri,
+            source_last_updated,
+        ),
+    )
+    forget_stage(db, WITHDRAWN, capture_id)
+
+
+def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:
+    """The captures of a partition that stand, oldest first: what `stage` was made from, and what it should be made from.
+
+    `ingest_no` is that of the stage before (RAW before NORMALIZED, NORMALIZED before CALC); captures without it are left out.
+    """
+    before = RAW if stage == NORMALIZED else NORMALIZED
+    rows = db.execute(
+        """
+        SELECT c.capture_key, c.capture_id, c.run_date, c.captured_at, c.content_hash, ready.metadata_json, done.metadata_json
+        FROM finra_otc_transparency_capture c
+        JOIN core_manifest ready ON ready.capture_id = c.capture_id AND ready.stage = ?
+        LEFT JOIN core_manifest done ON done.capture_id = c.capture_id AND done.stage = ?
+        WHERE c.week_ending = ? AND c.tier = ? AND c.withdrawn_at IS NULL
+        ORDER BY c.run_date
+        """,
+        (before, stage, partition.week, partition.tier),
+    ).fetchall()
+    return [
+        Capture(
+            r[0],
+            r[1],
+            partition,
+            r[2],
+            r[3],
+            r[4],
+            json.loads(r[5])["ingest_no"],
+            json.loads(r[6])["ingest_no"] if r[6] else None,
+        )
+        for r in rows
+    ]
+
+
+def current(db: Database, partition: Partition) -> tuple[str, int, float] | None:
+    """The current capture's id, rows and share volume; None when the partition has none."""
+    row = db.execute(
+        "SELECT capture_id, row_count, total_shares FROM finra_otc_transparency_current WHERE week_ending = ? AND tier = ?",
+        (partition.week, partition.tier),
+    ).fetchone()
+    return None if row is None else (row[0], row[1], row[2])

@@ -1,0 +1,274 @@
+"""`run_finra_weekly_schedule`: the door for cron, operators and CI: checks options, calls one function, prints the answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from market_spine import __version__
+from market_spine.errors import MarketSpineError
+from market_spine.log import ProgressHandler
+from market_spine.partition import TIERS, parse_tier_list, parse_week_list, weeks_back
+
+if TYPE_CHECKING:
+    from market_spine.app.source import Source
+    from market_spine.db import Database
+    from market_spine.outcome import Outcome
+    from market_spine.run import Run
+
+DEFAULT_DB = "data/market_spine.db"
+DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
+
+EPILOG = """\b
+Examples:
+  run_finra_weekly_schedule                                    the last six weeks, from files
+  run_finra_weekly_schedule --weeks 2025-12-26 --tiers OTC --mode dry-run
+  run_finra_weekly_schedule --run-date 2026-01-09 --db /var/lib/spine.db --json
+\b
+Exit codes: 0 all well, 1 some partitions failed, 2 critical (usage, configuration, database,
+or every partition failed), 75 another run holds the lock, 130/143 interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command's options, checked."""
+
+    weeks: tuple[date, ...]
+    tiers: tuple[str, ...]
+    source: str
+    data_dir: str
+    dry: bool
+    force: bool
+    only_stage: str
+    db: str
+    run_date: date
+    now: datetime
+    fail_fast: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+    max_reject_percent: float
+    min_kept_percent: float
+    accept_shrink: bool
+    max_file_mb: int
+    allow_links: bool
+
+    def as_arguments(self) -> dict[str, object]:
+        """What core_executions keeps; the database is named without its password."""
+        from market_spine.db import redact
+
+        names = [name for name in self.__slots__ if name not in ("now",)]
+        facts = {name: getattr(self, name) for name in names}
+        return {**facts, "db": redact(self.db), "weeks": [str(week) for week in self.weeks], "run_date": str(self.run_date)}
+
+
+@click.command(context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.option(
+    "--lookback-weeks", type=int, default=6, show_default=True, help="Fridays to look at, counted back from the run date."
+)
+@click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
+@click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
+@click.option(
+    "--source", type=click.Choice(["file", "api"]), default="file", show_default=True, help="Where the data comes from."
+)
+@click.option("--data-dir", default=DEFAULT_DATA_DIR, show_default=True, help="Folder of {tier}_week_{week}.psv files.")
+@click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
+@click.option("--force", is_flag=True, help="Ingest also what is unchanged.")
+@click.option(
+    "--only-stage",
+    type=click.Choice(["ingest", "normalize", "calc", "all"]),
+    default="all",
+    show_default=True,
+    help="One phase only.",
+)
+@click.option(
+    "--db", default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
+)
+@click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
+@click.option(
+    "--max-reject-percent", type=click.FloatRange(0, 100), default=5, show_default=True, help="Rejected lines a file may have."
+)
+@click.option(
+    "--min-kept-percent", type=click.FloatRange(0, 100), default=50, show_default=True,
+    help="Rows and shares a restatement must keep of the current capture.",
+)  # fmt: skip
+@click.option("--accept-shrink", is_flag=True, help="Let a shrunken capture become current.")
+@click.option("--max-file-mb", type=click.IntRange(1), default=512, show_default=True, help="Largest file taken, unpacked.")
+@click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
+@click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more, tracebacks included.")
+@click.version_option(__version__, "--version", prog_name="run_finra_weekly_schedule")
+def command(**given: object) -> None:
+    """Capture FINRA's weekly OTC Transparency data: ingest, normalize, calculate, judge readiness."""
+    raise click.exceptions.Exit(run(check(given)))
+
+
+def check(given: dict[str, object]) -> Options:
+    """The options as values. Raises UsageError; nothing has been opened or written yet."""
+    from market_spine import clock
+    from market_spine.errors import InvalidWeek
+
+    run_date_text, weeks_text = given.pop("run_date"), given.pop("weeks")
+    lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
+    now = clock.utc_now()
+    run_date = clock.market_date(now)
+    if run_date_text:
+        try:
+            run_date = date.fromisoformat(str(run_date_text))
+        except ValueError:
+            raise InvalidWeek(f"Invalid date format: {run_date_text!r}", hint="write --run-date as YYYY-MM-DD") from None
+        now = clock.moment_of(run_date)
+    weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
+    tiers = parse_tier_list(str(given.pop("tiers")))
+    return Options(weeks=tuple(weeks), tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now, **given)  # type: ignore[arg-type]
+
+
+def run(options: Options) -> int:
+    """Carries out the command and answers its exit code."""
+    from market_spine import log, signals
+
+    handler = log.set_up(quiet=options.quiet, verbose=options.verbose)
+    try:
+        with signals.interruptible():
+            exit_code = _rehearse(options) if options.dry else _run(options, handler)
+    except BaseException:
+        log.release(handler)
+        raise
+    if exit_code:
+        log.release(handler)
+    return exit_code
+
+
+def _run(options: Options, handler: logging.Handler) -> int:
+    from market_spine import clock, executions, report
+    from market_spine.app.scheduler import Plan, run_schedule
+    from market_spine.store import open_store
+
+    source = _source(options)
+    plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast)
+    with open_store(options.db, options.now) as db:
+        run_ = _run_context(options, db)
+        executions.start(db, run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments(), clock.utc_now())
+        try:
+            result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions)))
+        except MarketSpineError as error:
+            executions.finish(db, run_.execution_id, error.exit_code, clock.utc_now(), error=error.message)
+            raise
+        document = report.document(result, run_, "run")
+        executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
+    if options.as_json:
+        click.echo(json.dumps(document, indent=2))
+    elif not options.quiet or result.exit_code:
+        click.echo(report.summary(result))
+    return result.exit_code
+
+
+def _rehearse(options: Options) -> int:
+    from market_spine import report
+    from market_spine.app.rehearsal import rehearse
+    from market_spine.app.scheduler import Plan
+    from market_spine.store import open_for_reading
+
+    source = _source(options)
+    show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
+    with open_for_reading(options.db, options.now) as db:
+        run_ = _run_context(options, db)
+        result = rehearse(run_, source, Plan(options.weeks, options.tiers, options.only_stage), show)
+        document = report.document(result, run_, "dry-run")
+    if options.as_json:
+        click.echo(json.dumps(document, indent=2))
+    elif not options.quiet:
+        click.echo(report.dry_summary(result))
+    return result.exit_code
+
+
+def _source(options: Options) -> Source | None:
+    """The source the run asks; None when no phase needs one."""
+    from market_spine.app.source import SourceSettings, open_source
+
+    if options.only_stage not in ("ingest", "all"):
+        return None
+    return open_source(options.source, SourceSettings(options.data_dir, options.max_file_mb << 20, options.allow_links))
+
+
+def _run_context(options: Options, db: Database) -> Run:
+    from market_spine import clock, executions
+    from market_spine.run import Limits, Run
+
+    limits = Limits(options.max_reject_percent / 100, options.min_kept_percent / 100, options.accept_shrink)
+    execution_id = executions.new_execution_id(clock.utc_now())
+    return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force)
+
+
+def _teller(handler: logging.Handler, total: int) -> Callable[[Outcome], None]:
+    """Logs each outcome as it happens, and moves the bar where there is one."""
+    from market_spine import report
+    from market_spine.outcome import Status
+
+    levels = {Status.FAILED: logging.ERROR, Status.WARNING: logging.WARNING, Status.LATE: logging.WARNING}
+    log = logging.getLogger("market_spine")
+    done: dict[str, int] = {}
+
+    def tell(outcome: Outcome) -> None:
+        facts = {
+            "week": str(outcome.week_ending),
+            "tier": outcome.tier,
+            "stage": outcome.phase.value,
+            "outcome": outcome.status.value,
+        }
+        log.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
+        done[outcome.phase.value] = done.get(outcome.phase.value, 0) + 1
+        if isinstance(handler, ProgressHandler):
+            handler.show(done[outcome.phase.value], total, outcome.phase.value)
+
+    return tell
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The console script: every way out has its stated exit code and at most one line of explanation."""
+    arguments = sys.argv[1:] if argv is None else argv
+    sys.exit(guarded(command, arguments))
+
+
+def guarded(group: click.Command, arguments: list[str]) -> int:
+    """Runs a click command and answers its exit code; what goes wrong is said in one line, and as JSON where asked."""
+    try:
+        answer = group.main(arguments, standalone_mode=False)
+        return answer if isinstance(answer, int) else 0
+    except MarketSpineError as error:
+        return _say(error.message, error.hint, error.exit_code, arguments)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "run_finra_weekly_schedule"
+        return _say(error.format_message().rstrip("."), f"{where} --help", 2, arguments)
+    except click.ClickException as error:
+        return _say(error.format_message(), None, 2, arguments)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", None, 130, arguments)
+    except BrokenPipeError:
+        return 141
+    except Exception as error:
+        logging.getLogger("market_spine").debug("crash", exc_info=True)
+        return _say(f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback", 2, arguments)
+
+
+def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
+    one_line = " ".join(message.split())
+    click.echo(f"Error: {one_line}" + (f". Try: {hint}" if hint else ""), err=True)
+    if "--json" in arguments:
+        from market_spine import report
+
+        click.echo(json.dumps(report.failure(one_line, hint, exit_code), indent=2))
+    return exit_code
+
+
+if __name__ == "__main__":
+    main()

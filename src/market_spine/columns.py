@@ -1,0 +1,58 @@
+"""A partition's rows as columns: what a file is read into, what measures are taken from, what the tables hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MICRO = 1_000_000
+"""Figures are exact integers of millionths: FINRA gives at most six decimals."""
+
+
+class Issue(NamedTuple):
+    """A security as FINRA names it; case is identity."""
+
+    symbol: str
+    issue_name: str
+    product_type: str
+
+
+class Venue(NamedTuple):
+    """An ATS by its MPID, or a non-ATS firm by its CRD number; 'De Minimis Firms' has neither."""
+
+    venue_class: str
+    mpid: str
+    firm_crd: int
+    venue_name: str
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it the same venue: class, MPID and CRD; the name only where both are blank."""
+        known = bool(self.mpid or self.firm_crd)
+        return (self.venue_class, self.mpid, self.firm_crd, "" if known else self.venue_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """n rows. `issue` and `venue` (n,) index the lists `issues` and `venues` (None where a text was rejected).
+
+    `shares` and `notional` (n,) int64 in millionths, `trades` (n,) int64 in trades; `notional` None where the file has none.
+    """
+
+    issues: list[Issue | None]
+    venues: list[Venue | None]
+    issue: NDArray[np.int32]
+    venue: NDArray[np.int32]
+    shares: NDArray[np.int64]
+    trades: NDArray[np.int64]
+    notional: NDArray[np.int64] | None
+
+
+def whole_or_fraction(micro: int) -> int | float:
+    """Millionths as a figure: an int where whole, else the nearest float."""
+    whole, rest = divmod(micro, MICRO)
+    return micro / MICRO if rest else whole

@@ -1,0 +1,55 @@
+"""core_executions: one row a run: who, when, with what arguments, and how it ended."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime
+
+from market_spine import __version__, clock
+from market_spine.db import Database
+
+
+def new_execution_id(now: datetime) -> str:
+    """Sorts by time: `20260109T120000-1a2b3c4d`."""
+    return f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def start(db: Database, execution_id: str, pipeline: str, run_date: date, arguments: Mapping[str, object], now: datetime) -> None:
+    """Writes the row of a run that begins."""
+    with db.transaction():
+        db.execute(
+            """
+            INSERT INTO core_executions (execution_id, pipeline, run_date, started_at, version, host, pid, actor, arguments_json)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            (
+                execution_id, pipeline, run_date.isoformat(), clock.stamp(now), __version__, socket.gethostname(),
+                os.getpid(), actor(), json.dumps(arguments, default=str),
+            ),
+        )  # fmt: skip
+
+
+def finish(
+    db: Database, execution_id: str, exit_code: int, now: datetime, *, outcomes: object = None, error: str | None = None
+) -> None:
+    """Writes how it ended. `outcomes` is anything JSON can hold."""
+    with db.transaction():
+        db.execute(
+            "UPDATE core_executions SET finished_at = ?, exit_code = ?, outcomes_json = ?, error = ? WHERE execution_id = ?",
+            (clock.stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
+        )
+
+
+def actor() -> str:
+    """Who is asking: MARKET_SPINE_ACTOR, else the user's name."""
+    if named := os.environ.get("MARKET_SPINE_ACTOR"):
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"

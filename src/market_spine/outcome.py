@@ -1,0 +1,66 @@
+"""What came of a partition in a phase: the values that phases answer and that summary, JSON and logs are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+
+from market_spine.partition import Partition
+
+
+class Phase(str, Enum):
+    """The four phases, in order."""
+
+    INGEST = "ingest"
+    NORMALIZE = "normalize"
+    CALC = "calc"
+    READINESS = "readiness"
+
+
+class Status(str, Enum):
+    """How a partition fared in a phase."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    AWAITING = "awaiting"
+    LATE = "late"
+    WARNING = "warning"
+    FAILED = "failed"
+    READY = "ready"
+    NOT_READY = "not_ready"
+
+
+class Reason(str, Enum):
+    """Why a partition is ingested or not, in the words the user reads."""
+
+    NEW = "NEW"
+    CHANGED = "CHANGED"
+    FORCED = "FORCED"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One partition (or, without a tier, one week) in one phase. `message` is what the log line says after the mark."""
+
+    phase: Phase
+    status: Status
+    week_ending: date
+    tier: str | None
+    message: str
+    reason: str | None = None
+    capture_id: str | None = None
+    rows: int | None = None
+    category: str | None = None
+    hint: str | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, phase: Phase, status: Status, partition: Partition, message: str, **facts: object) -> Outcome:
+        return cls(phase, status, partition.week_ending, partition.tier, message, **facts)  # type: ignore[arg-type]
+
+    @property
+    def where(self) -> str:
+        return f"{self.week_ending} / {self.tier}" if self.tier else str(self.week_ending)

@@ -1,0 +1,50 @@
+"""`spine`: the operators' door. Each command group lies in its own file under `commands/`, imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from market_spine import __version__
+from market_spine.cli import guarded
+
+# command → (task it belongs to in --help, module, one line)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command is asked for; groups the help by task."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[name][1])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for task in dict.fromkeys(task for task, _, _ in COMMANDS.values()):
+            with formatter.section(task):
+                formatter.write_dl([(name, line) for name, (of, _, line) in COMMANDS.items() if of == task])
+
+
+@click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", prog_name="spine")
+def command() -> None:
+    """Look after FINRA's weekly OTC Transparency data."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The console script."""
+    sys.exit(guarded(command, sys.argv[1:] if argv is None else argv))
+
+
+if __name__ == "__main__":
+    main()
