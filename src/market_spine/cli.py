@@ -76,7 +76,11 @@ class Options:
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
 @click.option(
-    "--source", type=click.Choice(["file", "api"]), default="file", show_default=True, help="Where the data comes from."
+    "--source",
+    type=click.Choice(["file", "api", "file_url"]),
+    default="file",
+    show_default=True,
+    help="Where the data comes from.",
 )
 @click.option("--data-dir", default=DEFAULT_DATA_DIR, show_default=True, help="Folder of {tier}_week_{week}.psv files.")
 @click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
@@ -193,11 +197,17 @@ def _rehearse(options: Options) -> int:
 
 def _source(options: Options) -> Source | None:
     """The source the run asks; None when no phase needs one."""
+    import os
+
+    from market_spine import clock
     from market_spine.app.source import SourceSettings, open_source
 
     if options.only_stage not in ("ingest", "all"):
         return None
-    return open_source(options.source, SourceSettings(options.data_dir, options.max_file_mb << 20, options.allow_links))
+    settings = SourceSettings(
+        options.data_dir, options.max_file_mb << 20, options.allow_links, today=clock.market_date(), environ=os.environ
+    )
+    return open_source(options.source, settings)
 
 
 def _run_context(options: Options, db: Database) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as time_module
 from datetime import date, datetime, time, timezone
 from zoneinfo import ZoneInfo
 
@@ -26,3 +27,13 @@ def moment_of(run_date: date) -> datetime:
 def stamp(moment: datetime) -> str:
     """A moment as it is stored: ISO 8601, UTC, to the second."""
     return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def ticks() -> float:
+    """Seconds on a clock that only runs forward: for pace, patience and expiry, never for a date."""
+    return time_module.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Waits."""
+    time_module.sleep(max(0.0, seconds))

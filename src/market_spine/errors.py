@@ -15,6 +15,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 ├── Interrupted        130/143   SIGINT or SIGTERM
 └── PartitionError           1   one partition failed; the others go on. Has a severity and a category
     ├── SourceError              the source could not give the partition
+    │   └── Unproved             what came cannot be shown to be whole; asked for once more, then given up
     └── UnusableContent          what the source gave cannot become current
 """
 
@@ -100,6 +101,10 @@ class PartitionError(MarketSpineError):
 
 class SourceError(PartitionError):
     """The source could not give the partition."""
+
+
+class Unproved(SourceError):
+    """What the source gave cannot be shown to be whole. It is asked once more; a partial answer is never kept."""
 
 
 class UnusableContent(PartitionError):

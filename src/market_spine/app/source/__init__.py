@@ -45,19 +45,27 @@ class Absent:
     where: str
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a source tells of a partition cheaply: its newest lastUpdateDate and how many rows it has."""
+
+    last_updated: datetime
+    row_count: int | None = None
+
+
 class Source(Protocol):
     """A place that shows weekly partitions. Every method may raise SourceError (a fault, never an absence)."""
 
     name: str
 
-    def last_updated(self, partition: Partition) -> datetime | Absent | None:
-        """The newest lastUpdateDate, asked cheaply; None where only the content can tell."""
+    def glance(self, partition: Partition) -> Glance | Absent | None:
+        """What can be told without the content; None where only the content can tell."""
 
     def fetch(self, partition: Partition) -> Offer | Absent:
         """The partition's whole content, proved complete."""
 
-    def revised_since(self, day: date) -> Iterable[Partition]:
-        """Partitions with rows updated on or after `day`; nothing where the source cannot tell."""
+    def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
+        """Partitions of those weeks with rows updated on or after `day`; nothing where the source cannot tell."""
 
     def close(self) -> None:
         """Lets go of connections."""
@@ -70,6 +78,8 @@ class SourceSettings:
     data_dir: str
     max_bytes: int
     allow_links: bool = False
+    today: date = date.max  # the real day, whatever day is replayed: FINRA moves weeks to its archive by it
+    environ: Mapping[str, str] = field(default_factory=dict)  # MARKET_SPINE_… settings by name
 
 
 def _files(settings: SourceSettings) -> Source:
@@ -78,11 +88,23 @@ def _files(settings: SourceSettings) -> Source:
     return FileSource(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links)
 
 
-SOURCES: dict[str, Callable[[SourceSettings], Source]] = {"file": _files}
+def _api(settings: SourceSettings) -> Source:
+    from market_spine.app.source.api import ApiSettings, ApiSource
+
+    return ApiSource(ApiSettings.of(settings.environ), settings.today)
+
+
+def _file_url(settings: SourceSettings) -> Source:
+    from market_spine.app.source.url import UrlSource
+
+    return UrlSource.of(settings.environ, max_bytes=settings.max_bytes)
+
+
+SOURCES: dict[str, Callable[[SourceSettings], Source]] = {"file": _files, "api": _api, "file_url": _file_url}
 
 
 def open_source(name: str, settings: SourceSettings) -> Source:
     """The source of that name. Raises ConfigurationError."""
     if name not in SOURCES:
-        raise ConfigurationError(f"--source {name} is not available yet", hint=f"the sources are {', '.join(SOURCES)}")
+        raise ConfigurationError(f"there is no source {name!r}", hint=f"the sources are {', '.join(SOURCES)}")
     return SOURCES[name](settings)

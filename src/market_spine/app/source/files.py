@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
-from market_spine.app.source import Absent, Offer
+from market_spine.app.source import Absent, Glance, Offer
 from market_spine.errors import ConfigurationError, SourceError
 from market_spine.partition import Partition
 
@@ -31,7 +31,7 @@ class FileSource:
         self._max_bytes = max_bytes
         self._allow_links = allow_links
 
-    def last_updated(self, partition: Partition) -> datetime | Absent | None:
+    def glance(self, partition: Partition) -> Glance | Absent | None:
         """None: a file tells only by its content."""
         return None
 
@@ -45,7 +45,7 @@ class FileSource:
             raise SourceError("EMPTY_FILE", f"{path} is empty", hint="fetch it again; an empty file is never a publication")
         return Offer(content, uri=f"file:{path.name}")
 
-    def revised_since(self, day: date) -> Iterable[Partition]:
+    def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Nothing: a folder cannot tell."""
         return ()
 

@@ -1,0 +1,263 @@
+"""FINRA's Query API as a source: one partition is one proved-complete query in one canonical form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer
+from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
+from market_spine.app.source.exports import Patience, export
+from market_spine.app.source.query import Body, Endpoint, Page, Row, Token, compare, equal
+from market_spine.app.source.web import Client, Manners, host
+from market_spine.errors import ConfigurationError, InvalidWeek, Unproved
+from market_spine.partition import Partition, friday_of
+
+_log = logging.getLogger(__name__)
+
+WEEKLY, HISTORIC = "weeklySummary", "weeklySummaryHistoric"
+RETENTION = timedelta(days=365)  # documented; five years are observed. Older weeks are asked for in both places
+LARGE = 25_000  # rows of a historic week from which the asynchronous flow is worth its minutes
+# Every part of a row's identity, so that the order is total and pages do not shift.
+ORDER = (
+    "+issueSymbolIdentifier",
+    "+summaryTypeCode",
+    "+MPID",
+    "+firmCRDNumber",
+    "+productTypeCode",
+    "+issueName",
+    "+marketParticipantName",
+)
+_FAR = date(2399, 12, 31)  # the end FINRA's own examples give a range without one
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What the environment says of FINRA. The secret is in no repr."""
+
+    base_url: str = "https://api.finra.org"
+    token_url: str = "https://ews.fip.finra.org/fip/rest/ews/oauth2/access_token"
+    client_id: str = ""
+    secret: str = field(default="", repr=False)
+    manners: Manners = field(default_factory=Manners)
+    patience: Patience = field(default_factory=Patience)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> ApiSettings:
+        """Reads MARKET_SPINE_FINRA_…; raises ConfigurationError."""
+        default = cls()
+        settings = cls(
+            base_url=_address(environ, "MARKET_SPINE_FINRA_BASE_URL", default.base_url),
+            token_url=_address(environ, "MARKET_SPINE_FINRA_TOKEN_URL", default.token_url),
+            client_id=environ.get("MARKET_SPINE_FINRA_CLIENT_ID", "").strip(),
+            secret=_secret(environ),
+            manners=Manners(
+                timeout=_seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.manners.timeout),
+                retries=int(_seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
+                backoff=_seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
+            ),
+            patience=Patience(poll=_seconds(environ, "MARKET_SPINE_FINRA_POLL", default.patience.poll)),
+        )
+        if bool(settings.client_id) != bool(settings.secret):
+            raise ConfigurationError(
+                "a FINRA credential needs both its id and its secret",
+                hint="set MARKET_SPINE_FINRA_CLIENT_ID and MARKET_SPINE_FINRA_CLIENT_SECRET_FILE, or neither",
+            )
+        return settings
+
+
+class ApiSource:
+    """FINRA's Query API, with a credential or without one."""
+
+    name = "api"
+
+    def __init__(self, settings: ApiSettings, today: date) -> None:
+        self._client = Client(settings.manners)
+        token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
+        self._endpoint = Endpoint(self._client, settings.base_url, token)
+        self._patience = settings.patience
+        self._today = today
+
+    def glance(self, partition: Partition) -> Glance | Absent | None:
+        """The newest lastUpdateDate and the number of rows, by one row; None for a week only the archive may hold."""
+        body = {**_query(partition), "fields": [*FIELDS[:2], "lastUpdateDate"], "sortFields": ["-lastUpdateDate"]}
+        page = _twice(lambda: self._first(partition, body))
+        if not page.rows:
+            return None if self._old(partition) else self._absent(partition)
+        day = newest((str(page.rows[0].get("lastUpdateDate")),) * 2)
+        return Glance(_moment(day), page.total) if day else None
+
+    def fetch(self, partition: Partition) -> Offer | Absent:
+        """Every row of the partition, in the canonical form. Raises SourceError; for want of proof only after asking twice."""
+        try:
+            offer, suspect = self._fetch(partition)
+        except Unproved as error:
+            _log.warning("%s: %s; asking once more", partition, error.message)
+            return self._settle(self._fetch(partition), None)
+        if not suspect:
+            return offer
+        _log.warning("%s: %d rows come twice; asking once more", partition, suspect)
+        return self._settle(self._fetch(partition), offer)
+
+    def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
+        """Partitions of those weeks with rows updated on or after `day`. Raises SourceError."""
+        return _twice(lambda: self._revised(day, first_week, last_week))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _first(self, partition: Partition, body: Body) -> Page:
+        page = self._endpoint.ask(WEEKLY, {**body, "limit": 1, "offset": 0})
+        Collector(partition).add(page.rows)
+        return page
+
+    def _settle(self, fetched: tuple[Offer | Absent, int], first: Offer | Absent | None) -> Offer | Absent:
+        """Repeated rows are believed when two fetches in a row agree on them; a shifted page would not."""
+        offer, suspect = fetched
+        if suspect and isinstance(offer, Offer) and not (isinstance(first, Offer) and offer.content == first.content):
+            raise Unproved(
+                "SOURCE_INCOMPLETE",
+                f"{suspect} rows came twice, and not the same ones each time",
+                hint="run again later",
+            )
+        return offer
+
+    def _fetch(self, partition: Partition) -> tuple[Offer | Absent, int]:
+        collector = Collector(partition)
+        said = self._collect(WEEKLY, {**_query(partition), "fields": list(FIELDS), "sortFields": list(ORDER)}, collector)
+        if said is None and self._old(partition):
+            said = self._archived(partition, collector)
+        if said is None:
+            return self._absent(partition), 0
+        return self._offer(partition, collector, said), collector.repeated
+
+    def _collect(self, dataset: str, body: Body, collector: Collector) -> dict[str, Any] | None:
+        """Pages a query into the collector; answers what FINRA said of it, None when there are no rows."""
+        said: dict[str, Any] | None = None
+        for page in self._endpoint.pages(dataset, body):
+            collector.add(page.rows)
+            said = said or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
+        return said
+
+    def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:
+        """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; all summary types come."""
+        body: Body = {"compareFilters": _week_and_tier(partition)}
+        total = self._endpoint.ask(HISTORIC, {**body, "limit": 1, "offset": 0}).total
+        if not total:
+            return None
+        if total < LARGE or self._endpoint.token is None:
+            return self._collect(HISTORIC, body, collector)
+        got = 0
+
+        def counted() -> Iterable[Row]:
+            nonlocal got
+            for row in export(self._endpoint, HISTORIC, body, total, self._patience):
+                got += 1
+                yield row
+
+        collector.add(counted())
+        if got != total:
+            raise Unproved("SOURCE_INCOMPLETE", f"FINRA exported {got:,} of {total:,} rows")
+        return {"dataset": HISTORIC, "record_total": total, "asynchronous": True}
+
+    def _offer(self, partition: Partition, collector: Collector, said: dict[str, Any]) -> Offer:
+        rows, content = len(collector), collector.document()
+        metadata = {**said, "rows": rows, "repeated_rows": collector.repeated, "last_update_range": collector.updated}
+        day = newest(collector.updated)
+        place = f"weekStartDate={partition.monday}&tierIdentifier={CODE_OF_TIER[partition.tier]}"
+        where = f"{self._endpoint.url(said['dataset'])}?{place}"
+        return Offer(content, uri=where, last_updated=_moment(day) if day else None, metadata=metadata)
+
+    def _revised(self, day: date, first_week: date, last_week: date) -> list[Partition]:
+        body: Body = {
+            "fields": [*FIELDS[:2], "lastUpdateDate"],
+            "compareFilters": [
+                compare("GTE", "weekStartDate", first_week - timedelta(days=4)),
+                compare("LTE", "weekStartDate", last_week - timedelta(days=4)),
+            ],
+            "dateRangeFilters": [{"fieldName": "lastUpdateDate", "startDate": day.isoformat(), "endDate": _FAR.isoformat()}],
+            "domainFilters": [_summary_types()],
+        }
+        found = {_partition(row, day) for page in self._endpoint.pages(WEEKLY, body) for row in page.rows}
+        return sorted(p for p in found if p and first_week <= p.week_ending <= last_week)
+
+    def _old(self, partition: Partition) -> bool:
+        return partition.monday < self._today - RETENTION
+
+    def _absent(self, partition: Partition) -> Absent:
+        return Absent(f"{host(self._endpoint.base_url)} has no rows of {partition}")
+
+
+def _query(partition: Partition) -> Body:
+    return {"compareFilters": _week_and_tier(partition), "domainFilters": [_summary_types()]}
+
+
+def _week_and_tier(partition: Partition) -> list[Body]:
+    return [equal("weekStartDate", partition.monday.isoformat()), equal("tierIdentifier", CODE_OF_TIER[partition.tier])]
+
+
+def _summary_types() -> Body:
+    return {"fieldName": "summaryTypeCode", "values": list(SUMMARY_TYPES)}
+
+
+def _partition(row: Row, day: date) -> Partition | None:
+    """The partition of a row updated since `day`; None for the tiers FINRA keeps aside (NA, NMS)."""
+    tier = TIER_OF_CODE.get(str(row.get("tierIdentifier")))
+    if tier is None or str(row.get("lastUpdateDate", ""))[:10] < day.isoformat():
+        return None
+    try:
+        return Partition(friday_of(date.fromisoformat(str(row.get("weekStartDate"))[:10])), tier)
+    except (ValueError, InvalidWeek):
+        return None
+
+
+def _moment(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+
+
+def _twice(ask: Callable[[], T]) -> T:
+    """Asks once more when the first answer proves nothing."""
+    try:
+        return ask()
+    except Unproved as error:
+        _log.warning("%s; asking once more", error.message)
+        return ask()
+
+
+def _address(environ: Mapping[str, str], name: str, default: str) -> str:
+    address = environ.get(name, "").strip() or default
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{name} is no http(s) address: {address!r}", hint=f"for example {default}")
+    return address
+
+
+def _secret(environ: Mapping[str, str]) -> str:
+    path = environ.get("MARKET_SPINE_FINRA_CLIENT_SECRET_FILE", "").strip()
+    if not path:
+        return environ.get("MARKET_SPINE_FINRA_CLIENT_SECRET", "").strip()
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        words = getattr(error, "strerror", None) or "not text"
+        raise ConfigurationError(
+            f"cannot read MARKET_SPINE_FINRA_CLIENT_SECRET_FILE {path}: {words}", hint="make it readable for this user"
+        ) from error
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "").strip()
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e6:
+        raise ConfigurationError(f"{name} is no number of its kind: {text!r}", hint=f"the default is {default:g}")
+    return number

@@ -1,0 +1,226 @@
+"""FINRA's Query API: what is asked, with which login, and what its many ways of answering mean.
+
+Facts and their sources: docs/finra-api.md. Zero rows come as 204, as `[]`, as a header alone or as a sentence; errors
+come with 200; a page may be short before the end. Whoever pages here gets proved completeness or Unproved.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from market_spine import clock
+from market_spine.app.source.web import TRY_LATER, Client, Reply, host
+from market_spine.errors import ConfigurationError, SourceError, Unproved
+
+_log = logging.getLogger(__name__)
+
+PAGE_ROWS = 5000  # Record-Max-Limit today; what an answer names is used from then on
+LARGEST_PAGE = 20_000  # ours: a page is held in memory
+LAST_OFFSET = 500_000
+JSON, TEXT = "application/json", "text/plain"
+_EARLY = 60.0  # a token is renewed this many seconds before its end
+
+Row = Mapping[str, Any]
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a query, with what FINRA says of all of them."""
+
+    rows: list[Row]
+    total: int | None
+    max_limit: int | None
+    request_id: str | None
+
+
+class Token:
+    """A bearer token by OAuth2 client credentials, used until it ends."""
+
+    def __init__(self, client: Client, url: str, client_id: str, secret: str) -> None:
+        self._client, self._url = client, url
+        self._login = (client_id, secret)
+        self._value: str | None = None
+        self._ends = 0.0
+        self._refused: ConfigurationError | None = None
+
+    def value(self) -> str:
+        """The token, fetched when there is none or it is about to end. Raises ConfigurationError when refused."""
+        if self._refused:
+            raise self._refused  # asking again for every partition would lock the account
+        if self._value is None or clock.ticks() >= self._ends:
+            self._fetch()
+        assert self._value is not None
+        return self._value
+
+    def drop(self) -> None:
+        """Forgets the token: FINRA says it has ended."""
+        self._value = None
+
+    def _fetch(self) -> None:
+        url = f"{self._url}?grant_type=client_credentials"
+        reply = self._client.send("POST", url, login=self._login, headers={"Accept": JSON})
+        if reply.status in (400, 401, 403):
+            said = _json_object(reply).get("error_message", f"HTTP {reply.status}")
+            self._refused = ConfigurationError(
+                f"FINRA refuses the credential: {said}",
+                hint="check MARKET_SPINE_FINRA_CLIENT_ID and its secret; a secret ends after a year, a test one sooner",
+            )
+            raise self._refused
+        if reply.status != 200:
+            raise SourceError("SOURCE_UNAVAILABLE", f"{host(self._url)} answered {reply.status} to a token request")
+        answer = _json_object(reply)
+        try:
+            self._value, lasts = str(answer["access_token"]), float(answer.get("expires_in", 1800))
+        except (KeyError, ValueError) as error:
+            raise SourceError("SOURCE_UNAVAILABLE", f"{host(self._url)} sent no usable token") from error
+        self._ends = clock.ticks() + max(lasts - _EARLY, lasts / 2)
+        _log.debug("token fetched from %s", host(self._url))
+
+
+class Endpoint:
+    """The datasets of FINRA's otcMarket group."""
+
+    def __init__(self, client: Client, base_url: str, token: Token | None = None) -> None:
+        self.client, self.base_url, self.token = client, base_url.rstrip("/"), token
+
+    def url(self, dataset: str) -> str:
+        return f"{self.base_url}/data/group/otcMarket/name/{dataset}"
+
+    def ask(self, dataset: str, body: Body) -> Page:
+        """One page. Raises SourceError; Unproved when what came is no data."""
+        return page_of(self.send("POST", self.url(dataset), body, JSON))
+
+    def send(self, method: str, url: str, body: Body | None, accept: str) -> Reply:
+        """One request with our token where we have one, which is renewed once when FINRA says it has ended."""
+        reply = self._send(method, url, body, accept)
+        if reply.status == 401 and self.token:
+            self.token.drop()
+            reply = self._send(method, url, body, accept)
+        return reply
+
+    def _send(self, method: str, url: str, body: Body | None, accept: str) -> Reply:
+        headers = {"Accept": accept}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token.value()}"
+        return self.client.send(method, url, body=body, headers=headers)
+
+    def pages(self, dataset: str, body: Body) -> Iterator[Page]:
+        """Every page of a query, advancing by the rows that came, until Record-Total; Unproved if it does not add up."""
+        page = self.ask(dataset, {**body, "limit": PAGE_ROWS, "offset": 0})
+        total, got = page.total, len(page.rows)
+        if not page.rows and not total:
+            return
+        if total is None:
+            raise Unproved("SOURCE_INCOMPLETE", "FINRA did not say how many rows there are (Record-Total)")
+        if total > LAST_OFFSET + PAGE_ROWS:
+            raise SourceError("SOURCE_TOO_LARGE", f"{total:,} rows; FINRA gives out the first {LAST_OFFSET + PAGE_ROWS:,} only")
+        yield page
+        while got < total:
+            limit = max(1, min(page.max_limit or PAGE_ROWS, LARGEST_PAGE))
+            page = self.ask(dataset, {**body, "limit": limit, "offset": got})
+            if page.total != total:
+                raise Unproved("SOURCE_INCOMPLETE", f"the number of rows changed from {total} to {page.total} while paging")
+            if not page.rows:
+                raise Unproved("SOURCE_INCOMPLETE", f"FINRA sent {got:,} of {total:,} rows")
+            got += len(page.rows)
+            yield page
+        if got != total:
+            raise Unproved("SOURCE_INCOMPLETE", f"FINRA sent {got:,} rows and counted {total:,}")
+
+
+def equal(field: str, value: str) -> Body:
+    return {"compareType": "EQUAL", "fieldName": field, "fieldValue": value}
+
+
+def compare(kind: str, field: str, day: date) -> Body:
+    return {"compareType": kind, "fieldName": field, "fieldValue": day.isoformat()}
+
+
+def page_of(reply: Reply) -> Page:
+    """What an answer says. Raises SourceError, Unproved."""
+    if reply.status == 204:
+        return Page([], 0, None, None)
+    if reply.status != 200:
+        raise refusal(reply)
+    rows = _rows(reply)
+    on_page = _number(reply, "Total-Records-On-Page")
+    if on_page is not None and on_page != len(rows):
+        raise Unproved("SOURCE_INCOMPLETE", f"a page of {on_page} rows arrived with {len(rows)}")
+    total = _number(reply, "Record-Total")
+    request_id = reply.headers.get("FINRA-api-request-id")
+    return Page(rows, total, _number(reply, "Record-Max-Limit"), request_id)
+
+
+def refusal(reply: Reply) -> SourceError:
+    """The error an answer other than 200 stands for."""
+    name, status = host(reply.url), reply.status
+    said = " ".join(str(_json_object(reply).get("message", "")).split())[:300]
+    if status in (401, 403):
+        return SourceError(
+            "SOURCE_UNAUTHORIZED",
+            f"{name} refuses the request ({status}){': ' + said if said else ''}",
+            hint="set MARKET_SPINE_FINRA_CLIENT_ID and MARKET_SPINE_FINRA_CLIENT_SECRET_FILE",
+        )
+    if status in TRY_LATER or status >= 500:
+        return SourceError("SOURCE_UNAVAILABLE", f"{name} answers {status}, after retries", hint="run again later")
+    return SourceError("SOURCE_REFUSED", f"{name} refuses the request ({status}){': ' + said if said else ''}")
+
+
+def read_table(lines: Iterable[str]) -> Iterator[Row]:
+    """Rows of delimited text, quoted or not, by header name. Raises Unproved when there is no FINRA header."""
+    lines = iter(lines)
+    header = next(lines, "")
+    quoted = header.startswith('"')
+    delimiter = next((mark for mark in ("|", "\t", "\x01", ",") if mark in header), "|")
+    names = [name.strip('"') for name in header.split(delimiter)]
+    if "weekStartDate" not in names:
+        raise Unproved("SOURCE_NOT_DATA", f"the text does not begin with FINRA's header but with {header[:60]!r}")
+    for values in csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE):
+        if len(values) != len(names):
+            raise Unproved("SOURCE_INCOMPLETE", f"a line has {len(values)} values instead of {len(names)}")
+        yield dict(zip(names, values, strict=True))
+
+
+def _rows(reply: Reply) -> list[Row]:
+    if reply.kind in (TEXT, "text/csv"):
+        return list(read_table(reply.content.decode("utf-8-sig", "replace").splitlines()))
+    if reply.kind not in (JSON, ""):
+        raise Unproved("SOURCE_NOT_DATA", f"{host(reply.url)} answered 200 with {reply.kind}, not data")
+    try:
+        answer = json.loads(reply.content, parse_float=Decimal)
+    except ValueError as error:
+        raise Unproved("SOURCE_INCOMPLETE", f"{host(reply.url)} sent JSON that breaks off: {error}") from error
+    if isinstance(answer, list):
+        return answer
+    return _no_rows(answer, reply)
+
+
+def _no_rows(answer: object, reply: Reply) -> list[Row]:
+    """An answer that is no list: FINRA's older way to say that there is nothing, or an error with status 200."""
+    said = answer if isinstance(answer, dict) else {"message": answer}
+    message = str(said.get("message", ""))
+    if message.startswith("No data found"):
+        return []
+    status = said.get("statusCode", reply.status)
+    raise Unproved("SOURCE_NOT_DATA", f"{host(reply.url)} answered 200 with an error inside ({status}): {message[:200]}")
+
+
+def _json_object(reply: Reply) -> Row:
+    try:
+        answer = json.loads(reply.content)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _number(reply: Reply, header: str) -> int | None:
+    text = reply.headers.get(header, "")
+    return int(text) if text.isdigit() else None

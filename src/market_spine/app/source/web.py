@@ -1,0 +1,217 @@
+"""HTTP as this program speaks it: one session, paced, patient, bounded. The only file that imports requests."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from market_spine import __version__, clock
+from market_spine.errors import SourceError
+
+_log = logging.getLogger(__name__)
+
+TRY_LATER = (429, 502, 503, 504)
+_CHUNK = 1 << 16
+_MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How long we wait and how often we ask. Times are seconds."""
+
+    timeout: float = 60.0  # without a byte
+    whole: float = 600.0  # for one answer
+    retries: int = 5
+    backoff: float = 0.5  # before the second retry; doubles from there
+    longest_wait: float = 120.0  # a Retry-After beyond this is a refusal
+    per_second: float = 20.0  # FINRA's limit for one address
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    url: str
+
+    @property
+    def kind(self) -> str:
+        """The media type, in lower case, without parameters; '' when not given."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+class Pace:
+    """Lets requests through no faster than the limit."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1 / per_second
+        self._next = 0.0
+
+    def wait(self) -> None:
+        now = clock.ticks()
+        if self._next > now:
+            clock.pause(min(self._next - now, self._gap))
+            now = max(now, self._next)
+        self._next = now + self._gap
+
+
+class _Retries(Retry):
+    """urllib3's Retry, paced like any request, that takes a Retry-After beyond our patience for a refusal."""
+
+    pace: Pace | None = None
+    longest_wait = 120.0
+
+    def new(self, **changes: Any) -> _Retries:
+        fresh = super().new(**changes)
+        fresh.pace, fresh.longest_wait = self.pace, self.longest_wait
+        return fresh
+
+    def sleep(self, response: Any = None) -> None:
+        wait = self.get_retry_after(response) if response is not None else None
+        if wait is not None and wait > self.longest_wait:
+            raise SourceError(
+                "SOURCE_UNAVAILABLE", f"the source asks to come back in {wait:.0f} s", hint="run again after that time"
+            )
+        super().sleep(response)
+        if self.pace is not None:
+            self.pace.wait()
+
+
+class Client:
+    """One session. Cookies and connections are kept; the environment's proxies hold, its .netrc does not."""
+
+    def __init__(self, manners: Manners | None = None) -> None:
+        self._manners = manners = manners or Manners()
+        self._pace = Pace(manners.per_second)
+        self._patient, self._hasty = self._retries(manners.retries), self._retries(min(1, manners.retries))
+        self._adapter = HTTPAdapter(max_retries=self._patient)
+        self._session = requests.Session()
+        self._session.headers.update({"User-Agent": f"market-spine/{__version__}", "Accept-Encoding": "gzip"})
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        login: tuple[str, str] | None = None,
+        max_bytes: int = 64 * _MB,
+        redirects: bool = True,
+    ) -> Reply:
+        """One request, its answer read whole; repeated when the answer breaks off. `login` is for HTTP Basic.
+
+        Raises SourceError SOURCE_UNAVAILABLE when retries are used up, SOURCE_TOO_LARGE beyond `max_bytes`.
+        """
+        for left in range(self._manners.retries, -1, -1):
+            with self._open(method, url, body, headers, login, redirects) as response:
+                try:
+                    content = b"".join(self._read(response, max_bytes))
+                    return Reply(response.status_code, response.headers, content, response.url)
+                except requests.RequestException as error:
+                    if not left:
+                        raise _unavailable(url, error) from error
+            self._rest(self._manners.retries - left)
+        raise AssertionError("unreachable")
+
+    def lines(self, url: str, *, max_bytes: int) -> Iterator[str]:
+        """The lines of a large text, as they arrive, without any login. Raises SourceError."""
+        with self._open("GET", url, None, None, None, True) as response:
+            if response.status_code != 200:
+                raise SourceError("SOURCE_UNAVAILABLE", f"{host(url)} answered {response.status_code} to a result link")
+            rest = b""
+            try:
+                for chunk in self._read(response, max_bytes):
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    yield from (line.decode("utf-8", "replace").rstrip("\r") for line in whole)
+            except requests.RequestException as error:
+                raise _unavailable(url, error) from error
+            if rest:
+                yield rest.decode("utf-8", "replace").rstrip("\r")
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _open(
+        self,
+        method: str,
+        url: str,
+        body: object,
+        headers: Mapping[str, str] | None,
+        login: tuple[str, str] | None,
+        redirects: bool,
+    ) -> requests.Response:
+        self._pace.wait()
+        try:
+            response = self._session.request(
+                method,
+                url,
+                json=body,
+                headers=dict(headers or {}),
+                auth=login or _no_login,
+                timeout=(min(10.0, self._manners.timeout), self._manners.timeout),
+                stream=True,
+                allow_redirects=redirects,
+            )
+        except (requests.RequestException, SourceError) as error:
+            self._adapter.max_retries = self._hasty
+            raise error if isinstance(error, SourceError) else _unavailable(url, error) from error
+        # A source that has just been given up on is not waited for at length by every partition after it.
+        self._adapter.max_retries = self._hasty if response.status_code in TRY_LATER else self._patient
+        return response
+
+    def _read(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
+        size, deadline = 0, clock.ticks() + self._manners.whole
+        for chunk in response.iter_content(_CHUNK):
+            size += len(chunk)
+            if size > max_bytes:
+                raise SourceError("SOURCE_TOO_LARGE", f"{host(response.url)} sent more than {max_bytes // _MB} MB")
+            if clock.ticks() > deadline:
+                raise SourceError("SOURCE_UNAVAILABLE", f"{host(response.url)} took more than {self._manners.whole:.0f} s")
+            yield chunk
+
+    def _retries(self, count: int) -> _Retries:
+        retries = _Retries(
+            total=count,
+            status_forcelist=TRY_LATER,
+            allowed_methods=None,  # our POSTs only ask
+            backoff_factor=self._manners.backoff,
+            backoff_jitter=self._manners.backoff,
+            raise_on_status=False,
+            respect_retry_after_header=True,
+        )
+        retries.pace, retries.longest_wait = self._pace, self._manners.longest_wait
+        return retries
+
+    def _rest(self, tries: int) -> None:
+        clock.pause(self._manners.backoff * (2**tries) * random.uniform(0.5, 1.0))
+
+
+def host(url: str) -> str:
+    """The host of a URL: what an error may name without a query string or login."""
+    return urlsplit(url).hostname or url
+
+
+def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps requests from looking into ~/.netrc, whose login would replace our token."""
+    return request
+
+
+def _unavailable(url: str, error: Exception) -> SourceError:
+    reason = error.args[0] if error.args else error
+    words = " ".join(str(getattr(reason, "reason", reason)).split())
+    return SourceError(
+        "SOURCE_UNAVAILABLE", f"cannot reach {host(url)}: {words[:200] or type(error).__name__}", hint="run again later"
+    )

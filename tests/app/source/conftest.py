@@ -1,0 +1,36 @@
+"""FINRA's service on this machine, on Friday 2026-10-02, with eight weeks of every tier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+from finra_fake import FinraFake
+
+from market_spine.app.source.api import ApiSettings, ApiSource
+
+FRIDAY = date(2026, 10, 2)
+
+OpenApi = Callable[..., ApiSource]
+
+
+@pytest.fixture
+def fake() -> Iterator[FinraFake]:
+    with FinraFake(FRIDAY) as service:
+        service.fill(weeks=8)
+        yield service
+
+
+@pytest.fixture
+def open_api(fake: FinraFake) -> Iterator[OpenApi]:
+    """Opens the API source at the fake; keywords are further settings."""
+    opened: list[ApiSource] = []
+
+    def open_it(today: date = FRIDAY, **environ: str) -> ApiSource:
+        opened.append(ApiSource(ApiSettings.of({**fake.environ, **environ}), today))
+        return opened[-1]
+
+    yield open_it
+    for source in opened:
+        source.close()

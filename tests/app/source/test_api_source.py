@@ -1,0 +1,562 @@
+"""The API source against the fake: what it asks, what it proves, what it makes of every way FINRA answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finra_fake import (
+    Fault,
+    FinraFake,
+    Row,
+    cut,
+    empty_list,
+    foreign,
+    header_only,
+    html,
+    inner_error,
+    no_data_sentence,
+    partition_rows,
+    shifted,
+    status,
+    tier,
+    total,
+    without,
+)
+
+from market_spine.app.source import Absent, Glance, Offer
+from market_spine.app.source.api import ApiSettings, ApiSource
+from market_spine.app.source.canonical import FIELDS
+from market_spine.errors import ConfigurationError, SourceError, Unproved
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
+
+OpenApi = Callable[..., ApiSource]
+
+T1 = Partition(date(2026, 9, 11), NMS_TIER_1)  # the newest published on 2026-10-02
+T2 = Partition(date(2026, 8, 28), NMS_TIER_2)
+OTCE = Partition(date(2026, 8, 28), OTC)
+NOT_YET = Partition(date(2026, 9, 18), NMS_TIER_1)
+FIRM_TYPES = ("ATS_W_SMBL_FIRM", "OTC_W_SMBL_FIRM")
+
+
+def rows_in(content: bytes) -> list[dict[str, str]]:
+    """The canonical document's rows, read by nothing of the program."""
+    lines = [line for line in content.decode().split("\n") if line and not line.startswith("#")]
+    return [dict(zip(lines[0].split("|"), line.split("|"), strict=True)) for line in lines[1:]]
+
+
+def offered(answer: Offer | Absent) -> Offer:
+    assert isinstance(answer, Offer)
+    return answer
+
+
+def firm_rows(fake: FinraFake, monday: date, code: str) -> list[Row]:
+    return [row for row in fake.rows(monday, code) if row["summaryTypeCode"] in FIRM_TYPES]
+
+
+# --- What is asked and what comes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partition", [T1, T2, OTCE], ids=["T1", "T2", "OTCE"])
+def test_every_firm_row_of_the_partition_comes_and_nothing_else(fake: FinraFake, open_api: OpenApi, partition: Partition) -> None:
+    code = {NMS_TIER_1: "T1", NMS_TIER_2: "T2", OTC: "OTCE"}[partition.tier]
+    expected = firm_rows(fake, partition.monday, code)
+    offer = offered(open_api().fetch(partition))
+    got = rows_in(offer.content)
+    assert len(got) == len(expected) == offer.metadata["rows"]
+    key = ("issueSymbolIdentifier", "issueName", "productTypeCode", "MPID", "firmCRDNumber", "marketParticipantName")
+    figures = {tuple(str(row[name] or "") for name in key): row for row in expected}
+    for row in got:
+        told = figures[tuple(row[name] for name in key)]
+        assert Decimal(row["totalWeeklyShareQuantity"]) == Decimal(told["totalWeeklyShareQuantity"])
+        assert Decimal(row["totalNotionalSum"]) == Decimal(str(told["totalNotionalSum"]))
+        assert row["totalWeeklyTradeCount"] == str(told["totalWeeklyTradeCount"])
+
+
+def test_one_partition_is_asked_by_both_its_keys_sorted_and_only_for_firm_rows(fake: FinraFake, open_api: OpenApi) -> None:
+    open_api().fetch(OTCE)
+    (asked,) = fake.asked()
+    assert (asked.method, asked.path) == ("POST", "/data/group/otcMarket/name/weeklySummary")
+    assert (asked.week, asked.tier) == ("2026-08-24", "OTCE")
+    assert asked.body["domainFilters"] == [{"fieldName": "summaryTypeCode", "values": list(FIRM_TYPES)}]
+    assert "+issueSymbolIdentifier" in asked.body["sortFields"]
+    assert asked.headers["accept"] == "application/json"
+    assert "gzip" in asked.headers["accept-encoding"]
+    assert asked.headers["user-agent"].startswith("market-spine/1.")
+
+
+def test_what_finra_said_of_the_answer_goes_along(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.revise(date(2026, 9, 30), T1.monday, "T1", lambda row: row.update(totalWeeklyTradeCount=5))
+    offer = offered(open_api().fetch(T1))
+    assert offer.last_updated == datetime(2026, 9, 30, tzinfo=timezone.utc)
+    assert offer.metadata["last_update_range"] == ("2026-09-28", "2026-09-30")
+    assert offer.metadata["record_total"] == offer.metadata["rows"] == 54
+    assert len(str(offer.metadata["request_id"])) == 36
+    json.dumps(offer.metadata)
+
+
+def test_the_document_names_its_dataset_filters_and_fields(open_api: OpenApi) -> None:
+    head = offered(open_api().fetch(T1)).content.decode().split("\n")[:7]
+    assert head[:5] == [
+        "# market-spine canonical 1",
+        "# dataset otcMarket/weeklySummary",
+        "# filter weekStartDate = 2026-09-07",
+        "# filter tierIdentifier = T1",
+        "# filter summaryTypeCode in ATS_W_SMBL_FIRM, OTC_W_SMBL_FIRM",
+    ]
+    assert head[5:] == [f"# fields {'|'.join(FIELDS)}", "# rows 54"]
+
+
+def test_order_page_size_and_case_of_header_names_do_not_change_the_content(fake: FinraFake, open_api: OpenApi) -> None:
+    source = open_api()
+    first = offered(source.fetch(T1)).content
+    fake.shuffle, fake.page_max = 7, 9
+    assert offered(source.fetch(T1)).content == first
+    fake.page_max, fake.page_bytes = 5000, 3000
+    assert offered(source.fetch(T1)).content == first
+
+
+def test_a_fractional_quantity_and_names_keep_every_character(open_api: OpenApi) -> None:
+    rows = {(row["issueSymbolIdentifier"], row["firmCRDNumber"]): row for row in rows_in(offered(open_api().fetch(T1)).content)}
+    assert rows["FRAC", ""]["totalWeeklyShareQuantity"] == "89697.17156"
+    assert rows["FRAC", "149823"]["totalWeeklyShareQuantity"] == "0.000001"
+    assert rows["BAC$L", ""]["issueName"] == "Bank of America Corporation 7.25%  Series L Preferred"
+    assert {"ABCw", "ABCW", "BRK.B", ""} <= {symbol for symbol, _ in rows}
+
+
+def test_non_ats_rows_keep_their_firm_and_de_minimis_its_name(open_api: OpenApi) -> None:
+    rows = [row for row in rows_in(offered(open_api().fetch(T1)).content) if row["summaryTypeCode"] == "OTC_W_SMBL_FIRM"]
+    assert {row["MPID"] for row in rows} == {""}
+    assert {row["firmCRDNumber"] for row in rows if row["marketParticipantName"] == "De Minimis Firms"} == {""}
+    assert all(row["firmCRDNumber"] for row in rows if row["marketParticipantName"] != "De Minimis Firms")
+
+
+def test_a_week_finra_has_not_published_is_absent_not_an_error(open_api: OpenApi) -> None:
+    source = open_api()
+    assert isinstance(source.glance(NOT_YET), Absent)
+    assert isinstance(source.fetch(NOT_YET), Absent)
+
+
+def test_a_junk_login_in_netrc_is_not_sent(
+    fake: FinraFake, open_api: OpenApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    open_api().fetch(T1)
+    assert "authorization" not in fake.seen[0].headers
+
+
+def test_the_session_keeps_its_cookies(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.require_cookie = True
+    assert isinstance(open_api().fetch(T1), Offer)
+
+
+# --- The cheap glance -------------------------------------------------------------------------------------------------
+
+
+def test_a_glance_is_one_request_for_one_row(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.revise(date(2026, 9, 30), T1.monday, "T1", lambda row: row.update(totalWeeklyTradeCount=5))
+    assert open_api().glance(T1) == Glance(datetime(2026, 9, 30, tzinfo=timezone.utc), 54)
+    (asked,) = fake.asked()
+    assert (asked.body["limit"], asked.body["sortFields"]) == (1, ["-lastUpdateDate"])
+
+
+def test_a_deletion_shows_in_a_glance_though_no_date_moves(fake: FinraFake, open_api: OpenApi) -> None:
+    source = open_api()
+    before = source.glance(T1)
+    rows = fake.rows(T1.monday, "T1")
+    rows.remove(firm_rows(fake, T1.monday, "T1")[0])
+    after = source.glance(T1)
+    assert isinstance(before, Glance)
+    assert isinstance(after, Glance)
+    assert (after.last_updated, after.row_count) == (before.last_updated, 53)
+
+
+# --- Completeness is proved -------------------------------------------------------------------------------------------
+
+
+def test_pages_advance_by_what_came_when_the_byte_cap_makes_them_short(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_bytes = 2000
+    assert offered(open_api().fetch(T1)).metadata["rows"] == 54
+    offsets = [seen.offset for seen in fake.asked()]
+    assert offsets == sorted(set(offsets))
+    assert len(offsets) > 10
+
+
+def test_the_largest_page_is_what_finra_says_it_is(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_max = 10
+    open_api().fetch(T1)
+    assert [seen.body["limit"] for seen in fake.asked()] == [5000, 10, 10, 10, 10, 10]
+
+
+# A fault in the first answer only, and the category it has when it stays.
+UNPROVED: list[tuple[str, Fault, str]] = [
+    ("a web page with status 200", html, "SOURCE_NOT_DATA"),
+    ("a body that breaks off inside the compression", cut("gzip"), "SOURCE_INCOMPLETE"),
+    ("a total that changed while paging", total(1), "SOURCE_INCOMPLETE"),
+    ("fewer rows than the total", total(-50), "SOURCE_INCOMPLETE"),
+    ("no total", without("Record-Total"), "SOURCE_INCOMPLETE"),
+    ("an error with status 200", inner_error, "SOURCE_NOT_DATA"),
+    ("rows of another week", foreign, "SOURCE_FOREIGN_ROWS"),
+    ("a row twice, another never", shifted, "SOURCE_INCOMPLETE"),
+]
+
+
+@pytest.mark.parametrize(("fault", "category"), [u[1:] for u in UNPROVED], ids=[u[0] for u in UNPROVED])
+def test_what_is_not_proved_whole_is_asked_once_more_and_then_given_up(
+    fake: FinraFake, open_api: OpenApi, fault: Fault, category: str
+) -> None:
+    source = open_api()
+    whole = offered(source.fetch(T1)).content
+    fake.page_max = 30
+    fake.fail(fault, times=1)
+    assert offered(source.fetch(T1)).content == whole
+    changing = iter(range(1, 1000))
+
+    def always(answer: Any) -> Any:
+        next(changing)
+        return fault(answer)
+
+    fake.fail(always, skip=1) if category == "SOURCE_INCOMPLETE" else fake.fail(always)
+    if fault is shifted:
+        fake.heal()
+        fake.fail(_shifted_differently())
+    with pytest.raises(Unproved) as caught:
+        source.fetch(T1)
+    assert caught.value.category == category
+
+
+def _shifted_differently() -> Fault:
+    counter = iter(range(1000))
+
+    def fault(answer: Any) -> Any:
+        rows = json.loads(answer.body)
+        rows[-1] = rows[next(counter) % (len(rows) - 1)]
+        answer.body = json.dumps(rows).encode()
+        return answer
+
+    return fault
+
+
+def test_rows_finra_really_has_twice_are_believed_when_two_answers_agree(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.put([dict(firm_rows(fake, T1.monday, "T1")[0])])
+    offer = offered(open_api().fetch(T1))
+    assert (offer.metadata["rows"], offer.metadata["repeated_rows"]) == (55, 1)
+    assert len(fake.asked()) == 2
+
+
+NO_ROWS: list[tuple[str, Fault]] = [
+    ("[]", empty_list),
+    ("a header alone", header_only),
+    ("a sentence", no_data_sentence),
+]
+
+
+@pytest.mark.parametrize("fault", [n[1] for n in NO_ROWS], ids=[n[0] for n in NO_ROWS])
+def test_every_way_of_saying_no_rows_is_an_absence(fake: FinraFake, open_api: OpenApi, fault: Fault) -> None:
+    fake.fail(fault)
+    source = open_api()
+    assert isinstance(source.fetch(T1), Absent)
+    assert isinstance(source.glance(T1), Absent)
+
+
+def test_an_answer_in_text_is_read_all_the_same(fake: FinraFake, open_api: OpenApi) -> None:
+    source = open_api()
+    expected = rows_in(offered(source.fetch(T1)).content)
+
+    def as_text(quoted: bool) -> Callable[[Any], Any]:
+        def fault(answer: Any) -> Any:
+            rows = json.loads(answer.body, parse_float=Decimal)
+            mark = '"' if quoted else ""
+            lines = [
+                "|".join(f"{mark}{'' if v is None else v}{mark}" for v in values) for values in [rows[0], *map(dict.values, rows)]
+            ]
+            answer.body, answer.kind = "\n".join(lines).encode(), "text/plain"
+            return answer
+
+        return fault
+
+    for quoted in (True, False):
+        fake.heal()
+        fake.fail(as_text(quoted))
+        assert rows_in(offered(source.fetch(T1)).content) == expected
+
+
+# --- Faults of the network --------------------------------------------------------------------------------------------
+
+PASSING: list[tuple[str, Fault]] = [
+    ("503", status(503)),
+    ("502", status(502)),
+    ("504", status(504)),
+    ("429", status(429)),
+    ("429 with Retry-After", status(429, Retry_After="0")),
+    ("a connection reset", cut("reset")),
+    ("a body shorter than promised", cut("length")),
+]
+
+
+@pytest.mark.parametrize("fault", [p[1] for p in PASSING], ids=[p[0] for p in PASSING])
+def test_a_passing_fault_is_outlived(fake: FinraFake, open_api: OpenApi, fault: Fault) -> None:
+    source = open_api()
+    whole = offered(source.fetch(T1)).content
+    fake.page_max = 20
+    fake.fail(fault, times=2, skip=1)
+    assert offered(source.fetch(T1)).content == whole
+
+
+@pytest.mark.parametrize("fault", [p[1] for p in PASSING], ids=[p[0] for p in PASSING])
+def test_a_fault_that_stays_is_one_clear_error(fake: FinraFake, open_api: OpenApi, fault: Fault) -> None:
+    fake.fail(fault)
+    with pytest.raises(SourceError) as caught:
+        open_api().fetch(T1)
+    assert caught.value.category == "SOURCE_UNAVAILABLE"
+    assert "127.0.0.1" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
+
+
+def test_a_tier_that_fails_leaves_the_others_their_patience(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.fail(status(503), when=tier("T2"))
+    source = open_api()
+    for _ in range(2):
+        with pytest.raises(SourceError):
+            source.fetch(T2)
+    assert len(fake.asked(tier("T2"))) == 3 + 2  # after giving up once, the next one is tried only twice
+    fake.fail(status(503), when=tier("T1"), times=1)
+    fake.fail(status(503), when=tier("OTCE"), times=2)
+    assert isinstance(source.fetch(T1), Offer)
+    assert isinstance(source.fetch(OTCE), Offer)
+
+
+def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.fail(status(429, Retry_After="3600"), times=1)
+    with pytest.raises(SourceError, match="come back in 3600 s"):
+        open_api().fetch(T1)
+    assert len(fake.asked()) == 1
+    fake.fail(status(429, Retry_After="1"), times=1)
+    begun = datetime.now(timezone.utc)
+    assert isinstance(open_api().fetch(T1), Offer)
+    assert datetime.now(timezone.utc) - begun >= timedelta(seconds=0.9)
+
+
+def test_a_server_that_is_not_there_is_said_in_one_line(open_api: OpenApi) -> None:
+    with pytest.raises(SourceError, match="cannot reach 127") as caught:
+        open_api(MARKET_SPINE_FINRA_BASE_URL="http://127.0.0.1:9").fetch(T1)
+    assert caught.value.category == "SOURCE_UNAVAILABLE"
+
+
+def test_a_refusal_carries_finras_own_words(fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market_spine.app.source.api._week_and_tier", lambda partition: [])
+    with pytest.raises(SourceError, match="Sorting is allowed only if all partitions keys") as caught:
+        open_api().fetch(T1)
+    assert caught.value.category == "SOURCE_REFUSED"
+
+
+def test_at_most_twenty_requests_a_second(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_max = 3
+    begun = datetime.now(timezone.utc)
+    open_api().fetch(T1)
+    count = len(fake.asked())
+    assert count == 18
+    assert (datetime.now(timezone.utc) - begun).total_seconds() >= (count - 1) / 20
+
+
+# --- The login --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lasts", [43169, "43169"], ids=["a number", "text"])
+def test_a_token_is_fetched_once_and_used_for_everything(fake: FinraFake, open_api: OpenApi, lasts: object) -> None:
+    fake.require_token, fake.expires_in, fake.page_max = True, lasts, 20
+    source = open_api(**fake.login)
+    source.glance(T1)
+    source.fetch(T1)
+    tokens = [seen for seen in fake.seen if seen.path.startswith("/fip/")]
+    assert [seen.query for seen in tokens] == [{"grant_type": ["client_credentials"]}]
+    assert {seen.headers["authorization"][:7] for seen in fake.asked()} == {"Bearer "}
+
+
+def test_a_token_that_ends_while_paging_is_renewed_once(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.require_token, fake.page_max = True, 20
+    ended = []
+
+    def end(answer: Any) -> Any:
+        if not ended:
+            ended.append(fake.end_tokens())
+        return answer
+
+    fake.fail(end, skip=0, times=1)
+    assert offered(open_api(**fake.login).fetch(T1)).metadata["rows"] == 54
+    assert len([seen for seen in fake.seen if seen.path.startswith("/fip/")]) == 2
+    assert [seen.offset for seen in fake.asked()] == [0, 20, 20, 40]
+
+
+def test_a_token_near_its_end_is_renewed_before_it_fails(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.require_token, fake.expires_in = True, 0
+    source = open_api(**fake.login)
+    source.glance(T1)
+    source.glance(T1)
+    assert len([seen for seen in fake.seen if seen.path.startswith("/fip/")]) == 2
+
+
+def test_a_refused_credential_is_a_configuration_error_and_is_not_tried_again(fake: FinraFake, open_api: OpenApi) -> None:
+    source = open_api(**{**fake.login, "MARKET_SPINE_FINRA_CLIENT_SECRET": "wr0ng"})
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match="Invalid Credentials") as caught:
+            source.fetch(T1)
+        assert "wr0ng" not in f"{caught.value} {caught.value.hint}"
+    assert len(fake.seen) == 1
+
+
+def test_a_service_that_wants_a_login_says_which_settings_give_it(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.require_token = True
+    with pytest.raises(SourceError) as caught:
+        open_api().fetch(T1)
+    assert caught.value.category == "SOURCE_UNAUTHORIZED"
+    assert "MARKET_SPINE_FINRA_CLIENT_ID" in str(caught.value.hint)
+
+
+def test_a_secret_may_lie_in_a_file_and_shows_nowhere(tmp_path: Path, fake: FinraFake, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "secret").write_text("s3cret\n", encoding="utf-8")
+    environ = {"MARKET_SPINE_FINRA_CLIENT_ID": "id", "MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": str(tmp_path / "secret")}
+    settings = ApiSettings.of({**fake.environ, **environ})
+    assert settings.secret == "s3cret"
+    assert "s3cret" not in repr(settings)
+
+
+def test_the_secret_and_token_are_in_no_log(fake: FinraFake, open_api: OpenApi, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    fake.require_token = True
+    open_api(**fake.login).fetch(T1)
+    token = fake.asked()[0].headers["authorization"].removeprefix("Bearer ")
+    assert caplog.text
+    assert not any(word in caplog.text for word in ("s3cret", token, "aWQ6czNjcmV0"))
+
+
+BAD_SETTINGS = [
+    ("half a credential", {"MARKET_SPINE_FINRA_CLIENT_ID": "id"}, "both its id and its secret"),
+    ("a secret file that is not there", {"MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "/none"}, "cannot read"),
+    ("an address of another kind", {"MARKET_SPINE_FINRA_BASE_URL": "ftp://api.finra.org"}, "no http"),
+    ("a timeout in words", {"MARKET_SPINE_HTTP_TIMEOUT": "soon"}, "no number"),
+    ("a negative count", {"MARKET_SPINE_HTTP_RETRIES": "-1"}, "no number"),
+]
+
+
+@pytest.mark.parametrize(("environ", "says"), [b[1:] for b in BAD_SETTINGS], ids=[b[0] for b in BAD_SETTINGS])
+def test_a_setting_that_makes_no_sense_is_refused(environ: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        ApiSettings.of(environ)
+    assert caught.value.hint
+
+
+# --- The archive ------------------------------------------------------------------------------------------------------
+
+OLD = Partition(date(2025, 8, 1), NMS_TIER_1)
+
+
+@pytest.fixture
+def archive(fake: FinraFake) -> FinraFake:
+    fake.oldest_weekly = date(2025, 9, 29)
+    fake.today = date(2025, 8, 29)
+    fake.fill(weeks=5, rows=60)
+    fake.today = date(2026, 10, 2)
+    return fake
+
+
+def test_a_week_beyond_retention_comes_from_the_archive_under_its_own_rules(archive: FinraFake, open_api: OpenApi) -> None:
+    offer = offered(open_api().fetch(OLD))
+    assert offer.metadata["rows"] == len(firm_rows(archive, OLD.monday, "T1"))
+    assert offer.metadata["dataset"] == "weeklySummaryHistoric"
+    asked = [seen for seen in archive.asked() if seen.path.endswith("Historic")]
+    assert all(set(seen.body) == {"compareFilters", "limit", "offset"} for seen in asked)
+    assert {(seen.week, seen.tier) for seen in asked} == {("2025-07-28", "T1")}
+
+
+def test_the_archive_and_the_live_set_give_the_same_content(archive: FinraFake, open_api: OpenApi) -> None:
+    archived = offered(open_api().fetch(OLD)).content
+    archive.oldest_weekly = None
+    assert offered(open_api().fetch(OLD)).content == archived
+
+
+def test_a_recent_week_is_not_looked_for_in_the_archive(archive: FinraFake, open_api: OpenApi) -> None:
+    source = open_api()
+    assert isinstance(source.fetch(NOT_YET), Absent)
+    assert not [seen for seen in archive.asked() if seen.path.endswith("Historic")]
+    assert source.glance(OLD) is None
+
+
+def test_a_week_nobody_has_is_absent(archive: FinraFake, open_api: OpenApi) -> None:
+    assert isinstance(open_api().fetch(Partition(date(2019, 8, 2), NMS_TIER_1)), Absent)
+
+
+def test_a_large_archived_week_is_exported_when_there_is_a_credential(
+    archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
+    monkeypatch.setattr("market_spine.app.source.exports.LARGEST_EXPORT", 40)
+    archive.require_token, archive.polls = True, 2
+    synchronous = offered(open_api(**archive.login, MARKET_SPINE_FINRA_POLL="0").fetch(OLD))
+    assert synchronous.metadata["asynchronous"] is True
+    assert synchronous.metadata["rows"] == len(firm_rows(archive, OLD.monday, "T1"))
+    results = [seen for seen in archive.seen if seen.path.startswith("/result/")]
+    assert len(results) >= 2
+    assert not any("authorization" in seen.headers for seen in results)
+    monkeypatch.undo()
+    assert offered(open_api(**archive.login).fetch(OLD)).content == synchronous.content
+
+
+def test_a_dead_result_link_is_an_error(archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
+    archive.link_dead = True
+    with pytest.raises(SourceError, match="403") as caught:
+        open_api(**archive.login).fetch(OLD)
+    assert "Signature" not in caught.value.message
+
+
+# --- The sweep --------------------------------------------------------------------------------------------------------
+
+# Recorded: first publication → revision, of NMS Tier 1 weeks by their Monday.
+REVISIONS = [
+    ("2022-06-27", "2022-07-29"),
+    ("2023-11-13", "2024-03-12"),
+    ("2024-03-04", "2024-05-13"),
+    ("2024-03-11", "2024-05-13"),
+    ("2024-05-27", "2024-10-02"),
+    ("2024-11-04", "2025-05-08"),
+    ("2025-05-05", "2025-06-03"),
+    ("2025-05-12", "2025-06-09"),
+]
+
+
+@pytest.mark.parametrize(("monday", "day"), REVISIONS, ids=[r[0] for r in REVISIONS])
+def test_a_recorded_revision_is_found_however_late_it_came(fake: FinraFake, open_api: OpenApi, monday: str, day: str) -> None:
+    week, revised = date.fromisoformat(monday), date.fromisoformat(day)
+    fake.today = revised - timedelta(days=1)
+    fake.fill(weeks=12)
+    fake.put(partition_rows(week, "T1"))
+    source = open_api(today=revised)
+    fake.revise(revised, week, "T1", lambda row: row.update(totalWeeklyTradeCount=77))
+    before = list(source.revised_since(fake.today, date(2021, 12, 10), week + timedelta(days=4)))
+    fake.today = revised
+    after = list(source.revised_since(revised - timedelta(days=7), date(2021, 12, 10), week + timedelta(days=4)))
+    assert Partition(week + timedelta(days=4), NMS_TIER_1) not in before
+    assert Partition(week + timedelta(days=4), NMS_TIER_1) in after
+
+
+def test_a_sweep_sees_neither_other_weeks_nor_the_tiers_kept_aside(fake: FinraFake, open_api: OpenApi) -> None:
+    for monday, code in (("2026-08-10", "T1"), ("2026-08-17", "OTCE"), ("2026-08-10", "NA"), ("2026-08-31", "T1")):
+        fake.revise(date(2026, 9, 29), monday, code, lambda row: row.update(totalWeeklyTradeCount=1))
+    found = open_api().revised_since(date(2026, 9, 29), date(2026, 8, 14), date(2026, 8, 21))
+    assert list(found) == [Partition(date(2026, 8, 14), NMS_TIER_1), Partition(date(2026, 8, 21), OTC)]
+    assert len(fake.asked()) == 1
+
+
+def test_a_sweep_during_which_something_is_revised_is_repeated(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_max = 5
+    fake.fail(total(3), times=1, skip=1)
+    found = list(open_api().revised_since(date(2026, 8, 1), date(2026, 8, 21), date(2026, 8, 21)))
+    assert [partition.tier for partition in found] == [NMS_TIER_1, NMS_TIER_2, OTC]
