@@ -13,7 +13,7 @@ from market_spine.errors import DatabaseError
 from market_spine.manifest import NORMALIZED, RAW, WITHDRAWN, forget_stage
 from market_spine.partition import Partition
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 _ZSTD_LEVEL = 1
 
 
@@ -45,7 +45,7 @@ def store_raw(db: Database, content: bytes, content_hash: str) -> None:
 
 
 def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
-    """The bytes in blocks of 256 KB. Raises DatabaseError when they are missing or no longer hash to their name."""
+    """The bytes in blocks of 1 MB. Raises DatabaseError when they are missing or no longer hash to their name."""
     import zstandard
 
     row = db.execute("SELECT codec, content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()

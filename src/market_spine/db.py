@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -52,6 +52,8 @@ class Database(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...
     def transaction(self) -> contextlib.AbstractContextManager[None]: ...
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None: ...
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None: ...
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None: ...
     def run_script(self, script: str) -> None: ...
     def has_table(self, name: str) -> bool: ...
     def reopen(self) -> Database: ...
@@ -187,6 +189,28 @@ class Sqlite:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+        """Inserts n rows given as columns of n values, fifty to a statement; `constants` are bound once a statement.
+
+        Call it inside a transaction. The columns are woven into one list, so that no row is ever made a tuple.
+        """
+        width, count = len(columns), len(next(iter(columns.values())))
+        woven: list[Any] = [None] * (width * count)
+        for at, values in enumerate(columns.values()):
+            woven[at::width] = values
+        fixed, names = list(constants.values()), (tuple(constants), tuple(columns))
+        step, execute = _VALUES_ROWS * width, self._connection.execute
+        try:
+            for start in range(0, len(woven), step):
+                part = woven[start : start + step]
+                execute(_insert_columns(table, *names, len(part) // width), fixed + part)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Inserts rows, passing over those whose key is there already."""
+        _insert_new(self, table, columns, rows)
+
     def run_script(self, script: str) -> None:
         """Runs several statements inside the open transaction."""
         statement = ""
@@ -315,6 +339,16 @@ class Postgres:
         except self._psycopg.Error as error:
             raise self._translate(error) from error
 
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+        """COPY of n rows given as columns of n values, each row with the same `constants`."""
+        fixed = [repeat(value) for value in constants.values()]
+        rows = zip(*fixed, *columns.values(), strict=False)
+        self.bulk_insert(table, [*constants, *columns], rows)
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Inserts rows, passing over those whose key is there already or is just being inserted by another worker."""
+        _insert_new(self, table, columns, rows)
+
     def run_script(self, script: str) -> None:
         """Runs several statements inside the open transaction."""
         self._connection.execute(script.encode())
@@ -357,10 +391,26 @@ class Postgres:
         return " ".join(str(error).split()) or type(error).__name__
 
 
+def _insert_new(db: Database, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    for start in range(0, len(rows), _VALUES_ROWS):
+        batch = rows[start : start + _VALUES_ROWS]
+        statement = _insert(table, tuple(columns), len(batch)) + " ON CONFLICT DO NOTHING"
+        db.execute(statement, tuple(chain.from_iterable(batch)))
+
+
 @lru_cache(maxsize=64)
 def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     one = "(" + ",".join("?" * len(columns)) + ")"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {','.join([one] * rows)}"
+
+
+@lru_cache(maxsize=64)
+def _insert_columns(table: str, constants: tuple[str, ...], columns: tuple[str, ...], rows: int) -> str:
+    """Numbered parameters: the constants first, then row by row the columns."""
+    fixed = [f"?{n + 1}" for n in range(len(constants))]
+    places = iter(range(len(constants) + 1, len(constants) + 1 + rows * len(columns)))
+    values = (",".join([*fixed, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows))
+    return f"INSERT INTO {table} ({', '.join((*constants, *columns))}) VALUES ({'),('.join(values)})"
 
 
 @lru_cache(maxsize=512)

@@ -27,7 +27,7 @@ class Dimensions:
         self._issues.update(self._find_issues(missing))
         missing = [issue for issue in missing if issue not in self._issues]
         if missing:
-            self._db.bulk_insert("finra_otc_transparency_issue", ("symbol", "issue_name", "product_type"), missing)
+            self._db.insert_new("finra_otc_transparency_issue", ("symbol", "issue_name", "product_type"), sorted(missing))
             self._issues.update(self._find_issues(missing))
         return {issue: self._issues[issue] for issue in wanted}
 
@@ -39,7 +39,9 @@ class Dimensions:
             self._venues.update(self._all_venues())
             missing = [venue for venue in missing if venue not in self._venues]
         if missing:
-            self._db.bulk_insert("finra_otc_transparency_venue", ("venue_class", "mpid", "firm_crd", "venue_name"), missing)
+            self._db.insert_new(
+                "finra_otc_transparency_venue", ("venue_class", "mpid", "firm_crd", "venue_name"), sorted(missing)
+            )
             self._venues.update(self._all_venues())
         return {venue: self._venues[venue] for venue in wanted}
 

@@ -64,25 +64,37 @@ class TierMeasures(NamedTuple):
 
 
 def measure_tier(facts: Facts) -> TierMeasures:
-    """All measures of a tier in one pass over its columns."""
-    symbol_ids, symbol = np.unique(facts.symbol_of[facts.issue], return_inverse=True)
-    venue_ids, venue = np.unique(facts.venue_of[facts.venue], return_inverse=True)
-    ats = np.where(facts.is_ats[facts.venue], facts.shares, 0)
-    cells = np.unique(symbol.astype(np.int64) * max(len(venue_ids), 1) + venue)
-    cell_symbol, cell_venue = np.divmod(cells, max(len(venue_ids), 1))
-    venues = _venues(facts, venue_ids, venue, np.bincount(cell_venue, minlength=len(venue_ids)))
-    symbols = _symbols(facts, symbol_ids, symbol, venue, ats, np.bincount(cell_symbol, minlength=len(symbol_ids)))
-    total = sum(row.shares for row in venues)
-    tier = TierMeasure(
-        total,
-        int(ats.sum()),
-        sum(row.trades for row in venues),
-        None if facts.notional is None else sum(row.notional or 0 for row in venues),
-        len(symbols),
-        len(venues),
-        herfindahl([row.shares for row in venues]),
+    """All measures of a tier. The rows of each (symbol, venue) cell are added first: a symbol may stand in two issues."""
+    symbol_ids, symbol_at = np.unique(facts.symbol_of, return_inverse=True)
+    venue_ids, venue_at = np.unique(facts.venue_of, return_inverse=True)
+    cell_of = symbol_at[facts.issue].astype(np.int64) * len(venue_ids) + venue_at[facts.venue]
+    order = np.argsort(cell_of, kind="stable")
+    first = _first_of_each(cell_of[order])
+    symbol, venue = np.divmod(cell_of[order][first], max(len(venue_ids), 1))
+    is_ats = np.zeros(len(venue_ids), dtype=np.bool_)
+    is_ats[venue_at] = facts.is_ats
+    cells = _Cells(
+        symbol=symbol,
+        venue=venue,
+        shares=_add(facts.shares[order], first),
+        trades=_add(facts.trades[order], first),
+        notional=None if facts.notional is None else _add(facts.notional[order], first),
+        is_ats=is_ats[venue],
     )
-    return TierMeasures(venues, symbols, tier)
+    venues = _venues(cells, venue_ids)
+    symbols = _symbols(cells, symbol_ids)
+    return TierMeasures(venues, symbols, _tier(venues, symbols))
+
+
+class _Cells(NamedTuple):
+    """One row for each (symbol, venue), sorted by symbol; `symbol` and `venue` are places in the lists of ids."""
+
+    symbol: Ints
+    venue: Ints
+    shares: Ints
+    trades: Ints
+    notional: Ints | None
+    is_ats: NDArray[np.bool_]
 
 
 def herfindahl(volumes: Sequence[int]) -> float | None:
@@ -91,63 +103,75 @@ def herfindahl(volumes: Sequence[int]) -> float | None:
     return sum(volume * volume for volume in volumes) / (total * total) if total else None
 
 
-def _venues(facts: Facts, ids: Ints, venue: Ints, symbol_counts: Ints) -> list[VenueMeasure]:
-    shares, trades, notional = _sums(facts, venue, len(ids))
+def _first_of_each(group: Ints) -> Ints:
+    """Where each run of equal numbers begins."""
+    return np.flatnonzero(np.concatenate(([True], group[1:] != group[:-1]))[: len(group)])
+
+
+def _add(values: Ints, first: Ints) -> Ints:
+    """Sums of the runs that begin at `first`; exact, in 64-bit integers."""
+    return np.add.reduceat(values, first) if len(first) else values[:0]
+
+
+def _tier(venues: list[VenueMeasure], symbols: list[SymbolMeasure]) -> TierMeasure:
+    notional = [row.notional for row in venues]
+    return TierMeasure(
+        shares=sum(row.shares for row in venues),
+        ats_shares=sum(row.ats_shares for row in symbols),
+        trades=sum(row.trades for row in venues),
+        notional=None if None in notional else sum(value or 0 for value in notional),
+        symbol_count=len(symbols),
+        venue_count=len(venues),
+        hhi=herfindahl([row.shares for row in venues]),
+    )
+
+
+def _venues(cells: _Cells, ids: Ints) -> list[VenueMeasure]:
+    order = np.argsort(cells.venue, kind="stable")
+    first = _first_of_each(cells.venue[order])
+    numbers = ids[cells.venue[order][first]].tolist()
+    shares = _add(cells.shares[order], first).tolist()
+    trades = _add(cells.trades[order], first).tolist()
+    notional = _none_or(cells.notional, order, first, len(numbers))
+    symbols = np.diff(np.append(first, len(order))).tolist()
     total = sum(shares)
-    order = sorted(range(len(ids)), key=lambda at: (-shares[at], int(ids[at])))
-    ranks = _ranks([shares[at] for at in order])
-    return [
-        VenueMeasure(
-            int(ids[at]),
-            shares[at],
-            trades[at],
-            notional[at],
-            int(symbol_counts[at]),
-            shares[at] / total if total else None,
-            rank,
-        )
-        for at, rank in zip(order, ranks, strict=True)
-    ]
+    share = [value / total if total else None for value in shares]
+    rows = zip(numbers, shares, trades, notional, symbols, share, _ranks(shares), strict=True)
+    return [VenueMeasure(*row) for row in rows]
 
 
-def _ranks(descending: Sequence[int]) -> list[int]:
-    """1 for the largest; equals share a rank, the next one is skipped."""
-    ranks: list[int] = []
-    for at, value in enumerate(descending):
-        ranks.append(ranks[-1] if at and value == descending[at - 1] else at + 1)
-    return ranks
+def _none_or(values: Ints | None, order: Ints, first: Ints, count: int) -> list[int | None]:
+    return [None] * count if values is None else _add(values[order], first).tolist()
 
 
-def _symbols(facts: Facts, ids: Ints, symbol: Ints, venue: Ints, ats: Ints, venue_counts: Ints) -> list[SymbolMeasure]:
-    shares, trades, notional = _sums(facts, symbol, len(ids))
-    ats_shares = _total(ats, symbol, len(ids))
-    hhi = _symbol_hhi(facts.shares, symbol, venue, len(ids), shares)
-    rows = zip(ids.tolist(), shares, ats_shares, trades, notional, venue_counts.tolist(), hhi, strict=True)
+def _ranks(volumes: Sequence[int]) -> list[int]:
+    """1 for the largest; equals share a rank, the next ones are skipped."""
+    rank: dict[int, int] = {}
+    for place, volume in enumerate(sorted(volumes, reverse=True), 1):
+        rank.setdefault(volume, place)
+    return [rank[volume] for volume in volumes]
+
+
+def _symbols(cells: _Cells, ids: Ints) -> list[SymbolMeasure]:
+    first = _first_of_each(cells.symbol)
+    everything = np.arange(len(cells.symbol))
+    numbers = ids[cells.symbol[first]].tolist()
+    shares = _add(cells.shares, first)
+    ats = _add(np.where(cells.is_ats, cells.shares, 0), first).tolist()
+    trades = _add(cells.trades, first).tolist()
+    notional = _none_or(cells.notional, everything, first, len(numbers))
+    venues = np.diff(np.append(first, len(everything)))
+    hhi = _symbol_hhi(cells.shares, shares, first, venues)
+    rows = zip(numbers, shares.tolist(), ats, trades, notional, venues.tolist(), hhi, strict=True)
     return list(map(SymbolMeasure._make, rows))
 
 
-def _symbol_hhi(shares: Ints, symbol: Ints, venue: Ints, count: int, totals: list[int]) -> list[float | None]:
-    """Per symbol Σ share² over venues, added from the smallest volume up, so that the order of the rows does not matter."""
-    order = np.lexsort((venue, symbol))
-    first = np.flatnonzero(np.concatenate(([True], (np.diff(symbol[order]) != 0) | (np.diff(venue[order]) != 0)))[: len(order)])
-    volume = np.add.reduceat(shares[order], first) if len(first) else shares[:0]
-    owner = symbol[order][first]
-    order = np.lexsort((volume, owner))
-    total = np.array(totals, dtype=np.float64)[owner[order]]
-    share = np.divide(volume[order], total, out=np.zeros(len(order)), where=total > 0)
-    hhi = np.bincount(owner[order], weights=share * share, minlength=count)
-    return [value if whole else None for value, whole in zip(hhi.tolist(), totals, strict=True)]
+def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> list[float | None]:
+    """Per symbol Σ share² over venues. The squares are added as 62-bit fractions, so that no order of rows matters."""
+    total = np.repeat(totals, venues).astype(np.float64)
+    share = np.divide(volume, total, out=np.zeros(len(volume)), where=total > 0)
+    hhi = _add(np.rint(share * share * _ONE).astype(np.int64), first) / _ONE
+    return [value if whole else None for value, whole in zip(hhi.tolist(), totals.tolist(), strict=True)]
 
 
-def _sums(facts: Facts, group: Ints, count: int) -> tuple[list[int], list[int], list[int | None]]:
-    notional: list[int | None] = [None] * count
-    if facts.notional is not None:
-        notional = list(_total(facts.notional, group, count))
-    return _total(facts.shares, group, count), _total(facts.trades, group, count), notional
-
-
-def _total(values: Ints, group: Ints, count: int) -> list[int]:
-    """Exact sums per group: the low and high 26 bits are added apart, each exactly in a double."""
-    low = np.bincount(group, weights=values & 0x3FFFFFF, minlength=count)
-    high = np.bincount(group, weights=values >> 26, minlength=count)
-    return [int(h) * (1 << 26) + int(lo) for h, lo in zip(high.tolist(), low.tolist(), strict=True)]
+_ONE = float(1 << 62)

@@ -21,7 +21,7 @@ import numpy as np
 from market_spine.app.source import TIER_OF_CODE
 from market_spine.columns import MICRO, Columns, Issue, Venue
 from market_spine.errors import UnusableContent
-from market_spine.grid import Grid, Interner, find_grid, read_digits
+from market_spine.grid import Grid, Interner, find_grid, joined
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _UNIT_SEPARATOR = 31
 _HEADER_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 _TEXT_CHARACTERS = 1000
+_DENSE_CELLS = 1 << 20
 _FIGURE = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 _THOUSANDS = re.compile(r'"?\d{1,3}(,\d{3})+(\.\d+)?"?')
 _LARGEST = Decimal(9 * 10**12)  # whole units whose millionths fit 64 bits
@@ -97,8 +98,9 @@ def read(blocks: Iterable[bytes], partition: Partition) -> WeeklyFile:
     with a thousands comma, or a line beyond 1 MB; anything smaller becomes a Reject."""
     header, rest = _read_header(iter(blocks))
     reader = _Reader(header, partition)
-    for block, lines_before in _whole_lines(rest, header.line_number):
-        reader.take(block, lines_before)
+    line_number = header.line_number
+    for block in _whole_lines(rest):
+        line_number += reader.take(block, line_number)
     return reader.finish()
 
 
@@ -109,7 +111,7 @@ def data_lines(content: bytes) -> int:
         start = content.find(b"\n", start) + 1
         if start == 0:
             return 0
-    newlines = content.count(b"\n", start)
+    newlines = int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8)[start:] == ord("\n")))
     return newlines if content[-1:] not in (b"\n", b"") else max(newlines - 1, 0)
 
 
@@ -118,7 +120,7 @@ def lines_at(blocks: Iterable[bytes], numbers: Iterable[int]) -> dict[int, str]:
     wanted = sorted(set(numbers))
     texts: dict[int, str] = {}
     line_number = 0
-    for block, _ in _whole_lines(iter(blocks), 0):
+    for block in _whole_lines(blocks):
         lines = block.count(b"\n")
         here = [n for n in wanted if line_number < n <= line_number + lines]
         if here:
@@ -173,21 +175,20 @@ def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _whole_lines(blocks: Iterable[bytes], line_number: int) -> Iterator[tuple[bytes, int]]:
-    """Blocks cut at line ends, each with the number of lines before it; a missing last newline is added."""
+def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks cut at line ends; a missing last newline is added. Raises UnusableContent for a line beyond 1 MB."""
     left = b""
     for block in blocks:
         cut = block.rfind(b"\n") + 1
         if not cut:
             left += block
             if len(left) > _LINE_BYTES:
-                raise UnusableContent("LINE_TOO_LONG", f"line {line_number + 1} is longer than 1 MB", hint="fetch the file again")
+                raise UnusableContent("LINE_TOO_LONG", "a line is longer than 1 MB", hint="fetch the file again")
             continue
-        whole, left = left + block[:cut], block[cut:]
-        yield whole, line_number
-        line_number += whole.count(b"\n")
+        yield left + block[:cut]
+        left = block[cut:]
     if left:
-        yield left + b"\n", line_number
+        yield left + b"\n"
 
 
 # ------------------------------------------------------------------------------------------------------------- columns
@@ -203,12 +204,14 @@ class _Reader:
         self._issue_fields = _present(header, (SYMBOL, ISSUE_NAME, PRODUCT))
         self._venue_fields = _present(header, (VENUE_NAME, MPID, CRD, SUMMARY))
         self._issues, self._venues, self._summaries = Interner(), Interner(), Interner()
+        self._plain_issue = [header.fields[at] for at in self._issue_fields] == [SYMBOL, ISSUE_NAME]
         self._parts: list[dict[str, Any]] = []
         self._rejects: list[Reject] = []
         self._excluded = 0
         self._updated: set[bytes] = set()
 
-    def take(self, block: bytes, lines_before: int) -> None:
+    def take(self, block: bytes, lines_before: int) -> int:
+        """Adds the block's rows and answers how many lines it has."""
         if self._header.quoted:
             block = _unquoted(block, self._header.delimiter)
         grid = find_grid(block, self._delimiter, len(self._header.fields))
@@ -216,7 +219,7 @@ class _Reader:
             self._rejects.append(Reject(lines_before + line + 1, _MISSING))
         grid = self._wanted(grid)
         if not len(grid.lines):
-            return
+            return grid.line_count
         lines = grid.lines + (lines_before + 1)
         self._check_label(grid)
         part: dict[str, Any] = {
@@ -231,6 +234,7 @@ class _Reader:
         if not good.all():
             part = {name: values[good] for name, values in part.items()}
         self._parts.append(part)
+        return grid.line_count
 
     def _wanted(self, grid: Grid) -> Grid:
         """Leaves out the sums FINRA publishes beside the rows (`ATS_W_SMBL`, `OTC_W_FIRM` …); adding them would double."""
@@ -271,12 +275,11 @@ class _Reader:
         if all(b - a == 1 for a, b in pairwise(fields)):
             return grid.codes(fields[0], fields[-1], table, runs=runs)
         columns = [grid.texts(at) for at in fields]
-        joined = map(bytes([self._delimiter]).join, zip(*columns, strict=True))
-        return np.fromiter(map(table.__getitem__, joined), np.int32, len(grid.lines))
+        return np.fromiter(map(table.__getitem__, joined(columns, self._delimiter)), np.int32, len(grid.lines))
 
     def _figures(self, grid: Grid, at: int, name: str, lines: Ints, good: Mask) -> tuple[Ints, Mask]:
         """A column of figures in millionths; odd ones are read one by one, unreadable ones rejected."""
-        values, odd = read_digits(grid.data, grid.starts(at), grid.ends(at))
+        values, odd = grid.figures(at)
         for row in np.flatnonzero(odd & good).tolist():
             text = grid.text(row, at)
             value = _figure(text, name, int(lines[row]))
@@ -292,20 +295,20 @@ class _Reader:
         return values, good
 
     def finish(self) -> WeeklyFile:
-        joined = self._joined()
+        rows = self._rows()
         issues, bad_issues = self._decode(self._issues, self._issue)
         venues, bad_venues = self._decode(self._venues, self._venue)
-        joined = self._without(joined, "issue", bad_issues)
-        joined = self._without(joined, "venue", bad_venues)
-        joined, duplicates = self._collapse(joined, issues, venues)
+        rows = self._without(rows, "issue", bad_issues)
+        rows = self._without(rows, "venue", bad_venues)
+        rows, duplicates = self._collapse(rows, issues, venues)
         columns = Columns(
             issues=issues,
             venues=venues,
-            issue=joined["issue"],
-            venue=joined["venue"],
-            shares=joined[SHARES],
-            trades=joined[TRADES] // MICRO,
-            notional=joined.get(NOTIONAL),
+            issue=rows["issue"],
+            venue=rows["venue"],
+            shares=rows[SHARES],
+            trades=rows[TRADES] // MICRO,
+            notional=rows.get(NOTIONAL),
         )
         updated = sorted(day for value in self._updated if (day := _date_text(value)))
         rejects = tuple(sorted(self._rejects, key=lambda reject: reject.line_number))
@@ -318,34 +321,40 @@ class _Reader:
             updated[-1] if updated else None,
         )
 
-    def _joined(self) -> dict[str, Any]:
+    def _rows(self) -> dict[str, Any]:
         """The blocks' columns end to end."""
         if not self._parts:
             empty = np.zeros(0, dtype=np.int64)
             return {"issue": empty, "venue": empty, "line": empty, SHARES: empty, TRADES: empty}
         first = self._parts[0]
-        joined: dict[str, Any] = {}
+        rows: dict[str, Any] = {}
         for name in list(first):
-            joined[name] = np.concatenate([part.pop(name) for part in self._parts])
+            rows[name] = np.concatenate([part.pop(name) for part in self._parts])
         self._parts = []
-        return joined
+        return rows
 
     def _decode(self, table: Interner, decode: Callable[[list[str]], Any]) -> tuple[list[Any], dict[int, str]]:
         """Each distinct combination as a value (None where it is none), and the reasons for those, by number."""
-        values, bad = [], {}
-        for code, raw in enumerate(table):
+        values: list[Any] = []
+        bad = {}
+        delimiter = chr(self._delimiter)
+        for code, text in enumerate(_decoded(table, delimiter)):
             try:
-                values.append(decode(_clean(raw).split(chr(self._delimiter))))
+                values.append(decode(_clean(text).split(delimiter)))
             except _NotAValue as problem:
                 values.append(None)
                 bad[code] = problem.reason
         return values, bad
 
     def _issue(self, texts: list[str]) -> Issue:
-        fields = dict(zip((self._header.fields[at] for at in self._issue_fields), texts, strict=True))
-        if not fields[SYMBOL].strip():
+        if self._plain_issue:
+            issue = Issue(texts[0], texts[1], "")
+        else:
+            fields = dict(zip((self._header.fields[at] for at in self._issue_fields), texts, strict=True))
+            issue = Issue(fields[SYMBOL], fields.get(ISSUE_NAME, ""), fields.get(PRODUCT, ""))
+        if not issue.symbol.strip():
             raise _NotAValue("blank symbol")
-        return Issue(fields[SYMBOL], fields.get(ISSUE_NAME, ""), fields.get(PRODUCT, ""))
+        return issue
 
     def _venue(self, texts: list[str]) -> Venue:
         fields = dict(zip((self._header.fields[at] for at in self._venue_fields), texts, strict=True))
@@ -357,27 +366,30 @@ class _Reader:
             raise _NotAValue("blank venue")
         return Venue(venue_class, mpid, _crd(crd), fields[VENUE_NAME])
 
-    def _without(self, joined: dict[str, Any], name: str, bad: dict[int, str]) -> dict[str, Any]:
+    def _without(self, rows: dict[str, Any], name: str, bad: dict[int, str]) -> dict[str, Any]:
         """Rejects the rows of combinations that are no value."""
         if not bad:
-            return joined
-        out = np.isin(joined[name], list(bad))
-        for code, line in zip(joined[name][out].tolist(), joined["line"][out].tolist(), strict=True):
+            return rows
+        out = np.isin(rows[name], list(bad))
+        for code, line in zip(rows[name][out].tolist(), rows["line"][out].tolist(), strict=True):
             self._rejects.append(Reject(line, bad[code]))
-        return {column: values[~out] for column, values in joined.items()}
+        return {column: values[~out] for column, values in rows.items()}
 
-    def _collapse(self, joined: dict[str, Any], issues: list[Any], venues: list[Any]) -> tuple[dict[str, Any], int]:
+    def _collapse(self, rows: dict[str, Any], issues: list[Any], venues: list[Any]) -> tuple[dict[str, Any], int]:
         """One row per natural key: identical repeats collapse, conflicting ones are rejected after the first."""
         groups: dict[tuple[object, ...], int] = {}
         group_of = np.array(
             [0 if v is None else groups.setdefault(v.identity, len(groups)) for v in venues] or [0], dtype=np.int64
         )
-        key = joined["issue"].astype(np.int64) * max(len(groups), 1) + group_of[joined["venue"]]
+        key = rows["issue"].astype(np.int64) * max(len(groups), 1) + group_of[rows["venue"]]
+        cells = len(issues) * max(len(groups), 1)
+        if cells <= _DENSE_CELLS and np.bincount(key, minlength=1).max() <= 1:
+            return rows, 0
         order = np.argsort(key, kind="stable")
         repeats = np.flatnonzero(key[order][1:] == key[order][:-1]) + 1
         if not len(repeats):
-            return joined, 0
-        facts: list[Any] = [joined[name] for name in ("venue", SHARES, TRADES, NOTIONAL) if name in joined]
+            return rows, 0
+        facts: list[Any] = [rows[name] for name in ("venue", SHARES, TRADES, NOTIONAL) if name in rows]
         keep = np.ones(len(key), dtype=np.bool_)
         duplicates = 0
         first = order[0]
@@ -390,8 +402,8 @@ class _Reader:
             if all(fact[row] == fact[first] for fact in facts):
                 duplicates += 1
             else:
-                self._rejects.append(Reject(int(joined["line"][row]), "conflicting duplicate"))
-        return {column: values[keep] for column, values in joined.items()}, duplicates
+                self._rejects.append(Reject(int(rows["line"][row]), "conflicting duplicate"))
+        return {column: values[keep] for column, values in rows.items()}, duplicates
 
 
 class _NotAValue(Exception):
@@ -407,16 +419,31 @@ def _present(header: Header, names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(sorted(at for name in names if (at := header.at(name)) is not None))
 
 
-def _clean(raw: bytes) -> str:
+def _decoded(table: Interner, delimiter: str) -> Iterable[str | bytes]:
+    """The table's texts; those that need a closer look stay bytes."""
     try:
-        text = raw.decode("utf-8")
+        whole = b"\n".join(table).decode("utf-8")
+    except UnicodeDecodeError:
+        return list(table)
+    texts = whole.split("\n") if table else []
+    suspicious = (
+        _CONTROL.search(whole.replace("\n", "").replace(delimiter, "")) or max(map(len, texts), default=0) > _TEXT_CHARACTERS
+    )
+    return list(table) if suspicious else texts
+
+
+def _clean(text: str | bytes) -> str:
+    if isinstance(text, str):
+        return text
+    try:
+        decoded = text.decode("utf-8")
     except UnicodeDecodeError:
         raise _NotAValue("not UTF-8") from None
-    if len(text) > _TEXT_CHARACTERS:
+    if len(decoded) > _TEXT_CHARACTERS:
         raise _NotAValue("text too long")
-    if _CONTROL.search(text.replace(chr(_UNIT_SEPARATOR), "")):
+    if _CONTROL.search(decoded.replace(chr(_UNIT_SEPARATOR), "")):
         raise _NotAValue("control character")
-    return text
+    return decoded
 
 
 def _crd(text: str) -> int:

@@ -166,7 +166,7 @@ TIER_TABLES: tuple[TierTable, ...] = (
         ("capture_key", "venue_id", "total_shares", "total_trades", "total_notional", "symbol_count", "share", "rank"),
         lambda key, measured: [
             (key, v.venue_id, _number(v.shares), v.trades, _money(v.notional), v.symbol_count, v.share, v.rank)
-            for v in sorted(measured.venues)
+            for v in measured.venues
         ],
     ),
     TierTable(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from market_spine.weekly_file import WeeklyFile
 
 _REJECTS_KEPT = 1000
-_VOLUME = ("capture_key", "issue_id", "venue_id", "total_shares", "total_trades", "total_notional")
 _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "line", "created_at")
 
 
@@ -109,7 +108,7 @@ def _store(run: Run, capture: Capture, file: WeeklyFile, rejected: dict[int, str
     db, columns = run.db, file.columns
     facts = facts_of.from_columns(run.dimensions, columns)
     db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
-    db.bulk_insert("finra_otc_transparency_volume", _VOLUME, facts_of.volume_rows(capture.capture_key, facts))
+    db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, facts_of.volume_columns(facts))
     _store_rejects(run, capture, file, rejected)
     total = whole_or_fraction(int(facts.shares.sum()))
     db.execute(
