@@ -1,0 +1,158 @@
+"""What the tests share: an empty database on each engine, the shipped files, and the real commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import commands
+import pytest
+from commands import Finished, RunCommand, StartCommand
+from postgres_server import Databases, PostgresServer, required_binaries
+
+from market_spine import db as databases
+from market_spine import migrations
+from market_spine.db import Database
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT.parent / "shared" / "samples"
+ENGINES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine a test runs on; everything below that touches a database follows it."""
+    return str(request.param)
+
+
+@pytest.fixture
+def target(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """What `--db` takes: an empty database with our schema, one for each test."""
+    yield from _copy(engine, request, prepared=True)
+
+
+@pytest.fixture
+def new_target(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """What `--db` takes when nothing is there yet: a path without a file, a PostgreSQL database without tables."""
+    yield from _copy(engine, request, prepared=False)
+
+
+@pytest.fixture
+def db(target: str) -> Iterator[Database]:
+    """An open, empty database with our schema. A second connection to it: `db.reopen()`, or connect(target)."""
+    database = databases.connect(target)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the test's own, to stop() and start(); its `url` names an empty database."""
+    with PostgresServer(required_binaries()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """The folder of the weekly files we ship."""
+    return ROOT / "data" / "fixtures" / "finra_otc"
+
+
+@pytest.fixture(scope="session")
+def samples_dir() -> Path:
+    """Real files of FINRA's, where they are at hand."""
+    if not SAMPLES.is_dir():
+        pytest.skip("the real samples are not here")
+    return SAMPLES
+
+
+@pytest.fixture
+def run_command(start_command: StartCommand) -> RunCommand:
+    """Runs an installed command to its end: `run_command("spine", "status", env={…}, cwd=…, input=…)`."""
+
+    def run(
+        name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None,
+        input: str | None = None, timeout: float = commands.SECONDS,
+    ) -> Finished:  # fmt: skip
+        process = start_command(name, *arguments, env=env, cwd=cwd)
+        stdout, stderr = process.communicate(input, timeout)
+        return Finished(process.returncode, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture
+def start_command(tmp_path: Path) -> Iterator[StartCommand]:
+    """Starts an installed command, to be watched or signalled; what still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.Popen[str]:
+        started.append(commands.start([name, *map(str, arguments)], tmp_path, env or {}, cwd or tmp_path))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+def _copy(engine: str, request: pytest.FixtureRequest, *, prepared: bool) -> Iterator[str]:
+    if engine == "sqlite":
+        yield from _copy_sqlite(request, prepared)
+    else:
+        yield from _copy_postgres(request, prepared)
+
+
+def _copy_sqlite(request: pytest.FixtureRequest, prepared: bool) -> Iterator[str]:
+    path: Path = request.getfixturevalue("tmp_path") / "market_spine.db"
+    if prepared:
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+    yield str(path)
+
+
+def _copy_postgres(request: pytest.FixtureRequest, prepared: bool) -> Iterator[str]:
+    server: Databases = request.getfixturevalue("_databases")
+    url = server.create(request.getfixturevalue("_postgres_template") if prepared else None)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    _prepare(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(_databases: Databases) -> Iterator[str]:
+    url = _databases.create()
+    _prepare(url)
+    yield url
+    _databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def _databases() -> Iterator[Databases]:
+    """The one server of a test session: that of MARKET_SPINE_TEST_POSTGRES, a URL, or one found and started here."""
+    given = os.environ.get("MARKET_SPINE_TEST_POSTGRES")
+    if given:
+        databases = Databases(given)
+        yield databases
+        databases.close()
+    else:
+        with PostgresServer(required_binaries()) as server:
+            databases = Databases(server.url)
+            yield databases
+            databases.close()
+
+
+def _prepare(target: str) -> None:
+    database = databases.connect(target)
+    migrations.prepare(database)
+    database.close()
