@@ -15,7 +15,7 @@ import click
 from market_spine import __version__
 from market_spine.errors import MarketSpineError
 from market_spine.log import ProgressHandler
-from market_spine.partition import TIERS, parse_tier_list, parse_week_list, weeks_back
+from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 
 if TYPE_CHECKING:
     from market_spine.app.source import Source
@@ -119,17 +119,13 @@ def command(**given: object) -> None:
 def check(given: dict[str, object]) -> Options:
     """The options as values. Raises UsageError; nothing has been opened or written yet."""
     from market_spine import clock
-    from market_spine.errors import InvalidWeek
 
     run_date_text, weeks_text = given.pop("run_date"), given.pop("weeks")
     lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
     now = clock.utc_now()
     run_date = clock.market_date(now)
     if run_date_text:
-        try:
-            run_date = date.fromisoformat(str(run_date_text))
-        except ValueError:
-            raise InvalidWeek(f"Invalid date format: {run_date_text!r}", hint="write --run-date as YYYY-MM-DD") from None
+        run_date = parse_day(str(run_date_text))
         now = clock.moment_of(run_date)
     weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
     tiers = parse_tier_list(str(given.pop("tiers")))

@@ -204,7 +204,9 @@ def _eight_digits(word: NDArray[np.uint64], digits: Ints) -> tuple[Ints, Mask]:
     """
     blanks = _LOW_BYTES[8 - digits]
     word = (word & ~blanks) | (_ASCII_ZEROS & blanks)
-    bad = ((word & _HIGH_NIBBLES) | ((word + np.uint64(0x0606060606060606)) & _HIGH_NIBBLES)) != _ASCII_ZEROS
+    # A digit is 0x30…0x39: its high nibble is 3, and stays 3 when 6 is added.
+    shifted = (word & _HIGH_NIBBLES) ^ _ASCII_ZEROS | (word + np.uint64(0x0606060606060606)) & _HIGH_NIBBLES ^ _ASCII_ZEROS
+    bad = shifted != 0
     word = ((word & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(2561)) >> np.uint64(8)
     word = ((word & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601)) >> np.uint64(16)
     word = ((word & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001)) >> np.uint64(32)

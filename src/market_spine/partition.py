@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,6 +15,7 @@ NMS_TIER_1, NMS_TIER_2, OTC = "NMS_TIER_1", "NMS_TIER_2", "OTC"
 TIERS = (NMS_TIER_1, NMS_TIER_2, OTC)
 
 _FRIDAY = 4
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,15 +77,19 @@ def friday_of(day: date) -> date:
     return day + timedelta(days=_FRIDAY - day.weekday())
 
 
-def parse_week(text: str) -> date:
-    """`YYYY-MM-DD`, a Friday. Raises InvalidWeek (a ValueError) saying what is wrong and which Friday is meant."""
+def parse_day(text: str) -> date:
+    """`YYYY-MM-DD` and nothing else. Raises InvalidWeek (a ValueError)."""
     try:
-        day = date.fromisoformat(text) if len(text) == 10 else None
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
     except ValueError:
-        day = None
-    if day is None:
-        raise InvalidWeek(f"Invalid date format: {text!r}", hint="write weeks as YYYY-MM-DD, for example 2025-12-26")
-    return check_friday(day)
+        pass
+    raise InvalidWeek(f"Invalid date format: {text!r}", hint="write dates as YYYY-MM-DD, for example 2025-12-26")
+
+
+def parse_week(text: str) -> date:
+    """`YYYY-MM-DD`, a Friday. Raises InvalidWeek saying what is wrong and which Friday is meant."""
+    return check_friday(parse_day(text))
 
 
 def parse_week_list(text: str) -> list[date]:

@@ -43,8 +43,8 @@ _HEADER_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 _TEXT_CHARACTERS = 1000
 _DENSE_CELLS = 1 << 20
-_FIGURE = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
-_THOUSANDS = re.compile(r'"?\d{1,3}(,\d{3})+(\.\d+)?"?')
+_FIGURE = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_THOUSANDS = re.compile(r'"?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?"?')
 _LARGEST = Decimal(9 * 10**12)  # whole units whose millionths fit 64 bits
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SUMMARY_CODE = re.compile(rb"(ATS|OTC)_[A-Z_]+")
@@ -449,7 +449,7 @@ def _clean(text: str | bytes) -> str:
 def _crd(text: str) -> int:
     if not text:
         return 0
-    match = re.fullmatch(r"(\d{1,12})(\.0*)?", text)
+    match = re.fullmatch(r"([0-9]{1,12})(\.0*)?", text)
     if not match:
         raise _NotAValue("unreadable firm CRD number")
     return int(match[1])
