@@ -13,6 +13,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   └── SchemaTooOld             must be migrated first
 ├── RunLocked               75   another run holds the lock
 ├── Interrupted        130/143   SIGINT or SIGTERM
+├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
 └── PartitionError           1   one partition failed; the others go on. Has a severity and a category
     ├── SourceError              the source could not give the partition
     │   └── Unproved             what came cannot be shown to be whole; asked for once more, then given up
@@ -85,6 +86,12 @@ class Interrupted(MarketSpineError):
     def __init__(self, signal_number: int) -> None:
         super().__init__("interrupted; the open partition was rolled back, the next run completes it")
         self.exit_code = 128 + signal_number
+
+
+class PrerequisiteMissing(MarketSpineError):
+    """A pipeline's input is not there yet. Not a failure of the data: `hint` is the command that makes it."""
+
+    exit_code = 1
 
 
 class PartitionError(MarketSpineError):

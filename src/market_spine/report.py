@@ -84,7 +84,7 @@ def document(result: Result, run: Run, mode: str) -> dict[str, object]:
         "database": run.db.label,
         "weeks": [week.isoformat() for week in result.plan.weeks],
         "tiers": list(result.plan.tiers),
-        "partitions": [_entry(outcome) for outcome in result.outcomes if outcome.phase is not Phase.READINESS],
+        "partitions": [entry(outcome) for outcome in result.outcomes if outcome.phase is not Phase.READINESS],
         "readiness": [
             {
                 "week_ending": outcome.week_ending.isoformat(),
@@ -125,7 +125,8 @@ def failure(message: str, hint: str | None, exit_code: int) -> dict[str, object]
     }
 
 
-def _entry(outcome: Outcome) -> dict[str, object]:
+def entry(outcome: Outcome) -> dict[str, object]:
+    """An outcome, for machines."""
     return {
         "week_ending": outcome.week_ending.isoformat(),
         "tier": outcome.tier,

@@ -12,6 +12,7 @@ from market_spine.cli import guarded
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "run": ("Put things right", "market_spine.commands.run", "Run one pipeline of one partition."),
     "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
 }
 

@@ -38,6 +38,7 @@ __all__ = [
     "compute_content_hash",
     "evaluate_readiness",
     "generate_capture_id",
+    "guarded",
     "parse_week_list",
     "record_anomaly",
     "run_schedule",
@@ -50,6 +51,7 @@ PHASES_OF_STAGE = {
     "ingest": (Phase.INGEST, Phase.READINESS),
     "normalize": (Phase.NORMALIZE, Phase.READINESS),
     "calc": (Phase.CALC, Phase.READINESS),
+    "readiness": (Phase.READINESS,),
     "all": (Phase.INGEST, Phase.NORMALIZE, Phase.CALC, Phase.READINESS),
 }
 
@@ -130,7 +132,7 @@ def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
     if source is None:
         raise ValueError("the ingest phase needs a source")
     for partition in plan.partitions:
-        yield _guarded(run, Phase.INGEST, partition, partial(_ingest_partition, run, source, partition))
+        yield guarded(run, Phase.INGEST, partition, partial(_ingest_partition, run, source, partition))
 
 
 def _ingest_partition(run: Run, source: Source, partition: Partition) -> Outcome:
@@ -142,15 +144,15 @@ def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome
         if plan.only_stage == "normalize" and not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
             yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
         for capture in normalize.pending(run, partition):
-            yield _guarded(run, Phase.NORMALIZE, partition, partial(normalize.normalize, run, capture))
+            yield guarded(run, Phase.NORMALIZE, partition, partial(normalize.normalize, run, capture))
 
 
 def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for partition in plan.partitions:
         for capture in calc.pending(run, partition):
-            yield _guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
+            yield guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
     for week in plan.weeks:
-        yield _guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
+        yield guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
 
 
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
@@ -169,7 +171,7 @@ _PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = 
 }
 
 
-def _guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], Outcome]) -> Outcome:
+def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], Outcome]) -> Outcome:
     """The one place where a partition's failure is caught: logged, recorded as an anomaly, counted."""
     try:
         return work()

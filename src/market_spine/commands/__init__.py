@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
 
-from market_spine.cli import DEFAULT_DB
+from market_spine.cli import DEFAULT_DATA_DIR, DEFAULT_DB
+from market_spine.partition import check_tier, parse_day, parse_week
+
+if TYPE_CHECKING:
+    from market_spine.app.source import Source
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+SCHEMA_VERSION = 1
 
 db_option = click.option(
     "--db",
@@ -14,3 +26,69 @@ db_option = click.option(
     help="SQLite file or postgresql://user@host/name.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
+run_date_option = click.option(
+    "--run-date",
+    "run_date_text",
+    envvar="MARKET_SPINE_RUN_DATE",
+    help="Act as on this day: YYYY-MM-DD instead of today in New York.",
+)
+reason_option = click.option("--reason", required=True, help="Why; kept in core_operator_actions.")
+
+
+def source_options(command: Command) -> Command:
+    """Where a command that ingests takes its data from: the options of the weekly run, under the same names."""
+    for option in (
+        click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links that lead out."),
+        click.option(
+            "--max-file-mb", type=click.IntRange(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
+            help="Largest file taken, unpacked.",
+        ),
+        click.option(
+            "--data-dir", default=DEFAULT_DATA_DIR, show_default=True, envvar="MARKET_SPINE_DATA_DIR",
+            help="Folder of {tier}_week_{week}.psv files.",
+        ),
+        click.option(
+            "--source", type=click.Choice(["file", "api", "file_url"]), default="file", show_default=True,
+            envvar="MARKET_SPINE_SOURCE", help="Where the data comes from.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:
+    """The source that source_options name. Raises ConfigurationError."""
+    import os
+
+    from market_spine import clock
+    from market_spine.app.source import SourceSettings, open_source
+
+    return open_source(
+        source, SourceSettings(data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=os.environ)
+    )
+
+
+def moment(run_date_text: str | None) -> tuple[datetime, date]:
+    """Now and the run date: the clock's, or those of a replayed day. Raises InvalidWeek."""
+    from market_spine import clock
+
+    if run_date_text is None:
+        now = clock.utc_now()
+        return now, clock.market_date(now)
+    day = parse_day(run_date_text)
+    return clock.moment_of(day), day
+
+
+def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    """Callback of an option or argument that is a week's Friday, `YYYY-MM-DD`."""
+    return None if value is None else parse_week(value)
+
+
+def as_tier(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Callback of an option or argument that is a tier, in any case."""
+    return None if value is None else check_tier(value.upper())
+
+
+def print_json(**document: object) -> None:
+    """One document on stdout. A contract: `schema_version` changes with its shape."""
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))

@@ -1,0 +1,70 @@
+"""What an operator's command that changes something is wrapped in: the store, an execution row, and an action with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+
+from market_spine import clock, executions
+from market_spine.db import Connection, Database, connect, writing
+from market_spine.errors import MarketSpineError
+from market_spine.migrations import prepare
+from market_spine.outcome import Outcome, Status
+from market_spine.report import entry
+from market_spine.run import Limits, Run
+
+
+@contextlib.contextmanager
+def existing_store(target: str, now: datetime) -> Iterator[Database]:
+    """The database for reading and writing; unlike a weekly run, an operator's command makes none."""
+    with contextlib.closing(connect(target, create=False)) as db:
+        prepare(db, now)
+        yield db
+
+
+@contextlib.contextmanager
+def execution(
+    db: Database,
+    pipeline: str,
+    run_date: date,
+    now: datetime,
+    arguments: Mapping[str, object],
+    *,
+    limits: Limits | None = None,
+    force: bool = False,
+) -> Iterator[tuple[Run, list[Outcome]]]:
+    """A run with its row in core_executions; the outcomes put into the list are what the row keeps."""
+    run = Run(db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force)
+    outcomes: list[Outcome] = []
+    executions.start(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now())
+    try:
+        yield run, outcomes
+    except MarketSpineError as error:
+        executions.finish(
+            db, run.execution_id, error.exit_code, clock.utc_now(), outcomes=document(outcomes), error=error.message
+        )
+        raise
+    executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
+
+
+def document(outcomes: list[Outcome]) -> dict[str, object]:
+    """The outcomes as a weekly run's JSON document has them."""
+    return {"partitions": [entry(outcome) for outcome in outcomes]}
+
+
+def exit_code(outcomes: list[Outcome]) -> int:
+    """1 when anything failed."""
+    return int(any(outcome.status is Status.FAILED for outcome in outcomes))
+
+
+def record_action(
+    connection: Connection, action: str, target: str, reason: str, now: datetime, details: Mapping[str, object] | None = None
+) -> None:
+    """Who changed what, and why, in core_operator_actions."""
+    with writing(connection):
+        connection.execute(
+            "INSERT INTO core_operator_actions (at, actor, action, target, reason, details_json) VALUES (?, ?, ?, ?, ?, ?)",
+            (clock.stamp(now), executions.actor(), action, target, reason, json.dumps(details) if details else None),
+        )
