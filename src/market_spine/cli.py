@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -160,8 +161,9 @@ def _run(options: Options, handler: logging.Handler) -> int:
         executions.start(db, run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments(), clock.utc_now())
         try:
             result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions)))
-        except MarketSpineError as error:
-            executions.finish(db, run_.execution_id, error.exit_code, clock.utc_now(), error=error.message)
+        except BaseException as error:
+            with contextlib.suppress(MarketSpineError):  # the database itself may be what failed
+                executions.finish(db, run_.execution_id, getattr(error, "exit_code", 2), clock.utc_now(), error=str(error))
             raise
         document = report.document(result, run_, "run")
         executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,11 +21,10 @@ from market_spine.errors import (
     DatabaseLost,
     NotADatabase,
 )
+from market_spine.statements import Row, copy_fields, insert, insert_columns, to_format
 
 BUSY_SECONDS = 10
 _VALUES_ROWS = 50  # rows in one INSERT; twice as fast as executemany, no gain beyond
-
-Row = tuple[Any, ...]
 
 
 class Cursor(Protocol):
@@ -50,12 +48,16 @@ class Database(Protocol):
     label: str
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...
+    def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]: ...
     def transaction(self) -> contextlib.AbstractContextManager[None]: ...
+    def snapshot(self) -> contextlib.AbstractContextManager[None]: ...
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None: ...
     def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None: ...
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None: ...
     def run_script(self, script: str) -> None: ...
     def has_table(self, name: str) -> bool: ...
+    def tables(self) -> dict[str, list[str]]: ...
+    def reset_identities(self) -> None: ...
     def reopen(self) -> Database: ...
     def reconnect(self) -> None: ...
     def interrupt(self) -> None: ...
@@ -160,6 +162,10 @@ class Sqlite:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
+    def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
+        """Rows one after the other, without holding them all."""
+        return iter(self.execute(sql, parameters))
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
@@ -175,17 +181,26 @@ class Sqlite:
                 self._connection.execute("ROLLBACK")
             raise
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it every query sees the database as it was when it began."""
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK")
+
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Inserts rows in the order given, fifty to a statement. Call it inside a transaction."""
         rows = rows if isinstance(rows, list) else list(rows)
         whole = len(rows) - len(rows) % _VALUES_ROWS
         try:
             execute = self._connection.execute
-            statement = _insert(table, tuple(columns), _VALUES_ROWS)
+            statement = insert(table, tuple(columns), _VALUES_ROWS)
             for start in range(0, whole, _VALUES_ROWS):
                 execute(statement, tuple(chain.from_iterable(rows[start : start + _VALUES_ROWS])))
             if whole < len(rows):
-                execute(_insert(table, tuple(columns), len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
+                execute(insert(table, tuple(columns), len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
@@ -203,7 +218,7 @@ class Sqlite:
         try:
             for start in range(0, len(woven), step):
                 part = woven[start : start + step]
-                execute(_insert_columns(table, *names, len(part) // width), fixed + part)
+                execute(insert_columns(table, *names, len(part) // width), fixed + part)
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
@@ -222,6 +237,17 @@ class Sqlite:
 
     def has_table(self, name: str) -> bool:
         return self.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+    def tables(self) -> dict[str, list[str]]:
+        """Our tables and their columns."""
+        names = self.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+        return {
+            row[0]: [column[0] for column in self.execute("SELECT name FROM pragma_table_info(?) ORDER BY cid", (row[0],))]
+            for row in names.fetchall()
+        }
+
+    def reset_identities(self) -> None:
+        """Nothing to do: the next number follows the largest by itself."""
 
     def reopen(self) -> Sqlite:
         """A second connection to the same database, for another thread."""
@@ -306,10 +332,16 @@ class Postgres:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         try:
-            cursor: Cursor = self._connection.execute(_to_format(sql), parameters or None)
+            cursor: Cursor = self._connection.execute(to_format(sql), parameters or None)
             return cursor
         except self._psycopg.Error as error:
             raise self._translate(error) from error
+
+    def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
+        """Rows one after the other, by a cursor on the server, without holding them all."""
+        with self.transaction(), self._connection.cursor(name="stream") as cursor:
+            cursor.itersize = 10_000
+            yield from cursor.execute(to_format(sql), parameters or None)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -327,13 +359,22 @@ class Postgres:
                     self._connection.execute("ROLLBACK")
             raise
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it every query sees the database as it was when it began."""
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK")
+
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """COPY. Call it inside a transaction."""
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
         template = "\t".join(["%s"] * len(columns))
         try:
             with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-                batch = [template % _copy_fields(row) for row in rows]
+                batch = [template % copy_fields(row) for row in rows]
                 for start in range(0, len(batch), 2000):
                     copy.write("\n".join(batch[start : start + 2000]) + "\n")
         except self._psycopg.Error as error:
@@ -355,6 +396,35 @@ class Postgres:
 
     def has_table(self, name: str) -> bool:
         return self.execute("SELECT to_regclass(?) IS NOT NULL", (name,)).fetchone()[0] is True
+
+    def tables(self) -> dict[str, list[str]]:
+        """Our tables and their columns."""
+        rows = self.execute(
+            """
+            SELECT c.table_name, c.column_name FROM information_schema.columns c
+            JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+            WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'
+              AND (c.table_name LIKE 'core_%' OR c.table_name LIKE 'finra_%')
+            ORDER BY c.table_name, c.ordinal_position
+            """
+        ).fetchall()
+        return {name: [column for table, column in rows if table == name] for name in dict.fromkeys(row[0] for row in rows)}
+
+    def reset_identities(self) -> None:
+        """Lets the next numbers follow the largest that were copied in."""
+        owned = self.execute(
+            """
+            SELECT c.table_name, c.column_name FROM information_schema.columns c
+            WHERE c.table_schema = current_schema() AND c.is_identity = 'YES'
+            """
+        ).fetchall()
+        for table, column in owned:
+            names = (self._psycopg.sql.Literal(table), self._psycopg.sql.Literal(column))
+            place = (self._psycopg.sql.Identifier(column), self._psycopg.sql.Identifier(table))
+            statement = self._psycopg.sql.SQL(
+                "SELECT setval(pg_get_serial_sequence({}, {}), COALESCE(MAX({}), 0) + 1, false) FROM {}"
+            ).format(*names, *place)
+            self._connection.execute(statement)
 
     def reopen(self) -> Postgres:
         """A second connection to the same database, for another thread."""
@@ -394,46 +464,8 @@ class Postgres:
 def _insert_new(db: Database, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     for start in range(0, len(rows), _VALUES_ROWS):
         batch = rows[start : start + _VALUES_ROWS]
-        statement = _insert(table, tuple(columns), len(batch)) + " ON CONFLICT DO NOTHING"
+        statement = insert(table, tuple(columns), len(batch)) + " ON CONFLICT DO NOTHING"
         db.execute(statement, tuple(chain.from_iterable(batch)))
-
-
-@lru_cache(maxsize=64)
-def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
-    one = "(" + ",".join("?" * len(columns)) + ")"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {','.join([one] * rows)}"
-
-
-@lru_cache(maxsize=64)
-def _insert_columns(table: str, constants: tuple[str, ...], columns: tuple[str, ...], rows: int) -> str:
-    """Numbered parameters: the constants first, then row by row the columns."""
-    fixed = [f"?{n + 1}" for n in range(len(constants))]
-    places = iter(range(len(constants) + 1, len(constants) + 1 + rows * len(columns)))
-    values = (",".join([*fixed, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows))
-    return f"INSERT INTO {table} ({', '.join((*constants, *columns))}) VALUES ({'),('.join(values)})"
-
-
-@lru_cache(maxsize=512)
-def _to_format(sql: str) -> str:
-    """Our `?` text as psycopg's `%s` text."""
-    return sql.replace("%", "%%").replace("?", "%s")
-
-
-def _copy_fields(row: Row) -> Row:
-    return tuple(
-        r"\N"
-        if value is None
-        else _escape(value)
-        if isinstance(value, str)
-        else repr(value)
-        if isinstance(value, float)
-        else value
-        for value in row
-    )
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _register_numeric(psycopg: Any, connection: Any) -> None:

@@ -1,0 +1,98 @@
+"""Copy a whole database into an empty one of either engine, and prove that both hold the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from market_spine import migrations
+from market_spine.db import Database
+from market_spine.errors import DatabaseError, UsageError
+from market_spine.statements import Row
+
+_BATCH = 20_000
+_LEFT_OUT = frozenset({"core_migrations", "core_locks"})  # made by the schema; a lock is of its own machine
+
+
+@dataclass(frozen=True, slots=True)
+class TableCopy:
+    """A table's rows and their digest: the sum of the rows' SHA-256, so that no order matters."""
+
+    table: str
+    rows: int
+    digest: str
+
+
+def copy(source: Database, destination: Database, now: datetime) -> list[TableCopy]:
+    """Copies every table in one transaction and verifies counts and digests before it commits.
+
+    Raises UsageError when the destination holds anything, DatabaseError when the two differ afterwards.
+    """
+    _check_source(source)
+    migrations.prepare(destination, now)
+    tables = {name: columns for name, columns in source.tables().items() if name not in _LEFT_OUT}
+    if destination.tables().keys() != source.tables().keys():
+        raise DatabaseError("the two databases do not have the same tables", hint="spine db migrate both first")
+    with source.snapshot(), destination.transaction():
+        _check_empty(destination, tables)
+        copied = [_copy_table(source, destination, name, columns) for name, columns in tables.items()]
+        destination.reset_identities()
+        for done in copied:
+            _verify(destination, done, tables[done.table])
+    return copied
+
+
+def _check_source(source: Database) -> None:
+    newest = migrations.migrations(source.engine)[-1].number
+    if migrations.schema_version(source) != newest:
+        raise UsageError(f"{source.label} is not at schema {newest}", hint=f"spine db migrate --db {source.label}")
+
+
+def _check_empty(destination: Database, tables: Iterable[str]) -> None:
+    for name in tables:
+        if destination.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() is not None:
+            raise UsageError(f"{destination.label} is not empty: {name} has rows", hint="copy into a new database")
+
+
+def _copy_table(source: Database, destination: Database, name: str, columns: list[str]) -> TableCopy:
+    digest, count = _Digest(), 0
+    rows = source.stream(f"SELECT {', '.join(columns)} FROM {name}")
+    for batch in _batches(rows):
+        digest.add(batch)
+        count += len(batch)
+        destination.bulk_insert(name, columns, batch)
+    return TableCopy(name, count, digest.hex())
+
+
+def _verify(destination: Database, done: TableCopy, columns: list[str]) -> None:
+    digest, count = _Digest(), 0
+    for batch in _batches(destination.stream(f"SELECT {', '.join(columns)} FROM {done.table}")):
+        digest.add(batch)
+        count += len(batch)
+    if (count, digest.hex()) != (done.rows, done.digest):
+        raise DatabaseError(
+            f"{done.table} differs after the copy: {done.rows} rows {done.digest[:16]}, now {count} rows {digest.hex()[:16]}",
+            hint="nothing was committed; report this",
+        )
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while batch := [tuple(row) for row in islice(rows, _BATCH)]:
+        yield batch
+
+
+class _Digest:
+    """The sum of the rows' SHA-256, modulo 2²⁵⁶."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._sum += int.from_bytes(hashlib.sha256(repr(row).encode()).digest(), "big")
+
+    def hex(self) -> str:
+        return f"{self._sum % (1 << 256):064x}"

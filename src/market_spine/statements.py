@@ -1,0 +1,50 @@
+"""The texts that carry bulk rows: multi-row INSERTs for SQLite, COPY lines for PostgreSQL. Names come from our schema only."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+Row = tuple[Any, ...]
+
+
+@lru_cache(maxsize=64)
+def insert(table: str, columns: tuple[str, ...], rows: int) -> str:
+    one = "(" + ",".join("?" * len(columns)) + ")"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {','.join([one] * rows)}"
+
+
+@lru_cache(maxsize=64)
+def insert_columns(table: str, constants: tuple[str, ...], columns: tuple[str, ...], rows: int) -> str:
+    """Numbered parameters: the constants first, then row by row the columns."""
+    fixed = [f"?{n + 1}" for n in range(len(constants))]
+    places = iter(range(len(constants) + 1, len(constants) + 1 + rows * len(columns)))
+    values = (",".join([*fixed, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows))
+    return f"INSERT INTO {table} ({', '.join((*constants, *columns))}) VALUES ({'),('.join(values)})"
+
+
+@lru_cache(maxsize=512)
+def to_format(sql: str) -> str:
+    """Our `?` text as psycopg's `%s` text."""
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+def copy_fields(row: Row) -> Row:
+    """A row's values as COPY reads them."""
+    return tuple(map(_copy_field, row))
+
+
+def _copy_field(value: Any) -> Any:
+    if value is None:
+        return r"\N"
+    if isinstance(value, str):
+        return _escape(value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, bytes):
+        return r"\\x" + value.hex()
+    return value
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

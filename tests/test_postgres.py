@@ -1,0 +1,153 @@
+"""What PostgreSQL adds: connections that are lost, passwords that must not show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import database_picture
+import pytest
+import weekly_files
+from commands import RunCommand, StartCommand
+from postgres_server import PostgresServer
+
+from market_spine import db as databases
+from market_spine import migrations
+from market_spine.db import Database, redact
+
+WEEK = "2025-12-26"
+RUN = "run_finra_weekly_schedule"
+MEASURES = "finra_otc_transparency_symbol_measure"
+
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> object:
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "it never happened"
+        threading.Event().wait(0.02)
+    return answer
+
+
+def waiting_backend(db: Database) -> int | None:
+    """The process of the run that waits for our lock."""
+    row = db.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def arguments(target: str, folder: Path) -> list[str]:
+    return ["--db", target, "--data-dir", str(folder), "--weeks", WEEK, "--run-date", "2026-01-30"]
+
+
+@on_postgresql
+def test_a_backend_killed_in_the_middle_of_a_stage_costs_one_partition_and_nothing_else(
+    start_command: StartCommand, run_command: RunCommand, target: str, tmp_path: Path, db: Database
+) -> None:
+    weekly_files.write_week(tmp_path / "files", WEEK)
+    watcher = db.reopen()
+    with db.transaction():
+        db.execute(f"LOCK TABLE {MEASURES} IN ACCESS EXCLUSIVE MODE")
+        run = start_command(RUN, *arguments(target, tmp_path / "files"))
+        watcher.execute("SELECT pg_terminate_backend(?)", (until(lambda: waiting_backend(watcher)),))
+    watcher.close()
+    stdout, stderr = run.communicate(timeout=60)
+    assert run.returncode == 1, stderr
+    assert "2025-12-26 / NMS_TIER_1: ✗ DATABASE_LOST: the connection to" in stderr
+    assert "Calculations failed: 1" in stdout
+    assert db.execute(f"SELECT COUNT(DISTINCT capture_key) FROM {MEASURES}").fetchone()[0] == 2
+    done = run_command(RUN, *arguments(target, tmp_path / "files"))
+    assert done.exit_code == 0, done.stderr
+    undisturbed = str(tmp_path / "undisturbed.db")
+    assert run_command(RUN, *arguments(undisturbed, tmp_path / "files")).exit_code == 0
+    other = databases.connect(undisturbed)
+    assert database_picture.views(db) == database_picture.views(other)
+    other.close()
+
+
+def test_a_server_that_stays_away_ends_the_run_with_2_and_the_next_completes(
+    start_command: StartCommand, run_command: RunCommand, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    weekly_files.write_week(tmp_path / "files", WEEK)
+    holder = databases.connect(postgres_server.url)
+    migrations.prepare(holder)
+    watcher = holder.reopen()
+    with pytest.raises(Exception, match="was lost"), holder.transaction():
+        holder.execute(f"LOCK TABLE {MEASURES} IN ACCESS EXCLUSIVE MODE")
+        run = start_command(RUN, *arguments(postgres_server.url, tmp_path / "files"))
+        until(lambda: waiting_backend(watcher))
+        postgres_server.stop()
+        _, stderr = run.communicate(timeout=60)
+        holder.execute("SELECT 1")
+    assert run.returncode == 2
+    assert stderr.strip().splitlines()[-1].startswith("Error: cannot connect to postgresql://")
+    assert "Traceback" not in stderr
+    postgres_server.start()
+    done = run_command(RUN, *arguments(postgres_server.url, tmp_path / "files"))
+    assert (done.exit_code, "Weeks ready:        1" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target_text", "shown"),
+    [
+        ("postgresql://spine:s3cret@db.example:5432/spine", "postgresql://spine@db.example:5432/spine"),
+        ("postgresql://spine:p%40ss@db/spine?sslmode=require", "postgresql://spine@db/spine?sslmode=require"),
+        ("postgresql://db/spine?user=u&password=s3cret", "postgresql://db/spine?user=u"),
+        ("postgresql://spine@/spine?host=/run/postgresql", "postgresql://spine@/spine?host=/run/postgresql"),
+        ("postgresql://spine:a:b@c@db/spine", "postgresql://spine@db/spine"),
+        ("data/market_spine.db", "data/market_spine.db"),
+    ],
+)
+def test_a_database_is_named_without_its_password(target_text: str, shown: str) -> None:
+    assert redact(target_text) == shown
+
+
+@on_postgresql
+def test_a_password_shows_nowhere(run_command: RunCommand, target: str, tmp_path: Path, db: Database) -> None:
+    secret = urlsplit(target).password or ""
+    assert len(secret) > 8, "the tests' server asks for a password"
+    weekly_files.write_week(tmp_path / "files", WEEK)
+    done = run_command(RUN, *arguments(target, tmp_path / "files"), "--json", "-v")
+    assert done.exit_code == 0, done.stderr
+    stored = [db.execute(f"SELECT * FROM {table}").fetchall() for table in ("core_executions", "core_anomalies", "core_manifest")]
+    assert json.loads(done.stdout)["database"].startswith("postgresql://")
+    assert secret not in done.stdout + done.stderr + repr(stored)
+    wrong = run_command(RUN, *arguments(f"postgresql://nobody:{secret}@127.0.0.1:1/none", tmp_path / "files"), "--json", "-v")
+    assert wrong.exit_code == 2
+    assert "cannot connect to postgresql://nobody@127.0.0.1:1/none" in wrong.stderr
+    assert secret not in wrong.stdout + wrong.stderr
+
+
+@on_postgresql
+def test_the_password_may_come_from_the_environment_or_a_pgpass_file(
+    run_command: RunCommand, target: str, tmp_path: Path
+) -> None:
+    parts = urlsplit(target)
+    bare = target.replace(f":{parts.password}@", "@")
+    pgpass = tmp_path / "pgpass"
+    pgpass.write_text(f"{parts.hostname}:{parts.port}:*:{parts.username}:{parts.password}\n")
+    pgpass.chmod(0o600)
+    for env in ({"PGPASSWORD": parts.password or ""}, {"PGPASSFILE": str(pgpass)}):
+        assert run_command("spine", "db", "init", "--db", bare, env=env).exit_code == 0
+    assert run_command("spine", "db", "init", "--db", bare, env={"PGPASSFILE": "/dev/null"}).exit_code == 2
+
+
+def test_without_psycopg_the_error_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from market_spine.cli import main\n"
+        "main(['--db', 'postgresql://x/y', '--data-dir', '.'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "Error: PostgreSQL needs psycopg, which is not installed. Try: pip install 'market-spine[postgres]'"
+    )
