@@ -87,6 +87,8 @@ def test_a_server_that_stays_away_ends_the_run_with_2_and_the_next_completes(
         postgres_server.stop()
         _, stderr = run.communicate(timeout=60)
         holder.execute("SELECT 1")
+    holder.close()
+    watcher.close()
     assert run.returncode == 2
     assert stderr.strip().splitlines()[-1].startswith("Error: cannot connect to postgresql://")
     assert "Traceback" not in stderr
