@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
+from market_spine import clock
 from market_spine.db import Database
 from market_spine.errors import DatabaseError
-from market_spine.manifest import NORMALIZED, RAW, WITHDRAWN, forget_stage
+from market_spine.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage, record_stage
 from market_spine.partition import Partition
 
 _BLOCK = 1 << 20
@@ -75,7 +76,8 @@ def open_capture(
 ) -> None:
     """Makes the capture's row, or on a replay points it at the new content; its normalized rows stay until replaced.
 
-    A withdrawn capture that is ingested again stands again. Call it inside a transaction.
+    A withdrawn capture that is ingested again stands again, but is not current before its new content is normalized.
+    Call it inside a transaction.
     """
     db.execute(
         """
@@ -85,6 +87,8 @@ def open_capture(
         ON CONFLICT (capture_id) DO UPDATE SET
             captured_at = excluded.captured_at, content_hash = excluded.content_hash, source_uri = excluded.source_uri,
             source_last_updated = excluded.source_last_updated,
+            normalized_at = CASE WHEN finra_otc_transparency_capture.withdrawn_at IS NULL
+                            THEN finra_otc_transparency_capture.normalized_at END,
             withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
         """,
         (
@@ -98,7 +102,53 @@ def open_capture(
             source_last_updated,
         ),
     )
+    if _end_withdrawal(db, capture_id, by="ingest", at=captured_at):
+        forget_stage(db, NORMALIZED, capture_id)
+        forget_stage(db, CALC, capture_id)
+
+
+def withdraw(db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime) -> None:
+    """Takes a capture back: it stays, and is no longer current. Call it inside a transaction."""
+    at = clock.stamp(now)
+    row = db.execute(
+        """
+        UPDATE finra_otc_transparency_capture SET withdrawn_at = ?, withdrawn_by = ?, withdrawn_reason = ?
+        WHERE capture_id = ? RETURNING captured_at, row_count
+        """,
+        (at, by, reason, capture_id),
+    ).fetchone()
+    db.execute(
+        "INSERT INTO finra_otc_transparency_withdrawal (capture_id, withdrawn_at, withdrawn_by, reason) VALUES (?, ?, ?, ?)",
+        (capture_id, at, by, reason),
+    )
+    record_stage(
+        db, WITHDRAWN, partition, capture_id, row_count=row[1] or 0, metadata={"reason": reason, "by": by}, captured_at=row[0],
+        now=now,
+    )  # fmt: skip
+
+
+def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:
+    """Lets a withdrawn capture stand again. Call it inside a transaction."""
+    db.execute(
+        """
+        UPDATE finra_otc_transparency_capture SET withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
+        WHERE capture_id = ?
+        """,
+        (capture_id,),
+    )
+    _end_withdrawal(db, capture_id, by=by, at=clock.stamp(now))
+
+
+def _end_withdrawal(db: Database, capture_id: str, *, by: str, at: str) -> bool:
+    """Whether the capture was withdrawn; it no longer is."""
+    ended = db.execute(
+        """
+        UPDATE finra_otc_transparency_withdrawal SET undone_at = ?, undone_by = ? WHERE capture_id = ? AND undone_at IS NULL
+        """,
+        (at, by, capture_id),
+    )
     forget_stage(db, WITHDRAWN, capture_id)
+    return ended.rowcount > 0
 
 
 def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:

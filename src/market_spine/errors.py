@@ -4,7 +4,9 @@ MarketSpineError                 message, hint (what to do next), exit_code
 ├── UsageError               2   what was asked for makes no sense
 │   ├── InvalidWeek              a date that is malformed or no Friday; also a ValueError
 │   ├── UnknownTier              also a ValueError
-│   └── ConfigurationError       a setting, path or missing extra
+│   ├── ConfigurationError       a setting, path or missing extra
+│   ├── NotFound                 nothing of that name is stored
+│   └── Pruned                   it was stored, and only its tombstone is left
 ├── DatabaseError            2   the database cannot be used
 │   ├── DatabaseLocked           another process holds a write transaction for too long
 │   ├── DatabaseLost             the connection went away
@@ -48,6 +50,14 @@ class UnknownTier(UsageError, ValueError):
 
 class ConfigurationError(UsageError):
     """A setting, a path or a missing extra."""
+
+
+class NotFound(UsageError):
+    """Nothing of that name is stored."""
+
+
+class Pruned(UsageError):
+    """It was stored; an operator pruned it, and only its tombstone is left."""
 
 
 class DatabaseError(MarketSpineError):

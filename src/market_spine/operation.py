@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
-from market_spine import clock, executions
+from market_spine import clock, executions, signals
 from market_spine.db import Connection, Database, connect, writing
 from market_spine.errors import MarketSpineError
 from market_spine.migrations import prepare
@@ -17,16 +17,16 @@ from market_spine.run import Limits, Run
 
 
 @contextlib.contextmanager
-def existing_store(target: str, now: datetime) -> Iterator[Database]:
-    """The database for reading and writing; unlike a weekly run, an operator's command makes none."""
-    with contextlib.closing(connect(target, create=False)) as db:
+def changing(target: str, now: datetime, *, create: bool = False) -> Iterator[Database]:
+    """The database for reading and writing; unlike a weekly run, an operator's command makes none unless it says so."""
+    with contextlib.closing(connect(target, create=create)) as db:
         prepare(db, now)
         yield db
 
 
 @contextlib.contextmanager
 def execution(
-    db: Database,
+    target: str,
     pipeline: str,
     run_date: date,
     now: datetime,
@@ -34,19 +34,20 @@ def execution(
     *,
     limits: Limits | None = None,
     force: bool = False,
+    create: bool = False,
 ) -> Iterator[tuple[Run, list[Outcome]]]:
-    """A run with its row in core_executions; the outcomes put into the list are what the row keeps."""
-    run = Run(db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force)
-    outcomes: list[Outcome] = []
-    executions.start(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now())
-    try:
-        yield run, outcomes
-    except MarketSpineError as error:
-        executions.finish(
-            db, run.execution_id, error.exit_code, clock.utc_now(), outcomes=document(outcomes), error=error.message
-        )
-        raise
-    executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
+    """A run on that database with its row in core_executions; the outcomes put into the list are what the row keeps."""
+    with signals.interruptible(), changing(target, now, create=create) as db:
+        run = Run(db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force)
+        outcomes: list[Outcome] = []
+        executions.start(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now())
+        try:
+            yield run, outcomes
+        except MarketSpineError as error:
+            code, said = error.exit_code, error.message
+            executions.finish(db, run.execution_id, code, clock.utc_now(), outcomes=document(outcomes), error=said)
+            raise
+        executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
 
 
 def document(outcomes: list[Outcome]) -> dict[str, object]:

@@ -10,9 +10,13 @@ import click
 from market_spine import __version__
 from market_spine.cli import guarded
 
+_LOOK, _RIGHT = "Look", "Put things right"
+
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "run": ("Put things right", "market_spine.commands.run", "Run one pipeline of one partition."),
+    "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
+    "run": (_RIGHT, "market_spine.commands.run", "Run one pipeline of one partition."),
+    "rollback": (_RIGHT, "market_spine.commands.rollback", "Withdraw the current capture of a week, or undo that."),
     "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
 }
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from market_spine.cli import DEFAULT_DATA_DIR, DEFAULT_DB
-from market_spine.partition import check_tier, parse_day, parse_week
+from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
 
 if TYPE_CHECKING:
     from market_spine.app.source import Source
+    from market_spine.db import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
@@ -87,6 +89,32 @@ def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 def as_tier(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Callback of an option or argument that is a tier, in any case."""
     return None if value is None else check_tier(value.upper())
+
+
+def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[date, ...] | None:
+    """Callback of an option that is a list of weeks."""
+    return None if value is None else tuple(parse_week_list(value))
+
+
+def as_tiers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Callback of an option that is a list of tiers; all of them where it is left out."""
+    return TIERS if value is None else parse_tier_list(value)
+
+
+def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    """Callback of an option that is a date."""
+    return None if value is None else parse_day(value)
+
+
+@contextlib.contextmanager
+def reading(target: str) -> Iterator[Database]:
+    """The database, for reading only. Raises ConfigurationError where there is none."""
+    from market_spine.db import connect
+    from market_spine.migrations import prepare
+
+    with contextlib.closing(connect(target, read_only=True)) as db:
+        prepare(db)
+        yield db
 
 
 def print_json(**document: object) -> None:

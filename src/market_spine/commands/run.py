@@ -42,12 +42,11 @@ def command(
 ) -> None:
     """Run one pipeline; what it needs and is not there is named, with the command that makes it."""
     from market_spine import operation, pipelines, report
-    from market_spine.store import open_store
 
     now, run_date = moment(run_date_text)
     pipelines.find(pipeline)
     arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force, **source}
-    with open_store(db, now) as store, operation.execution(store, pipeline, run_date, now, arguments, force=force) as (run, done):
+    with operation.execution(db, pipeline, run_date, now, arguments, force=force, create=True) as (run, done):
         opened = source_of(**source) if pipelines.needs_source(pipeline) else None  # type: ignore[arg-type]
         done += pipelines.run_pipeline(pipeline, run, opened, week, tier)
     if as_json:

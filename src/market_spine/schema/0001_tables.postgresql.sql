@@ -146,7 +146,7 @@ CREATE TABLE core_operator_actions (
     details_json text COLLATE "C"
 );
 
--- What stays of a capture that was pruned.
+-- What stays of a capture that was pruned: enough to tell on which past days it was the current one.
 CREATE TABLE core_tombstones (
     capture_id text COLLATE "C" PRIMARY KEY,
     domain text COLLATE "C" NOT NULL,
@@ -154,6 +154,10 @@ CREATE TABLE core_tombstones (
     content_hash text COLLATE "C" NOT NULL,
     row_count bigint,
     captured_at text COLLATE "C" NOT NULL,
+    capture_key bigint NOT NULL,
+    run_date text COLLATE "C" NOT NULL,
+    total_shares numeric,
+    normalized_at text COLLATE "C",
     pruned_at text COLLATE "C" NOT NULL,
     pruned_by text COLLATE "C" NOT NULL,
     rule text COLLATE "C" NOT NULL,

@@ -141,7 +141,7 @@ CREATE TABLE core_operator_actions (
     details_json TEXT
 );
 
--- What stays of a capture that was pruned.
+-- What stays of a capture that was pruned: enough to tell on which past days it was the current one.
 CREATE TABLE core_tombstones (
     capture_id TEXT PRIMARY KEY,
     domain TEXT NOT NULL,
@@ -149,6 +149,10 @@ CREATE TABLE core_tombstones (
     content_hash TEXT NOT NULL,
     row_count INTEGER,
     captured_at TEXT NOT NULL,
+    capture_key INTEGER NOT NULL,
+    run_date TEXT NOT NULL,
+    total_shares NUMERIC,
+    normalized_at TEXT,
     pruned_at TEXT NOT NULL,
     pruned_by TEXT NOT NULL,
     rule TEXT NOT NULL,
@@ -163,9 +167,10 @@ CREATE TABLE finra_otc_transparency_raw (
     content BLOB NOT NULL
 );
 
--- A partition as its source showed it on one run date. row_count and normalized_at are set when its rows are in.
+-- A partition as its source showed it on one run date. row_count and normalized_at are set when its rows are in. A key is
+-- never given out again: week-level results outlive the captures they were made from.
 CREATE TABLE finra_otc_transparency_capture (
-    capture_key INTEGER PRIMARY KEY,
+    capture_key INTEGER PRIMARY KEY AUTOINCREMENT,
     capture_id TEXT NOT NULL UNIQUE,
     week_ending TEXT NOT NULL,
     tier TEXT NOT NULL CHECK (tier IN ('NMS_TIER_1', 'NMS_TIER_2', 'OTC')),

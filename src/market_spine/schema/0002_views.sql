@@ -95,7 +95,7 @@ CREATE VIEW finra_otc_transparency_symbol_venue_share AS
 SELECT c.capture_id, c.week_ending, c.tier, i.symbol, v.venue_class, v.mpid, NULLIF(v.firm_crd, 0) AS firm_crd, v.venue_name,
        f.total_shares,
        CAST(ROUND(f.total_shares * 1000000) AS DOUBLE PRECISION) / NULLIF(CAST(SUM(CAST(ROUND(f.total_shares * 1000000) AS BIGINT))
-           OVER (PARTITION BY c.capture_key, i.symbol) AS DOUBLE PRECISION), 0) AS share, c.captured_at
+           OVER (PARTITION BY c.capture_id, i.symbol) AS DOUBLE PRECISION), 0) AS share, c.captured_at
 FROM finra_otc_transparency_capture c
 JOIN finra_otc_transparency_volume f ON f.capture_key = c.capture_key
 JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
@@ -105,7 +105,7 @@ CREATE VIEW finra_otc_transparency_symbol_venue_share_latest AS
 SELECT c.capture_id, c.week_ending, c.tier, i.symbol, v.venue_class, v.mpid, NULLIF(v.firm_crd, 0) AS firm_crd, v.venue_name,
        f.total_shares,
        CAST(ROUND(f.total_shares * 1000000) AS DOUBLE PRECISION) / NULLIF(CAST(SUM(CAST(ROUND(f.total_shares * 1000000) AS BIGINT))
-           OVER (PARTITION BY c.capture_key, i.symbol) AS DOUBLE PRECISION), 0) AS share, c.captured_at
+           OVER (PARTITION BY c.capture_id, i.symbol) AS DOUBLE PRECISION), 0) AS share, c.captured_at
 FROM finra_otc_transparency_current c
 JOIN finra_otc_transparency_volume f ON f.capture_key = c.capture_key
 JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id

@@ -1,0 +1,56 @@
+"""`spine query`: any view, now or as it was known on a date."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+
+import click
+
+from market_spine.commands import as_day, as_tiers, as_weeks, db_option, json_option, print_json
+
+_SHOWN = 100
+
+
+@click.command(
+    "query",
+    epilog="""\b
+Examples:
+  spine query venue_share --week 2025-12-26 --tier OTC
+  spine query normalized --symbol BRK.B --csv
+  spine query weekly_totals --as-of 2026-01-09 --nl
+\b
+Views: normalized, venue_volume, venue_share, hhi, symbol_summary, symbol_venue_share (of a tier),
+weekly_totals, tier_split (of a week).""",
+)
+@click.argument("view")
+@click.option("--week", "weeks", callback=as_weeks, help="Week endings, YYYY-MM-DD,…; left out: every week.")
+@click.option("--tier", "tiers", callback=as_tiers, help="Tiers, comma-separated; left out: every tier.")
+@click.option("--symbol", help="One symbol, case as FINRA writes it.")
+@click.option("--as-of", callback=as_day, help="As it was known at the end of that day in New York, YYYY-MM-DD.")
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated, with a header line.")
+@click.option("--nl", "form", flag_value="nl", help="One JSON object a line.")
+@db_option
+@json_option
+def command(
+    view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None, form: str | None,
+    db: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Any measure, now or as it was known on a date: the answer equals, byte for byte, what was answered then."""
+    from market_spine import query, table
+    from market_spine.commands import reading
+    from market_spine.views import find_view
+
+    question = query.Question(find_view(view), weeks, tiers, symbol, as_of)
+    columns = question.view.columns
+    with reading(db) as store:
+        rows = query.answer(store, question)
+        if as_json:
+            print_json(view=question.view.name, rows=[dict(zip(columns, row, strict=True)) for row in rows])
+        elif form is not None:
+            for text in query.as_csv(question.view, rows) if form == "csv" else query.as_nl(question.view, rows):
+                click.echo(text, nl=False)
+        else:
+            click.echo(table.render(columns, itertools.islice(rows, _SHOWN)))
+            if more := sum(1 for _ in rows):
+                click.echo(f"… and {more:,} rows more. Try: --csv, or a narrower --week, --tier or --symbol", err=True)

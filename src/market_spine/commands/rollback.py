@@ -1,0 +1,53 @@
+"""`spine rollback`: the current capture is withdrawn, the previous good one becomes current."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from market_spine.commands import as_tier, as_week, db_option, json_option, moment, print_json, run_date_option
+from market_spine.errors import UsageError
+from market_spine.partition import TIERS
+
+
+@click.command(
+    "rollback",
+    epilog="""\b
+Examples:
+  spine rollback 2025-12-26 OTC --reason "FINRA announced a faulty file"
+  spine rollback 2025-12-26 --undo""",
+)
+@click.argument("week", callback=as_week)
+@click.argument("tier", required=False, callback=as_tier)
+@click.option("--reason", help="Why; kept with the withdrawal. Required unless --undo.")
+@click.option("--undo", is_flag=True, help="Let what was withdrawn last stand again.")
+@run_date_option
+@db_option
+@json_option
+def command(
+    week: date, tier: str | None, reason: str | None, undo: bool, run_date_text: str | None, db: str, as_json: bool
+) -> None:
+    """Withdraw the current capture of a tier (of every tier, where none is named). Nothing is deleted.
+
+    The week is not ready until a good capture arrives. The same content offered again stays withdrawn without --force.
+    """
+    from market_spine import operation, report, withdrawal
+
+    if not reason and not undo:
+        raise UsageError("a rollback needs a reason", hint=f'spine rollback {week} {tier or ""} --reason "…"'.replace("  ", " "))
+    now, run_date = moment(run_date_text)
+    act = withdrawal.undo if undo else withdrawal.roll_back
+    tiers, why = (tier,) if tier else TIERS, reason or "undo"
+    arguments = {"weeks": [str(week)], "tiers": list(tiers), "reason": why, "undo": undo}
+    with operation.execution(db, "rollback", run_date, now, arguments) as (run, outcomes):
+        done = act(run, week, tiers, why)
+        outcomes += done.outcomes
+    if as_json:
+        print_json(run_id=run.execution_id, changes=[c.entry() for c in done.changes], **operation.document(outcomes))
+        return
+    for change in done.changes:
+        click.echo(f"{change.partition}: {change.says}")
+    click.echo("\n".join(report.line(outcome) for outcome in done.outcomes))
+    if not undo:
+        click.echo(f"next: a good capture ends it; to take it back: spine rollback {week} {tier or ''}".rstrip() + " --undo")

@@ -1,0 +1,138 @@
+"""Which capture of a partition was the current one: now, or as it was known at a past moment.
+
+A past moment sees the newest capture that was normalized by then and not withdrawn at that time, so a later restatement,
+rollback, undo or rebuild changes no answer about it. Of a capture that was pruned since, only its tombstone is left: the
+answer then says so, and never shows another capture in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+
+from market_spine import clock
+from market_spine.db import Database
+from market_spine.partition import DOMAIN, TIERS
+
+Interval = tuple[str, "str | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A capture as far as is known of it; `measured_at` is None until CALC, `pruned_at` unless it was pruned."""
+
+    week: str
+    tier: str
+    run_date: str
+    capture_key: int
+    capture_id: str
+    normalized_at: str | None
+    measured_at: str | None
+    pruned_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWeek:
+    """A week-level result."""
+
+    week: str
+    week_key: int
+    capture_id: str
+
+
+def end_of(day: date) -> str:
+    """The moment a day in New York is over, as times are stored: what is stamped before it was known on that day."""
+    midnight = datetime.combine(day + timedelta(days=1), time(), clock.MARKET_ZONE)
+    return clock.stamp(midnight.astimezone(timezone.utc))
+
+
+def current_captures(
+    db: Database, before: str | None = None, weeks: Iterable[date] | None = None, tiers: Sequence[str] = TIERS
+) -> list[Known]:
+    """The current capture of every partition (of these weeks and tiers), by week and tier; `before` as end_of gives it."""
+    found: dict[tuple[str, str], Known] = {}
+    withdrawals = _withdrawals(db)
+    kept = _captures(db, weeks)
+    there = {capture.capture_id for capture in kept}
+    gone = [capture for capture in _tombstones(db, weeks, before) if capture.capture_id not in there]
+    for capture in sorted(kept + gone, key=lambda known: known.run_date):
+        if capture.tier in tiers and _stood(capture, withdrawals.get(capture.capture_id, ()), before):
+            found[capture.week, capture.tier] = capture
+    return [found[key] for key in sorted(found)]
+
+
+def current_weeks(db: Database, captures: Iterable[Known], before: str | None = None) -> list[KnownWeek]:
+    """The week-level results made from these very captures by then, by week; a week without one is left out."""
+    keys: dict[str, dict[str, int]] = {}
+    for capture in captures:
+        keys.setdefault(capture.week, {})[capture.tier] = capture.capture_key
+    found = []
+    for week, by_tier in sorted(keys.items()):
+        row = db.execute(
+            """
+            SELECT week_key, capture_id FROM finra_otc_transparency_week
+            WHERE week_ending = ? AND nms_tier_1_key = ? AND nms_tier_2_key = ? AND otc_key = ? AND captured_at < ?
+            ORDER BY run_date DESC LIMIT 1
+            """,
+            (week, *(by_tier.get(tier, 0) for tier in TIERS), before or "9"),
+        ).fetchone()
+        if row is not None:
+            found.append(KnownWeek(week, row[0], row[1]))
+    return found
+
+
+def _stood(capture: Known, withdrawn: Sequence[Interval], before: str | None) -> bool:
+    """Whether the capture was normalized and not withdrawn at that moment; None is now."""
+    limit = before or "9"
+    if capture.normalized_at is None or capture.normalized_at >= limit:
+        return False
+    return not any(since < limit and (until is None or until >= limit) for since, until in withdrawn)
+
+
+def _captures(db: Database, weeks: Iterable[date] | None) -> list[Known]:
+    if weeks is None:
+        rows = db.execute(
+            """
+            SELECT c.week_ending, c.tier, c.run_date, c.capture_key, c.capture_id, c.normalized_at, m.created_at
+            FROM finra_otc_transparency_capture c
+            LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'CALC'
+            """
+        ).fetchall()
+        return [Known(*row) for row in rows]
+    found = []
+    for week in weeks:
+        found += db.execute(
+            """
+            SELECT c.week_ending, c.tier, c.run_date, c.capture_key, c.capture_id, c.normalized_at, m.created_at
+            FROM finra_otc_transparency_capture c
+            LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'CALC'
+            WHERE c.week_ending = ?
+            """,
+            (week.isoformat(),),
+        ).fetchall()
+    return [Known(*row) for row in found]
+
+
+def _tombstones(db: Database, weeks: Iterable[date] | None, before: str | None) -> list[Known]:
+    """The pruned captures; for the present they do not matter, since a current capture is never pruned."""
+    if before is None:
+        return []
+    rows = db.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), run_date, capture_key,
+               capture_id, normalized_at, normalized_at, pruned_at
+        FROM core_tombstones WHERE domain = ?
+        """,
+        (DOMAIN,),
+    ).fetchall()
+    wanted = None if weeks is None else {week.isoformat() for week in weeks}
+    return [Known(*row) for row in rows if wanted is None or row[0] in wanted]
+
+
+def _withdrawals(db: Database) -> dict[str, list[Interval]]:
+    """When each capture was withdrawn, and until when (None: to this day)."""
+    found: dict[str, list[Interval]] = {}
+    for row in db.execute("SELECT capture_id, withdrawn_at, undone_at FROM finra_otc_transparency_withdrawal ORDER BY id"):
+        found.setdefault(row[0], []).append((row[1], row[2]))
+    return found

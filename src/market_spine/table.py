@@ -1,0 +1,57 @@
+"""A table for a person: columns wide enough for what they hold, figures to the right, colour on a terminal only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+_COLOUR = {"ready": "32", "awaiting": "2", "pending": "33", "late": "33", "withdrawn": "33", "missing": "31", "failed": "31"}
+
+_WIDEST = 60
+
+
+def coloured() -> bool:
+    """Whether stdout is a terminal that wants colour."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def paint(text: str, word: str) -> str:
+    """`text` in the colour of a state's word, where colour is wanted."""
+    code = _COLOUR.get(word.split(" ")[0].rstrip("!"))
+    return f"\x1b[{code}m{text}\x1b[0m" if code and coloured() else text
+
+
+def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lines with two blanks between columns; a column of figures stands to the right, cells that are states are coloured."""
+    kept = [list(row) for row in rows]
+    texts = [[cell(value) for value in row] for row in kept]
+    widths = [max(map(len, column)) for column in zip(headers, *texts, strict=True)]
+    right = [any(isinstance(row[at], (int, float)) for row in kept) for at in range(len(headers))]
+    lines = [_line(headers, widths, right)] + [
+        _line([paint(text.ljust(width), text) if not r else text for text, width, r in zip(row, widths, right, strict=True)],
+              widths, right)
+        for row in texts
+    ]  # fmt: skip
+    if coloured():
+        lines[0] = f"\x1b[1m{lines[0]}\x1b[0m"
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6f}".rstrip("0").rstrip(".")
+    text = str(value)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+
+
+def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    parts = [text.rjust(width) if r else text.ljust(width) for text, width, r in zip(texts, widths, right, strict=True)]
+    return "  ".join(parts).rstrip()
