@@ -48,7 +48,7 @@ def test_a_phase_imports_no_other_phase(phase: str) -> None:
     [
         (DRIVERS, ("db.py",)),
         ({"requests", "urllib3"}, ("app/source/",)),
-        ({"click"}, ("cli.py", "spine_cli.py", "commands/")),
+        ({"click"}, ("cli.py", "cli_options.py", "spine_cli.py", "commands/")),
     ],
     ids=["drivers", "requests", "click"],
 )

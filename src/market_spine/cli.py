@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from market_spine import __version__
+from market_spine import __version__, log
+from market_spine.cli_options import blame, config_option, environment, option_names, watch_options, watching
 from market_spine.errors import MarketSpineError
 from market_spine.log import ProgressHandler
+from market_spine.observers import Observers, Watching
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 
 if TYPE_CHECKING:
+    from market_spine.app.scheduler import Result
     from market_spine.app.source import Source
+    from market_spine.config import Settings
     from market_spine.db import Database
     from market_spine.outcome import Outcome
     from market_spine.run import Run
@@ -55,6 +59,9 @@ class Options:
     as_json: bool
     quiet: bool
     verbose: bool
+    cron: bool
+    log_format: str
+    watching: Watching
     max_reject_percent: float
     min_kept_percent: float
     accept_shrink: bool
@@ -65,7 +72,7 @@ class Options:
         """What core_executions keeps; the database is named without its password."""
         from market_spine.db import redact
 
-        names = [name for name in self.__slots__ if name not in ("now",)]
+        names = [name for name in self.__slots__ if name not in ("now", "watching")]
         facts = {name: getattr(self, name) for name in names}
         return {**facts, "db": redact(self.db), "weeks": [str(week) for week in self.weeks], "run_date": str(self.run_date)}
 
@@ -110,7 +117,12 @@ class Options:
 @click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
 @click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
+@click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, tracebacks included.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How stderr is written."
+)
+@watch_options
 @click.version_option(__version__, "--version", prog_name="run_finra_weekly_schedule")
 def command(**given: object) -> None:
     """Capture FINRA's weekly OTC Transparency data: ingest, normalize, calculate, judge readiness."""
@@ -119,29 +131,34 @@ def command(**given: object) -> None:
 
 def check(given: dict[str, object]) -> Options:
     """The options as values. Raises UsageError; nothing has been opened or written yet."""
-    from market_spine import clock
+    from market_spine import clock, observers
 
     run_date_text, weeks_text = given.pop("run_date"), given.pop("weeks")
     lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
     now = clock.utc_now()
+    watched = observers.check(watching(given))
     run_date = clock.market_date(now)
     if run_date_text:
         run_date = parse_day(str(run_date_text))
         now = clock.moment_of(run_date)
     weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
     tiers = parse_tier_list(str(given.pop("tiers")))
-    return Options(weeks=tuple(weeks), tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now, **given)  # type: ignore[arg-type]
+    return Options(
+        weeks=tuple(weeks), tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def run(options: Options) -> int:
     """Carries out the command and answers its exit code."""
-    from market_spine import log, signals
+    from market_spine import signals
 
-    handler = log.set_up(quiet=options.quiet, verbose=options.verbose)
+    handler = log.set_up(quiet=options.quiet, verbose=options.verbose, cron=options.cron, json_lines=options.log_format == "json")
+    watch = Observers(Watching() if options.dry else options.watching, options.db)
     try:
         with signals.interruptible():
-            exit_code = _rehearse(options) if options.dry else _run(options, handler)
-    except BaseException:
+            exit_code = _rehearse(options) if options.dry else _run(options, handler, watch)
+    except BaseException as error:
+        watch.crashed(error)
         log.release(handler)
         raise
     if exit_code:
@@ -149,7 +166,7 @@ def run(options: Options) -> int:
     return exit_code
 
 
-def _run(options: Options, handler: logging.Handler) -> int:
+def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine import clock, executions, report
     from market_spine.app.scheduler import Plan, run_schedule
     from market_spine.store import open_store
@@ -158,20 +175,31 @@ def _run(options: Options, handler: logging.Handler) -> int:
     plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast)
     with open_store(options.db, options.now) as db:
         run_ = _run_context(options, db)
+        watch.began(run_, handler)
         executions.start(db, run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments(), clock.utc_now())
         try:
-            result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions)))
+            result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions), watch))
         except BaseException as error:
             with contextlib.suppress(MarketSpineError):  # the database itself may be what failed
                 executions.finish(db, run_.execution_id, getattr(error, "exit_code", 2), clock.utc_now(), error=str(error))
             raise
-        document = report.document(result, run_, "run")
+        document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
         executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
+        watch.ended(db, result.exit_code, report.summary(result))
+    _tell_result(options, result, document)
+    return result.exit_code
+
+
+def _tell_result(options: Options, result: Result, document: dict[str, object]) -> None:
+    """The run's answer on stdout: the document, the summary, one line of it, or nothing."""
+    from market_spine import report
+
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
-    elif not options.quiet or result.exit_code:
+    elif result.exit_code or not (options.quiet or options.cron):
         click.echo(report.summary(result))
-    return result.exit_code
+    elif not options.quiet:
+        click.echo(report.one_line(result, options.run_date))
 
 
 def _rehearse(options: Options) -> int:
@@ -195,15 +223,13 @@ def _rehearse(options: Options) -> int:
 
 def _source(options: Options) -> Source | None:
     """The source the run asks; None when no phase needs one."""
-    import os
-
     from market_spine import clock
     from market_spine.app.source import SourceSettings, open_source
 
     if options.only_stage not in ("ingest", "all"):
         return None
     settings = SourceSettings(
-        options.data_dir, options.max_file_mb << 20, options.allow_links, today=clock.market_date(), environ=os.environ
+        options.data_dir, options.max_file_mb << 20, options.allow_links, today=clock.market_date(), environ=environment()
     )
     return open_source(options.source, settings)
 
@@ -217,28 +243,41 @@ def _run_context(options: Options, db: Database) -> Run:
     return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force)
 
 
-def _teller(handler: logging.Handler, total: int) -> Callable[[Outcome], None]:
+def _teller(handler: logging.Handler, total: int, watch: Observers) -> Callable[[Outcome], None]:
     """Logs each outcome as it happens, and moves the bar where there is one."""
     from market_spine import report
     from market_spine.outcome import Status
 
     levels = {Status.FAILED: logging.ERROR, Status.WARNING: logging.WARNING, Status.LATE: logging.WARNING}
-    log = logging.getLogger("market_spine")
+    logger = logging.getLogger("market_spine")
     done: dict[str, int] = {}
 
     def tell(outcome: Outcome) -> None:
+        watch.tell(outcome)
         facts = {
+            "event": "partition",
             "week": str(outcome.week_ending),
             "tier": outcome.tier,
             "stage": outcome.phase.value,
             "outcome": outcome.status.value,
         }
-        log.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
+        logger.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
         done[outcome.phase.value] = done.get(outcome.phase.value, 0) + 1
         if isinstance(handler, ProgressHandler):
             handler.show(done[outcome.phase.value], total, outcome.phase.value)
 
     return tell
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises ConfigurationError for an entry of market_spine.toml that nobody reads."""
+    from market_spine.config import RUN_TABLE
+    from market_spine.spine_cli import COMMANDS
+
+    settings.check(option_names(command), [RUN_TABLE, *COMMANDS])
+
+
+config_option(command, "run_finra_weekly_schedule", check_settings)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -256,7 +295,7 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
         return _say(error.message, error.hint, error.exit_code, arguments)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "run_finra_weekly_schedule"
-        return _say(error.format_message().rstrip("."), f"{where} --help", 2, arguments)
+        return _say(blame(error), f"{where} --help", 2, arguments)
     except click.ClickException as error:
         return _say(error.format_message(), None, 2, arguments)
     except (click.Abort, KeyboardInterrupt):
@@ -270,7 +309,11 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
 
 def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
     one_line = " ".join(message.split())
-    click.echo(f"Error: {one_line}" + (f". Try: {hint}" if hint else ""), err=True)
+    if log.speaks_json():
+        facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}
+        logging.getLogger("market_spine").error(one_line, extra=facts)
+    else:
+        click.echo(f"Error: {one_line}" + (f". Try: {hint}" if hint else ""), err=True)
     if "--json" in arguments:
         from market_spine import report
 

@@ -29,6 +29,11 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
+def machine_zone() -> str:
+    """What this machine calls its own zone: `UTC`, `EST`."""
+    return datetime.now().astimezone().tzname() or "unknown"
+
+
 def ticks() -> float:
     """Seconds on a clock that only runs forward: for pace, patience and expiry, never for a date."""
     return time_module.monotonic()

@@ -1,16 +1,23 @@
-"""How a run's lines reach stderr: plain or coloured, held back in quiet mode until something fails, progress on a TTY."""
+"""How a run's lines reach stderr: text or JSON, live or held back until something fails, progress on a TTY.
+
+A line is a message and facts: `log.info("…", extra={"event": "partition", "week": …, "tier": …})`. The message is what a
+person reads, the event word and the facts are what a machine reads; `bind` adds facts that every line of a run has.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
-from logging.handlers import MemoryHandler
+from collections import deque
+from datetime import datetime, timezone
 from typing import TextIO
 
 _COLOURS = {"✓": "\x1b[32m", "→": "\x1b[2m", "⚠": "\x1b[33m", "✗": "\x1b[31m"}
 _PLAIN = "\x1b[0m"
 _HELD_LINES = 100_000
+_NO_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "aloud", "event"}
 
 
 class TextFormatter(logging.Formatter):
@@ -29,6 +36,47 @@ class TextFormatter(logging.Formatter):
             text += "\n" + self.formatException(record.exc_info)
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         return f"{f'[{level}]':<12}{text}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, event, the run's facts, the line's own facts, message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound: dict[str, object] = {}
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        line: dict[str, object] = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "event": getattr(record, "event", "log"),
+            **self.bound,
+            **{name: value for name, value in vars(record).items() if name not in _NO_FACTS},
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class HeldHandler(logging.Handler):
+    """Keeps the last lines until `release`; one marked `aloud` (a warning that must not wait for a failure) passes at once."""
+
+    def __init__(self, target: logging.Handler) -> None:
+        super().__init__()
+        self.target = target
+        self._held: deque[logging.LogRecord] = deque(maxlen=_HELD_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "aloud", False):
+            self.target.handle(record)
+        else:
+            self._held.append(record)
+
+    def show(self) -> None:
+        while self._held:
+            self.target.handle(self._held.popleft())
 
 
 class ProgressHandler(logging.StreamHandler[TextIO]):
@@ -62,24 +110,44 @@ class ProgressHandler(logging.StreamHandler[TextIO]):
         self.flush()
 
 
-def set_up(*, quiet: bool, verbose: bool, stream: TextIO | None = None) -> logging.Handler:
-    """Sends the program's log to stderr and answers the handler; in quiet mode lines wait for `release`."""
+def set_up(
+    *, quiet: bool, verbose: bool, cron: bool = False, json_lines: bool = False, stream: TextIO | None = None
+) -> logging.Handler:
+    """Sends the program's log to stderr and answers the handler.
+
+    Lines are held for `release` with `quiet`, and with `cron` where nobody watches: where stderr is no terminal.
+    """
     stream = stream or sys.stderr
     logger = logging.getLogger("market_spine")
     for old in logger.handlers[:]:
         logger.removeHandler(old)
-    terminal = stream.isatty() and not quiet
+    held = quiet or (cron and not stream.isatty())
+    terminal = stream.isatty() and not held and not json_lines
     handler: logging.Handler = ProgressHandler(stream) if terminal else logging.StreamHandler(stream)
-    handler.setFormatter(TextFormatter(terminal and "NO_COLOR" not in os.environ))
-    if quiet:
-        handler = MemoryHandler(_HELD_LINES, flushLevel=logging.CRITICAL + 1, target=handler, flushOnClose=False)
+    handler.setFormatter(JsonFormatter() if json_lines else TextFormatter(terminal and "NO_COLOR" not in os.environ))
+    if held:
+        handler = HeldHandler(handler)
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     return handler
 
 
+def bind(handler: logging.Handler, **facts: object) -> None:
+    """Facts that every JSON line has from now on, held ones included."""
+    target = handler.target if isinstance(handler, HeldHandler) else handler
+    if isinstance(target.formatter, JsonFormatter):
+        target.formatter.bound.update(facts)
+
+
 def release(handler: logging.Handler) -> None:
-    """Shows what quiet mode held back."""
-    if isinstance(handler, MemoryHandler):
-        handler.flush()
+    """Shows what was held back."""
+    if isinstance(handler, HeldHandler):
+        handler.show()
+
+
+def speaks_json() -> bool:
+    """Whether stderr carries JSON lines, so that the last error must be one too."""
+    handlers = logging.getLogger("market_spine").handlers
+    targets = [handler.target if isinstance(handler, HeldHandler) else handler for handler in handlers]
+    return any(isinstance(target.formatter, JsonFormatter) for target in targets)

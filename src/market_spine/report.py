@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from market_spine import __version__
 from market_spine.app.scheduler import Result
 from market_spine.outcome import Outcome, Phase, Reason, Status
@@ -61,6 +63,15 @@ def summary(result: Result) -> str:
         f"Exit code: {result.exit_code}",
     ]
     return "\n".join(lines)
+
+
+def one_line(result: Result, run_date: date) -> str:
+    """`2026-01-09: 2 ingested, 16 unchanged, 6 of 6 weeks ready`: what cron mails when all is well."""
+    count, weeks = result.count, len(result.plan.weeks)
+    parts = [f"{count(Phase.INGEST, Status.DONE)} ingested", f"{count(Phase.INGEST, Status.SKIPPED)} unchanged"]
+    absent = {"awaiting publication": Status.AWAITING, "late": Status.LATE}
+    parts += [f"{count(Phase.INGEST, status)} {words}" for words, status in absent.items() if count(Phase.INGEST, status)]
+    return f"{run_date}: {', '.join(parts)}, {count(Phase.READINESS, Status.READY)} of {weeks} weeks ready"
 
 
 def _calculations(result: Result) -> tuple[int, int]:

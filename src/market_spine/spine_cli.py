@@ -8,7 +8,8 @@ import sys
 import click
 
 from market_spine import __version__
-from market_spine.cli import guarded
+from market_spine.cli import check_settings, guarded
+from market_spine.cli_options import config_option
 
 _LOOK, _RIGHT = "Look", "Put things right"
 
@@ -32,12 +33,22 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[name][1])
         command: click.Command = module.command
+        _configure(command, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for task in dict.fromkeys(task for task, _, _ in COMMANDS.values()):
             with formatter.section(task):
                 formatter.write_dl([(name, line) for name, (of, _, line) in COMMANDS.items() if of == task])
+
+
+def _configure(command: click.Command, table: str) -> None:
+    """Gives each command of a module `--config`, once."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _configure(inner, table)
+    elif "--config" not in (option for param in command.params for option in param.opts):
+        config_option(command, table, check_settings)
 
 
 @click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]})

@@ -1,0 +1,82 @@
+"""Delivers a notice through apprise (extra `notify`), which knows mail, Slack, PagerDuty, webhooks and a hundred more.
+
+apprise is imported only when there is something to say: a third of a second that a quiet Friday need not pay.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from market_spine import notify
+from market_spine.config import mask
+from market_spine.errors import ConfigurationError, MarketSpineError
+from market_spine.notify import Action, Notice
+
+PACKAGE = "apprise"
+_PAGERDUTY = "pagerduty"
+
+
+class NotDelivered(MarketSpineError):
+    """A service did not take a message."""
+
+    exit_code = 1
+
+
+def send(url: str, notice: Notice, context: Mapping[str, str]) -> None:
+    """Sends one notice to one service. Raises ConfigurationError for a URL apprise does not know, else NotDelivered."""
+    import apprise
+
+    asset = apprise.AppriseAsset(
+        app_id="Market Spine", app_desc="FINRA OTC Transparency", async_mode=False, storage_mode="memory", image_url_mask=""
+    )
+    with _Listening() as heard:
+        service = apprise.Apprise.instantiate(addressed(url, notice), asset=asset, suppress_exceptions=True)
+        if service is None:
+            raise ConfigurationError(
+                f"--notify {mask(url, whole=True)} is no address apprise knows", hint="see docs/ops/notify.md"
+            )
+        kind = _type_of(notice)
+        delivered = service.notify(body=notify.body(notice, context), title=notify.title(notice), notify_type=kind)
+    if not delivered:
+        why = "; ".join(heard.messages) or "no reason given"
+        raise NotDelivered(f"{mask(url, whole=True)} did not take the message: {why}", hint="spine notify test")
+
+
+def addressed(url: str, notice: Notice) -> str:
+    """The URL with what ties messages together: PagerDuty's incident key and action. Others are left as they are."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() != _PAGERDUTY:
+        return url
+    action = "resolve" if notice.action is Action.OVER else "trigger"
+    query = [pair for pair in parse_qsl(parts.query) if pair[0] not in ("action", "dedup")]
+    return parts._replace(query=urlencode([*query, ("action", action), ("dedup", notice.event.key)])).geturl()
+
+
+def _type_of(notice: Notice) -> str:
+    if notice.action is Action.OVER:
+        return "success"
+    return {"INFO": "info", "WARN": "warning"}.get(notice.event.severity, "failure")
+
+
+class _Listening(logging.Handler):
+    """Hears why apprise could not deliver, instead of letting it write to stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        self._logger = logging.getLogger("apprise")
+        self._propagated = self._logger.propagate
+
+    def __enter__(self) -> _Listening:
+        self._logger.addHandler(self)
+        self._logger.propagate = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagated
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(" ".join(record.getMessage().split()))

@@ -1,0 +1,128 @@
+"""Options that several commands share, and where an option's value comes from: flag, environment, market_spine.toml, default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from market_spine.observers import DEFAULT_EXPECTED_BY, Watching
+
+if TYPE_CHECKING:
+    from market_spine.config import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_META = "market_spine.settings"
+
+
+def config_option(command: click.Command, table: str, check: Callable[[Settings], None]) -> click.Command:
+    """Gives a command `--config`, read before its other options; `table` names the command in the file."""
+
+    def load(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        from market_spine import config
+
+        path = None if ctx.resilient_parsing else config.find(value)
+        if path is None:
+            return
+        settings = config.read(path)
+        check(settings)
+        ctx.meta[_META] = settings
+        ctx.default_map = _joined(ctx.command, settings.defaults(table, option_names(ctx.command)))
+
+    command.params.append(
+        click.Option(
+            ["--config"],
+            envvar="MARKET_SPINE_CONFIG",
+            is_eager=True,
+            expose_value=False,
+            callback=load,
+            help="Settings file; without it market_spine.toml here.",
+        )
+    )
+    return command
+
+
+def _joined(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A list for an option that is given once is what a person would have typed: joined by commas."""
+    several = {param.name for param in command.params if isinstance(param, click.Option) and param.multiple}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) and name not in several
+        else [value] if name in several and not isinstance(value, list)
+        else value
+        for name, value in values.items()
+    }  # fmt: skip
+
+
+def option_names(command: click.Command) -> dict[str, str]:
+    """`lookback_weeks`, as in `--lookback-weeks`, → the parameter's name; for every option with a value to set."""
+    return {
+        long.removeprefix("--").replace("-", "_"): str(param.name)
+        for param in command.params
+        if isinstance(param, click.Option) and param.expose_value
+        for long in param.opts
+        if long.startswith("--")
+    }
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment with the settings file of the running command below it."""
+    context = click.get_current_context(silent=True)
+    settings: Settings | None = context.find_root().meta.get(_META) if context else None
+    return settings.environment(os.environ) if settings else os.environ
+
+
+def origin(ctx: click.Context, name: str) -> str:
+    """Where the value of a parameter comes from, in a word or two."""
+    source = ctx.get_parameter_source(name)
+    if source is ParameterSource.COMMANDLINE:
+        return "flag"
+    if source is ParameterSource.ENVIRONMENT:
+        return "environment"
+    if source is ParameterSource.DEFAULT_MAP and _META in ctx.meta:
+        return str(ctx.meta[_META].path)
+    return "default"
+
+
+def blame(error: click.UsageError) -> str:
+    """What click says of a bad value, and where that value was set when it was not typed."""
+    said = error.format_message().rstrip(".")
+    param, ctx = getattr(error, "param", None), error.ctx
+    if param is None or ctx is None:
+        return said
+    where = origin(ctx, param.name)
+    return said if where in ("flag", "default") else f"{said} (from {where})"
+
+
+def watch_options(command: Command) -> Command:
+    """The options of what happens around a run: metrics, notifications, pings."""
+    for option in reversed(_WATCH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def watching(given: dict[str, Any]) -> Watching:
+    """Takes the values of `watch_options` out of a command's parameters."""
+    return Watching(**{name: given.pop(name) for name in Watching.__slots__})
+
+
+_WATCH_OPTIONS = (
+    click.option("--metrics-textfile", metavar="PATH", help="Write Prometheus metrics for node_exporter's textfile collector."),
+    click.option("--pushgateway", metavar="URL", help="Push Prometheus metrics to a Pushgateway."),
+    click.option(
+        "--notify", multiple=True, metavar="URL",
+        help="Tell of what begins and what is over: mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
+    ),
+    click.option(
+        "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
+        help="The least grave anomaly to tell of.",
+    ),
+    click.option("--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."),
+    click.option(
+        "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
+        help="When a run should be done, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
+    ),
+)  # fmt: skip

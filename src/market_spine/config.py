@@ -1,0 +1,168 @@
+"""market_spine.toml: settings below flags and environment, above defaults; and how a value is shown without its secrets.
+
+db = "/var/lib/market-spine/market_spine.db"       # any option of run_finra_weekly_schedule, without its dashes;
+lookback-weeks = 8                                 # it holds for every command that has an option of that name
+notify = ["mailtos://user:password@example.com"]
+finra-client-id = "…"                              # a setting that has no option: see SETTINGS
+
+[serve]                                            # the options of one command only: `spine serve`
+port = 8080
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from market_spine.errors import ConfigurationError
+
+FILE_NAME = "market_spine.toml"
+RUN_TABLE = "run_finra_weekly_schedule"
+MASK = "***"
+
+# Settings that are no option of any command: environment name → whether it is a secret.
+SETTINGS: Mapping[str, bool] = {
+    "MARKET_SPINE_FINRA_CLIENT_ID": False,
+    "MARKET_SPINE_FINRA_CLIENT_SECRET": True,
+    "MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": False,
+    "MARKET_SPINE_FINRA_BASE_URL": False,
+    "MARKET_SPINE_FINRA_TOKEN_URL": False,
+    "MARKET_SPINE_FINRA_POLL": False,
+    "MARKET_SPINE_FILE_URL": False,
+    "MARKET_SPINE_FILE_URL_HOSTS": False,
+    "MARKET_SPINE_HTTP_TIMEOUT": False,
+    "MARKET_SPINE_HTTP_RETRIES": False,
+    "MARKET_SPINE_HTTP_BACKOFF": False,
+    "MARKET_SPINE_ACTOR": False,
+    "MARKET_SPINE_STATE_DIR": False,
+}
+_WHOLE_SECRETS = frozenset({"notify", "ping_url"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A settings file as read. Names are in snake case; `tables` are the commands' own."""
+
+    path: str
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ` with the file's settings below it."""
+        given = {environment_name(name): _text(value) for name, value in self.shared.items()}
+        return {name: value for name, value in given.items() if name in SETTINGS} | dict(environ)
+
+    def defaults(self, command: str, options: Mapping[str, str]) -> dict[str, Any]:
+        """What the file says of a command: parameter name → value; `options` maps option names to parameter names.
+
+        Raises ConfigurationError for an entry of the command's own table that it has no option for.
+        """
+        own = self.tables.get(command, {})
+        for name in own:
+            if name not in options:
+                raise self.unknown(f"[{command}] {name}", name, options)
+        values = {name: value for name, value in self.shared.items() if name in options} | dict(own)
+        return {options[name]: _plain(value) for name, value in values.items()}
+
+    def check(self, options: Iterable[str], commands: Iterable[str]) -> None:
+        """Raises ConfigurationError for a shared entry that is no option and no setting, and for an unknown table."""
+        known = {*options, *(setting_name(name) for name in SETTINGS)}
+        for name in self.shared:
+            if name not in known:
+                raise self.unknown(name, name, known)
+        for table in self.tables:
+            if table not in commands:
+                raise self.unknown(f"[{table}]", table, commands)
+
+    def unknown(self, shown: str, name: str, known: Iterable[str]) -> ConfigurationError:
+        """An entry nobody reads; names the one that was probably meant."""
+        close = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0].replace('_', '-')}?" if close else "spine config show lists what there is"
+        return ConfigurationError(f"{self.path} has an unknown entry {shown.replace('_', '-')}", hint=hint)
+
+
+def find(named: str | None) -> Path | None:
+    """The settings file: the one named, else market_spine.toml in the working folder. Raises ConfigurationError."""
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise ConfigurationError(f"there is no settings file {named}", hint="check --config or MARKET_SPINE_CONFIG")
+        return path
+    path = Path(FILE_NAME)
+    return path if path.is_file() else None
+
+
+def read(path: Path) -> Settings:
+    """Raises ConfigurationError when the file cannot be read or is no TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib as toml
+    else:
+        import tomli as toml
+    try:
+        content = toml.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ConfigurationError(f"cannot read {path}: {words}", hint="mend the file; it is TOML") from error
+    tables = {_snake(name): value for name, value in content.items() if isinstance(value, dict)}
+    return Settings(
+        str(path),
+        {_snake(name): value for name, value in content.items() if not isinstance(value, dict)},
+        {name: {_snake(key): value for key, value in table.items()} for name, table in tables.items()},
+    )
+
+
+def environment_name(setting: str) -> str:
+    """`finra_client_id` → `MARKET_SPINE_FINRA_CLIENT_ID`."""
+    return f"MARKET_SPINE_{setting.upper()}"
+
+
+def setting_name(environment: str) -> str:
+    """`MARKET_SPINE_FINRA_CLIENT_ID` → `finra_client_id`."""
+    return environment.removeprefix("MARKET_SPINE_").lower()
+
+
+def shown(name: str, value: object) -> str:
+    """A value as it may be printed: database and URLs without passwords; where the address itself is the secret, masked."""
+    if value is None or value == () or value == "":
+        return ""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(shown(name, one) for one in value)
+    text = str(value)
+    if SETTINGS.get(environment_name(name), False):
+        return MASK
+    return mask(text, whole=name in _WHOLE_SECRETS) if "://" in text else text
+
+
+def mask(url: str, *, whole: bool = False) -> str:
+    """`https://user:password@host/path` → `https://***@host/path`; `whole`: everything after the scheme."""
+    parts = urlsplit(url)
+    if whole:
+        return f"{parts.scheme}://{MASK}"
+    from market_spine.db import is_postgres, redact
+
+    if is_postgres(url):
+        return redact(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=(MASK if user else "") + at + host, query=MASK if parts.query else "").geturl()
+
+
+def _snake(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _plain(value: object) -> object:
+    """A TOML value as an option takes it; lists stay lists, for options that may be given several times."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _text(value: object) -> str:
+    plain = _plain(value)
+    return ",".join(map(str, plain)) if isinstance(plain, list) else str(plain)
