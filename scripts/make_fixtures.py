@@ -1,9 +1,9 @@
 """Makes weekly files: the ones we ship (no arguments), or any number of any size.
 
-    python scripts/make_fixtures.py                                            writes data/fixtures again
-    python scripts/make_fixtures.py --out DIR --weeks 18 --tiers NMS_TIER_1 --rows 50000
-    python scripts/make_fixtures.py --out DIR --weeks 52                       FINRA's own sizes: 50 k, 100 k, 5 k rows
-    python scripts/make_fixtures.py --out DIR --form api --sums --delimiter , --quoted
+python scripts/make_fixtures.py                                            writes data/fixtures again
+python scripts/make_fixtures.py --out DIR --weeks 18 --tiers NMS_TIER_1 --rows 50000
+python scripts/make_fixtures.py --out DIR --weeks 52                       FINRA's own sizes: 50 k, 100 k, 5 k rows
+python scripts/make_fixtures.py --out DIR --form api --sums --delimiter , --quoted
 """
 
 from __future__ import annotations

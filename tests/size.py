@@ -69,7 +69,17 @@ def _capture(db: Database, key: int, week: date, tier: str, content_hash: str) -
     metadata = json.dumps({"content_hash": content_hash[:16], "sha256": content_hash, "ingest_no": 1, "reason": "NEW"})
     db.bulk_insert(
         "core_manifest",
-        ("domain", "stage", "stage_rank", "partition_key", "capture_id", "row_count", "metadata_json", "captured_at", "created_at"),
+        (
+            "domain",
+            "stage",
+            "stage_rank",
+            "partition_key",
+            "capture_id",
+            "row_count",
+            "metadata_json",
+            "captured_at",
+            "created_at",
+        ),
         [
             (DOMAIN, stage, rank, partition_key(str(week), tier), capture_id, len(rows), metadata, at, at)
             for rank, stage in enumerate(("RAW", "NORMALIZED", "CALC"), 1)
@@ -95,7 +105,17 @@ def _week(db: Database, week_key: int, week: date, keys: list[int]) -> None:
     made_from = {tier: {"capture_id": generate_capture_id(DOMAIN, week, tier, day), "ingest_no": 1} for tier in TIERS}
     db.bulk_insert(
         "core_manifest",
-        ("domain", "stage", "stage_rank", "partition_key", "capture_id", "row_count", "metadata_json", "captured_at", "created_at"),
+        (
+            "domain",
+            "stage",
+            "stage_rank",
+            "partition_key",
+            "capture_id",
+            "row_count",
+            "metadata_json",
+            "captured_at",
+            "created_at",
+        ),
         [(DOMAIN, "CALC", 3, partition_key(str(week)), capture_id, 4, json.dumps({"made_from": made_from}), at, at)],
     )
     db.bulk_insert(

@@ -6,6 +6,7 @@ import math
 import random
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -88,7 +89,8 @@ def test_every_measure_agrees_with_duckdb_over_fifty_thousand_rows(db: Database,
            COUNT(DISTINCT issueSymbolIdentifier), CAST(SUM(s) AS DOUBLE) / (SELECT CAST(SUM(s) AS DOUBLE) FROM f), RANK() OVER (ORDER BY SUM(s) DESC)
            FROM f GROUP BY venue"""
     ).fetchall()
-    ours = [(v.shares, v.trades, v.notional, v.symbol_count, v.share, v.rank) for v in measured.venues]
+    _, *venue_columns = measured.venues
+    ours = rows_of(*venue_columns)
     assert_alike(sorted(ours, key=lambda row: row[0]), sorted(venues, key=lambda row: row[0]))
 
     symbols = duck.execute(
@@ -97,10 +99,16 @@ def test_every_measure_agrees_with_duckdb_over_fifty_thousand_rows(db: Database,
            SELECT CAST(SUM(s) * 1000000 AS HUGEINT), CAST(SUM(ats) * 1000000 AS HUGEINT), CAST(SUM(t) AS BIGINT), CAST(SUM(n) * 1000000 AS HUGEINT),
            COUNT(*), SUM(CAST(s AS DOUBLE) * CAST(s AS DOUBLE)) / (CAST(SUM(s) AS DOUBLE) * CAST(SUM(s) AS DOUBLE)) FROM cell GROUP BY symbol"""
     ).fetchall()
-    ours_symbols = [(s.shares, s.ats_shares, s.trades, s.notional, s.venue_count, s.hhi) for s in measured.symbols]
+    _, *symbol_columns = measured.symbols
+    ours_symbols = rows_of(*symbol_columns)
     assert len(symbols) > 2000
     assert_alike(sorted(ours_symbols, key=repr), sorted(symbols, key=repr))
-    assert math.isclose(math.fsum(v.share or 0 for v in measured.venues), 1, abs_tol=1e-12)
+    assert math.isclose(math.fsum(share or 0 for share in measured.venues.share), 1, abs_tol=1e-12)
+
+
+def rows_of(*columns: Any) -> list[tuple[Any, ...]]:
+    """Columns as rows of Python values."""
+    return list(zip(*(column.tolist() if isinstance(column, np.ndarray) else column for column in columns), strict=True))
 
 
 def assert_alike(ours: list[tuple[object, ...]], theirs: list[tuple[object, ...]]) -> None:
@@ -116,7 +124,12 @@ def test_the_order_of_the_file_does_not_matter(db: Database) -> None:
     first = read("\n".join([header, *lines]) + "\n", db)
     random.Random(1).shuffle(lines)
     second = read("\n".join([header, *lines]) + "\n", db)
-    assert measure_tier(first) == measure_tier(second)
+    one, other = measure_tier(first), measure_tier(second)
+    assert (rows_of(*one.venues), rows_of(*one.symbols), one.tier) == (
+        rows_of(*other.venues),
+        rows_of(*other.symbols),
+        other.tier,
+    )
 
 
 def test_rows_read_back_give_the_measures_of_the_rows_written(db: Database) -> None:
@@ -124,7 +137,12 @@ def test_rows_read_back_give_the_measures_of_the_rows_written(db: Database) -> N
     with db.transaction():
         db.bulk_columns("finra_otc_transparency_volume", {"capture_key": 1}, facts_of.volume_columns(facts))
     again = facts_of.from_tables(db, 1)
-    assert measure_tier(again) == measure_tier(facts)
+    one, other = measure_tier(again), measure_tier(facts)
+    assert (rows_of(*one.venues), rows_of(*one.symbols), one.tier) == (
+        rows_of(*other.venues),
+        rows_of(*other.symbols),
+        other.tier,
+    )
     assert np.array_equal(again.shares, facts.shares)
     stored = db.execute("SELECT total_shares FROM finra_otc_transparency_volume").fetchall()
     assert {type(row[0]) for row in stored} == {int, float}
@@ -151,6 +169,6 @@ def test_a_single_venue_gives_exactly_one_and_ranks_skip_after_ties(db: Database
         ]
     )
     measured = measure_tier(read(text, db))
-    by_symbol = [symbol.hhi for symbol in measured.symbols]
+    by_symbol = measured.symbols.hhi
     assert (by_symbol[0], by_symbol[2]) == (1.0, 1.0)
-    assert [(venue.shares, venue.rank) for venue in measured.venues] == [(MICRO, 1), (MICRO, 1), (MICRO // 2, 3)]
+    assert rows_of(measured.venues.shares, measured.venues.rank) == [(MICRO, 1), (MICRO, 1), (MICRO // 2, 3)]

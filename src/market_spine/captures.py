@@ -45,22 +45,32 @@ def store_raw(db: Database, content: bytes, content_hash: str) -> None:
         )
 
 
-def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
-    """The bytes in blocks of 1 MB. Raises DatabaseError when they are missing or no longer hash to their name."""
-    import zstandard
-
-    row = db.execute("SELECT codec, content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
+def packed_raw(db: Database, content_hash: str) -> bytes:
+    """The compressed bytes of a content. Raises DatabaseError when they are missing."""
+    row = db.execute("SELECT content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
     if row is None:
         raise DatabaseError(f"the raw bytes {content_hash[:16]} are gone", hint="restore a backup: DATABASE_RECOVERY.md")
+    return bytes(row[0])
+
+
+def unpacked(packed: bytes, content_hash: str) -> Iterator[bytes]:
+    """The bytes in blocks of 1 MB. Raises DatabaseError when they no longer hash to their name."""
+    import zstandard
+
     digest = hashlib.sha256()
     try:
-        for block in zstandard.ZstdDecompressor().read_to_iter(bytes(row[1]), write_size=_BLOCK):
+        for block in zstandard.ZstdDecompressor().read_to_iter(packed, write_size=_BLOCK):
             digest.update(block)
             yield block
     except zstandard.ZstdError as error:
         raise DatabaseError(f"the raw bytes {content_hash[:16]} are damaged: {error}", hint="run spine verify") from error
     if digest.hexdigest() != content_hash:
         raise DatabaseError(f"the raw bytes {content_hash[:16]} do not hash to their name", hint="run spine verify")
+
+
+def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
+    """The stored bytes of a content, in blocks of 1 MB. Raises DatabaseError when they are missing or damaged."""
+    return unpacked(packed_raw(db, content_hash), content_hash)
 
 
 def open_capture(

@@ -21,7 +21,7 @@ from market_spine.errors import (
     DatabaseLost,
     NotADatabase,
 )
-from market_spine.statements import Row, copy_fields, insert, insert_columns, to_format
+from market_spine.statements import Row, copy_fields, insert, insert_columns, nulls, to_format
 
 BUSY_SECONDS = 10
 _COPY_ROWS = 5_000
@@ -385,7 +385,7 @@ class Postgres:
         """COPY of n rows given as columns of n figures, each row with the same `constants`. Call it inside a transaction."""
         statement = f"COPY {table} ({', '.join((*constants, *columns))}) FROM STDIN"
         line = "\t".join([*(str(value) for value in copy_fields(tuple(constants.values()))), *["%s"] * len(columns)]) + "\n"
-        rows = zip(*columns.values(), strict=True)
+        rows = zip(*map(nulls, columns.values()), strict=True)
         try:
             with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
                 while text := "".join(map(line.__mod__, islice(rows, _COPY_ROWS))):

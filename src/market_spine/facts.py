@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market_spine.columns import MICRO, Columns, Venue
+from market_spine.columns import MICRO, Columns, Venue, figures, money
 from market_spine.db import Database
 
 if TYPE_CHECKING:
@@ -94,21 +94,12 @@ def volume_columns(facts: Facts) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "issue_id": facts.issue_id[facts.issue].tolist(),
         "venue_id": facts.venue_id[facts.venue].tolist(),
-        "total_shares": _figures(facts.shares),
+        "total_shares": figures(facts.shares),
         "total_trades": facts.trades.tolist(),
     }
     if facts.notional is not None:
-        columns["total_notional"] = (facts.notional / MICRO).tolist()
+        columns["total_notional"] = money(facts.notional)
     return columns
-
-
-def _figures(micro: Ints) -> list[int | float]:
-    """Whole numbers as int, others as float."""
-    whole = micro // MICRO
-    figures: list[int | float] = whole.tolist()
-    for row in np.flatnonzero(micro != whole * MICRO).tolist():
-        figures[row] = int(micro[row]) / MICRO
-    return figures
 
 
 def _millionths(values: Iterable[float]) -> Ints:
@@ -118,9 +109,10 @@ def _millionths(values: Iterable[float]) -> Ints:
 def _filed_under(names: Sequence[Hashable], ids: Ints) -> Ints:
     """For each name the least id that has it."""
     least: dict[Hashable, int] = {}
-    for name, number in sorted(zip(names, ids.tolist(), strict=True), key=lambda pair: pair[1]):
-        least.setdefault(name, number)
-    return np.array([least[name] for name in names], dtype=np.int64)
+    for name, number in zip(names, ids.tolist(), strict=True):
+        if number < least.get(name, number + 1):
+            least[name] = number
+    return np.fromiter(map(least.__getitem__, names), np.int64, len(ids))
 
 
 _SYMBOLS = """

@@ -19,28 +19,30 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-class VenueMeasure(NamedTuple):
-    """Shares and notional in millionths; `share` of the tier, None when the tier has no volume; `rank` from 1."""
+class VenueMeasures(NamedTuple):
+    """n venues as columns. Shares and notional in millionths (`notional` None where unknown); `share` of the tier, None
+    when it has no volume; `rank` from 1, equals share one."""
 
-    venue_id: int
-    shares: int
-    trades: int
-    notional: int | None
-    symbol_count: int
-    share: float | None
-    rank: int
+    venue_id: list[int]
+    shares: Ints
+    trades: Ints
+    notional: Ints | None
+    symbol_count: list[int]
+    share: list[float | None]
+    rank: list[int]
 
 
-class SymbolMeasure(NamedTuple):
-    """Shares and notional in millionths; `hhi` over the symbol's venues, None without volume."""
+class SymbolMeasures(NamedTuple):
+    """n symbols as columns, each filed under one of its issues. Shares and notional in millionths; `hhi` over the symbol's
+    venues, None without volume."""
 
-    issue_id: int
-    shares: int
-    ats_shares: int
-    trades: int
-    notional: int | None
-    venue_count: int
-    hhi: float | None
+    issue_id: list[int]
+    shares: Ints
+    ats_shares: Ints
+    trades: Ints
+    notional: Ints | None
+    venue_count: list[int]
+    hhi: list[float | None]
 
 
 class TierMeasure(NamedTuple):
@@ -56,10 +58,10 @@ class TierMeasure(NamedTuple):
 
 
 class TierMeasures(NamedTuple):
-    """Everything measured of a tier: venues by rank, symbols by id, and the whole."""
+    """Everything measured of a tier."""
 
-    venues: list[VenueMeasure]
-    symbols: list[SymbolMeasure]
+    venues: VenueMeasures
+    symbols: SymbolMeasures
     tier: TierMeasure
 
 
@@ -113,35 +115,34 @@ def _add(values: Ints, first: Ints) -> Ints:
     return np.add.reduceat(values, first) if len(first) else values[:0]
 
 
-def _tier(venues: list[VenueMeasure], symbols: list[SymbolMeasure]) -> TierMeasure:
-    notional = [row.notional for row in venues]
+def _tier(venues: VenueMeasures, symbols: SymbolMeasures) -> TierMeasure:
+    shares = venues.shares.tolist()
     return TierMeasure(
-        shares=sum(row.shares for row in venues),
-        ats_shares=sum(row.ats_shares for row in symbols),
-        trades=sum(row.trades for row in venues),
-        notional=None if None in notional else sum(value or 0 for value in notional),
-        symbol_count=len(symbols),
-        venue_count=len(venues),
-        hhi=herfindahl([row.shares for row in venues]),
+        shares=sum(shares),
+        ats_shares=sum(symbols.ats_shares.tolist()),
+        trades=sum(venues.trades.tolist()),
+        notional=None if venues.notional is None else sum(venues.notional.tolist()),
+        symbol_count=len(symbols.issue_id),
+        venue_count=len(shares),
+        hhi=herfindahl(shares),
     )
 
 
-def _venues(cells: _Cells, ids: Ints) -> list[VenueMeasure]:
+def _venues(cells: _Cells, ids: Ints) -> VenueMeasures:
     order = np.argsort(cells.venue, kind="stable")
     first = _first_of_each(cells.venue[order])
-    numbers = ids[cells.venue[order][first]].tolist()
-    shares = _add(cells.shares[order], first).tolist()
-    trades = _add(cells.trades[order], first).tolist()
-    notional = _none_or(cells.notional, order, first, len(numbers))
-    symbols = np.diff(np.append(first, len(order))).tolist()
-    total = sum(shares)
-    share = [value / total if total else None for value in shares]
-    rows = zip(numbers, shares, trades, notional, symbols, share, _ranks(shares), strict=True)
-    return [VenueMeasure(*row) for row in rows]
-
-
-def _none_or(values: Ints | None, order: Ints, first: Ints, count: int) -> list[int | None]:
-    return [None] * count if values is None else _add(values[order], first).tolist()
+    shares = _add(cells.shares[order], first)
+    volumes = shares.tolist()
+    total = sum(volumes)
+    return VenueMeasures(
+        venue_id=ids[cells.venue[order][first]].tolist(),
+        shares=shares,
+        trades=_add(cells.trades[order], first),
+        notional=None if cells.notional is None else _add(cells.notional[order], first),
+        symbol_count=np.diff(np.append(first, len(order))).tolist(),
+        share=[volume / total if total else None for volume in volumes],
+        rank=_ranks(volumes),
+    )
 
 
 def _ranks(volumes: Sequence[int]) -> list[int]:
@@ -152,18 +153,19 @@ def _ranks(volumes: Sequence[int]) -> list[int]:
     return [rank[volume] for volume in volumes]
 
 
-def _symbols(cells: _Cells, ids: Ints) -> list[SymbolMeasure]:
+def _symbols(cells: _Cells, ids: Ints) -> SymbolMeasures:
     first = _first_of_each(cells.symbol)
-    everything = np.arange(len(cells.symbol))
-    numbers = ids[cells.symbol[first]].tolist()
     shares = _add(cells.shares, first)
-    ats = _add(np.where(cells.is_ats, cells.shares, 0), first).tolist()
-    trades = _add(cells.trades, first).tolist()
-    notional = _none_or(cells.notional, everything, first, len(numbers))
-    venues = np.diff(np.append(first, len(everything)))
-    hhi = _symbol_hhi(cells.shares, shares, first, venues)
-    rows = zip(numbers, shares.tolist(), ats, trades, notional, venues.tolist(), hhi, strict=True)
-    return list(map(SymbolMeasure._make, rows))
+    venues = np.diff(np.append(first, len(cells.symbol)))
+    return SymbolMeasures(
+        issue_id=ids[cells.symbol[first]].tolist(),
+        shares=shares,
+        ats_shares=_add(np.where(cells.is_ats, cells.shares, 0), first),
+        trades=_add(cells.trades, first),
+        notional=None if cells.notional is None else _add(cells.notional, first),
+        venue_count=venues.tolist(),
+        hhi=_symbol_hhi(cells.shares, shares, first, venues),
+    )
 
 
 def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> list[float | None]:
@@ -171,7 +173,10 @@ def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> list[f
     total = np.repeat(totals, venues).astype(np.float64)
     share = np.divide(volume, total, out=np.zeros(len(volume)), where=total > 0)
     hhi = _add(np.rint(share * share * _ONE).astype(np.int64), first) / _ONE
-    return [value if whole else None for value, whole in zip(hhi.tolist(), totals.tolist(), strict=True)]
+    values: list[float | None] = hhi.tolist()
+    for symbol in np.flatnonzero(totals == 0).tolist():
+        values[symbol] = None
+    return values
 
 
 _ONE = float(1 << 62)

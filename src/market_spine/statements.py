@@ -29,6 +29,11 @@ def to_format(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
+def nulls(values: list[Any]) -> list[Any]:
+    """A column of figures with None as COPY writes it."""
+    return [r"\N" if value is None else value for value in values] if None in values else values
+
+
 def copy_fields(row: Row) -> Row:
     """A row's values as COPY reads them."""
     return tuple(map(_copy_field, row))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -335,10 +335,13 @@ class _Reader:
 
     def _decode(self, table: Interner, decode: Callable[[list[str]], Any]) -> tuple[list[Any], dict[int, str]]:
         """Each distinct combination as a value (None where it is none), and the reasons for those, by number."""
+        delimiter = chr(self._delimiter)
+        texts = _decoded(table, delimiter)
+        if self._plain_issue and table is self._issues and all(_is_plain(text, delimiter) for text in texts):
+            return [Issue(*text.split(delimiter), "") for text in texts], {}  # type: ignore[call-arg, arg-type]
         values: list[Any] = []
         bad = {}
-        delimiter = chr(self._delimiter)
-        for code, text in enumerate(_decoded(table, delimiter)):
+        for code, text in enumerate(texts):
             try:
                 values.append(decode(_clean(text).split(delimiter)))
             except _NotAValue as problem:
@@ -419,7 +422,7 @@ def _present(header: Header, names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(sorted(at for name in names if (at := header.at(name)) is not None))
 
 
-def _decoded(table: Interner, delimiter: str) -> Iterable[str | bytes]:
+def _decoded(table: Interner, delimiter: str) -> Sequence[str | bytes]:
     """The table's texts; those that need a closer look stay bytes."""
     try:
         whole = b"\n".join(table).decode("utf-8")
@@ -430,6 +433,10 @@ def _decoded(table: Interner, delimiter: str) -> Iterable[str | bytes]:
         _CONTROL.search(whole.replace("\n", "").replace(delimiter, "")) or max(map(len, texts), default=0) > _TEXT_CHARACTERS
     )
     return list(table) if suspicious else texts
+
+
+def _is_plain(text: str | bytes, delimiter: str) -> bool:
+    return isinstance(text, str) and text[0] not in (delimiter, " ")
 
 
 def _clean(text: str | bytes) -> str:

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from market_spine import anomalies, captures, manifest
 from market_spine.captures import Capture
-from market_spine.columns import MICRO, whole_or_fraction
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
 from market_spine.run import Run
 
-if TYPE_CHECKING:
-    from market_spine.measures import TierMeasures
-
 _WEEK = "WEEK"
 CROSS_TIER_STAGE = "CROSS_TIER"
-
-
-class TierTable(NamedTuple):
-    """A table of measures: its columns, and its rows made from the measures of a tier. A new measure is one more of these."""
-
-    table: str
-    columns: Sequence[str]
-    rows: Callable[[int, TierMeasures], list[tuple[Any, ...]]]
 
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
@@ -40,27 +26,24 @@ def measure(run: Run, capture: Capture) -> Outcome:
     """Makes a capture's measures, in one transaction with their manifest row."""
     from market_spine import facts as facts_of
     from market_spine.measures import measure_tier
+    from market_spine.tier_tables import TIER_TABLES
 
     facts = run.take_over(capture.capture_id, capture.ingest_no) or facts_of.from_tables(run.db, capture.capture_key)
     measured = measure_tier(facts)
     made = 0
     with run.db.transaction():
         for table in TIER_TABLES:
-            _clear(run.db, table.table, capture.capture_key)
-            rows = table.rows(capture.capture_key, measured)
-            run.db.bulk_insert(table.table, table.columns, rows)
-            made += len(rows)
+            run.db.execute(table.clear, (capture.capture_key,))
+            columns = table.columns(measured)
+            run.db.bulk_columns(table.table, {"capture_key": capture.capture_key}, columns)
+            made += len(next(iter(columns.values())))
         manifest.record_stage(
             run.db, manifest.CALC, capture.partition, capture.capture_id, row_count=made,
             metadata={"ingest_no": capture.ingest_no}, captured_at=capture.captured_at, now=run.now,
         )  # fmt: skip
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
-    message = f"Measured {len(measured.venues):,} venues, {len(measured.symbols):,} symbols"
+    message = f"Measured {measured.tier.venue_count:,} venues, {measured.tier.symbol_count:,} symbols"
     return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
-
-
-def _clear(db: Database, table: str, capture_key: int) -> None:
-    db.execute(_CLEAR[table], (capture_key,))
 
 
 def measure_week(run: Run, week_ending: date) -> Outcome:
@@ -148,82 +131,11 @@ def _store_week(run: Run, week: str, keys: dict[str, int]) -> str:
 
 def _exact_sum(values: list[float | None]) -> int | float | None:
     """A sum by millionths, so that no order of adding matters; None when any part is unknown."""
+    from market_spine.columns import MICRO, whole_or_fraction
+
     known = [round(value * MICRO) for value in values if value is not None]
     return whole_or_fraction(sum(known)) if len(known) == len(values) else None
 
-
-def _number(micro: int | None) -> int | float | None:
-    return None if micro is None else whole_or_fraction(micro)
-
-
-def _money(micro: int | None) -> float | None:
-    return None if micro is None else micro / MICRO
-
-
-TIER_TABLES: tuple[TierTable, ...] = (
-    TierTable(
-        "finra_otc_transparency_venue_measure",
-        ("capture_key", "venue_id", "total_shares", "total_trades", "total_notional", "symbol_count", "share", "rank"),
-        lambda key, measured: [
-            (key, v.venue_id, _number(v.shares), v.trades, _money(v.notional), v.symbol_count, v.share, v.rank)
-            for v in measured.venues
-        ],
-    ),
-    TierTable(
-        "finra_otc_transparency_symbol_measure",
-        (
-            "capture_key",
-            "issue_id",
-            "total_shares",
-            "ats_shares",
-            "total_trades",
-            "total_notional",
-            "venue_count",
-            "hhi",
-        ),
-        lambda key, measured: [
-            (
-                key,
-                s.issue_id,
-                _number(s.shares),
-                _number(s.ats_shares),
-                s.trades,
-                _money(s.notional),
-                s.venue_count,
-                s.hhi,
-            )
-            for s in measured.symbols
-        ],
-    ),
-    TierTable(
-        "finra_otc_transparency_tier_measure",
-        (
-            "capture_key",
-            "total_shares",
-            "ats_shares",
-            "total_trades",
-            "total_notional",
-            "symbol_count",
-            "venue_count",
-            "hhi",
-        ),
-        lambda key, measured: [
-            (
-                key,
-                _number(t.shares),
-                _number(t.ats_shares),
-                t.trades,
-                _money(t.notional),
-                t.symbol_count,
-                t.venue_count,
-                t.hhi,
-            )
-            for t in (measured.tier,)
-        ],
-    ),
-)
-
-_CLEAR = {table.table: f"DELETE FROM {table.table} WHERE capture_key = ?" for table in TIER_TABLES}
 
 _TIER_TOTALS = """
 SELECT total_shares, ats_shares, total_trades, total_notional FROM finra_otc_transparency_tier_measure WHERE capture_key = ?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from market_spine import anomalies, captures, clock, manifest
@@ -10,13 +11,13 @@ from market_spine.captures import Capture
 from market_spine.errors import UnusableContent
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition
+from market_spine.reading import Reading, read_here
 from market_spine.run import Run
 
 if TYPE_CHECKING:
     from market_spine.facts import Facts
     from market_spine.weekly_file import WeeklyFile
 
-_REJECTS_KEPT = 1000
 _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "line", "created_at")
 
 
@@ -31,26 +32,21 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
     ]
 
 
-def normalize(run: Run, capture: Capture) -> Outcome:
+def normalize(run: Run, capture: Capture, reading: Callable[[], Reading] | None = None) -> Outcome:
     """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
     try:
-        return _normalize(run, capture)
+        return _normalize(run, capture, reading() if reading else read_here(run, capture))
     except UnusableContent as error:
         error.capture_id = capture.capture_id
         raise
 
 
-def _normalize(run: Run, capture: Capture) -> Outcome:
-    from market_spine import weekly_file
-
-    file = weekly_file.read(captures.read_raw(run.db, capture.content_hash), capture.partition)
-    rejected = weekly_file.lines_at(
-        captures.read_raw(run.db, capture.content_hash), [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
-    ) if file.rejects else {}  # fmt: skip
+def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
+    file = reading.file
     _check(run, capture, file)
     try:
         with run.db.transaction():
-            facts = _store(run, capture, file, rejected)
+            facts = _store(run, capture, file, reading.rejected)
     except BaseException:
         run.dimensions.forget()
         raise
@@ -66,7 +62,7 @@ def _normalize(run: Run, capture: Capture) -> Outcome:
 
 def _remarks(file: WeeklyFile) -> str:
     parts = [f"{len(file.rejects):,} rejected"] if file.rejects else []
-    parts += [f"{file.duplicates:,} duplicates collapsed"] if file.duplicates else []
+    parts += [f"{file.duplicates:,} repeated, collapsed"] if file.duplicates else []
     parts += [f"{file.excluded:,} sums left out"] if file.excluded else []
     return f" ({', '.join(parts)})" if parts else ""
 

@@ -27,6 +27,7 @@ from market_spine.manifest import (
 )
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition, generate_capture_id, parse_week_list, partition_key, weeks_back
+from market_spine.reading import readings
 from market_spine.run import Run
 
 __all__ = [
@@ -140,11 +141,12 @@ def _ingest_partition(run: Run, source: Source, partition: Partition) -> Outcome
 
 
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
-    for partition in plan.partitions:
-        if plan.only_stage == "normalize" and not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
+    for partition in plan.partitions if plan.only_stage == "normalize" else ():
+        if not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
             yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
-        for capture in normalize.pending(run, partition):
-            yield guarded(run, Phase.NORMALIZE, partition, partial(normalize.normalize, run, capture))
+    pending = [capture for partition in plan.partitions for capture in normalize.pending(run, partition)]
+    for capture, reading in readings(run, pending):
+        yield guarded(run, Phase.NORMALIZE, capture.partition, partial(normalize.normalize, run, capture, reading))
 
 
 def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
