@@ -506,10 +506,12 @@ class FinraFake:
         }
         return Answer(200, json.dumps(content).encode())
 
-    def _visible(self, name: str) -> Iterator[Row]:
+    def _visible(self, name: str, equal: dict[str, str] | None = None) -> Iterator[Row]:
         old = self.oldest_weekly.isoformat() if self.oldest_weekly else ""
         today = self._today.isoformat()
-        for (week, _), rows in self._partitions.items():
+        week, code = (equal or {}).get("weekStartDate"), (equal or {}).get("tierIdentifier")
+        looked_at = self._partitions if not (week and code) else {(week, code): self._partitions.get((week, code), [])}
+        for (week, _), rows in looked_at.items():
             if (week < old) == (name == "weeklysummaryhistoric"):
                 yield from (row for row in rows if row["initialPublishedDate"] <= today)
 
@@ -543,7 +545,9 @@ class FinraFake:
     def _found(self, name: str, body: dict[str, Any]) -> list[Row]:
         question = json.dumps([name, self.shuffle, {k: v for k, v in body.items() if k not in ("limit", "offset", "fields")}])
         if question not in self._cache:
-            rows = [row for row in self._visible(name) if _matches(row, body)]
+            filters = body.get("compareFilters") or []
+            equal = {one["fieldName"]: str(one["fieldValue"]) for one in filters if one["compareType"].upper() == "EQUAL"}
+            rows = [row for row in self._visible(name, equal) if _matches(row, body)]
             rows.sort(key=lambda row: (row["tierIdentifier"] != "NMS", zlib.crc32(f"{self.shuffle}{row}".encode())))
             for one in reversed(body.get("sortFields") or []):
                 field_name = one.lstrip("+-")
@@ -730,6 +734,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
     server: _Server
 
     def do_GET(self) -> None:

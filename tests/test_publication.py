@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -47,8 +46,6 @@ TUESDAYS = [
 
 # Bank holidays on which it came out as on any Monday.
 BANK_HOLIDAYS = ["2022-10-10", "2023-10-09", "2024-10-14", "2025-10-13", "2024-11-11"]
-
-RECORDED_ROWS = Path(os.environ.get("MARKET_SPINE_SAMPLES", "samples"), "api_real_rows_ats_w_smbl_t1.json")
 
 
 def partition_of(monday: str, tier: str = NMS_TIER_1) -> Partition:
@@ -169,7 +166,6 @@ def test_a_calendar_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_calendar(str(tmp_path / "none.toml"))
 
 
-@pytest.mark.skipif(not RECORDED_ROWS.exists(), reason="the recorded rows are not here")
-def test_the_recorded_rows_are_the_ones_listed_here() -> None:
-    rows = json.loads(RECORDED_ROWS.read_text("utf-8"))
+def test_the_recorded_rows_are_the_ones_listed_here(samples_dir: Path) -> None:
+    rows = json.loads((samples_dir / "api_real_rows_ats_w_smbl_t1.json").read_text("utf-8"))
     assert [(row["weekStartDate"], row["initialPublishedDate"]) for row in rows] == RECORDED

@@ -42,7 +42,9 @@ def total(desk: Desk) -> float:
 
 
 def readiness(desk: Desk) -> tuple[int, str | None]:
-    row = desk.db.execute("SELECT is_ready, blocking_issues FROM core_data_readiness").fetchone()
+    row = desk.db.execute(
+        "SELECT is_ready, blocking_issues FROM core_data_readiness WHERE json_extract(partition_key, '$.tier') IS NULL"
+    ).fetchone()
     return row[0], row[1]
 
 

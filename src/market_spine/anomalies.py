@@ -111,6 +111,19 @@ def resolve_stage(db: Database, partition_key: str, stage: str, note: str, now: 
         return cursor.rowcount
 
 
+def resolve_category(db: Database, category: str, note: str, now: datetime) -> int:
+    """Closes every open anomaly of a category, whatever partition it stands against; answers how many."""
+    with db.transaction():
+        cursor = db.execute(
+            """
+            UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
+            WHERE domain = ? AND category = ? AND severity <> 'INFO' AND resolved_at IS NULL
+            """,
+            (clock.stamp(now), note, DOMAIN, category),
+        )
+        return cursor.rowcount
+
+
 def has_open_error(db: Database, capture_id: str, stage: str) -> bool:
     """Whether a stage of this very capture has failed and nobody has said otherwise."""
     found = db.execute(

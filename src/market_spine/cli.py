@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from market_spine.config import Settings
     from market_spine.db import Database
     from market_spine.outcome import Outcome
-    from market_spine.run import Run
+    from market_spine.run import Expectations, Run
 
 DEFAULT_DB = "data/market_spine.db"
 DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
@@ -46,6 +46,7 @@ class Options:
     """The command's options, checked."""
 
     weeks: tuple[date, ...]
+    sweeps: bool
     tiers: tuple[str, ...]
     source: str
     data_dir: str
@@ -55,6 +56,10 @@ class Options:
     db: str
     run_date: date
     now: datetime
+    ignore_calendar: bool
+    calendar_file: str | None
+    grace_days: int
+    rehash_share: float
     fail_fast: bool
     as_json: bool
     quiet: bool
@@ -104,6 +109,19 @@ class Options:
     "--db", default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
 )
 @click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
+@click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")
+@click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
+@click.option(
+    "--grace-days",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Days after publication day before late is missing.",
+)
+@click.option(
+    "--rehash-share", type=click.FloatRange(0, 1), default=0.25, show_default=True,
+    help="Partitions hashed anew in each run though the source calls them unchanged.",
+)  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
 @click.option(
     "--max-reject-percent", type=click.FloatRange(0, 100), default=5, show_default=True, help="Rejected lines a file may have."
@@ -144,7 +162,8 @@ def check(given: dict[str, object]) -> Options:
     weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
     tiers = parse_tier_list(str(given.pop("tiers")))
     return Options(
-        weeks=tuple(weeks), tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
+        weeks=tuple(weeks), sweeps=not weeks_text, tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now,
+        watching=watched, **given,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -171,10 +190,10 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine.app.scheduler import Plan, run_schedule
     from market_spine.store import open_store
 
-    source = _source(options)
-    plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast)
+    source, expected = _source(options), _expectations(options)
+    plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
     with open_store(options.db, options.now) as db:
-        run_ = _run_context(options, db)
+        run_ = _run_context(options, db, expected)
         watch.began(run_, handler)
         executions.start(db, run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments(), clock.utc_now())
         try:
@@ -208,11 +227,12 @@ def _rehearse(options: Options) -> int:
     from market_spine.app.scheduler import Plan
     from market_spine.store import open_for_reading
 
-    source = _source(options)
+    source, expected = _source(options), _expectations(options)
     show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
     with open_for_reading(options.db, options.now) as db:
-        run_ = _run_context(options, db)
-        result = rehearse(run_, source, Plan(options.weeks, options.tiers, options.only_stage), show)
+        run_ = _run_context(options, db, expected)
+        plan = Plan(options.weeks, options.tiers, options.only_stage, sweeps=options.sweeps)
+        result = rehearse(run_, source, plan, show)
         document = report.document(result, run_, "dry-run")
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
@@ -234,13 +254,22 @@ def _source(options: Options) -> Source | None:
     return open_source(options.source, settings)
 
 
-def _run_context(options: Options, db: Database) -> Run:
+def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
     from market_spine import clock, executions
     from market_spine.run import Limits, Run
 
     limits = Limits(options.max_reject_percent / 100, options.min_kept_percent / 100, options.accept_shrink)
     execution_id = executions.new_execution_id(clock.utc_now())
-    return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force)
+    return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected)
+
+
+def _expectations(options: Options) -> Expectations:
+    """What is to be there, by the calendar; raises ConfigurationError."""
+    from market_spine.publication import EXCHANGE, read_calendar
+    from market_spine.run import Expectations
+
+    calendar = read_calendar(options.calendar_file) if options.calendar_file else EXCHANGE
+    return Expectations(None if options.ignore_calendar else calendar, options.grace_days, options.rehash_share)
 
 
 def _teller(handler: logging.Handler, total: int, watch: Observers) -> Callable[[Outcome], None]:

@@ -37,6 +37,7 @@ class Reason(str, Enum):
 
     NEW = "NEW"
     CHANGED = "CHANGED"
+    REVISED = "REVISED"
     FORCED = "FORCED"
     UNCHANGED = "unchanged"
 

@@ -35,17 +35,19 @@ def summary(result: Result) -> str:
     count, plan = result.count, result.plan
     weeks, tiers = len(plan.weeks), len(plan.tiers)
     calculated, failed = _calculations(result)
-    awaiting = count(Phase.INGEST, Status.AWAITING)
+    awaiting, late = count(Phase.INGEST, Status.AWAITING), count(Phase.INGEST, Status.LATE)
     lines = [
         "SUMMARY",
         _RULE,
         f"Weeks processed:      {weeks}",
         f"Total partitions:     {weeks * tiers} ({weeks} weeks × {tiers} tiers)",
+        *([f"Revised earlier:      {len(plan.revised)} partitions outside these weeks"] if plan.revised else []),
         "",
         "Ingestion:",
         f"  Ingested:           {count(Phase.INGEST, Status.DONE)}",
         f"  Skipped (unchanged): {count(Phase.INGEST, Status.SKIPPED)}",
         *([f"  Awaiting publication: {awaiting}"] if awaiting else []),
+        *([f"  Late (within grace): {late}"] if late else []),
         f"  Failed:             {count(Phase.INGEST, Status.FAILED)}",
         "",
         "Normalization:",
@@ -78,7 +80,9 @@ def _calculations(result: Result) -> tuple[int, int]:
     """Weeks whose calculations are as they should be, and weeks where one failed."""
     outcomes = result.of(Phase.CALC)
     failed = {outcome.week_ending for outcome in outcomes if outcome.status is Status.FAILED}
-    made = {o.week_ending for o in outcomes if o.status is not Status.WARNING or o.details.get("measured_tiers")}
+    made = {
+        o.week_ending for o in outcomes if o.status not in (Status.WARNING, Status.AWAITING) or o.details.get("measured_tiers")
+    }
     return len(made - failed), len(failed)
 
 
@@ -95,6 +99,7 @@ def document(result: Result, run: Run, mode: str) -> dict[str, object]:
         "database": run.db.label,
         "weeks": [week.isoformat() for week in result.plan.weeks],
         "tiers": list(result.plan.tiers),
+        "revised": [{"week_ending": p.week, "tier": p.tier} for p in result.plan.revised],
         "partitions": [entry(outcome) for outcome in result.outcomes if outcome.phase is not Phase.READINESS],
         "readiness": [
             {

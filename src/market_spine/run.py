@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from market_spine import clock
+from market_spine import clock, publication
 from market_spine.db import Database
 from market_spine.dimensions import Dimensions
+from market_spine.partition import Partition
+from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar
 
 if TYPE_CHECKING:
     from market_spine.facts import Facts
@@ -25,6 +27,19 @@ class Limits:
     accept_shrink: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What a run expects of its source. Without a calendar every partition is expected at once."""
+
+    calendar: Calendar | None = EXCHANGE
+    grace_days: int = GRACE_DAYS
+    rehash_share: float = 0.25  # of the partitions, hashed anew in a run although the source says they are unchanged
+
+    def awaits(self, partition: Partition, day: date) -> bool:
+        """Whether the partition is not yet due that day."""
+        return self.calendar is not None and day < publication.due_date(partition, self.calendar)
+
+
 @dataclass(slots=True)
 class Run:
     """What the phases of one run share. `now` is the moment its rows are dated with; `run_date` names its captures."""
@@ -35,6 +50,7 @@ class Run:
     execution_id: str
     limits: Limits = field(default_factory=Limits)
     force: bool = False
+    expected: Expectations = field(default_factory=Expectations)
     dimensions: Dimensions = field(init=False)
     _facts: dict[tuple[str, int], Facts] = field(init=False, default_factory=dict)
 

@@ -52,6 +52,9 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
     used = _current_tiers(run.db, week)
     missing = [tier for tier in TIERS if tier not in used]
     key = partition_key(week)
+    if missing and all(run.expected.awaits(Partition(week_ending, tier), run.run_date) for tier in missing):
+        message = f"Awaiting tiers [{', '.join(missing)}], cross-tier calcs follow"
+        return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details={"measured_tiers": sorted(used)})
     if missing:
         message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"
         anomalies.observe(

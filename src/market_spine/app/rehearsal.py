@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from market_spine import sweep
 from market_spine.app import calc, ingest, normalize
 from market_spine.app.scheduler import Plan, Result, Tell
 from market_spine.app.source import Source
@@ -13,10 +16,15 @@ from market_spine.run import Run
 
 def rehearse(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     """What run_schedule would do with the same arguments now: its ingests, its skips, and what an earlier run left undone."""
+    swept = sweep.ask(run, source, plan.weeks, plan.tiers) if source and plan.asks_for_revisions else None
+    plan = replace(plan, revised=swept.partitions) if swept else plan
     result = Result(plan)
+    if swept and swept.problem:
+        result.outcomes.append(sweep.outcome_of(swept.problem, plan.weeks))
+        tell(result.outcomes[-1])
     for partition in plan.partitions:
         if Phase.INGEST in plan.phases and source is not None:
-            result.outcomes.append(_ingest(run, source, partition))
+            result.outcomes.append(_ingest(run, source, partition, swept=partition in plan.revised))
             tell(result.outcomes[-1])
     for phase, pending in ((Phase.NORMALIZE, normalize.pending), (Phase.CALC, calc.pending)):
         for partition in plan.partitions if phase in plan.phases else ():
@@ -29,11 +37,13 @@ def rehearse(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     return result
 
 
-def _ingest(run: Run, source: Source, partition: Partition) -> Outcome:
+def _ingest(run: Run, source: Source, partition: Partition, *, swept: bool) -> Outcome:
     try:
-        decision = ingest.decide(run, source, partition)
+        found = ingest.decide(run, source, partition, swept=swept)
+        if isinstance(found, ingest.Absence):
+            return ingest.absence_outcome(found)
     except PartitionError as error:
         said = f"{error.category}: {error.message}"
         return Outcome.of(Phase.INGEST, Status.FAILED, partition, said, category=error.category, hint=error.hint)
-    status = Status.SKIPPED if decision.reason is Reason.UNCHANGED else Status.DONE
-    return Outcome.of(Phase.INGEST, status, partition, decision.explanation, reason=decision.reason.value)
+    status = Status.SKIPPED if found.reason is Reason.UNCHANGED else Status.DONE
+    return Outcome.of(Phase.INGEST, status, partition, found.explanation, reason=found.reason.value)

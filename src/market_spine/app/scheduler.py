@@ -8,16 +8,16 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
-from market_spine import anomalies, clock, manifest
+from market_spine import anomalies, clock, manifest, sweep
 from market_spine.anomalies import record_anomaly
 from market_spine.app import calc, ingest, normalize, readiness
 from market_spine.app.readiness import evaluate_readiness
 from market_spine.app.source import Source
-from market_spine.errors import DatabaseError, DatabaseLost, Interrupted, MarketSpineError, PartitionError
+from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, Interrupted, MarketSpineError, PartitionError
 from market_spine.manifest import (
     check_revision_needed_via_hash,
     check_revision_needed_via_metadata,
@@ -72,10 +72,21 @@ class Plan:
     tiers: tuple[str, ...]
     only_stage: str = "all"
     fail_fast: bool = False
+    sweeps: bool = False  # also what was revised outside these weeks
+    revised: tuple[Partition, ...] = ()
 
     @property
     def partitions(self) -> list[Partition]:
-        return [Partition(week, tier) for week in self.weeks for tier in self.tiers]
+        return [Partition(week, tier) for week in self.weeks for tier in self.tiers] + list(self.revised)
+
+    @property
+    def all_weeks(self) -> tuple[date, ...]:
+        """The weeks, and those of the revised partitions."""
+        return tuple(dict.fromkeys((*self.weeks, *(partition.week_ending for partition in self.revised))))
+
+    @property
+    def asks_for_revisions(self) -> bool:
+        return self.sweeps and Phase.INGEST in self.phases
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -97,11 +108,12 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some partitions failed, 2 every partition failed."""
+        """0 all well, 1 some partitions failed, 2 every partition failed that could have been there."""
         failed = {outcome.where for outcome in self.outcomes if outcome.status is Status.FAILED}
         if not failed:
             return 0
-        return 2 if {str(partition) for partition in self.plan.partitions} <= failed else 1
+        awaited = {outcome.where for outcome in self.outcomes if outcome.status is Status.AWAITING}
+        return 2 if {str(partition) for partition in self.plan.partitions} - awaited <= failed else 1
 
 
 class _Stop(Exception):
@@ -110,6 +122,8 @@ class _Stop(Exception):
 
 def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     """Walks the phases. One partition's failure stops no other; every outcome is told as it happens."""
+    swept = sweep.ask(run, source, plan.weeks, plan.tiers) if source and plan.asks_for_revisions else None
+    plan = replace(plan, revised=swept.partitions) if swept else plan
     result = Result(plan)
 
     def note(outcome: Outcome) -> None:
@@ -119,9 +133,14 @@ def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Res
             raise _Stop
 
     try:
+        if swept and swept.problem:
+            note(sweep.note_problem(run, sweep.outcome_of(swept.problem, plan.weeks)))
         for phase in plan.phases:
             for outcome in _PHASES[phase](run, source, plan):
                 note(outcome)
+            if phase is Phase.INGEST and swept and not swept.problem:
+                failed = {outcome.tier for outcome in result.of(phase) if outcome.status is Status.FAILED}
+                sweep.record(run, [tier for tier in swept.tiers if tier not in failed])
     except _Stop:
         for outcome in _readiness(run, source, plan):
             result.outcomes.append(outcome)
@@ -133,11 +152,12 @@ def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
     if source is None:
         raise ValueError("the ingest phase needs a source")
     for partition in plan.partitions:
-        yield guarded(run, Phase.INGEST, partition, partial(_ingest_partition, run, source, partition))
+        work = partial(_ingest_partition, run, source, partition, swept=partition in plan.revised)
+        yield guarded(run, Phase.INGEST, partition, work)
 
 
-def _ingest_partition(run: Run, source: Source, partition: Partition) -> Outcome:
-    return ingest.carry_out(run, ingest.decide(run, source, partition))
+def _ingest_partition(run: Run, source: Source, partition: Partition, *, swept: bool) -> Outcome:
+    return ingest.carry_out(run, ingest.decide(run, source, partition, swept=swept))
 
 
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
@@ -153,13 +173,13 @@ def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for partition in plan.partitions:
         for capture in calc.pending(run, partition):
             yield guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
-    for week in plan.weeks:
+    for week in plan.all_weeks:
         yield guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
 
 
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
-    for week in plan.weeks:
-        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=run.now)
+    for week in plan.all_weeks:
+        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=run.now, calendar=run.expected.calendar)
         status = Status.READY if judged.is_ready else Status.NOT_READY
         message = "Ready" if judged.is_ready else f"Not ready: {'; '.join(judged.blocking_issues)}"
         yield Outcome(Phase.READINESS, status, week, None, message, details={"blocking_issues": judged.blocking_issues})
@@ -177,7 +197,7 @@ def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], 
     """The one place where a partition's failure is caught: logged, recorded as an anomaly, counted."""
     try:
         return work()
-    except Interrupted:
+    except (Interrupted, ConfigurationError):
         raise
     except DatabaseLost as error:
         run.db.reconnect()  # raises when the database stays away: then the run ends

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from datetime import date
 from decimal import Decimal
@@ -168,18 +167,13 @@ def test_recorded_rows_parse_unchanged() -> None:
     check_recorded(RECORDED)
 
 
-SAMPLES = Path(os.environ.get("MARKET_SPINE_SAMPLES", "samples"))
-
-
-@pytest.mark.skipif(not SAMPLES.exists(), reason="the recorded rows are not here")
 @pytest.mark.parametrize("name", ["api_real_rows_ats_w_smbl_t1.json", "api_real_rows_default_unfiltered_first2.json"])
-def test_all_recorded_rows_parse_unchanged(name: str) -> None:
-    check_recorded((SAMPLES / name).read_text("utf-8"))
+def test_all_recorded_rows_parse_unchanged(samples_dir: Path, name: str) -> None:
+    check_recorded((samples_dir / name).read_text("utf-8"))
 
 
-@pytest.mark.skipif(not SAMPLES.exists(), reason="the recorded rows are not here")
-def test_a_recorded_text_answer_parses_quoted_and_with_padded_decimals() -> None:
-    text = (SAMPLES / "api_real_csv_textplain_regShoDaily_20260722.txt").read_text("utf-8")
+def test_a_recorded_text_answer_parses_quoted_and_with_padded_decimals(samples_dir: Path) -> None:
+    text = (samples_dir / "api_real_csv_textplain_regShoDaily_20260722.txt").read_text("utf-8")
     lines = text.replace("tradeReportDate", "weekStartDate").splitlines()
     rows = list(read_table(line for line in lines if not line.startswith("#")))
     assert [number_text(row["shortExemptParQuantity"]) for row in rows] == ["10", "56070", "100"]

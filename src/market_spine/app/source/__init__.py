@@ -57,6 +57,7 @@ class Source(Protocol):
     """A place that shows weekly partitions. Every method may raise SourceError (a fault, never an absence)."""
 
     name: str
+    sweeps: bool  # whether it can tell what was revised
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """What can be told without the content; None where only the content can tell."""
@@ -65,7 +66,7 @@ class Source(Protocol):
         """The partition's whole content, proved complete."""
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
-        """Partitions of those weeks with rows updated on or after `day`; nothing where the source cannot tell."""
+        """Partitions of those weeks with rows updated on or after `day`; only of a source that `sweeps`."""
 
     def close(self) -> None:
         """Lets go of connections."""

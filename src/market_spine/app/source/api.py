@@ -77,6 +77,7 @@ class ApiSource:
     """FINRA's Query API, with a credential or without one."""
 
     name = "api"
+    sweeps = True
 
     def __init__(self, settings: ApiSettings, today: date) -> None:
         self._client = Client(settings.manners)

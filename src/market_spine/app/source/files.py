@@ -20,6 +20,7 @@ class FileSource:
     """Files in one folder. Nothing outside it is read: a link that leads out is refused unless `allow_links`."""
 
     name = "file"
+    sweeps = False
 
     def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False) -> None:
         self._folder = Path(data_dir)

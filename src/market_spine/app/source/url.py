@@ -24,6 +24,7 @@ class UrlSource:
     """Download files at `template`; no request leaves for a host that is not in `hosts`, redirects included."""
 
     name = "file_url"
+    sweeps = False
 
     def __init__(self, template: str, hosts: frozenset[str], *, max_bytes: int, client: Client | None = None) -> None:
         self._template, self._hosts, self._max_bytes = template, hosts, max_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -24,11 +25,14 @@ def fake() -> Iterator[FinraFake]:
 
 @pytest.fixture
 def open_api(fake: FinraFake) -> Iterator[OpenApi]:
-    """Opens the API source at the fake; keywords are further settings."""
+    """Opens the API source at the fake; keywords are further settings. Without `paced` it asks as fast as it can."""
     opened: list[ApiSource] = []
 
-    def open_it(today: date = FRIDAY, **environ: str) -> ApiSource:
-        opened.append(ApiSource(ApiSettings.of({**fake.environ, **environ}), today))
+    def open_it(today: date = FRIDAY, paced: bool = False, **environ: str) -> ApiSource:
+        settings = ApiSettings.of({**fake.environ, **environ})
+        if not paced:
+            settings = replace(settings, manners=replace(settings.manners, per_second=10_000))
+        opened.append(ApiSource(settings, today))
         return opened[-1]
 
     yield open_it
