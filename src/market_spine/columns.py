@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 MICRO = 1_000_000
@@ -57,18 +56,3 @@ def whole_or_fraction(micro: int) -> int | float:
     """Millionths as a figure: an int where whole, else the nearest float."""
     whole, rest = divmod(micro, MICRO)
     return micro / MICRO if rest else whole
-
-
-def figures(micro: NDArray[np.int64]) -> list[int | float]:
-    """Millionths as figures: ints where whole, else the nearest floats."""
-    whole = micro // MICRO
-    values: list[int | float] = whole.tolist()
-    for row in np.flatnonzero(micro != whole * MICRO).tolist():
-        values[row] = int(micro[row]) / MICRO
-    return values
-
-
-def money(micro: NDArray[np.int64]) -> list[float]:
-    """Millionths as floats."""
-    values: list[float] = (micro / MICRO).tolist()
-    return values

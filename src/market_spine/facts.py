@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market_spine.columns import MICRO, Columns, Venue, figures, money
+from market_spine.columns import MICRO, Columns, Venue
 from market_spine.db import Database
+from market_spine.figures import figures, money
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

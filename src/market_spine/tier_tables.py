@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from market_spine.columns import MICRO, figures, money, whole_or_fraction
+from market_spine.columns import MICRO, whole_or_fraction
+from market_spine.figures import figures, money
 
 if TYPE_CHECKING:
     import numpy as np
