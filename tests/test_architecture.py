@@ -46,7 +46,7 @@ def test_a_phase_imports_no_other_phase(phase: str) -> None:
 @pytest.mark.parametrize(
     ("packages", "allowed"),
     [
-        (DRIVERS, ("db.py",)),
+        (DRIVERS, ("db/",)),
         ({"requests", "urllib3"}, ("app/source/",)),
         ({"click"}, ("cli.py", "cli_options.py", "spine_cli.py", "commands/")),
     ],

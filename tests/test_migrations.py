@@ -53,7 +53,7 @@ def literals() -> Iterator[tuple[str, str]]:
 
 
 ONE_ENGINE = {
-    "sqlite": ("pg_", "information_schema", "to_regclass"),
+    "sqlite": ("pg_", "information_schema", "to_regclass", "FOR KEY SHARE"),
     "postgresql": ("sqlite_master", "pragma_"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import sys
@@ -15,7 +14,7 @@ import click
 
 from market_spine import __version__, log
 from market_spine.cli_options import blame, config_option, environment, option_names, watch_options, watching
-from market_spine.errors import MarketSpineError
+from market_spine.errors import Interrupted, LockLost, MarketSpineError, RunLocked
 from market_spine.log import ProgressHandler
 from market_spine.observers import Observers, Watching
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
@@ -72,6 +71,8 @@ class Options:
     accept_shrink: bool
     max_file_mb: int
     allow_links: bool
+    if_locked: str
+    lock_wait: float
 
     def as_arguments(self) -> dict[str, object]:
         """What core_executions keeps; the database is named without its password."""
@@ -133,6 +134,13 @@ class Options:
 @click.option("--accept-shrink", is_flag=True, help="Let a shrunken capture become current.")
 @click.option("--max-file-mb", type=click.IntRange(1), default=512, show_default=True, help="Largest file taken, unpacked.")
 @click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
+@click.option(
+    "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
+    help="When another run holds the lock: exit 75, exit 0, or wait for it.",
+)  # fmt: skip
+@click.option(
+    "--lock-wait", type=click.FloatRange(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it."
+)
 @click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
 @click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
@@ -169,14 +177,13 @@ def check(given: dict[str, object]) -> Options:
 
 def run(options: Options) -> int:
     """Carries out the command and answers its exit code."""
-    from market_spine import signals
-
     handler = log.set_up(quiet=options.quiet, verbose=options.verbose, cron=options.cron, json_lines=options.log_format == "json")
     watch = Observers(Watching() if options.dry else options.watching, options.db)
     try:
-        with signals.interruptible():
-            exit_code = _rehearse(options) if options.dry else _run(options, handler, watch)
+        exit_code = _rehearse(options) if options.dry else _run(options, handler, watch)
     except BaseException as error:
+        if options.if_locked == "skip" and isinstance(error, RunLocked) and not isinstance(error, LockLost):
+            return _skipped(options, error)
         watch.crashed(error)
         log.release(handler)
         raise
@@ -188,25 +195,35 @@ def run(options: Options) -> int:
 def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine import clock, executions, report
     from market_spine.app.scheduler import Plan, run_schedule
+    from market_spine.lock import run_lock
     from market_spine.store import open_store
 
     source, expected = _source(options), _expectations(options)
     plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
+    patience = options.lock_wait if options.if_locked == "wait" else 0
     with open_store(options.db, options.now) as db:
         run_ = _run_context(options, db, expected)
-        watch.began(run_, handler)
-        executions.start(db, run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments(), clock.utc_now())
-        try:
-            result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions), watch))
-        except BaseException as error:
-            with contextlib.suppress(MarketSpineError):  # the database itself may be what failed
-                executions.finish(db, run_.execution_id, getattr(error, "exit_code", 2), clock.utc_now(), error=str(error))
-            raise
-        document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
-        executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
+        with run_lock(db, run_.execution_id, wait_seconds=patience):
+            watch.began(run_, handler)
+            arguments = options.as_arguments()
+            with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.utc_now):
+                result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions), watch))
+                document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
+            executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
         watch.ended(db, result.exit_code, report.summary(result))
     _tell_result(options, result, document)
     return result.exit_code
+
+
+def _skipped(options: Options, error: RunLocked) -> int:
+    """--if-locked skip: the other run does the work, so there is nothing to do, which is success."""
+    from market_spine import report
+
+    if options.as_json:
+        click.echo(json.dumps(report.skipped(error.message), indent=2))
+    elif not options.quiet:
+        click.echo(f"Skipped: {error.message}", err=True)
+    return 0
 
 
 def _tell_result(options: Options, result: Result, document: dict[str, object]) -> None:
@@ -317,18 +334,31 @@ def main(argv: list[str] | None = None) -> None:
 
 def guarded(group: click.Command, arguments: list[str]) -> int:
     """Runs a click command and answers its exit code; what goes wrong is said in one line, and as JSON where asked."""
+    from market_spine import signals
+
+    try:
+        with signals.interruptible():
+            return _carry_out(group, arguments)
+    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of every KeyboardInterrupt
+        cause = error if isinstance(error, Interrupted) else error.__cause__
+        if isinstance(cause, Interrupted):
+            return _say(cause.message, cause.hint, cause.exit_code, arguments)
+        return _say("interrupted", None, 130, arguments)
+
+
+def _carry_out(group: click.Command, arguments: list[str]) -> int:
     try:
         answer = group.main(arguments, standalone_mode=False)
         return answer if isinstance(answer, int) else 0
     except MarketSpineError as error:
         return _say(error.message, error.hint, error.exit_code, arguments)
+    except click.Abort:
+        raise
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "run_finra_weekly_schedule"
         return _say(blame(error), f"{where} --help", 2, arguments)
     except click.ClickException as error:
         return _say(error.format_message(), None, 2, arguments)
-    except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted", None, 130, arguments)
     except BrokenPipeError:
         return 141
     except Exception as error:

@@ -14,6 +14,11 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc).replace(microsecond=0)
 
 
+def exact_now() -> datetime:
+    """The present moment, UTC, to the microsecond: for heartbeats, never for what a run stores."""
+    return datetime.now(timezone.utc)
+
+
 def market_date(now: datetime | None = None) -> date:
     """The run date of a moment: its calendar day in New York, whatever TZ the machine has."""
     return (now or utc_now()).astimezone(MARKET_ZONE).date()

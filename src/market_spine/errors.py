@@ -14,12 +14,14 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── SchemaTooNew             written by a newer program
 │   └── SchemaTooOld             must be migrated first
 ├── RunLocked               75   another run holds the lock
-├── Interrupted        130/143   SIGINT or SIGTERM
+│   └── LockLost                 another run took it over while this one was stopped or cut off
 ├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
 └── PartitionError           1   one partition failed; the others go on. Has a severity and a category
     ├── SourceError              the source could not give the partition
     │   └── Unproved             what came cannot be shown to be whole; asked for once more, then given up
     └── UnusableContent          what the source gave cannot become current
+
+Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
 """
 
 from __future__ import annotations
@@ -90,11 +92,18 @@ class RunLocked(MarketSpineError):
     exit_code = 75
 
 
-class Interrupted(MarketSpineError):
+class LockLost(RunLocked):
+    """Another run took the lock over; this one may not write on."""
+
+
+class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM; the open partition was rolled back."""
 
+    hint = None
+
     def __init__(self, signal_number: int) -> None:
-        super().__init__("interrupted; the open partition was rolled back, the next run completes it")
+        self.message = "interrupted; the open partition was rolled back, the next run completes it"
+        super().__init__(self.message)
         self.exit_code = 128 + signal_number
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
 from market_spine import __version__, clock
 from market_spine.db import Database
+from market_spine.errors import DatabaseError
+
+_LAST_WORDS_SECONDS = 1.0
 
 
 def new_execution_id(now: datetime) -> str:
@@ -43,6 +47,27 @@ def finish(
             "UPDATE core_executions SET finished_at = ?, exit_code = ?, outcomes_json = ?, error = ? WHERE execution_id = ?",
             (clock.stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
         )
+
+
+@contextlib.contextmanager
+def recorded(
+    db: Database, execution_id: str, pipeline: str, run_date: date, arguments: Mapping[str, object], now: Callable[[], datetime]
+) -> Iterator[None]:
+    """Writes the row of a run that begins, and how it ended when the body raises, whatever that is (unless the database is gone).
+
+    After a good end the caller calls `finish` with its outcomes. A run that lost its lock still writes its own row.
+    """
+    start(db, execution_id, pipeline, run_date, arguments, now())
+    try:
+        yield
+    except BaseException as error:
+        db.guard = None
+        db.patience = _LAST_WORDS_SECONDS
+        db.rollback()
+        message = getattr(error, "message", f"{type(error).__name__}: {error}")
+        with contextlib.suppress(DatabaseError):
+            finish(db, execution_id, getattr(error, "exit_code", 2), now(), error=message)
+        raise
 
 
 def actor() -> str:

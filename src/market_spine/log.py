@@ -141,9 +141,11 @@ def bind(handler: logging.Handler, **facts: object) -> None:
 
 
 def release(handler: logging.Handler) -> None:
-    """Shows what was held back."""
+    """Shows what was held back, and ends the last line."""
     if isinstance(handler, HeldHandler):
         handler.show()
+    if isinstance(handler, ProgressHandler):
+        handler.clear()
 
 
 def speaks_json() -> bool:

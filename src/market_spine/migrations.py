@@ -63,6 +63,7 @@ def prepare(db: Database, now: datetime | None = None) -> None:
 def apply(db: Database, now: datetime) -> list[Migration]:
     """Applies what is missing, all in one transaction, and answers what it applied."""
     with db.transaction():
+        db.transaction_lock("migrations")
         if not db.has_table("core_migrations"):
             db.execute("CREATE TABLE core_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)")
         done = schema_version(db)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from market_spine.run import Run
 
 DEFAULT_EXPECTED_BY = "Fri 12:00"
-_HURRIED_SECONDS = 1.0
+_HURRIED_SECONDS = 0.5  # the process ends within 2 s of a signal
 
 logger = logging.getLogger("market_spine")
 
@@ -188,7 +188,7 @@ class Observers:
 
 def told_as(error: BaseException) -> tuple[int, str]:
     """The exit code an exception leads to, and what is said of it."""
-    if isinstance(error, MarketSpineError):
+    if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted"

@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
-from market_spine import clock, executions, signals
+from market_spine import clock, executions
 from market_spine.db import Connection, Database, connect, writing
-from market_spine.errors import MarketSpineError
+from market_spine.lock import run_lock
 from market_spine.migrations import prepare
 from market_spine.outcome import Outcome, Status
 from market_spine.report import entry
 from market_spine.run import Limits, Run
+
+_LOCK_WAIT_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -36,18 +38,17 @@ def execution(
     force: bool = False,
     create: bool = False,
 ) -> Iterator[tuple[Run, list[Outcome]]]:
-    """A run on that database with its row in core_executions; the outcomes put into the list are what the row keeps."""
-    with signals.interruptible(), changing(target, now, create=create) as db:
+    """A run on that database with the lock and its row in core_executions; the outcomes put into the list are what the row keeps.
+
+    Raises RunLocked when another run keeps the lock for long.
+    """
+    with changing(target, now, create=create) as db:
         run = Run(db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force)
         outcomes: list[Outcome] = []
-        executions.start(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now())
-        try:
-            yield run, outcomes
-        except MarketSpineError as error:
-            code, said = error.exit_code, error.message
-            executions.finish(db, run.execution_id, code, clock.utc_now(), outcomes=document(outcomes), error=said)
-            raise
-        executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
+        with run_lock(db, run.execution_id, wait_seconds=_LOCK_WAIT_SECONDS):
+            with executions.recorded(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now):
+                yield run, outcomes
+            executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
 
 
 def document(outcomes: list[Outcome]) -> dict[str, object]:

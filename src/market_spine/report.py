@@ -141,6 +141,19 @@ def failure(message: str, hint: str | None, exit_code: int) -> dict[str, object]
     }
 
 
+def skipped(message: str) -> dict[str, object]:
+    """The document of a run that left the work to the run that holds the lock."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "partitions": [],
+        "readiness": [],
+        "exit_code": 0,
+        "error": None,
+        "skipped": message,
+    }
+
+
 def entry(outcome: Outcome) -> dict[str, object]:
     """An outcome, for machines."""
     return {

@@ -1,9 +1,8 @@
-"""SIGTERM and SIGINT become an exception, so that the open transaction rolls back; a second one ends the process at once."""
+"""SIGTERM and SIGINT become an exception, so that the open transaction rolls back; a second Ctrl-C ends the process at once."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,17 +13,18 @@ from market_spine.errors import Interrupted
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it, the first signal raises Interrupted in the main thread."""
+    """Within it, the first signal raises Interrupted in the main thread.
+
+    After it a SIGINT kills, whatever the process is busy with; further SIGTERMs are ignored, since those who send them
+    (timeout, a process group's parent) often send two.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen = 0
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > 1:
-            os._exit(128 + number)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Interrupted(number)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

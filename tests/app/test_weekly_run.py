@@ -361,7 +361,7 @@ def test_a_dry_run_says_what_the_run_then_does(run_command: RunCommand, target: 
         (["--tiers", "TIER_9"], "unknown tier 'TIER_9'"),
         (["--lookback-weeks", "0"], "cannot look back 0 weeks"),
         (["--data-dir", "absent"], "there is no data folder absent"),
-        (["--db", "/proc/nothing/here.db"], "cannot make the folder of the database"),
+        (["--db", "/proc/nothing/here.db"], "no database can be at /proc/nothing/here.db: No such file or directory"),
         (["--db", "."], "is a folder"),
         (["--db", "notes.txt"], "is not a SQLite database"),
         (["--run-date", "yesterday"], "Invalid date format"),

@@ -17,7 +17,7 @@ from market_spine.anomalies import record_anomaly
 from market_spine.app import calc, ingest, normalize, readiness
 from market_spine.app.readiness import evaluate_readiness
 from market_spine.app.source import Source
-from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, Interrupted, MarketSpineError, PartitionError
+from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
 from market_spine.manifest import (
     check_revision_needed_via_hash,
     check_revision_needed_via_metadata,
@@ -197,13 +197,11 @@ def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], 
     """The one place where a partition's failure is caught: logged, recorded as an anomaly, counted."""
     try:
         return work()
-    except (Interrupted, ConfigurationError):
-        raise
     except DatabaseLost as error:
         run.db.reconnect()  # raises when the database stays away: then the run ends
         run.dimensions.forget()
         return _failed(run, phase, where, "DATABASE_LOST", error)
-    except DatabaseError:
+    except (DatabaseError, RunLocked, ConfigurationError):
         raise
     except PartitionError as error:
         return _failed(run, phase, where, error.category, error, capture_id=error.capture_id)

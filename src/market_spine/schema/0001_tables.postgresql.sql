@@ -83,14 +83,18 @@ CREATE TABLE core_executions (
 );
 CREATE INDEX core_executions_started ON core_executions (started_at);
 
--- Who is running. A heartbeat that stops means the owner is gone and the lock may be taken over.
+-- Who is running. A heartbeat older than the lease means that the owner is dead and the lock may be taken over; machine (a
+-- boot and a PID namespace) and started tell whether that very process still lives.
 CREATE TABLE core_locks (
     name text COLLATE "C" PRIMARY KEY,
     owner text COLLATE "C" NOT NULL,
     host text COLLATE "C" NOT NULL,
+    machine text COLLATE "C" NOT NULL,
     pid INTEGER NOT NULL,
+    started text COLLATE "C" NOT NULL,
     since text COLLATE "C" NOT NULL,
-    heartbeat_at text COLLATE "C" NOT NULL
+    heartbeat_at text COLLATE "C" NOT NULL,
+    lease_seconds double precision NOT NULL
 );
 
 CREATE TABLE core_rejects (

@@ -78,14 +78,18 @@ CREATE TABLE core_executions (
 );
 CREATE INDEX core_executions_started ON core_executions (started_at);
 
--- Who is running. A heartbeat that stops means the owner is gone and the lock may be taken over.
+-- Who is running. A heartbeat older than the lease means that the owner is dead and the lock may be taken over; machine (a
+-- boot and a PID namespace) and started tell whether that very process still lives.
 CREATE TABLE core_locks (
     name TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
     host TEXT NOT NULL,
+    machine TEXT NOT NULL,
     pid INTEGER NOT NULL,
+    started TEXT NOT NULL,
     since TEXT NOT NULL,
-    heartbeat_at TEXT NOT NULL
+    heartbeat_at TEXT NOT NULL,
+    lease_seconds REAL NOT NULL
 );
 
 CREATE TABLE core_rejects (

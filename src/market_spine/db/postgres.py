@@ -1,0 +1,267 @@
+"""PostgreSQL through psycopg 3: for several machines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from market_spine.db.target import redact
+from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, DatabaseLost
+from market_spine.statements import Row, copy_fields, insert_new, nulls, to_format
+
+if TYPE_CHECKING:
+    from market_spine.db import Cursor
+
+_SERVER_BUSY_SECONDS = 30
+_COPY_ROWS = 5_000
+# A peer that is cut off is noticed after half a minute, by us and by the server; defaults of the system are hours.
+_CONNECTION = {
+    "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}  # fmt: skip
+_SESSION = f"""
+SET client_min_messages = warning; SET lock_timeout = '{_SERVER_BUSY_SECONDS}s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000
+"""
+_LOCK_KEY = (
+    "hashtextextended('market-spine ' || current_schema() || ' ' || ?, 0)"  # advisory locks are a database's, not a schema's
+)
+
+
+class Postgres:
+    """PostgreSQL through psycopg 3: the same SQL, COPY for bulk rows."""
+
+    engine = "postgresql"
+
+    def __init__(self, target: str, *, read_only: bool = False) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise ConfigurationError(
+                "PostgreSQL needs psycopg, which is not installed", hint="pip install 'market-spine[postgres]'"
+            ) from error
+        self.label = redact(target)
+        self.guard: Callable[[], None] | None = None
+        self.patience: float = _SERVER_BUSY_SECONDS
+        self._target, self._read_only, self._psycopg = target, read_only, psycopg
+        self._session = "market-spine"
+        self._open()
+
+    def _open(self) -> None:
+        psycopg = self._psycopg
+        try:
+            given = psycopg.conninfo.conninfo_to_dict(self._target)
+        except psycopg.Error as error:  # its words may quote a password that was not escaped
+            raise ConfigurationError(
+                f"{self.label} is no PostgreSQL URL", hint="write postgresql://user@host/name, special characters as %XX"
+            ) from error
+        try:
+            self._connection = psycopg.connect(**{**_CONNECTION, **given, "application_name": self._session}, autocommit=True)
+        except psycopg.Error as error:
+            raise DatabaseLost(
+                f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
+            ) from error
+        _register_numeric(psycopg, self._connection)
+        self._connection.read_only = self._read_only
+        self._connection.execute(_SESSION)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        try:
+            cursor: Cursor = self._connection.execute(to_format(sql), parameters or None)
+            return cursor
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
+        """Rows one after the other, by a cursor on the server, without holding them all."""
+        with self.transaction(), self._connection.cursor(name="stream") as cursor:
+            cursor.itersize = 10_000
+            yield from cursor.execute(to_format(sql), parameters or None)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
+        if self._connection.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE:
+            yield
+            return
+        try:
+            self.execute("BEGIN")
+            if self.guard:
+                self.guard()
+            yield
+            if self.guard:
+                self.guard()
+            self.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        """Ends an open transaction without a trace, if there is one."""
+        idle = self._psycopg.pq.TransactionStatus.IDLE
+        if not self._connection.closed and self._connection.info.transaction_status != idle:
+            with contextlib.suppress(self._psycopg.Error):
+                self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it every query sees the database as it was when it began."""
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK")
+
+    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """COPY. Call it inside a transaction."""
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        template = "\t".join(["%s"] * len(columns)) + "\n"
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                lines = (template % copy_fields(row) for row in rows)
+                while text := "".join(islice(lines, _COPY_ROWS)):
+                    copy.write(text)
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+        """COPY of n rows given as columns of n figures, each row with the same `constants`. Call it inside a transaction."""
+        statement = f"COPY {table} ({', '.join((*constants, *columns))}) FROM STDIN"
+        line = "\t".join([*(str(value) for value in copy_fields(tuple(constants.values()))), *["%s"] * len(columns)]) + "\n"
+        rows = zip(*map(nulls, columns.values()), strict=True)
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                while text := "".join(map(line.__mod__, islice(rows, _COPY_ROWS))):
+                    copy.write(text)
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Inserts rows, passing over those whose key is there already or is just being inserted by another worker."""
+        for statement, parameters in insert_new(table, columns, rows):
+            self.execute(statement, parameters)
+
+    def run_script(self, script: str) -> None:
+        """Runs several statements inside the open transaction."""
+        self._connection.execute(script.encode())
+
+    def has_table(self, name: str) -> bool:
+        return self.execute("SELECT to_regclass(?) IS NOT NULL", (name,)).fetchone()[0] is True
+
+    def tables(self) -> dict[str, list[str]]:
+        """Our tables and their columns."""
+        rows = self.execute(
+            """
+            SELECT c.table_name, c.column_name FROM information_schema.columns c
+            JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+            WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'
+              AND (c.table_name LIKE 'core_%' OR c.table_name LIKE 'finra_%')
+            ORDER BY c.table_name, c.ordinal_position
+            """
+        ).fetchall()
+        return {name: [column for table, column in rows if table == name] for name in dict.fromkeys(row[0] for row in rows)}
+
+    def reset_identities(self) -> None:
+        """Lets the next numbers follow the largest that were copied in."""
+        owned = self.execute(
+            """
+            SELECT c.table_name, c.column_name FROM information_schema.columns c
+            WHERE c.table_schema = current_schema() AND c.is_identity = 'YES'
+            """
+        ).fetchall()
+        for table, column in owned:
+            names = (self._psycopg.sql.Literal(table), self._psycopg.sql.Literal(column))
+            place = (self._psycopg.sql.Identifier(column), self._psycopg.sql.Identifier(table))
+            statement = self._psycopg.sql.SQL(
+                "SELECT setval(pg_get_serial_sequence({}, {}), COALESCE(MAX({}), 0) + 1, false) FROM {}"
+            ).format(*names, *place)
+            self._connection.execute(statement)
+
+    def reopen(self) -> Postgres:
+        """A second connection to the same database, for another thread."""
+        return Postgres(self._target, read_only=self._read_only)
+
+    def reconnect(self) -> None:
+        """Opens the connection again where it was lost. Raises DatabaseLost when it cannot."""
+        if self._connection.closed:
+            self._open()
+
+    def interrupt(self) -> None:
+        self._connection.cancel()
+
+    def now(self) -> datetime:
+        """The clock that all users of this database share: the server's."""
+        moment: datetime = self.execute("SELECT clock_timestamp()").fetchone()[0]
+        return moment.astimezone(timezone.utc)
+
+    def name_session(self, name: str) -> None:
+        """The name under which this session, and what takes its place after a loss, is seen on the server."""
+        self._session = name
+        self.execute("SELECT set_config('application_name', ?, false)", (name,))
+
+    def transaction_lock(self, name: str) -> None:
+        """Waits until no other transaction has this advisory lock, and holds it until the open one ends."""
+        self.execute("SELECT pg_advisory_xact_lock(" + _LOCK_KEY + ")", (name,))
+
+    def session_lock(self, name: str) -> bool:
+        """Takes an advisory lock for as long as the session lives; False when another session has it."""
+        return bool(self.execute("SELECT pg_try_advisory_lock(" + _LOCK_KEY + ")", (name,)).fetchone()[0])
+
+    def session_unlock(self, name: str) -> None:
+        """Gives it back."""
+        self.execute("SELECT pg_advisory_unlock(" + _LOCK_KEY + ")", (name,))
+
+    def end_sessions(self, name: str) -> None:
+        """Ends all other sessions of that name: what they had open is rolled back by the server."""
+        self.execute(
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = ? AND pid <> pg_backend_pid()
+            """,
+            (name,),
+        )
+
+    def size_bytes(self) -> int:
+        return int(self.execute("SELECT pg_database_size(current_database())").fetchone()[0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _translate(self, error: Exception) -> Exception:
+        wrong = self._psycopg.errors
+        if isinstance(error, wrong.DiskFull):
+            return DatabaseError(f"no space left for {self.label}", hint="free space and run again; nothing was half written")
+        if isinstance(error, wrong.LockNotAvailable):
+            return DatabaseLocked(
+                f"{self.label} has been locked by another session for {_SERVER_BUSY_SECONDS} s",
+                hint="wait for it, or find it: select pid, query from pg_stat_activity where state like 'idle in%'",
+            )
+        if isinstance(error, (wrong.ReadOnlySqlTransaction, wrong.InsufficientPrivilege)):
+            return DatabaseError(f"{self.label}: {self._words(error)}", hint="use a user that may write")
+        if self._connection.closed or isinstance(error, self._psycopg.OperationalError):
+            return DatabaseLost(
+                f"the connection to {self.label} was lost: {self._words(error)}", hint="run again; the next run completes it"
+            )
+        return error
+
+    @staticmethod
+    def _words(error: Exception) -> str:
+        return " ".join(str(error).split()) or type(error).__name__
+
+
+def _register_numeric(psycopg: Any, connection: Any) -> None:
+    """numeric arrives as SQLite would give it: a whole number as int, any other as float."""
+    base = psycopg.adapt.Loader
+
+    class Number(base):  # type: ignore[misc, valid-type]
+        def load(self, data: Any) -> int | float:
+            text = bytes(data).decode()
+            if "." not in text:
+                return int(text)
+            value = float(text)
+            return int(value) if value.is_integer() else value
+
+    connection.adapters.register_loader("numeric", Number)

@@ -1,0 +1,249 @@
+"""SQLite: the embedded default, for one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from market_spine import clock
+from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, NotADatabase
+from market_spine.place import check_place
+from market_spine.statements import VALUES_ROWS, Row, insert, insert_columns, insert_new
+
+if TYPE_CHECKING:
+    from market_spine.db import Cursor
+
+BUSY_SECONDS = 10
+_NAP_SECONDS = 0.2  # SQLite waits this long without hearing signals, then we look again
+
+
+class Sqlite:
+    """SQLite: WAL, one writer at a time, BEGIN IMMEDIATE."""
+
+    engine = "sqlite"
+
+    def __init__(self, path: str, *, read_only: bool = False, create: bool = True) -> None:
+        self.label = path
+        self._read_only = read_only
+        self.guard: Callable[[], None] | None = None
+        self.patience: float = BUSY_SECONDS
+        check_place(path, read_only=read_only, create=create)
+        with self._translated():
+            self._connection = sqlite3.connect(
+                self._uri(path, read_only),
+                uri=True,
+                isolation_level=None,
+                timeout=_NAP_SECONDS,
+                check_same_thread=False,
+            )
+            self._configure(read_only)
+
+    @staticmethod
+    def _uri(path: str, read_only: bool) -> str:
+        if path == ":memory:":
+            return "file::memory:"
+        uri = Path(path).absolute().as_uri()
+        if not read_only:
+            return uri
+        # Without a -wal file nobody has it open; immutable then keeps SQLite from making one.
+        return uri + ("?mode=ro" if Path(path + "-wal").exists() else "?immutable=1")
+
+    def _configure(self, read_only: bool) -> None:
+        self.execute("PRAGMA temp_store = MEMORY")
+        self.execute("PRAGMA cache_size = -16000")
+        if read_only:
+            self.execute("SELECT count(*) FROM sqlite_master")
+            return
+        self.execute("PRAGMA journal_mode = WAL")
+        self.execute("PRAGMA synchronous = NORMAL")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        deadline: float | None = None
+        while True:
+            try:
+                return self._connection.execute(sql, parameters)
+            except sqlite3.Error as error:
+                deadline = clock.ticks() + self.patience if deadline is None else deadline
+                if self._connection.in_transaction or not _is_busy(error) or clock.ticks() >= deadline:
+                    raise self._translate(error) from error
+                clock.pause(0.01)
+
+    def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
+        """Rows one after the other, without holding them all."""
+        return iter(self.execute(sql, parameters))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
+        if self._connection.in_transaction:
+            yield
+            return
+        try:
+            self.execute("BEGIN IMMEDIATE")
+            if self.guard:
+                self.guard()
+            yield
+            if self.guard:
+                self.guard()
+            self.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        """Ends an open transaction without a trace, if there is one."""
+        if self._connection.in_transaction:
+            with contextlib.suppress(DatabaseError):
+                self.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it every query sees the database as it was when it began."""
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK")
+
+    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Inserts rows in the order given, fifty to a statement. Call it inside a transaction."""
+        rows = rows if isinstance(rows, list) else list(rows)
+        whole = len(rows) - len(rows) % VALUES_ROWS
+        try:
+            execute = self._connection.execute
+            statement = insert(table, tuple(columns), VALUES_ROWS)
+            for start in range(0, whole, VALUES_ROWS):
+                execute(statement, tuple(chain.from_iterable(rows[start : start + VALUES_ROWS])))
+            if whole < len(rows):
+                execute(insert(table, tuple(columns), len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+        """Inserts n rows given as columns of n values, fifty to a statement; `constants` are bound once a statement.
+
+        Call it inside a transaction. The columns are woven into one list, so that no row is ever made a tuple.
+        """
+        width, count = len(columns), len(next(iter(columns.values())))
+        woven: list[Any] = [None] * (width * count)
+        for at, values in enumerate(columns.values()):
+            woven[at::width] = values
+        fixed, names = list(constants.values()), (tuple(constants), tuple(columns))
+        step, execute = VALUES_ROWS * width, self._connection.execute
+        try:
+            for start in range(0, len(woven), step):
+                part = woven[start : start + step]
+                execute(insert_columns(table, *names, len(part) // width), fixed + part)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Inserts rows, passing over those whose key is there already."""
+        for statement, parameters in insert_new(table, columns, rows):
+            self.execute(statement, parameters)
+
+    def run_script(self, script: str) -> None:
+        """Runs several statements inside the open transaction."""
+        statement = ""
+        for line in script.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self.execute(statement)
+                statement = ""
+
+    def has_table(self, name: str) -> bool:
+        return self.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+    def tables(self) -> dict[str, list[str]]:
+        """Our tables and their columns."""
+        names = self.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+        return {
+            row[0]: [column[0] for column in self.execute("SELECT name FROM pragma_table_info(?) ORDER BY cid", (row[0],))]
+            for row in names.fetchall()
+        }
+
+    def reset_identities(self) -> None:
+        """Nothing to do: the next number follows the largest by itself."""
+
+    def reopen(self) -> Sqlite:
+        """A second connection to the same database, for another thread."""
+        second = Sqlite(self.label, read_only=self._read_only, create=False)
+        second.patience = self.patience
+        return second
+
+    def reconnect(self) -> None:
+        """Nothing to do: a file does not go away."""
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
+    def now(self) -> datetime:
+        """The clock that all users of this database share: that of the one machine."""
+        return clock.exact_now()
+
+    def name_session(self, name: str) -> None:
+        """Nothing to do: there are no sessions, a process that ends leaves nothing behind."""
+
+    def transaction_lock(self, name: str) -> None:
+        """Nothing to do: a write transaction has the whole file."""
+
+    def session_lock(self, name: str) -> bool:
+        """True: there are no sessions, so none of them holds anything."""
+        return True
+
+    def session_unlock(self, name: str) -> None:
+        """Nothing to do."""
+
+    def end_sessions(self, name: str) -> None:
+        """Nothing to do."""
+
+    def size_bytes(self) -> int:
+        pages = self.execute("PRAGMA page_count").fetchone()[0]
+        return int(pages * self.execute("PRAGMA page_size").fetchone()[0])
+
+    def backup_to(self, path: Path) -> None:
+        """A compact copy of the whole database, by VACUUM INTO."""
+        self.execute("VACUUM INTO ?", (str(path),))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: sqlite3.Error) -> Exception:
+        text = str(error)
+        name = self.label
+        if "not a database" in text:
+            return NotADatabase(f"{name} is not a SQLite database", hint="name another file with --db")
+        if _is_busy(error):
+            return DatabaseLocked(
+                f"{name} has been locked by another process for {self.patience:.0f} s",
+                hint="wait for it, or find it with: fuser " + name,
+            )
+        if "full" in text:
+            return DatabaseError(f"no space left for {name}", hint="free space and run again; nothing was half written")
+        if "readonly" in text:
+            return DatabaseError(f"{name} is read-only", hint="make the file and its folder writable, or choose another --db")
+        if "unable to open" in text:
+            return ConfigurationError(f"cannot open the database {name}", hint="check that its folder exists and is writable")
+        if "malformed" in text:
+            return DatabaseError(f"{name} is damaged: {text}", hint="see workflows/incident/DATABASE_RECOVERY.md")
+        if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
+            return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
+        return (
+            error if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) else DatabaseError(f"{name}: {text}")
+        )
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return "locked" in str(error) or "busy" in str(error)

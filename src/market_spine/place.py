@@ -1,0 +1,71 @@
+"""Where a SQLite database may lie: a writable file on a local disk. Wrong places are named before anything is opened."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from market_spine.errors import ConfigurationError
+
+# File systems that other machines write to: SQLite's WAL needs memory shared by all who have the file open, which one
+# machine cannot give another (sqlite.org/wal.html), so such a database would be torn sooner or later.
+_NETWORK = re.compile(
+    r"nfs\d?|cifs|smb3|smbfs|afs|afpfs|ncpfs|webdav|davfs2?|sshfs|s3fs|gcsfuse|glusterfs|lustre|ceph|beegfs|gpfs|rclone|osxfuse"
+)
+_MOUNTS = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\(\d{3})")
+
+
+def check_place(path: str, *, read_only: bool, create: bool) -> None:
+    """Raises ConfigurationError when no database can be at `path`; makes its folder where one may be made."""
+    if path == ":memory:":
+        return
+    _check_network(path)
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise ConfigurationError(
+                f"the database {path} is a folder", hint=f"name a file: --db {path.rstrip('/')}/market_spine.db"
+            )
+        if not file.exists():
+            if read_only or not create:
+                raise ConfigurationError(f"there is no database {path}", hint="run run_finra_weekly_schedule first, or give --db")
+            file.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"no database can be at {path}: {words}", hint="choose a writable --db") from error
+
+
+def _check_network(path: str) -> None:
+    """Before the file is touched: a dead network mount would hang."""
+    if not _MOUNTS.exists():
+        return
+    mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
+    kind = file_system(str(Path(path).absolute()), mounts)
+    if not is_network(kind):
+        kind = file_system(str(Path(path).resolve()), mounts)
+    if is_network(kind):
+        raise ConfigurationError(
+            f"{path} lies on a network file system ({kind}), where SQLite's locks cannot be trusted",
+            hint="choose a --db on a local disk, or PostgreSQL for several machines",
+        )
+
+
+def file_system(path: str, mountinfo: str) -> str:
+    """The file system type of an absolute `path`, by the text of /proc/self/mountinfo (proc(5)); '' when unknown."""
+    best, kind = "", ""
+    for line in mountinfo.splitlines():
+        mount, _, rest = line.partition(" - ")
+        fields = mount.split(" ")
+        if len(fields) < 5 or not rest:
+            continue
+        point = _OCTAL.sub(lambda code: chr(int(code[1], 8)), fields[4])
+        inside = point == "/" or path == point or path.startswith(point + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, rest.split(" ")[0]
+    return kind
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system type, such as `nfs4` or `fuse.sshfs`, is shared with other machines."""
+    return _NETWORK.fullmatch(kind.removeprefix("fuse.")) is not None

@@ -1,0 +1,66 @@
+"""Which process this is, and whether another one still lives: enough to tell a dead owner from a busy one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+_DEAD_STATES = "ZX"
+_START_TIME = 19  # place of `starttime` after the command's closing bracket in /proc/PID/stat, see proc(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process. `machine` tells apart boots and PID namespaces, `started` a PID that was given out again ('' unknown)."""
+
+    host: str
+    machine: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host}"
+
+
+def this_process() -> Process:
+    """The process that asks."""
+    pid = os.getpid()
+    return Process(socket.gethostname(), _machine(), pid, _stat(pid)[1])
+
+
+def is_gone(process: Process, here: Process) -> bool:
+    """Whether `process` certainly no longer runs. False for one of another machine: that cannot be seen from `here`."""
+    if process.machine != here.machine:
+        return False
+    if Path("/proc/self/stat").exists():
+        state, started = _stat(process.pid)
+        return state in _DEAD_STATES or started != process.started
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _machine() -> str:
+    """This boot of this machine, and the PID namespace; elsewhere than on Linux its hardware address."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{uuid.getnode():012x}"
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State and start time of a process; ('X', '') when there is none, and ('', '') where there is no /proc."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return ("X", "") if Path("/proc/self/stat").exists() else ("", "")
+    fields = text.rpartition(")")[2].split()
+    return fields[0], fields[_START_TIME]
