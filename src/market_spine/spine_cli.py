@@ -15,6 +15,7 @@ _LOOK, _RIGHT = "Look", "Put things right"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
     "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
     "run": (_RIGHT, "market_spine.commands.run", "Run one pipeline of one partition."),
     "rollback": (_RIGHT, "market_spine.commands.rollback", "Withdraw the current capture of a week, or undo that."),
