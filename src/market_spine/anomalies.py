@@ -97,16 +97,22 @@ def observe(
         return int(known[0])
 
 
-def resolve_stage(db: Database, partition_key: str, stage: str, note: str, now: datetime) -> int:
-    """Closes what stood open against a stage of a partition, because that stage went well; answers how many."""
+def resolve_stage(
+    db: Database, partition_key: str, stage: str, note: str, now: datetime, *, but: tuple[str, str] = ("", "")
+) -> int:
+    """Closes what stood open against a stage of a partition, because that stage went well; answers how many.
+
+    `but` is the category and capture id of a fault that still lasts.
+    """
     with db.transaction():
         cursor = db.execute(
             """
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
               AND partition_key = ? AND domain = ? AND stage = ? AND resolved_at IS NULL
+              AND NOT (category = ? AND COALESCE(capture_id, '') = ?)
             """,
-            (clock.stamp(now), note, partition_key, partition_key, DOMAIN, stage),
+            (clock.stamp(now), note, partition_key, partition_key, DOMAIN, stage, *but),
         )
         return cursor.rowcount
 
@@ -124,14 +130,16 @@ def resolve_category(db: Database, category: str, note: str, now: datetime) -> i
         return cursor.rowcount
 
 
-def has_open_error(db: Database, capture_id: str, stage: str) -> bool:
-    """Whether a stage of this very capture has failed and nobody has said otherwise."""
+def has_failed(db: Database, partition_key: str, capture_id: str, stage: str, ingest_no: int) -> bool:
+    """Whether a stage of this very content has failed before, be it over or not."""
     found = db.execute(
         """
         SELECT 1 FROM core_anomalies
-        WHERE capture_id = ? AND stage = ? AND severity IN ('ERROR', 'CRITICAL') AND resolved_at IS NULL
+        WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
+          AND capture_id = ? AND stage = ? AND severity IN ('ERROR', 'CRITICAL')
+          AND CAST(json_extract(details_json, '$.ingest_no') AS TEXT) = ?
         """,
-        (capture_id, stage),
+        (partition_key, capture_id, stage, str(ingest_no)),
     ).fetchone()
     return found is not None
 

@@ -123,6 +123,7 @@ class PartitionError(MarketSpineError):
         super().__init__(message, hint=hint)
         self.category = category
         self.capture_id = capture_id
+        self.ingest_no: int | None = None
 
 
 class SourceError(PartitionError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
-from market_spine import anomalies, captures, manifest
+from market_spine import captures, manifest
 from market_spine.app import calc, normalize
 from market_spine.app.scheduler import Plan, guarded, run_schedule
 from market_spine.app.source import Source
@@ -135,7 +135,7 @@ def _normalized_gap(run: Run, partition: Partition) -> PrerequisiteMissing | Non
         return gap
     has_current = captures.current(run.db, partition) is not None
     for capture in normalize.pending(run, partition):
-        if not (has_current and anomalies.has_open_error(run.db, capture.capture_id, manifest.NORMALIZED)):
+        if not (has_current and normalize.failed_before(run, capture)):
             return _missing(manifest.NORMALIZED, partition, "normalize_week")
     return None if has_current else _missing(manifest.NORMALIZED, partition, "normalize_week")
 

@@ -15,10 +15,14 @@ _LOOK, _RIGHT = "Look", "Put things right"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
+    "anomalies": (_LOOK, "market_spine.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
+    "captures": (_LOOK, "market_spine.commands.captures", "Every capture: when, why, rows, shares, current or not."),
+    "diff": (_LOOK, "market_spine.commands.diff", "What a restatement changed."),
     "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
     "run": (_RIGHT, "market_spine.commands.run", "Run one pipeline of one partition."),
     "rollback": (_RIGHT, "market_spine.commands.rollback", "Withdraw the current capture of a week, or undo that."),
+    "resolve": (_RIGHT, "market_spine.commands.resolve", "Close an anomaly with a note."),
+    "ack": (_RIGHT, "market_spine.commands.ack", "Keep an anomaly silent until a day."),
     "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
 }
 

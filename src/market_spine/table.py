@@ -25,9 +25,9 @@ def paint(text: str, word: str) -> str:
 def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Lines with two blanks between columns; a column of figures stands to the right, cells that are states are coloured."""
     kept = [list(row) for row in rows]
-    texts = [[cell(value) for value in row] for row in kept]
+    texts = [[*(shorten(cell(value)) for value in row[:-1]), cell(row[-1])] for row in kept]
     widths = [max(map(len, column)) for column in zip(headers, *texts, strict=True)]
-    right = [any(isinstance(row[at], (int, float)) for row in kept) for at in range(len(headers))]
+    right = [any(_is_figure(row[at]) for row in kept) for at in range(len(headers))]
     lines = [_line(headers, widths, right)] + [
         _line([paint(text.ljust(width), text) if not r else text for text, width, r in zip(row, widths, right, strict=True)],
               widths, right)
@@ -36,6 +36,10 @@ def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     if coloured():
         lines[0] = f"\x1b[1m{lines[0]}\x1b[0m"
     return "\n".join(lines)
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and value[:1] in ("+", "-") and value[1:2].isdigit())
 
 
 def cell(value: object) -> str:
@@ -48,7 +52,11 @@ def cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.6f}".rstrip("0").rstrip(".")
-    text = str(value)
+    return str(value)
+
+
+def shorten(text: str) -> str:
+    """A text that leaves room for other columns; the last column is never cut."""
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 

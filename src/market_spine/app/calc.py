@@ -64,6 +64,7 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details={"measured_tiers": sorted(used)})
     made_from = {tier: {"capture_id": tier_row[1], "ingest_no": tier_row[2]} for tier, tier_row in used.items()}
     if _is_fresh(run.db, week, made_from):
+        _all_is_well(run, key, "every tier is in")
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
     with run.db.transaction():
         capture_id = _store_week(run, week, {tier: row[0] for tier, row in used.items()})
@@ -71,8 +72,14 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
             run.db, manifest.CALC, week, capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},
             captured_at=run.stamp, now=run.now,
         )  # fmt: skip
-        anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, f"measured as {capture_id}", run.now)
+        _all_is_well(run, key, f"measured as {capture_id}")
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
+
+
+def _all_is_well(run: Run, key: str, note: str) -> None:
+    """Closes what stood open against the week: a tier that was missing, a calculation that failed."""
+    for stage in (CROSS_TIER_STAGE, manifest.CALC):
+        anomalies.resolve_stage(run.db, key, stage, note, run.now)
 
 
 def _current_tiers(db: Database, week: str) -> dict[str, tuple[int, str, int]]:

@@ -28,8 +28,14 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
         capture
         for capture in standing
         if capture.stage_no != capture.ingest_no
-        and (capture is standing[-1] or not anomalies.has_open_error(run.db, capture.capture_id, manifest.NORMALIZED))
+        and (capture is standing[-1] or not failed_before(run, capture))
     ]
+
+
+def failed_before(run: Run, capture: Capture) -> bool:
+    """Whether this very content could not be normalized."""
+    stage, ingest_no = manifest.NORMALIZED, capture.ingest_no
+    return anomalies.has_failed(run.db, capture.partition.key, capture.capture_id, stage, ingest_no)
 
 
 def normalize(run: Run, capture: Capture, reading: Callable[[], Reading] | None = None) -> Outcome:
@@ -37,7 +43,7 @@ def normalize(run: Run, capture: Capture, reading: Callable[[], Reading] | None 
     try:
         return _normalize(run, capture, reading() if reading else read_here(run, capture))
     except UnusableContent as error:
-        error.capture_id = capture.capture_id
+        error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
         raise
 
 
@@ -146,7 +152,8 @@ def _store_rejects(run: Run, capture: Capture, file: WeeklyFile, lines: dict[int
         _REJECT,
         [(DOMAIN, key, capture.capture_id, r.line_number, r.reason, lines[r.line_number], made) for r in kept],
     )
-    anomalies.resolve_stage(db, key, manifest.NORMALIZED, f"normalized as {capture.capture_id}", now)
+    lasting = ("REJECTED_ROWS", capture.capture_id) if file.rejects else ("", "")
+    anomalies.resolve_stage(db, key, manifest.NORMALIZED, f"normalized as {capture.capture_id}", now, but=lasting)
     if file.rejects:
         reasons = Counter(reject.reason for reject in file.rejects)
         told = ", ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items()))

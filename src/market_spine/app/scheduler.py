@@ -214,7 +214,9 @@ def _failed(
     run: Run, phase: Phase, where: Partition | date, category: str, error: Exception, capture_id: str | None = None
 ) -> Outcome:
     if isinstance(error, MarketSpineError):
-        said, details = error.message, {"hint": error.hint}
+        said, details = error.message, dict[str, object](hint=error.hint)
+        if isinstance(error, PartitionError) and error.ingest_no is not None:
+            details["ingest_no"] = error.ingest_no
     else:
         said = f"{type(error).__name__}: {error}"
         details = {"hint": "a fault of the program: report it with this traceback", "traceback": traceback.format_exc(limit=20)}
@@ -223,7 +225,7 @@ def _failed(
         run.db, severity=anomalies.ERROR, category=category, message=said, partition_key=key, stage=STAGE_OF_PHASE[phase],
         now=run.now, details=details, execution_id=run.execution_id, capture_id=capture_id,
     )  # fmt: skip
+    hint = str(details["hint"]) if details["hint"] else None
     week, tier = (where.week_ending, where.tier) if isinstance(where, Partition) else (where, None)
-    return Outcome(
-        phase, Status.FAILED, week, tier, f"{category}: {said}", category=category, capture_id=capture_id, hint=details["hint"]
-    )
+    said = f"{category}: {said}"
+    return Outcome(phase, Status.FAILED, week, tier, said, category=category, capture_id=capture_id, hint=hint)

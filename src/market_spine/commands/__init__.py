@@ -60,13 +60,12 @@ def source_options(command: Command) -> Command:
 
 def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:
     """The source that source_options name. Raises ConfigurationError."""
-    import os
-
     from market_spine import clock
     from market_spine.app.source import SourceSettings, open_source
+    from market_spine.cli_options import environment
 
     return open_source(
-        source, SourceSettings(data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=os.environ)
+        source, SourceSettings(data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment())
     )
 
 

@@ -1,0 +1,134 @@
+"""What captures there are: when and why each was taken, how far it came, and whether it is current."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from market_spine.db import Database
+from market_spine.errors import NotFound, UsageError
+from market_spine.partition import DOMAIN, TIERS
+
+CURRENT, SUPERSEDED, WITHDRAWN, UNFINISHED, PRUNED = "current", "superseded", "withdrawn", "unfinished", "pruned"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One capture. `state` is current, superseded, withdrawn, unfinished (not normalized) or pruned (a tombstone)."""
+
+    capture_key: int
+    capture_id: str
+    week: str
+    tier: str
+    run_date: str
+    captured_at: str
+    reason: str | None
+    stage: str | None
+    rows: int | None
+    shares: float | None
+    content_hash: str
+    state: str
+    pinned_as: str | None
+    withdrawn_reason: str | None
+
+    def entry(self) -> dict[str, object]:
+        """The capture, for machines."""
+        return {
+            "capture_id": self.capture_id, "week_ending": self.week, "tier": self.tier, "run_date": self.run_date,
+            "captured_at": self.captured_at, "reason": self.reason, "stage": self.stage, "rows": self.rows,
+            "shares": self.shares, "content_hash": self.content_hash, "state": self.state,
+            "is_current": self.state == CURRENT, "pinned_as": self.pinned_as, "withdrawn_reason": self.withdrawn_reason,
+        }  # fmt: skip
+
+
+def list_captures(db: Database, week: date | None = None, tiers: Sequence[str] = TIERS) -> list[Entry]:
+    """Every capture of these partitions, by week and tier, oldest first; tombstones of pruned ones among them."""
+    found = [_entry(row) for row in (_of_week(db, week) if week else _all(db))]
+    found += [_tombstone(row) for row in _pruned(db, week, {entry.capture_id for entry in found})]
+    return sorted((e for e in found if e.tier in tiers), key=lambda e: (e.week, e.tier, e.run_date))
+
+
+def find_capture(db: Database, text: str) -> Entry:
+    """The capture of that id, of that pin name, or whose id ends so (`OTC:2025-12-26:20260109`). Raises UsageError."""
+    ids = [
+        row[0]
+        for row in db.execute(
+            """
+            SELECT capture_id FROM finra_otc_transparency_capture
+            WHERE capture_id = ? OR pinned_as = ? OR capture_id LIKE ? ESCAPE '\\' ORDER BY capture_id
+            """,
+            (text, text, "%:" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")),
+        )
+    ]
+    if text in ids:
+        ids = [text]
+    if not ids:
+        raise NotFound(f"there is no capture {text!r}", hint="spine captures lists them all")
+    if len(ids) > 1:
+        raise UsageError(f"{text!r} may be {len(ids)} captures, {ids[0]} for one", hint="write the whole capture id")
+    week = date.fromisoformat(ids[0].split(":")[-2])
+    return next(entry for entry in list_captures(db, week) if entry.capture_id == ids[0])
+
+
+def last_two(db: Database, week: date, tier: str) -> tuple[Entry, Entry]:
+    """The last two normalized captures of a partition, the older one first. Raises NotFound when there are fewer."""
+    good = [entry for entry in list_captures(db, week, (tier,)) if entry.state in (CURRENT, SUPERSEDED, WITHDRAWN)]
+    if len(good) < 2:
+        raise NotFound(
+            f"{week} / {tier} has {len(good)} normalized captures; a difference needs two", hint=f"spine captures {week}"
+        )
+    return good[-2], good[-1]
+
+
+_COLUMNS = """
+SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, raw.metadata_json, calc.stage,
+       c.row_count, raw.row_count, c.total_shares, c.content_hash, c.normalized_at, c.withdrawn_at, now.capture_key,
+       c.pinned_as, c.withdrawn_reason
+FROM finra_otc_transparency_capture c
+LEFT JOIN core_manifest raw ON raw.capture_id = c.capture_id AND raw.stage = 'RAW'
+LEFT JOIN core_manifest calc ON calc.capture_id = c.capture_id AND calc.stage = 'CALC'
+LEFT JOIN finra_otc_transparency_current now ON now.capture_key = c.capture_key
+"""
+
+
+def _all(db: Database) -> list[Any]:
+    return db.execute(_COLUMNS).fetchall()
+
+
+def _of_week(db: Database, week: date) -> list[Any]:
+    return db.execute(_COLUMNS + "WHERE c.week_ending = ?", (week.isoformat(),)).fetchall()
+
+
+def _pruned(db: Database, week: date | None, there: set[str]) -> list[Any]:
+    rows = db.execute(
+        """
+        SELECT capture_key, capture_id, json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'),
+               run_date, captured_at, row_count, total_shares, content_hash, reason
+        FROM core_tombstones WHERE domain = ?
+        """,
+        (DOMAIN,),
+    ).fetchall()
+    return [row for row in rows if row[1] not in there and (week is None or row[2] == week.isoformat())]
+
+
+def _entry(row: Any) -> Entry:
+    (key, capture_id, week, tier, run_date, captured_at, raw, calc, rows, lines, shares, content_hash, normalized_at,
+     withdrawn_at, current, pinned_as, withdrawn_reason) = row  # fmt: skip
+    state = WITHDRAWN if withdrawn_at else UNFINISHED if not normalized_at else CURRENT if current else SUPERSEDED
+    stage = "CALC" if calc else "NORMALIZED" if normalized_at else "RAW" if raw else None
+    reason = json.loads(raw).get("reason") if raw else None
+    rows = rows if normalized_at else lines
+    return Entry(
+        key, capture_id, week, tier, run_date, captured_at, reason, stage, rows, shares, content_hash[:16], state, pinned_as,
+        withdrawn_reason,
+    )  # fmt: skip
+
+
+def _tombstone(row: Any) -> Entry:
+    key, capture_id, week, tier, run_date, captured_at, rows, shares, content_hash, reason = row
+    return Entry(
+        key, capture_id, week, tier, run_date, captured_at, None, None, rows, shares, content_hash[:16], PRUNED, None, reason
+    )
