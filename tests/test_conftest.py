@@ -24,14 +24,14 @@ def test_the_database_is_of_the_engine_asked_for_and_prepared(db: Database, engi
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_what_one_test_writes_the_next_does_not_see(db: Database, turn: int) -> None:
-    assert db.execute("SELECT count(*) FROM core_locks").fetchone()[0] == 0
-    db.execute("INSERT INTO core_locks VALUES ('run', 'me', 'here', ?, '2026-01-09', '2026-01-09')", (turn,))
+    assert db.execute("SELECT count(*) FROM core_operator_actions").fetchone()[0] == 0
+    db.execute("INSERT INTO core_operator_actions (at, actor, action, target) VALUES ('', 'me', 'turn', ?)", (str(turn),))
 
 
 def test_a_second_connection_sees_the_same_database(db: Database, target: str) -> None:
-    db.execute("INSERT INTO core_locks VALUES ('run', 'me', 'here', 1, '2026-01-09', '2026-01-09')")
+    db.execute("INSERT INTO core_operator_actions (at, actor, action, target) VALUES ('', 'me', 'run', '')")
     second = connect(target)
-    assert second.execute("SELECT name FROM core_locks").fetchall() == [("run",)]
+    assert second.execute("SELECT action FROM core_operator_actions").fetchall() == [("run",)]
     second.close()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from market_spine import captures
@@ -14,8 +17,6 @@ from market_spine.errors import DatabaseError
 from market_spine.run import Run
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from market_spine.weekly_file import WeeklyFile
 
 _REJECTS_KEPT = 1000
@@ -46,22 +47,48 @@ def readings(run: Run, pending: list[Capture]) -> Iterator[tuple[Capture, Callab
         for capture in pending:
             yield capture, partial(read_here, run, capture)
         return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1, "read") as thread:
+    with _Reader() as reader:
         coming: deque[tuple[Capture, Callable[[], Reading]]] = deque()
         for capture in pending:
-            coming.append((capture, _submit(thread, run, capture)))
+            coming.append((capture, _submit(reader, run, capture)))
             if len(coming) > 1:
                 yield coming.popleft()
         yield from coming
 
 
-def _submit(thread: Executor, run: Run, capture: Capture) -> Callable[[], Reading]:
+def _submit(reader: _Reader, run: Run, capture: Capture) -> Callable[[], Reading]:
     try:
-        return thread.submit(read, captures.packed_raw(run.db, capture.content_hash), capture).result
+        return reader.submit(captures.packed_raw(run.db, capture.content_hash), capture).result
     except DatabaseError:
         return partial(read_here, run, capture)  # to fail in its turn
+
+
+class _Reader(threading.Thread):
+    """Reads one capture after the other. A daemon, unlike an executor's threads: a run that is interrupted ends at once."""
+
+    def __init__(self) -> None:
+        super().__init__(name="read", daemon=True)
+        self._orders: SimpleQueue[tuple[bytes, Capture, Future[Reading]] | None] = SimpleQueue()
+
+    def submit(self, packed: bytes, capture: Capture) -> Future[Reading]:
+        future: Future[Reading] = Future()
+        self._orders.put((packed, capture, future))
+        return future
+
+    def run(self) -> None:
+        while order := self._orders.get():
+            packed, capture, future = order
+            try:
+                future.set_result(read(packed, capture))
+            except BaseException as error:
+                future.set_exception(error)
+
+    def __enter__(self) -> _Reader:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orders.put(None)
 
 
 def read_here(run: Run, capture: Capture) -> Reading:

@@ -1,0 +1,165 @@
+"""SIGTERM and SIGINT: the open partition is rolled back, the execution row written, and the process gone within 2 s."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import weekly_files
+from commands import RunCommand, StartCommand
+
+from market_spine import clock
+from market_spine.db import Database, connect
+from market_spine.errors import DatabaseLocked, Interrupted
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN = "run_finra_weekly_schedule"
+WEEK = "2026-01-09"
+LARGE = ("--weeks", WEEK, "--tiers", "NMS_TIER_1", "--run-date", "2026-02-20")
+SECONDS = 2.0
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = clock.ticks() + seconds
+    while not condition():
+        assert clock.ticks() < deadline, "it never happened"
+        clock.pause(0.02)
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one partition of 500,000 rows."""
+    folder = tmp_path_factory.mktemp("large")
+    maker = [sys.executable, str(ROOT / "scripts" / "make_fixtures.py")]
+    subprocess.run([*maker, "--out", folder, "--weeks", "1", "--tiers", "NMS_TIER_1", "--rows", "500000"], check=True)
+    return folder
+
+
+def is_storing(watcher: Database, captures: int) -> bool:
+    """Whether a run is in the transaction that stores the rows of a capture."""
+    if watcher.engine == "postgresql":
+        query = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY finra_otc_transparency_volume%' AND state = 'active'"
+        return watcher.execute(query).fetchone() is not None
+    if watcher.execute("SELECT COUNT(*) FROM finra_otc_transparency_capture").fetchone()[0] < captures:
+        return False
+    watcher.patience = 0
+    return all(_is_locked(watcher) for _ in range(3))
+
+
+def _is_locked(watcher: Database) -> bool:
+    try:
+        with watcher.transaction():
+            return False
+    except DatabaseLocked:
+        return True
+
+
+def signalled(process: subprocess.Popen[str], number: int) -> tuple[float, str]:
+    """Sends it; answers the seconds until the process is gone, and what it said on stderr."""
+    began = clock.ticks()
+    process.send_signal(number)
+    stderr = process.communicate(timeout=60)[1]
+    return clock.ticks() - began, stderr
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_in_the_middle_of_500_000_rows(
+    start_command: StartCommand, run_command: RunCommand, target: str, db: Database, large: Path, number: int, exit_code: int
+) -> None:  # fmt: skip
+    run = start_command(RUN, "--db", target, "--data-dir", large, *LARGE)
+    until(lambda: is_storing(db, 1))
+    seconds, stderr = signalled(run, number)
+
+    assert run.returncode == exit_code
+    assert seconds < SECONDS
+    assert stderr.endswith("Error: interrupted; the open partition was rolled back, the next run completes it\n")
+    assert "Traceback" not in stderr
+    row = db.execute("SELECT exit_code, error, finished_at IS NOT NULL FROM core_executions").fetchone()
+    assert (row[0], row[1].partition(";")[0], bool(row[2])) == (exit_code, "interrupted", True)
+    assert db.execute("SELECT COUNT(*) FROM core_locks").fetchone()[0] == 0
+    assert db.execute("SELECT stage FROM core_manifest").fetchall() in ([("RAW",)], [["RAW"]])
+    assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_volume").fetchone()[0] == 0
+    if number == signal.SIGTERM:
+        assert run_command(RUN, "--db", target, "--data-dir", large, *LARGE).exit_code == 0
+        assert db.execute("SELECT row_count FROM finra_otc_transparency_current").fetchone()[0] > 490_000
+
+
+@contextlib.contextmanager
+def writing(target: str) -> Iterator[None]:
+    """Another session that keeps everybody from writing."""
+    other = connect(target)
+    with other.transaction():
+        if other.engine == "postgresql":
+            other.execute("LOCK TABLE core_executions, finra_otc_transparency_capture IN ACCESS EXCLUSIVE MODE")
+        yield
+    other.close()
+
+
+def test_a_signal_while_another_process_writes_is_heard(
+    start_command: StartCommand, target: str, db: Database, tmp_path: Path
+) -> None:
+    weekly_files.write_week(tmp_path / "files", "2025-12-26")
+    with writing(target):
+        run = start_command(RUN, "--db", target, "--data-dir", tmp_path / "files", "--weeks", "2025-12-26")
+        assert run.stderr is not None
+        if db.engine == "postgresql":
+            until(lambda: db.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone())
+        else:
+            until(lambda: any(path.resolve() == Path(target) for path in Path(f"/proc/{run.pid}/fd").iterdir()))
+        seconds, stderr = signalled(run, signal.SIGTERM)
+
+    assert (run.returncode, seconds < SECONDS + 0.5, "Traceback" in stderr) == (143, True, False), (seconds, stderr)
+
+
+def test_one_who_waits_for_the_lock_hears_signals(start_command: StartCommand, db: Database, target: str, tmp_path: Path) -> None:
+    from market_spine.lock import run_lock
+
+    weekly_files.write_week(tmp_path / "files", "2025-12-26")
+    with run_lock(db, "run-1"):
+        run = start_command(RUN, "--db", target, "--data-dir", tmp_path / "files", "--weeks", "2025-12-26", "--if-locked", "wait")
+        assert run.stderr is not None
+        assert run.stderr.readline().startswith("[INFO]      Waiting for run run-1 (pid ")
+        seconds, stderr = signalled(run, signal.SIGTERM)
+
+    assert (run.returncode, seconds < SECONDS, "Traceback" in stderr) == (143, True, False)
+
+
+STUBBORN = """
+import time
+from market_spine.errors import Interrupted
+from market_spine.signals import interruptible
+with interruptible():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    except Interrupted:
+        print("stopping", flush=True)
+        for _ in range(200):
+            time.sleep(0.05)
+        print("stopped", flush=True)
+"""
+
+
+def test_a_second_ctrl_c_exits_at_once_and_a_second_sigterm_does_not() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) as stubborn:
+        assert stubborn.stdout is not None
+        assert stubborn.stdout.readline() == "ready\n"
+        stubborn.send_signal(signal.SIGINT)
+        assert stubborn.stdout.readline() == "stopping\n"
+        stubborn.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            stubborn.wait(0.3)
+        began = clock.ticks()
+        stubborn.send_signal(signal.SIGINT)
+        assert stubborn.wait(5) == -signal.SIGINT
+        assert clock.ticks() - began < 1
+
+
+def test_no_except_exception_swallows_a_signal() -> None:
+    assert not issubclass(Interrupted, Exception)
+    assert (Interrupted(15).exit_code, Interrupted(2).exit_code) == (143, 130)
