@@ -64,15 +64,18 @@ class Database(Protocol):
     def close(self) -> None: ...
 
 
-def connect(target: str, *, read_only: bool = False, create: bool = True) -> Database:
-    """Opens `target`, a path or `postgresql://…`; a missing SQLite file is made unless `create` is off.
+def connect(
+    target: str, *, read_only: bool = False, create: bool = True, settings: Mapping[str, str] | None = None
+) -> Database:
+    """Opens `target`, a path or `postgresql://…`; a missing SQLite file is made unless `create` is off. `settings` are
+    PostgreSQL's, for this session and those that take its place.
 
     Raises DatabaseError (NotADatabase, …) with what to do next. Applies no migration: see migrations.prepare.
     """
     if is_postgres(target):
         from market_spine.db.postgres import Postgres
 
-        return Postgres(target, read_only=read_only)
+        return Postgres(target, read_only=read_only, settings=settings)
     from market_spine.db.sqlite import Sqlite
 
     return Sqlite(target, read_only=read_only, create=create)

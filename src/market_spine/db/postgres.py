@@ -36,7 +36,7 @@ class Postgres:
 
     engine = "postgresql"
 
-    def __init__(self, target: str, *, read_only: bool = False) -> None:
+    def __init__(self, target: str, *, read_only: bool = False, settings: Mapping[str, str] | None = None) -> None:
         try:
             import psycopg
         except ImportError as error:
@@ -48,6 +48,7 @@ class Postgres:
         self.patience: float = _SERVER_BUSY_SECONDS
         self._target, self._read_only, self._psycopg = target, read_only, psycopg
         self._session = "market-spine"
+        self._settings = {**({"default_transaction_read_only": "on"} if read_only else {}), **(settings or {})}
         self._open()
 
     def _open(self) -> None:
@@ -65,8 +66,14 @@ class Postgres:
                 f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
         _register_numeric(psycopg, self._connection)
-        self._connection.read_only = self._read_only
         self._connection.execute(_SESSION)
+        for name, value in self._settings.items():
+            self._connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+    @property
+    def driver(self) -> Any:
+        """The driver's own connection, for what must join this one's transaction (the delivery of work)."""
+        return self._connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         try:
@@ -182,7 +189,7 @@ class Postgres:
 
     def reopen(self) -> Postgres:
         """A second connection to the same database, for another thread."""
-        return Postgres(self._target, read_only=self._read_only)
+        return Postgres(self._target, read_only=self._read_only, settings=self._settings)
 
     def reconnect(self) -> None:
         """Opens the connection again where it was lost. Raises DatabaseLost when it cannot."""

@@ -221,6 +221,8 @@ class Sqlite:
             raise self._translate(error) from error
 
     def _translate(self, error: sqlite3.Error) -> Exception:
+        if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+            return error
         text = str(error)
         name = self.label
         if "not a database" in text:
@@ -240,10 +242,8 @@ class Sqlite:
             return DatabaseError(f"{name} is damaged: {text}", hint="see workflows/incident/DATABASE_RECOVERY.md")
         if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
             return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
-        return (
-            error if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) else DatabaseError(f"{name}: {text}")
-        )
+        return DatabaseError(f"{name}: {text}")
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return "locked" in str(error) or "busy" in str(error)
+    return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))

@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""Ill-treat the work queue and count: `python scripts/queue_torture.py --engine postgresql --workers 3 --items 2000`.
+
+N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
+to stop, one is frozen past its lease and thawed, the server is restarted, the workers' clocks differ, a network is cut. In the
+end every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+import click
+
+from market_spine import clock
+from market_spine.db import Database, connect
+from market_spine.errors import DatabaseLost
+from market_spine.migrations import prepare
+from market_spine.outcome import Outcome
+from market_spine.partition import TIERS
+from market_spine.work import desk, lease
+from market_spine.work.fence import ItemTransaction
+from market_spine.work.item import Item, Lease, Request, State
+from market_spine.work.worker import Settings, Worker
+
+PIPELINES = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
+FIRST_WEEK = date(1960, 1, 1)  # a Friday
+CHAOS = ("kill", "term", "freeze", "restart")
+DEADLINE = 300.0
+
+
+# --- the worker process -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Effect:
+    """Performs an item: a row that says who did it, written slowly enough to be interrupted anywhere."""
+
+    worker: str
+    milliseconds: float
+    claimed_in: list[float]
+
+    def __call__(self, db: ItemTransaction, item: Item, now: Any) -> Sequence[Outcome]:
+        part = random.uniform(0, self.milliseconds) / 1000
+        clock.pause(part)
+        with db.transaction():
+            db.execute(
+                "INSERT INTO torture_effect (item_id, execution_id, worker, at, claim_ms) VALUES (?, ?, ?, ?, ?)",
+                (item.id, item.current_execution_id, self.worker, time.time(), self.claimed_in[-1] if self.claimed_in else None),
+            )
+            clock.pause(self.milliseconds / 1000 - part)
+        return []
+
+
+def timed(function: Callable[..., Item | None], into: list[float]) -> Callable[..., Item | None]:
+    """The same function; how many milliseconds each successful call took is noted."""
+
+    def call(*args: Any) -> Item | None:
+        began = time.perf_counter()
+        item = function(*args)
+        if item is not None:
+            into[:] = [(time.perf_counter() - began) * 1000]
+        return item
+
+    return call
+
+
+def be_worker(target: str, lease_seconds: float, concurrency: int, milliseconds: float, clock_offset: float, name: str) -> None:
+    """One worker process; `clock_offset` is how many seconds its own clock is ahead of the machine's."""
+    true_now = clock.utc_now
+    clock.utc_now = lambda: true_now() + timedelta(seconds=clock_offset)
+    claimed_in: list[float] = []
+    lease.claim, lease.claim_next = timed(lease.claim, claimed_in), timed(lease.claim_next, claimed_in)
+    settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=5)
+    Worker(target, Effect(name, milliseconds, claimed_in), settings).run()
+
+
+# --- the ill-treatment --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Bench:
+    """The database under torture and the workers on it."""
+
+    target: str
+    lease_seconds: float
+    concurrency: int
+    milliseconds: float
+    logs: Path
+    restart: Callable[[], None] | None = None
+    prefixes: tuple[tuple[str, ...], ...] = ((),)  # a command before each worker, in turn: a network namespace to be in
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def start(self, clock_offset: float = 0) -> str:
+        name = f"w{len(self.workers) + 1}"
+        prefix = self.prefixes[len(self.workers) % len(self.prefixes)]
+        command = [
+            *prefix, sys.executable, __file__, "--be-worker", name, "--db", self.target, "--lease", str(self.lease_seconds),
+            "--concurrency", str(self.concurrency), "--milliseconds", str(self.milliseconds), f"--clock-offset={clock_offset}",
+        ]  # fmt: skip
+        with (self.logs / f"{name}.log").open("wb") as log:
+            self.workers[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        return name
+
+    def say(self, text: str) -> None:
+        self.told.append(text)
+        click.echo(text, err=True)
+
+    def kill(self, db: Database) -> None:
+        name = self._busy(db)
+        self.workers[name].kill()
+        self.workers[name].wait()
+        self.say(f"killed {name} with an item in hand")
+
+    def term(self, db: Database) -> None:
+        name = self._busy(db)
+        self.workers[name].terminate()
+        code = self.workers[name].wait(30)
+        self.say(f"stopped {name} with SIGTERM: exit {code}")
+
+    def freeze(self, db: Database) -> None:
+        """Frozen with an item in hand, until another worker has taken it or twice the lease is over; then thawed."""
+        name = self._busy(db, frozen=True)
+        process = self.workers[name]
+        until = time.monotonic() + 2 * self.lease_seconds + 1
+        while time.monotonic() < until and self._holds(db, process.pid):
+            time.sleep(0.1)
+        taken = not self._holds(db, process.pid)
+        process.send_signal(signal.SIGCONT)
+        self.say(f"froze {name} past its lease ({'its item was taken over' if taken else 'it held the writer'}), thawed it")
+
+    def restart_server(self, db: Database) -> None:
+        if self.restart is not None:
+            self.restart()
+            self.say("restarted the server")
+
+    def _busy(self, db: Database, *, frozen: bool = False) -> str:
+        """A living worker that has an item in hand; with `frozen` it is stopped there."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            for name, process in self.workers.items():
+                if process.poll() is not None or not self._holds(db, process.pid):
+                    continue
+                if not frozen:
+                    return name
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.05)
+                if self._holds(db, process.pid):
+                    return name
+                process.send_signal(signal.SIGCONT)
+        raise click.ClickException("no worker with an item in hand")
+
+    @staticmethod
+    def _holds(db: Database, pid: int) -> bool:
+        db.reconnect()
+        held = db.execute("SELECT locked_by FROM core_work_items WHERE state = 'RUNNING'").fetchall()
+        return any(row[0].split(":")[1] == str(pid) for row in held)
+
+    def stop(self) -> None:
+        for process in self.workers.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.workers.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def enqueue(db: Database, count: int) -> None:
+    keys = ((FIRST_WEEK + timedelta(weeks=w), tier, name) for w in range(count) for tier in TIERS for name in PIPELINES)
+    requests = [Request(name, week, tier, priority=random.randint(0, 9)) for (week, tier, name), _ in zip(keys, range(count), strict=False)]
+    random.shuffle(requests)
+    for start in range(0, count, 500):
+        desk.enqueue(db, requests[start : start + 500], lease.ledger_now(db))
+
+
+def done(db: Database) -> int:
+    try:
+        db.reconnect()
+        return desk.counts(db)[State.COMPLETE]
+    except DatabaseLost:  # the server is being restarted
+        return 0
+
+
+def wait_for(db: Database, count: int, deadline: float) -> None:
+    """Until so many items are COMPLETE."""
+    while (now_done := done(db)) < count:
+        if time.monotonic() > deadline:
+            raise click.ClickException(f"only {now_done} of {count} items are COMPLETE: {desk.counts(db)}")
+        time.sleep(0.05)
+
+
+def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
+    """What there is to see in the end."""
+    states = {state.value: n for state, n in desk.counts(db).items() if n}
+    lost = db.execute(
+        "SELECT COUNT(*) FROM core_work_items w WHERE NOT EXISTS (SELECT 1 FROM torture_effect e WHERE e.item_id = w.id)"
+    ).fetchone()[0]
+    doubled = db.execute(
+        "SELECT COUNT(*) FROM (SELECT item_id FROM torture_effect GROUP BY item_id HAVING COUNT(*) > 1) AS twice"
+    ).fetchone()[0]
+    again = db.execute("SELECT COUNT(*) FROM core_work_items WHERE attempt_count > 1").fetchone()[0]
+    times = [row[0] for row in db.execute("SELECT at FROM torture_effect ORDER BY at")]
+    claims = sorted(row[0] for row in db.execute("SELECT claim_ms FROM torture_effect WHERE claim_ms IS NOT NULL"))
+    span = max(times[-1] - times[0], 1e-9) if times else 1.0
+    return {
+        "engine": db.engine, "workers": len(bench.workers), "items": items, "states": states, "lost": lost, "doubled": doubled,
+        "taken_up_again": again, "items_per_second": round(len(times) / span, 1),
+        "claim_ms": {p: round(claims[min(len(claims) - 1, int(len(claims) * int(p[1:]) / 100))], 2) for p in ("p50", "p95", "p99")},
+        "told": bench.told,
+    }  # fmt: skip
+
+
+def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart: float) -> dict[str, Any]:
+    """One round; raises ClickException when the items are not done in time."""
+    with contextlib.closing(connect(bench.target)) as db:
+        prepare(db)
+        db.execute("CREATE TABLE torture_effect (item_id INTEGER, execution_id TEXT, worker TEXT, at DOUBLE PRECISION, claim_ms REAL)")
+        enqueue(db, items)
+        deadline = time.monotonic() + DEADLINE
+        try:
+            for n in range(workers):
+                bench.start(clock_offset=apart * (n - (workers - 1) / 2))
+            acts = {"kill": bench.kill, "term": bench.term, "freeze": bench.freeze, "restart": bench.restart_server}
+            for step, name in enumerate(chaos, 1):
+                wait_for(db, items * step // (len(chaos) + 2), deadline)
+                acts[name](db)
+                if name in ("kill", "term"):
+                    bench.start()
+            wait_for(db, items, deadline)
+        finally:
+            bench.stop()
+        return report(db, bench, items)
+
+
+# --- servers and networks ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
+    """A PostgreSQL server of our own: its URL, and what restarts it."""
+    from postgres_server import PostgresServer, required_binaries
+
+    with PostgresServer(required_binaries()) as server:
+
+        def restart() -> None:
+            server.stop()
+            server.start()
+
+        yield server.url, restart
+
+
+@click.command(epilog="Example: python scripts/queue_torture.py --engine sqlite --workers 3 --items 2000")
+@click.option("--engine", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
+@click.option("--db", help="A database of your own instead, empty; tables are made in it.")
+@click.option("--workers", default=3, show_default=True)
+@click.option("--items", default=2000, show_default=True)
+@click.option("--chaos", default="kill,term,freeze,restart", show_default=True, help="What is done to them, in order; '' for nothing.")
+@click.option("--lease", "lease_seconds", default=3.0, show_default=True, help="Seconds.")
+@click.option("--concurrency", default=1, show_default=True, help="Items at a time in one worker.")
+@click.option("--milliseconds", default=5.0, show_default=True, help="How long an item takes.")
+@click.option("--apart", default=0.0, show_default=True, help="Seconds between the clocks of two workers.")
+@click.option("--be-worker", hidden=True)
+@click.option("--clock-offset", default=0.0, hidden=True)
+def main(
+    engine: str, db: str | None, workers: int, items: int, chaos: str, lease_seconds: float, concurrency: int, milliseconds: float,
+    apart: float, be_worker: str | None, clock_offset: float,
+) -> None:  # fmt: skip
+    """Ill-treat the work queue and count."""
+    if be_worker:
+        globals()["be_worker"](str(db), lease_seconds, concurrency, milliseconds, clock_offset, be_worker)
+        return
+    steps = [step for step in chaos.split(",") if step]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        restart: Callable[[], None] | None = None
+        target = db or str(Path(folder) / "torture.db")
+        if engine == "postgresql" and not db:
+            target, restart = stack.enter_context(own_server())
+        bench = Bench(target, lease_seconds, concurrency, milliseconds, Path(os.environ.get("TORTURE_LOGS", folder)), restart)
+        found = torture(bench, workers, items, steps, apart)
+    click.echo(json.dumps(found, indent=2))
+    sys.exit(int(bool(found["lost"] or found["doubled"] or found["states"] != {"COMPLETE": items})))
+
+
+if __name__ == "__main__":
+    main()

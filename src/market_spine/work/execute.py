@@ -1,0 +1,167 @@
+"""One claimed item, from its pipeline to its settlement: what came of it is committed together with what it wrote."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from functools import partial
+
+from market_spine import clock, publication
+from market_spine.app.source import Source
+from market_spine.db import Database
+from market_spine.errors import (
+    DatabaseError,
+    DatabaseLocked,
+    DatabaseLost,
+    Interrupted,
+    MarketSpineError,
+    PartitionError,
+    PrerequisiteMissing,
+)
+from market_spine.outcome import Outcome, Status
+from market_spine.partition import Partition
+from market_spine.run import Limits, Run
+from market_spine.work import lease
+from market_spine.work.fence import ItemTransaction
+from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_failure, after_loss, after_waiting, given_back
+
+log = logging.getLogger("market_spine.work")
+
+# Runs an item's work on the database it is given, and answers its outcomes. `now` is the moment it was claimed.
+Perform = Callable[[ItemTransaction, Item, datetime], Sequence[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipelines:
+    """Performs an item by its pipeline. `open_source` is asked only by a pipeline that needs one."""
+
+    open_source: Callable[[], Source]
+    limits: Limits = field(default_factory=Limits)
+
+    def __call__(self, db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
+        from market_spine import pipelines
+
+        params = item.params
+        run_date = params.run_date or clock.market_date(now)
+        moment = clock.moment_of(run_date) if params.run_date else now
+        run = Run(db, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
+        source = self.open_source() if pipelines.needs_source(item.pipeline) else None
+        if item.pipeline.startswith("compute_"):
+            db.begin()  # what it reads must still hold when it writes; the others ask a source or read a file first
+        try:
+            return pipelines.run_pipeline(item.pipeline, run, source, item.week_ending, item.tier)
+        finally:
+            if source is not None:
+                source.close()
+
+
+def execute(
+    db: Database, transaction: ItemTransaction, item: Item, perform: Perform, retry_after: timedelta = RETRY_AFTER
+) -> State | None:
+    """Works on an item this worker has claimed and answers its new state; None when it was no longer this worker's.
+
+    Raises DatabaseLost or DatabaseLocked when not even that could be written: the lease will run out.
+    """
+    settled: list[State] = []
+    try:
+        with transaction.committing(lambda: settled.append(_settle(db, item, outcomes, retry_after))):
+            outcomes = perform(transaction, item, datetime.fromisoformat(str(item.locked_at)))
+        return settled[0]
+    except lease.LeaseLost:
+        return _lost(item)
+    except Exception as error:
+        return settle_error(db, item, error, retry_after, abandoned=transaction.abandoned)
+
+
+def _settle(db: Database, item: Item, outcomes: Sequence[Outcome], retry_after: timedelta) -> State:
+    """Inside the item's transaction: COMPLETE, or what its outcomes say."""
+    now = lease.ledger_now(db)
+    verdict = judge(item, outcomes, now, retry_after)
+    if verdict is None:
+        lease.complete(db, item, now)
+        lease.wake_waiting(db, item, now)
+        log.info("%s: done", item.where, extra=_facts("work_complete", item))
+        return State.COMPLETE
+    lease.settle(db, item, verdict, now)
+    _tell(item, verdict)
+    return verdict.state
+
+
+def judge(item: Item, outcomes: Sequence[Outcome], now: datetime, retry_after: timedelta = RETRY_AFTER) -> Verdict | None:
+    """None when all went well; a failure is tried again, and what FINRA has not published yet is waited for."""
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if failed:
+        return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)
+    absent = [outcome for outcome in outcomes if outcome.status in (Status.AWAITING, Status.LATE)]
+    if absent:
+        return after_waiting(item, "; ".join(f"{o.where}: {o.message}" for o in absent), now, _due(absent), retry_after)
+    return None
+
+
+def _due(absent: Sequence[Outcome]) -> datetime | None:
+    """The first moment, in New York, of the day on which the last of them is published."""
+    days = [publication.due_date(Partition(o.week_ending, o.tier)) for o in absent if o.tier is not None]
+    return datetime.combine(max(days), time(), clock.MARKET_ZONE) if days else None
+
+
+def settle_error(
+    db: Database, item: Item, error: Exception, retry_after: timedelta = RETRY_AFTER, *, abandoned: bool = False
+) -> State | None:
+    """Everything the item wrote has been rolled back; says what becomes of it. Raises DatabaseLost, DatabaseLocked."""
+    for last in (False, True):
+        try:
+            db.reconnect()
+            now = lease.ledger_now(db)
+            verdict = given_back() if abandoned else _verdict(item, error, now, retry_after)
+            lease.settle(db, item, verdict, now)
+        except lease.LeaseLost:
+            return _lost(item)
+        except DatabaseError:  # when the item was abandoned, the interruption may come this late
+            if last:
+                raise
+        else:
+            _tell(item, verdict, error)
+            return verdict.state
+    raise AssertionError("unreachable")
+
+
+def _verdict(item: Item, error: Exception, now: datetime, retry_after: timedelta) -> Verdict:
+    if isinstance(error, PrerequisiteMissing):
+        return after_waiting(item, f"{error.message}; made by: {error.hint}", now, None, retry_after)
+    if isinstance(error, (Interrupted, DatabaseLocked)):
+        return given_back()
+    if isinstance(error, DatabaseLost):
+        return after_loss(item, error.message)
+    return after_failure(item, _words(error), now, retry_after)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, PartitionError):
+        return f"{error.category}: {error.message}"
+    return error.message if isinstance(error, MarketSpineError) else f"{type(error).__name__}: {error}"
+
+
+def _tell(item: Item, verdict: Verdict, error: Exception | None = None) -> None:
+    unexpected = error is not None and not isinstance(error, MarketSpineError)
+    bad = verdict.counts and verdict.why is not None
+    say = partial(log.log, logging.ERROR if verdict.state is State.FAILED else logging.WARNING if bad else logging.INFO)
+    then = f", again at {verdict.not_before_stamp}" if verdict.not_before else ""
+    say(
+        "%s: %s%s%s", item.where, verdict.state.value, f" ({verdict.told})" if verdict.told else "", then,
+        extra=_facts(f"work_{verdict.state.value.lower()}", item, error=verdict.told), exc_info=error if unexpected else None,
+    )  # fmt: skip
+
+
+def _lost(item: Item) -> State | None:
+    """Another's now, or nobody's."""
+    log.warning("%s: no longer ours, rolled back", item.where, extra=_facts("work_lost", item))
+    return None
+
+
+def _facts(event: str, item: Item, **more: object) -> dict[str, object]:
+    return {
+        "event": event, "work_item": item.id, "pipeline": item.pipeline, "week": str(item.week_ending), "tier": item.tier,
+        "execution_id": item.current_execution_id, "attempt": item.attempt_count, **more,
+    }  # fmt: skip

@@ -1,0 +1,129 @@
+"""One transaction around everything an item writes, committed only together with the item's own settlement."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from market_spine.db import Cursor, Database, Row
+from market_spine.errors import DatabaseError, DatabaseLost, Interrupted
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext(?))"
+
+
+class ItemTransaction:
+    """The database as one item's pipeline sees it.
+
+    The transaction begins with the first write, so that nothing is locked while a source is asked or a file is read; each
+    of the pipeline's own transactions is a savepoint within it: one that fails takes back its own rows and no others.
+    `serial` names what must not be worked on by two items at once (PostgreSQL; SQLite has one writer anyway).
+    """
+
+    def __init__(self, db: Database, *, serial: str) -> None:
+        self._db, self._serial = db, serial
+        self._transaction: contextlib.AbstractContextManager[None] | None = None
+        self._inside = False
+        self._broken: DatabaseError | None = None
+        self.abandoned = False
+        self.engine, self.label = db.engine, db.label
+
+    @contextlib.contextmanager
+    def committing(self, settle: Callable[[], None]) -> Iterator[ItemTransaction]:
+        """Runs the block; then settles and commits. Anything raised, in the block or by `settle`, rolls everything back."""
+        try:
+            yield self
+            self.begin()
+            settle()
+        except BaseException as error:
+            if self._transaction is not None and not self._transaction.__exit__(type(error), error, error.__traceback__):
+                self._transaction = None
+            raise
+        assert self._transaction is not None
+        self._transaction.__exit__(None, None, None)
+
+    def begin(self) -> None:
+        """Opens the transaction, if it is not open yet."""
+        self._check()
+        if self._transaction is None:
+            transaction = self._db.transaction()
+            transaction.__enter__()
+            self._transaction = transaction
+            if self.engine == "postgresql":
+                self._db.execute(_LOCK, (self._serial,))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A savepoint; inside another one it joins it."""
+        self.begin()
+        if self._inside:
+            yield
+            return
+        self._inside = True
+        self._db.execute("SAVEPOINT pipeline_step")
+        try:
+            yield
+            self._check()
+        except BaseException:
+            self._take_back()
+            raise
+        finally:
+            self._inside = False
+        self._db.execute("RELEASE SAVEPOINT pipeline_step")
+
+    def _take_back(self) -> None:
+        try:
+            self._db.execute("ROLLBACK TO SAVEPOINT pipeline_step")
+            self._db.execute("RELEASE SAVEPOINT pipeline_step")
+        except DatabaseError as error:
+            self._broken = error
+
+    def _check(self) -> None:
+        if self.abandoned:
+            raise Interrupted(signal.SIGTERM)
+        if self._broken is not None:
+            raise self._broken
+
+    def abandon(self) -> None:
+        """From another thread: whatever it does next, or is doing, ends with Interrupted or a DatabaseError."""
+        self.abandoned = True
+        self._db.interrupt()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        self._check()
+        return self._db.execute(sql, parameters)
+
+    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        self._check()
+        self._db.bulk_insert(table, columns, rows)
+
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+        self._check()
+        self._db.bulk_columns(table, constants, columns)
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        self._check()
+        self._db.insert_new(table, columns, rows)
+
+    def run_script(self, script: str) -> None:
+        self._db.run_script(script)
+
+    def has_table(self, name: str) -> bool:
+        return self._db.has_table(name)
+
+    def reopen(self) -> Database:
+        return self._db.reopen()
+
+    def reconnect(self) -> None:
+        """Never within an item: its transaction went with the connection, so the item ends and is taken up anew."""
+        raise DatabaseLost(f"the connection to {self.label} was lost", hint="the item is taken up again")
+
+    def interrupt(self) -> None:
+        self._db.interrupt()
+
+    def size_bytes(self) -> int:
+        return self._db.size_bytes()
+
+    def close(self) -> None:
+        """The worker closes its connection, not the pipeline."""

@@ -1,0 +1,222 @@
+"""What workers do with the ledger: claim, beat, settle; and taking back what a dead worker held.
+
+An item is held by an execution id. Every statement that settles it asks `current_execution_id = :mine and state = 'RUNNING'`:
+a worker that was frozen past its lease finds that the item is no longer its own, and what it wrote is rolled back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from market_spine import clock, executions
+from market_spine.db import Database
+from market_spine.work import delivery
+from market_spine.work.item import Item, Lease, State, Verdict, after_loss, is_dead
+
+# How a run of an item ended, as core_executions keeps it: done, failed, to be tried again later, given back on SIGTERM.
+_EXIT_CODES = {State.COMPLETE: 0, State.FAILED: 1, State.RETRY_WAIT: 75, State.PENDING: 143}
+
+
+class LeaseLost(Exception):
+    """The item is no longer this worker's: taken back, cancelled, or taken by another."""
+
+
+def ledger_now(db: Database) -> datetime:
+    """The moment by which leases and due times are judged: on PostgreSQL the server's, since machines' clocks differ; on
+    SQLite this machine's. A moment read and then overtaken only makes a lease look younger, never older."""
+    if db.engine == "postgresql":
+        moment: datetime = db.execute("SELECT clock_timestamp()").fetchone()[0]
+        return moment.astimezone(timezone.utc).replace(microsecond=0)
+    return clock.utc_now()
+
+
+def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
+    """Takes the item that is due first (priority, then desired_at). SQLite: its one writer makes this exact."""
+    with db.transaction():
+        promote(db, now)
+        row = db.execute(
+            """
+            UPDATE core_work_items
+            SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
+                locked_by = ?, locked_at = ?, updated_at = ?
+            WHERE state = 'PENDING' AND id = (
+                SELECT id FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?
+                ORDER BY priority DESC, desired_at, id LIMIT 1)
+            RETURNING *
+            """,
+            _claim_values(worker, now),
+        ).fetchone()
+        return None if row is None else _begin(db, Item.of(row), now)
+
+
+def claim(db: Database, item_id: int, worker: str, now: datetime) -> Item | None:
+    """Takes the item that was delivered, if it is due and nobody has it."""
+    with db.transaction():
+        row = db.execute(
+            """
+            UPDATE core_work_items
+            SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
+                locked_by = ?, locked_at = ?, updated_at = ?, next_attempt_at = NULL
+            WHERE state IN ('PENDING', 'RETRY_WAIT') AND COALESCE(next_attempt_at, desired_at) <= ? AND id = ?
+            RETURNING *
+            """,
+            (*_claim_values(worker, now), item_id),
+        ).fetchone()
+        return None if row is None else _begin(db, Item.of(row), now)
+
+
+def _claim_values(worker: str, now: datetime) -> tuple[str, ...]:
+    execution_id, moment = executions.new_execution_id(now), clock.stamp(now)
+    return (execution_id, execution_id, worker, moment, moment, moment)
+
+
+def _begin(db: Database, item: Item, now: datetime) -> Item:
+    arguments = {"work_item": item.id, "partition_key": item.partition_key, "params": item.params_json}
+    run_date = item.params.run_date or clock.market_date(now)
+    executions.start(db, str(item.current_execution_id), item.pipeline, run_date, arguments, now)
+    return item
+
+
+def is_due(db: Database, now: datetime) -> bool:
+    """Whether anything could be claimed now; a cheap question, without a write."""
+    moment = clock.stamp(now)
+    found = db.execute(
+        """
+        SELECT 1 WHERE EXISTS (SELECT 1 FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?)
+                    OR EXISTS (SELECT 1 FROM core_work_items WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ?)
+        """,
+        (moment, moment),
+    ).fetchone()
+    return found is not None
+
+
+def promote(db: Database, now: datetime) -> None:
+    """Waiting items whose time has come are PENDING."""
+    moment = clock.stamp(now)
+    db.execute(
+        """
+        UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, updated_at = ?
+        WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ?
+        """,
+        (moment, moment),
+    )
+
+
+def beat(db: Database, item: Item, now: datetime) -> bool:
+    """Says that the item's worker lives; False when the item is no longer its own."""
+    with db.transaction():
+        cursor = db.execute(
+            "UPDATE core_work_items SET locked_at = ? WHERE id = ? AND current_execution_id = ? AND state = 'RUNNING'",
+            (clock.stamp(now), item.id, item.current_execution_id),
+        )
+        return cursor.rowcount == 1
+
+
+def complete(db: Database, item: Item, now: datetime) -> None:
+    """COMPLETE, inside the transaction that holds the item's rows. Raises LeaseLost: then none of them may be committed."""
+    moment = clock.stamp(now)
+    cursor = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = 'COMPLETE', completed_at = ?, current_execution_id = NULL, locked_by = NULL, locked_at = NULL, updated_at = ?
+        WHERE id = ? AND current_execution_id = ? AND state = 'RUNNING'
+        """,
+        (moment, moment, item.id, item.current_execution_id),
+    )
+    if cursor.rowcount != 1:
+        raise LeaseLost
+    _end(db, item, State.COMPLETE, None, now)
+
+
+def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
+    """What a verdict says of an item that did not complete, and its next delivery. Raises LeaseLost."""
+    moment = clock.stamp(now)
+    with db.transaction():
+        row = db.execute(
+            """
+            UPDATE core_work_items
+            SET state = ?, attempt_count = attempt_count - ?, next_attempt_at = ?, updated_at = ?,
+                last_error = COALESCE(?, last_error), last_error_at = COALESCE(?, last_error_at),
+                current_execution_id = NULL, locked_by = NULL, locked_at = NULL
+            WHERE id = ? AND current_execution_id = ? AND state = 'RUNNING' RETURNING *
+            """,
+            (
+                verdict.state.value, int(not verdict.counts), verdict.not_before_stamp, moment, verdict.told,
+                moment if verdict.told else None, item.id, item.current_execution_id,
+            ),
+        ).fetchone()  # fmt: skip
+        if row is None:
+            raise LeaseLost
+        _end(db, item, verdict.state, verdict.told, now)
+        if verdict.state is not State.FAILED:
+            delivery.announce(db, [Item.of(row)])
+
+
+def _end(db: Database, item: Item, state: State, why: str | None, now: datetime) -> None:
+    executions.finish(db, str(item.current_execution_id), _EXIT_CODES[state], now, error=why)
+
+
+def wake_waiting(db: Database, item: Item, now: datetime) -> None:
+    """What waits for input of this item's week is tried at once. Call it in the transaction that completes the item."""
+    moment = clock.stamp(now)
+    rows = db.execute(
+        """
+        UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, updated_at = ?
+        WHERE state = 'RETRY_WAIT' AND last_error LIKE 'waits: prerequisite%' AND domain = ?
+          AND json_extract(partition_key, '$.week_ending') = ? RETURNING *
+        """,
+        (moment, item.domain, item.week_ending.isoformat()),
+    ).fetchall()
+    delivery.announce(db, (Item.of(row) for row in rows))
+
+
+@dataclass(slots=True)
+class Watch:
+    """What one process has seen of others' heartbeats, by its own clock that only runs forward."""
+
+    lease: Lease
+    patience: float
+    _seen: dict[tuple[int, str | None], tuple[str | None, float]] = field(default_factory=dict)
+
+    def dead(self, running: list[Item], now: datetime, ticks: float) -> list[Item]:
+        """Which of the running items have lost their worker."""
+        seen = {(item.id, item.current_execution_id): item.locked_at for item in running}
+        before, self._seen = self._seen, {}
+        for key, stamp in seen.items():
+            known = before.get(key)
+            self._seen[key] = known if known is not None and known[0] == stamp else (stamp, ticks)
+        return [item for item in running if self._is_dead(item, now, ticks)]
+
+    def _is_dead(self, item: Item, now: datetime, ticks: float) -> bool:
+        age = (now - datetime.fromisoformat(str(item.locked_at))).total_seconds()
+        silent = ticks - self._seen[item.id, item.current_execution_id][1]
+        return is_dead(age, silent, self.lease, self.patience)
+
+
+def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]:
+    """Wakes what is due, takes back what dead workers held, delivers again what was lost; answers what was taken back."""
+    running = [Item.of(row) for row in db.execute("SELECT * FROM core_work_items WHERE state = 'RUNNING'")]
+    dead = watch.dead(running, now, ticks)
+    with db.transaction():
+        promote(db, now)
+        taken = [item for item in (_take_back(db, item, now) for item in dead) if item is not None]
+        delivery.announce(db, (item for item in taken if item.state is State.PENDING))
+        delivery.announce_lost(db)
+    return taken
+
+
+def _take_back(db: Database, item: Item, now: datetime) -> Item | None:
+    """Only while no heartbeat has come since we looked."""
+    verdict = after_loss(item, f"worker {item.locked_by} went silent, last heard {item.locked_at}")
+    moment = clock.stamp(now)
+    row = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = ?, last_error = ?, last_error_at = ?, current_execution_id = NULL, locked_by = NULL, locked_at = NULL,
+            updated_at = ?
+        WHERE id = ? AND current_execution_id = ? AND locked_at = ? AND state = 'RUNNING' RETURNING *
+        """,
+        (verdict.state.value, verdict.told, moment, moment, item.id, item.current_execution_id, item.locked_at),
+    ).fetchone()
+    return None if row is None else Item.of(row)

@@ -1,0 +1,77 @@
+"""SQLite's feed: each thread claims the item that is due first, on a connection of its own, and looks again for more."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from market_spine import clock
+from market_spine.db import Database
+from market_spine.errors import DatabaseLocked
+from market_spine.work import lease
+from market_spine.work.item import Item
+
+if TYPE_CHECKING:
+    from market_spine.work.worker import Worker
+
+log = logging.getLogger("market_spine.work")
+
+_POLL, _IDLE_POLL = 0.02, 0.25  # seconds between two looks, while there was work lately and when there was none
+_LATELY = 5.0
+
+
+class LocalFeed:
+    """Claims by itself."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._failure: Exception | None = None
+
+    def run(self) -> None:
+        """Runs the threads to their end. Raises what one of them failed with."""
+        settings = self._worker.settings
+        count = 1 if settings.once else settings.concurrency
+        threads = [threading.Thread(target=self._guarded, name=f"runner-{n}", daemon=True) for n in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """The threads look at the worker's `stopping` themselves."""
+
+    def _guarded(self) -> None:
+        try:
+            with contextlib.closing(self._worker.open()) as db:
+                self._loop(db)
+        except Exception as error:
+            self._failure = error
+            self._worker.stopping.set()
+
+    def _loop(self, db: Database) -> None:
+        worker, busy_at = self._worker, clock.ticks()
+        while not worker.stopping.is_set():
+            item = self._claim(db)
+            if item is not None:
+                worker.work_on(db, item)
+                busy_at = clock.ticks()
+                if worker.settings.once:
+                    return
+            elif worker.settings.ends:
+                return
+            else:
+                worker.stopping.wait(_POLL if clock.ticks() - busy_at < _LATELY else _IDLE_POLL)
+
+    def _claim(self, db: Database) -> Item | None:
+        """Looks first without a write, so that an idle worker never holds the one writer's place."""
+        try:
+            while lease.is_due(db, now := lease.ledger_now(db)):
+                if (item := lease.claim_next(db, self._worker.name, now)) is not None:
+                    return item
+        except DatabaseLocked as error:
+            log.info("%s", error.message, extra={"event": "database_locked"})
+        return None

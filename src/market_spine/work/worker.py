@@ -1,0 +1,224 @@
+"""A worker process: it takes items one after another, says that it lives, takes back what dead workers held, stops when told.
+
+main thread   signals: the first lets what is in hand end within `grace` seconds and returns what does not, a second kills
+feed          local.py claims from SQLite, delivered.py is brought item ids by Procrastinate; `concurrency` at a time
+pulse         a heartbeat for every item in hand, on a connection of its own
+sweeper       promotes, takes back, delivers again, on another
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import FrameType
+from typing import Protocol
+
+from market_spine import clock
+from market_spine.db import Database, connect
+from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost
+from market_spine.work import delivery, lease
+from market_spine.work.execute import Perform, execute, settle_error
+from market_spine.work.fence import ItemTransaction
+from market_spine.work.item import RETRY_AFTER, Item, Lease, State
+
+log = logging.getLogger("market_spine.work")
+
+_AWAY_SECONDS = 1.0  # between two tries to reach a database that went away
+_LONGEST_IDLE_TRANSACTION = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a worker works. `once`: one item; `drain`: until nothing is due; both then end."""
+
+    concurrency: int = 1
+    once: bool = False
+    drain: bool = False
+    lease: Lease = field(default_factory=Lease)
+    retry_after: timedelta = RETRY_AFTER
+    grace: float = 25.0
+
+    @property
+    def ends(self) -> bool:
+        return self.once or self.drain
+
+    @property
+    def sweep_every(self) -> float:
+        return min(max(self.lease.length.total_seconds() / 4, 0.5), 30.0)
+
+
+class Feed(Protocol):
+    """Where items come from. `run` returns when it is told to stop, or, for a worker that ends, when nothing is left."""
+
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Worker:
+    """One process's worth of work on the database `target`."""
+
+    def __init__(self, target: str, perform: Perform, settings: Settings) -> None:
+        self.target, self.settings = target, settings
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+        self.done = 0
+        self.stopping = threading.Event()
+        self._finished = threading.Event()
+        self._perform = perform
+        self._hands: dict[str, tuple[Item, ItemTransaction]] = {}
+        self._lock = threading.Lock()
+        self._failure: Exception | None = None
+
+    def open(self) -> Database:
+        """A connection for this worker. A transaction that its worker leaves open (its link cut, its process frozen) is ended
+        by the server, and so is a session whose machine no longer answers."""
+        idle = min(self.settings.lease.length.total_seconds(), _LONGEST_IDLE_TRANSACTION)
+        return connect(
+            self.target,
+            create=False,
+            settings={
+                "idle_in_transaction_session_timeout": f"{idle * 1000:.0f}",
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
+        )
+
+    def run(self) -> int:
+        """Works until it is told to stop, or nothing is left for a worker that ends; answers how many items it settled."""
+        with contextlib.closing(self.open()) as db:
+            delivery.prepare(db)
+            if self.settings.ends:
+                self._sweep(db, lease.Watch(self.settings.lease, patience=0))
+        feed = self._feed()
+        helpers = [threading.Thread(target=self._pulse, name="pulse"), threading.Thread(target=self._sweeper, name="sweeper")]
+        feeding = threading.Thread(target=self._run_feed, args=(feed,), name="feed")
+        with self._signals(feed):
+            for thread in (*helpers, feeding):
+                thread.daemon = True
+                thread.start()
+            self._finished.wait()
+        for thread in helpers:
+            thread.join(5)
+        if self._failure is not None:
+            raise self._failure
+        return self.done
+
+    def _feed(self) -> Feed:
+        from market_spine.db import is_postgres
+
+        if is_postgres(self.target):
+            from market_spine.work.delivered import DeliveredFeed
+
+            return DeliveredFeed(self)
+        from market_spine.work.local import LocalFeed
+
+        return LocalFeed(self)
+
+    def _run_feed(self, feed: Feed) -> None:
+        try:
+            feed.run()
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._finished.set()
+
+    @contextlib.contextmanager
+    def _signals(self, feed: Feed) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            if self.stopping.is_set():
+                os._exit(128 + number)
+            self.stop(feed)
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop(self, feed: Feed) -> None:
+        """No new items; those in hand have `grace` seconds, then they are returned."""
+        log.info("stopping", extra={"event": "worker_stopping", "in_hand": len(self._hands)})
+        self.stopping.set()
+        feed.stop()
+        timer = threading.Timer(self.settings.grace, self._abandon_all)
+        timer.daemon = True
+        timer.start()
+
+    def _abandon_all(self) -> None:
+        for _, transaction in self._in_hand():
+            transaction.abandon()
+
+    def work_on(self, db: Database, item: Item) -> None:
+        """Executes a claimed item to its settlement. Called by the feed, on the connection that claimed it."""
+        transaction = ItemTransaction(db, serial=f"{item.domain}:{item.week_ending}")
+        key = str(item.current_execution_id)
+        with self._lock:
+            self._hands[key] = (item, transaction)
+        log.info("%s: begun", item.where, extra={"event": "work_begun", "work_item": item.id, "attempt": item.attempt_count})
+        try:
+            state = execute(db, transaction, item, self._perform, self.settings.retry_after)
+        except (DatabaseLost, DatabaseLocked) as error:
+            state = self._settle_later(db, item, error)
+        finally:
+            with self._lock:
+                del self._hands[key]
+                self.done += 1
+        if state is None:
+            log.debug("item %s is another's", item.id)
+
+    def _settle_later(self, db: Database, item: Item, error: DatabaseError) -> State | None:
+        """The database is away: waits for it, unless told to stop; then the lease runs out by itself."""
+        log.warning("%s: %s; waiting for the database", item.where, error.message, extra={"event": "database_away"})
+        while not self.stopping.wait(_AWAY_SECONDS):
+            with contextlib.suppress(DatabaseLost, DatabaseLocked):
+                return settle_error(db, item, error, self.settings.retry_after)
+        return None
+
+    def _in_hand(self) -> list[tuple[Item, ItemTransaction]]:
+        with self._lock:
+            return list(self._hands.values())
+
+    def _pulse(self) -> None:
+        def beat(db: Database) -> None:
+            for item, transaction in self._in_hand():
+                if not lease.beat(db, item, lease.ledger_now(db)) and (item, transaction) in self._in_hand():
+                    transaction.abandon()
+
+        self._every(self.settings.lease.beat, beat)
+
+    def _sweeper(self) -> None:
+        watch = lease.Watch(self.settings.lease, patience=0 if self.settings.ends else 2 * self.settings.lease.beat)
+        self._every(self.settings.sweep_every, lambda db: self._sweep(db, watch))
+
+    def _sweep(self, db: Database, watch: lease.Watch) -> None:
+        for item in lease.sweep(db, watch, lease.ledger_now(db), clock.ticks()):
+            facts = {"event": "work_taken_back", "work_item": item.id, "state": item.state.value}
+            log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
+
+    def _every(self, seconds: float, act: Callable[[Database], None]) -> None:
+        """Acts at once and then every so many seconds until the feed has ended, through a database's absences."""
+        db: Database | None = None
+        while True:
+            try:
+                db = db or self.open()
+                db.reconnect()
+                act(db)
+            except (DatabaseLost, DatabaseLocked) as error:
+                log.info("%s", error.message, extra={"event": "database_away"})
+            if self._finished.wait(seconds):
+                break
+        if db is not None:
+            db.close()
