@@ -119,7 +119,11 @@ def _queueing_lock(item_id: int) -> str:
 
 def _installed(db: Database) -> str | None:
     """The fingerprint of the engine's tables; None where there are none."""
-    if not db.has_table("procrastinate_installed"):
+    # Asked of the catalogue's rows: a name looked up before is remembered as missing until the transaction ends.
+    found = db.execute(
+        "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'procrastinate_installed'"
+    ).fetchone()
+    if found is None:
         return None
     row = db.execute("SELECT fingerprint FROM procrastinate_installed").fetchone()
     return None if row is None else str(row[0])

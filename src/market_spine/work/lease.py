@@ -198,6 +198,8 @@ def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]
     """Wakes what is due, takes back what dead workers held, delivers again what was lost; answers what was taken back."""
     running = [Item.of(row) for row in db.execute("SELECT * FROM core_work_items WHERE state = 'RUNNING'")]
     dead = watch.dead(running, now, ticks)
+    if db.engine == "sqlite" and not dead and not is_due(db, now):
+        return []  # nothing to write: the one writer's place stays free
     with db.transaction():
         promote(db, now)
         taken = [item for item in (_take_back(db, item, now) for item in dead) if item is not None]
