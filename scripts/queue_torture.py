@@ -9,6 +9,7 @@ end every item must be COMPLETE with exactly one effect. Prints items a second a
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -23,9 +24,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import click
 
@@ -264,9 +264,8 @@ def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart:
 @contextlib.contextmanager
 def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
     """A PostgreSQL server of our own: its URL, and what restarts it."""
-    from postgres_server import PostgresServer, required_binaries
-
-    with PostgresServer(required_binaries()) as server:
+    servers = importlib.import_module("postgres_server")  # of the tests
+    with servers.PostgresServer(servers.required_binaries()) as server:
 
         def restart() -> None:
             server.stop()

@@ -62,11 +62,18 @@ def exit_code(outcomes: list[Outcome]) -> int:
 
 
 def record_action(
-    connection: Connection, action: str, target: str, reason: str, now: datetime, details: Mapping[str, object] | None = None
+    connection: Connection,
+    action: str,
+    target: str,
+    reason: str,
+    now: datetime,
+    details: Mapping[str, object] | None = None,
+    *,
+    actor: str | None = None,
 ) -> None:
-    """Who changed what, and why, in core_operator_actions."""
+    """Who changed what, and why, in core_operator_actions; without `actor` it is whoever runs this process."""
     with writing(connection):
         connection.execute(
             "INSERT INTO core_operator_actions (at, actor, action, target, reason, details_json) VALUES (?, ?, ?, ?, ?, ?)",
-            (clock.stamp(now), executions.actor(), action, target, reason, json.dumps(details) if details else None),
+            (clock.stamp(now), actor or executions.actor(), action, target, reason, json.dumps(details) if details else None),
         )

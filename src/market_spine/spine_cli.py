@@ -11,7 +11,7 @@ from market_spine import __version__
 from market_spine.cli import check_settings, guarded
 from market_spine.cli_options import config_option
 
-_LOOK, _RIGHT = "Look", "Put things right"
+_LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rollback": (_RIGHT, "market_spine.commands.rollback", "Withdraw the current capture of a week, or undo that."),
     "resolve": (_RIGHT, "market_spine.commands.resolve", "Close an anomaly with a note."),
     "ack": (_RIGHT, "market_spine.commands.ack", "Keep an anomaly silent until a day."),
+    "work": (_QUEUE, "market_spine.commands.work", "Ask for work, look at it, retry and cancel it."),
+    "worker": (_QUEUE, "market_spine.commands.worker", "Execute what is enqueued."),
     "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
 }
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from market_spine import clock
 from market_spine.db import Database
 from market_spine.errors import UsageError
+from market_spine.operation import record_action
 from market_spine.work import delivery
 from market_spine.work.item import Answer, Item, Request, State
 
@@ -112,13 +113,14 @@ def _reset(db: Database, request: Request, now: datetime) -> Item | None:
     return None if row is None else Item.of(row)
 
 
-def retry(db: Database, ids: Iterable[int], now: datetime) -> Changed:
-    """FAILED, CANCELLED and waiting items become due at once, with all their attempts. Raises UsageError for an unknown id."""
+def retry(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
+    """FAILED, CANCELLED and waiting items become due at once, with all their attempts. Raises UnknownItem."""
     delivery.prepare(db)
     with db.transaction():
         found = [find(db, item_id) for item_id in sorted(set(ids))]
         changed = [item for item in (_retry(db, known.id, now) for known in found) if item is not None]
         delivery.announce(db, changed)
+        _record(db, "work retry", changed, now, reason, actor)
     return _changed(found, changed)
 
 
@@ -141,16 +143,14 @@ def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
     return None if row is None else Item.of(row)
 
 
-def cancel(db: Database, ids: Iterable[int], now: datetime) -> Changed:
-    """Whatever is not over is CANCELLED; a worker that has it notices, and what it wrote is rolled back.
-
-    Raises UsageError for an unknown id.
-    """
+def cancel(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
+    """Whatever is not over is CANCELLED; a worker that has it notices, and what it wrote is rolled back. Raises UnknownItem."""
     delivery.prepare(db)
     with db.transaction():
         found = [find(db, item_id) for item_id in sorted(set(ids))]
         changed = [item for item in (_cancel(db, known.id, now) for known in found) if item is not None]
         delivery.withdraw(db, changed)
+        _record(db, "work cancel", changed, now, reason, actor)
     return _changed(found, changed)
 
 
@@ -165,6 +165,11 @@ def _cancel(db: Database, item_id: int, now: datetime) -> Item | None:
         (clock.stamp(now), item_id),
     ).fetchone()
     return None if row is None else Item.of(row)
+
+
+def _record(db: Database, action: str, changed: list[Item], now: datetime, reason: str | None, actor: str | None) -> None:
+    for item in changed:
+        record_action(db, action, item.where, reason or "no reason given", now, {"work_item": item.id}, actor=actor)
 
 
 def _changed(found: list[Item], changed: list[Item]) -> Changed:

@@ -46,7 +46,7 @@ class Pipelines:
         params = item.params
         run_date = params.run_date or clock.market_date(now)
         moment = clock.moment_of(run_date) if params.run_date else now
-        run = Run(db, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
+        run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source() if pipelines.needs_source(item.pipeline) else None
         if item.pipeline.startswith("compute_"):
             db.begin()  # what it reads must still hold when it writes; the others ask a source or read a file first

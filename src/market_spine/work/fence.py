@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
-from market_spine.db import Cursor, Database, Row
+from market_spine.db import Database
 from market_spine.errors import DatabaseError, DatabaseLost, Interrupted
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext(?))"
@@ -90,40 +90,18 @@ class ItemTransaction:
         self.abandoned = True
         self._db.interrupt()
 
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+    @property
+    def database(self) -> Database:
+        """Itself, as what the phases ask for; whatever is not said here is done by the real one."""
+        return cast(Database, self)
+
+    def __getattr__(self, name: str) -> Any:
         self._check()
-        return self._db.execute(sql, parameters)
-
-    def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        self._check()
-        self._db.bulk_insert(table, columns, rows)
-
-    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
-        self._check()
-        self._db.bulk_columns(table, constants, columns)
-
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        self._check()
-        self._db.insert_new(table, columns, rows)
-
-    def run_script(self, script: str) -> None:
-        self._db.run_script(script)
-
-    def has_table(self, name: str) -> bool:
-        return self._db.has_table(name)
-
-    def reopen(self) -> Database:
-        return self._db.reopen()
+        return getattr(self._db, name)
 
     def reconnect(self) -> None:
         """Never within an item: its transaction went with the connection, so the item ends and is taken up anew."""
         raise DatabaseLost(f"the connection to {self.label} was lost", hint="the item is taken up again")
-
-    def interrupt(self) -> None:
-        self._db.interrupt()
-
-    def size_bytes(self) -> int:
-        return self._db.size_bytes()
 
     def close(self) -> None:
         """The worker closes its connection, not the pipeline."""

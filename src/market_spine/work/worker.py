@@ -21,8 +21,9 @@ from datetime import timedelta
 from types import FrameType
 from typing import Protocol
 
-from market_spine import clock
-from market_spine.db import Database, connect
+from market_spine import __version__, clock
+from market_spine import log as logs
+from market_spine.db import Database, connect, is_postgres, redact
 from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost
 from market_spine.work import delivery, lease
 from market_spine.work.execute import Perform, execute, settle_error
@@ -33,6 +34,18 @@ log = logging.getLogger("market_spine.work")
 
 _AWAY_SECONDS = 1.0  # between two tries to reach a database that went away
 _LONGEST_IDLE_TRANSACTION = 60.0
+
+
+def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
+    """Sends the worker's log, and what the delivery engine has to say, to stderr; the first line says who it is."""
+    handler = logs.set_up(quiet=False, verbose=verbose, json_lines=json_lines)
+    logs.bind(handler, worker=worker.name)
+    for name in ("procrastinate", "psycopg.pool"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    facts = {"event": "worker_start", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
+    log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +125,6 @@ class Worker:
         return self.done
 
     def _feed(self) -> Feed:
-        from market_spine.db import is_postgres
-
         if is_postgres(self.target):
             from market_spine.work.delivered import DeliveredFeed
 

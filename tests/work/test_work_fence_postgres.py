@@ -1,0 +1,66 @@
+"""An item's transaction where several machines write: a connection can be lost, and two items of a week can meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from market_spine.db import Database
+from market_spine.errors import DatabaseError, DatabaseLost
+from market_spine.work.fence import ItemTransaction
+
+
+@pytest.fixture
+def engine() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
+def item_transaction(db: Database) -> ItemTransaction:
+    db.execute("CREATE TABLE note (says TEXT PRIMARY KEY)")
+    return ItemTransaction(db, serial="finra:2025-12-26")
+
+
+def write(db: ItemTransaction, says: str) -> None:
+    with db.transaction():
+        db.execute("INSERT INTO note VALUES (?)", (says,))
+
+
+def notes(db: Database) -> list[str]:
+    return [row[0] for row in db.execute("SELECT says FROM note ORDER BY says")]
+
+
+@contextmanager
+def seen_from_outside(db: Database) -> Iterator[Database]:
+    other = db.reopen()
+    yield other
+    other.close()
+
+
+def test_a_lost_connection_ends_the_item_and_is_not_mended_within_it(db: Database, item_transaction: ItemTransaction) -> None:
+    with seen_from_outside(db) as other:
+        pid = db.execute("SELECT pg_backend_pid()").fetchone()[0]
+        with pytest.raises(DatabaseLost), item_transaction.committing(lambda: None):
+            write(item_transaction, "one")
+            other.execute("SELECT pg_terminate_backend(?, 5000)", (pid,))
+            with pytest.raises(DatabaseError):
+                write(item_transaction, "two")
+            item_transaction.reconnect()
+    db.reconnect()
+    assert notes(db) == []
+
+
+def test_two_items_of_a_week_write_one_after_the_other(db: Database, item_transaction: ItemTransaction) -> None:
+    with seen_from_outside(db) as other:
+        other.execute("SET lock_timeout = '50ms'")
+        second = ItemTransaction(other, serial="finra:2025-12-26")
+        third = ItemTransaction(other, serial="finra:2026-01-02")
+        with item_transaction.committing(lambda: None):
+            write(item_transaction, "one")
+            with pytest.raises(DatabaseError, match="lock timeout"), second.committing(lambda: None):
+                second.begin()
+            with third.committing(lambda: None):
+                write(third, "another week")
+    assert notes(db) == ["another week", "one"]
