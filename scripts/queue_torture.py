@@ -84,8 +84,8 @@ def timed(function: Callable[..., Item | None], into: list[float]) -> Callable[.
 
 def be_worker(target: str, lease_seconds: float, concurrency: int, milliseconds: float, clock_offset: float, name: str) -> None:
     """One worker process; `clock_offset` is how many seconds its own clock is ahead of the machine's."""
-    true_now = clock.utc_now
-    clock.utc_now = lambda: true_now() + timedelta(seconds=clock_offset)
+    true_now = clock.exact_now
+    clock.exact_now = lambda: true_now() + timedelta(seconds=clock_offset)
     claimed_in: list[float] = []
     lease.claim, lease.claim_next = timed(lease.claim, claimed_in), timed(lease.claim_next, claimed_in)
     settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=5)
@@ -194,7 +194,7 @@ def enqueue(db: Database, count: int) -> None:
     ]
     random.shuffle(requests)
     for start in range(0, count, 500):
-        desk.enqueue(db, requests[start : start + 500], lease.ledger_now(db))
+        desk.enqueue(db, requests[start : start + 500], db.now())
 
 
 def done(db: Database) -> int:

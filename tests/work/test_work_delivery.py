@@ -90,8 +90,3 @@ def test_two_first_enqueues_at_once_make_the_delivery_tables_once(db: Database) 
         for connection in connections:
             connection.close()
     assert db.has_table("procrastinate_jobs")
-
-
-def test_leases_are_judged_by_the_servers_clock(db: Database) -> None:
-    server = db.execute("SELECT clock_timestamp()").fetchone()[0]
-    assert abs((lease.ledger_now(db) - server).total_seconds()) < 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -30,9 +30,8 @@ def notes(db: Database) -> list[str]:
 
 @contextmanager
 def seen_from_outside(db: Database) -> Iterator[Database]:
-    other = db.reopen()
-    yield other
-    other.close()
+    with closing(db.reopen()) as other:
+        yield other
 
 
 def test_everything_is_committed_with_the_settlement_and_not_before(db: Database, item_transaction: ItemTransaction) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -34,9 +34,8 @@ def notes(db: Database) -> list[str]:
 
 @contextmanager
 def seen_from_outside(db: Database) -> Iterator[Database]:
-    other = db.reopen()
-    yield other
-    other.close()
+    with closing(db.reopen()) as other:
+        yield other
 
 
 def test_a_lost_connection_ends_the_item_and_is_not_mended_within_it(db: Database, item_transaction: ItemTransaction) -> None:
@@ -59,7 +58,7 @@ def test_two_items_of_a_week_write_one_after_the_other(db: Database, item_transa
         third = ItemTransaction(other, serial="finra:2026-01-02")
         with item_transaction.committing(lambda: None):
             write(item_transaction, "one")
-            with pytest.raises(DatabaseError, match="lock timeout"), second.committing(lambda: None):
+            with pytest.raises(DatabaseError, match="has been locked"), second.committing(lambda: None):
                 second.begin()
             with third.committing(lambda: None):
                 write(third, "another week")

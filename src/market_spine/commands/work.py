@@ -141,10 +141,9 @@ def _ledger(db: str) -> Iterator[tuple[Database, datetime]]:
     """The database, and the moment by its clock."""
     from market_spine import clock
     from market_spine.store import open_store
-    from market_spine.work import lease
 
     with open_store(db, clock.utc_now()) as store:
-        yield store, lease.ledger_now(store)
+        yield store, store.now()
 
 
 def _state(text: str) -> Any:

@@ -64,9 +64,7 @@ class Database(Protocol):
     def close(self) -> None: ...
 
 
-def connect(
-    target: str, *, read_only: bool = False, create: bool = True, settings: Mapping[str, str] | None = None
-) -> Database:
+def connect(target: str, *, read_only: bool = False, create: bool = True, settings: Mapping[str, str] | None = None) -> Database:
     """Opens `target`, a path or `postgresql://…`; a missing SQLite file is made unless `create` is off. `settings` are
     PostgreSQL's, for this session and those that take its place.
 

@@ -100,7 +100,7 @@ class DeliveredFeed:
         """One delivery, in a thread. Never raises: the ledger knows how it went, and a lost one is announced again."""
         try:
             with self._connection() as db:
-                item = lease.claim(db, item_id, self._worker.name, lease.ledger_now(db))
+                item = lease.claim(db, item_id, self._worker.name, db.now())
                 if item is None:
                     log.debug("nothing to do for item %s", item_id, extra={"event": "delivery_idle", "work_item": item_id})
                     return
@@ -127,6 +127,6 @@ class DeliveredFeed:
     def _is_due(self) -> bool:
         try:
             with self._connection() as db:
-                return lease.is_due(db, lease.ledger_now(db))
+                return lease.is_due(db, db.now())
         except DatabaseLost:
             return True

@@ -12,7 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from market_spine.db import Database, Postgres
+from market_spine.db import Database
+from market_spine.db.postgres import Postgres
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, SchemaTooOld
 from market_spine.work.item import Item
 

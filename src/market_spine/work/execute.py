@@ -71,13 +71,13 @@ def execute(
         return settled[0]
     except lease.LeaseLost:
         return _lost(item)
-    except Exception as error:
+    except (Exception, Interrupted) as error:
         return settle_error(db, item, error, retry_after, abandoned=transaction.abandoned)
 
 
 def _settle(db: Database, item: Item, outcomes: Sequence[Outcome], retry_after: timedelta) -> State:
     """Inside the item's transaction: COMPLETE, or what its outcomes say."""
-    now = lease.ledger_now(db)
+    now = db.now()
     verdict = judge(item, outcomes, now, retry_after)
     if verdict is None:
         lease.complete(db, item, now)
@@ -107,13 +107,13 @@ def _due(absent: Sequence[Outcome]) -> datetime | None:
 
 
 def settle_error(
-    db: Database, item: Item, error: Exception, retry_after: timedelta = RETRY_AFTER, *, abandoned: bool = False
+    db: Database, item: Item, error: Exception | Interrupted, retry_after: timedelta = RETRY_AFTER, *, abandoned: bool = False
 ) -> State | None:
     """Everything the item wrote has been rolled back; says what becomes of it. Raises DatabaseLost, DatabaseLocked."""
     for last in (False, True):
         try:
             db.reconnect()
-            now = lease.ledger_now(db)
+            now = db.now()
             verdict = given_back() if abandoned else _verdict(item, error, now, retry_after)
             lease.settle(db, item, verdict, now)
         except lease.LeaseLost:
@@ -127,7 +127,7 @@ def settle_error(
     raise AssertionError("unreachable")
 
 
-def _verdict(item: Item, error: Exception, now: datetime, retry_after: timedelta) -> Verdict:
+def _verdict(item: Item, error: Exception | Interrupted, now: datetime, retry_after: timedelta) -> Verdict:
     if isinstance(error, PrerequisiteMissing):
         return after_waiting(item, f"{error.message}; made by: {error.hint}", now, None, retry_after)
     if isinstance(error, (Interrupted, DatabaseLocked)):
@@ -137,14 +137,14 @@ def _verdict(item: Item, error: Exception, now: datetime, retry_after: timedelta
     return after_failure(item, _words(error), now, retry_after)
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception | Interrupted) -> str:
     if isinstance(error, PartitionError):
         return f"{error.category}: {error.message}"
     return error.message if isinstance(error, MarketSpineError) else f"{type(error).__name__}: {error}"
 
 
-def _tell(item: Item, verdict: Verdict, error: Exception | None = None) -> None:
-    unexpected = error is not None and not isinstance(error, MarketSpineError)
+def _tell(item: Item, verdict: Verdict, error: Exception | Interrupted | None = None) -> None:
+    unexpected = error is not None and not isinstance(error, (MarketSpineError, Interrupted))
     bad = verdict.counts and verdict.why is not None
     say = partial(log.log, logging.ERROR if verdict.state is State.FAILED else logging.WARNING if bad else logging.INFO)
     then = f", again at {verdict.not_before_stamp}" if verdict.not_before else ""

@@ -10,8 +10,6 @@ from typing import Any, cast
 from market_spine.db import Database
 from market_spine.errors import DatabaseError, DatabaseLost, Interrupted
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext(?))"
-
 
 class ItemTransaction:
     """The database as one item's pipeline sees it.
@@ -50,8 +48,10 @@ class ItemTransaction:
             transaction = self._db.transaction()
             transaction.__enter__()
             self._transaction = transaction
+            self._db.transaction_lock(self._serial)
             if self.engine == "postgresql":
-                self._db.execute(_LOCK, (self._serial,))
+                # A weekly run's transactions hold this row FOR KEY SHARE: an item's never run beside them.
+                self._db.execute("SELECT 1 FROM core_locks WHERE name = 'run' FOR UPDATE").fetchone()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -2,12 +2,15 @@
 
 An item is held by an execution id. Every statement that settles it asks `current_execution_id = :mine and state = 'RUNNING'`:
 a worker that was frozen past its lease finds that the item is no longer its own, and what it wrote is rolled back.
+
+`now` is always `Database.now`, the clock that all users of the database share. A moment that was read and then overtaken
+only makes a lease look younger than it is, never older.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 
 from market_spine import clock, executions
 from market_spine.db import Database
@@ -20,15 +23,6 @@ _EXIT_CODES = {State.COMPLETE: 0, State.FAILED: 1, State.RETRY_WAIT: 75, State.P
 
 class LeaseLost(Exception):
     """The item is no longer this worker's: taken back, cancelled, or taken by another."""
-
-
-def ledger_now(db: Database) -> datetime:
-    """The moment by which leases and due times are judged: on PostgreSQL the server's, since machines' clocks differ; on
-    SQLite this machine's. A moment read and then overtaken only makes a lease look younger, never older."""
-    if db.engine == "postgresql":
-        moment: datetime = db.execute("SELECT clock_timestamp()").fetchone()[0]
-        return moment.astimezone(timezone.utc).replace(microsecond=0)
-    return clock.utc_now()
 
 
 def claim_next(db: Database, worker: str, now: datetime) -> Item | None:

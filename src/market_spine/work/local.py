@@ -69,7 +69,7 @@ class LocalFeed:
     def _claim(self, db: Database) -> Item | None:
         """Looks first without a write, so that an idle worker never holds the one writer's place."""
         try:
-            while lease.is_due(db, now := lease.ledger_now(db)):
+            while lease.is_due(db, now := db.now()):
                 if (item := lease.claim_next(db, self._worker.name, now)) is not None:
                     return item
         except DatabaseLocked as error:

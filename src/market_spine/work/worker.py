@@ -90,19 +90,11 @@ class Worker:
         self._failure: Exception | None = None
 
     def open(self) -> Database:
-        """A connection for this worker. A transaction that its worker leaves open (its link cut, its process frozen) is ended
-        by the server, and so is a session whose machine no longer answers."""
+        """A connection for this worker. A transaction that it leaves open (its link cut, its process frozen) is ended by the
+        server, so that it holds nobody's rows for ever."""
         idle = min(self.settings.lease.length.total_seconds(), _LONGEST_IDLE_TRANSACTION)
-        return connect(
-            self.target,
-            create=False,
-            settings={
-                "idle_in_transaction_session_timeout": f"{idle * 1000:.0f}",
-                "tcp_keepalives_idle": "10",
-                "tcp_keepalives_interval": "5",
-                "tcp_keepalives_count": "3",
-            },
-        )
+        settings = {"idle_in_transaction_session_timeout": f"{idle * 1000:.0f}"}
+        return connect(self.target, create=False, settings=settings)
 
     def run(self) -> int:
         """Works until it is told to stop, or nothing is left for a worker that ends; answers how many items it settled."""
@@ -205,7 +197,7 @@ class Worker:
     def _pulse(self) -> None:
         def beat(db: Database) -> None:
             for item, transaction in self._in_hand():
-                if not lease.beat(db, item, lease.ledger_now(db)) and (item, transaction) in self._in_hand():
+                if not lease.beat(db, item, db.now()) and (item, transaction) in self._in_hand():
                     transaction.abandon()
 
         self._every(self.settings.lease.beat, beat)
@@ -215,7 +207,7 @@ class Worker:
         self._every(self.settings.sweep_every, lambda db: self._sweep(db, watch))
 
     def _sweep(self, db: Database, watch: lease.Watch) -> None:
-        for item in lease.sweep(db, watch, lease.ledger_now(db), clock.ticks()):
+        for item in lease.sweep(db, watch, db.now(), clock.ticks()):
             facts = {"event": "work_taken_back", "work_item": item.id, "state": item.state.value}
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
