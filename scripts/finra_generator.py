@@ -30,6 +30,7 @@ API_HEADER = (
 
 MICRO = 1_000_000  # shares are reckoned in millionths, so that sums are exact
 _SPARE = 1.12  # seats for each row wanted: about a tenth of them are empty in any week
+_SPARE_ATS = 1.6  # the same when the firms that are no ATS stay away
 _FRACTIONAL = 0.13  # of the rows, since fractional shares are reported
 _DELAY = {"NMS_TIER_1": 21, "NMS_TIER_2": 35, "OTC": 35}
 
@@ -72,14 +73,17 @@ def published(tier: str, week_ending: date) -> date:
     return day + timedelta(days=1) if _exchange_closed(day) else day
 
 
-def seats_for(tier: str, count: int, *, seed: int = 1, form: str = DOWNLOAD) -> list[Seat]:
+def seats_for(tier: str, count: int, *, seed: int = 1, form: str = DOWNLOAD, ats_only: bool = False) -> list[Seat]:
     """Who may trade what in a file of `count` rows."""
-    return [seat for seat in seats(tier, int(count * _SPARE) + 16, seed) if form == API or not seat.issue.api_only]
+    some = seats(tier, int(count * (_SPARE_ATS if ats_only else _SPARE)) + 16, seed)
+    return [seat for seat in some if (form == API or not seat.issue.api_only) and (seat.venue.mpid or not ats_only)]
 
 
-def week_rows(tier: str, week_ending: date, count: int, *, seed: int = 1, form: str = DOWNLOAD) -> list[Row]:
-    """Exactly `count` rows of a week, sorted by symbol and MPID, symbols and firms the same for equal counts and seeds."""
-    all_seats = seats_for(tier, count, seed=seed, form=form)
+def week_rows(
+    tier: str, week_ending: date, count: int, *, seed: int = 1, form: str = DOWNLOAD, ats_only: bool = False
+) -> list[Row]:
+    """Exactly `count` rows of a week, sorted by symbol and MPID; symbols and firms are the same for equal counts and seeds."""
+    all_seats = seats_for(tier, count, seed=seed, form=form, ats_only=ats_only)
     draw = Random(zlib.crc32(f"{seed}|{tier}|{week_ending}".encode())).random
     order = [draw() for _ in all_seats]
     last = sorted(order)[count - 1]
@@ -97,10 +101,12 @@ def write(rows: Iterable[Row], tier: str, week_ending: date, shape: Shape) -> by
     return ("\n".join(lines) + ("\n" if shape.last_newline else "")).encode()
 
 
-def week_file(tier: str, week_ending: date, count: int, *, seed: int = 1, shape: Shape | None = None) -> bytes:
-    """A whole file with `count` rows that count."""
+def week_file(
+    tier: str, week_ending: date, count: int, *, seed: int = 1, shape: Shape | None = None, ats_only: bool = False
+) -> bytes:
+    """A whole file with `count` rows that count; `ats_only` as FINRA's own download, where each (symbol, MPID) is one row."""
     shape = shape or Shape()
-    return write(week_rows(tier, week_ending, count, seed=seed, form=shape.form), tier, week_ending, shape)
+    return write(week_rows(tier, week_ending, count, seed=seed, form=shape.form, ats_only=ats_only), tier, week_ending, shape)
 
 
 def file_name(tier: str, week_ending: date, ending: str = ".psv") -> str:

@@ -31,7 +31,8 @@ def main() -> None:
     for tier in options.tiers.split(","):
         for n in reversed(range(options.weeks)):
             week = options.ending - timedelta(weeks=n)
-            content = week_file(tier, week, options.rows or PROPORTIONS[tier], seed=options.seed, shape=shape)
+            rows = options.rows or PROPORTIONS[tier]
+            content = week_file(tier, week, rows, seed=options.seed, shape=shape, ats_only=options.ats_only)
             name = file_name(tier, week, ".csv" if shape.delimiter == "," else ".psv")
             _write(options.out / (name + ".gz" * options.gzip), gzip.compress(content, 6, mtime=0) if options.gzip else content)
 
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ending", type=_friday, default=date(2026, 1, 9), metavar="FRIDAY", help="the last (2026-01-09)")
     parser.add_argument("--tiers", default=",".join(PROPORTIONS), help="comma-separated (all three)")
     parser.add_argument("--rows", type=int, help="rows in each file (FINRA's: 50000, 100000, 5000)")
+    parser.add_argument("--ats-only", action="store_true", help="no other firms: (symbol, MPID) is a key, as in FINRA's download")
     parser.add_argument("--form", choices=[DOWNLOAD, API], default=DOWNLOAD, help="8-column download or 17-field API text")
     parser.add_argument("--delimiter", choices=["|", ","], default="|", help="API text only")
     parser.add_argument("--quoted", action="store_true", help="API text only")

@@ -21,21 +21,19 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-import pytest
 from psycopg import sql
 
 USER = "postgres"
 START_SECONDS = 60
 _ROOM = 2 << 30  # memory that must be free before a server is put there
-_SETTINGS = {
+_PRIVATE = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+_FORGETFUL = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",  # a worker in the template database would make cloning it fail
     "shared_buffers": "32MB",
     "max_connections": "100",
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
 }
 
 
@@ -55,18 +53,24 @@ def required_binaries() -> Path:
     found = find_binaries()
     if found is None:
         promised = os.environ.get("CI") == "true" or os.environ.get("MARKET_SPINE_REQUIRE_POSTGRES") == "1"
+        import pytest
+
         stop = pytest.fail if promised else pytest.skip
         stop("no PostgreSQL here: install postgresql, or give a server's URL in MARKET_SPINE_TEST_POSTGRES")
     return found
 
 
 class PostgresServer:
-    """A server of one's own. `url` stays the same across stop() and start()."""
+    """A server of one's own. `url` stays the same across stop() and start().
 
-    def __init__(self, binaries: Path) -> None:
+    `durable`: on disk and with PostgreSQL's own settings, for measuring.
+    """
+
+    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
+        self._settings = _PRIVATE if durable else _PRIVATE | _FORGETFUL
         self._owner = _owner()
         self._home = Path(tempfile.mkdtemp(prefix="market_spine_pg_"))
-        self._data = Path(tempfile.mkdtemp(prefix="market_spine_pg_", dir=_memory()))
+        self._data = Path(tempfile.mkdtemp(prefix="market_spine_pg_", dir=None if durable else _memory()))
         self._home.chmod(0o755)
         self._binaries = _reachable(binaries, self._home, self._owner)
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,6 +86,13 @@ class PostgresServer:
     @property
     def url(self) -> str:
         return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """Of the postmaster. Raises when it is stopped."""
+        if self._process is None:
+            raise RuntimeError("the server is stopped")
+        return self._process.pid
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -129,7 +140,7 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(f"initdb failed: {done.stderr}")
         with (self._data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-            configuration.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
+            configuration.writelines(f"{name} = '{value}'\n" for name, value in self._settings.items())
 
     def _answers(self) -> bool:
         try:
