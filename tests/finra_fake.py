@@ -685,15 +685,27 @@ def _check_historic(body: dict[str, Any]) -> None:
         raise BadRequest("Exactly one of weekStartDate, historicalWeek, historicalMonth is required, and no other filter.")
 
 
+def _value(row: Row, one: dict[str, Any]) -> Any:
+    """A row's value for a filter; the archive's two time filters of its own name a month, or a week by any of its days."""
+    if one["fieldName"] == "historicalMonth":
+        return row["weekStartDate"][:7]
+    if one["fieldName"] == "historicalWeek":
+        monday = date.fromisoformat(row["weekStartDate"])
+        asked = date.fromisoformat(one["fieldValue"])
+        return one["fieldValue"] if monday <= asked < monday + timedelta(weeks=1) else row["weekStartDate"]
+    return row.get(one["fieldName"])
+
+
 def _matches(row: Row, body: dict[str, Any]) -> bool:
     return (
-        all(_compares(row.get(one["fieldName"]), one) for one in body.get("compareFilters") or [])
+        all(_compares(_value(row, one), one) for one in body.get("compareFilters") or [])
         and all(r["startDate"] <= row[r["fieldName"]] <= r["endDate"] for r in body.get("dateRangeFilters") or [])
         and all(row.get(one["fieldName"]) in one["values"] for one in body.get("domainFilters") or [])
     )
 
 
 def _compares(value: Any, one: dict[str, Any]) -> bool:
+    """Text against text; numbers stand as they are written."""
     wanted, kind = str(one["fieldValue"]), one["compareType"].upper()
     if kind == "NOT_EQUAL":
         return str(value) != wanted

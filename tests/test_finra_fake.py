@@ -170,6 +170,11 @@ def test_the_archive_wants_one_time_filter_and_no_other() -> None:
         assert ask(fake, {"compareFilters": [T1_WEEK[1]]}, path=path).status_code == 400
         assert ask(fake, {"compareFilters": [week], "sortFields": ["-MPID"]}, path=path).status_code == 400
         assert ask(fake, {"compareFilters": [{**week, "fieldValue": "2025-08-05"}]}, path=path).status_code == 204
+        whole = ask(fake, {"compareFilters": [week], "limit": 5000}, path=path).json()
+        day = {"compareType": "EQUAL", "fieldName": "historicalWeek", "fieldValue": "2025-08-06"}
+        assert len(ask(fake, {"compareFilters": [day], "limit": 5000}, path=path).json()) == len(whole)
+        month = {"compareType": "EQUAL", "fieldName": "historicalMonth", "fieldValue": "2025-08"}
+        assert len(ask(fake, {"compareFilters": [month], "limit": 5000}, path=path).json()) > len(whole)
 
 
 def test_bodies_come_compressed(fake: FinraFake) -> None:

@@ -42,6 +42,29 @@ def test_on_a_friday_what_is_due_comes_and_nothing_fails(db: Database, fake: Fin
     assert {found[0] for found in open_anomalies(db)} <= {"WARN"}
 
 
+def test_every_oddity_of_the_real_data_becomes_a_row_and_only_the_blank_symbol_a_reject(
+    db: Database, fake: FinraFake, open_api: OpenApi
+) -> None:
+    schedule(db, open_api(), FRIDAY, weeks=[WHOLE])
+    rows = db.execute(
+        "SELECT tier, symbol, product_type, issue_name, venue_class, venue_name, total_shares "
+        "FROM finra_otc_transparency_normalized ORDER BY tier, symbol, product_type, issue_name, venue_class, venue_name"
+    ).fetchall()
+    tier_1 = [tuple(row[1:]) for row in rows if row[0] == NMS_TIER_1]
+    assert len(tier_1) == 53
+    assert [row[2] for row in tier_1 if row[0] == "RNA"] == [
+        "Atrium Therapeutics, Inc. Common Stock",
+        "Avidity Biosciences, Inc. Common Stock",
+    ]
+    assert [row[1] for row in tier_1 if row[0] == "FITB"] == ["CTS", "UTP"]
+    assert [row[5] for row in tier_1 if row[0] in ("ABCW", "ABCw")] in ([1, 900], [900, 1])
+    assert {row[5] for row in tier_1 if row[0] == "FRAC"} == {89697.17156, 0.000001}
+    assert [row[4] for row in tier_1 if row[0] == "BRK.B" and row[3] == "OTC"] == ["CITADEL SECURITIES LLC", "De Minimis Firms"]
+    assert {row[0] for row in rows if row[1] == "MOVED"} == set(TIERS)
+    rejects = db.execute("SELECT reason FROM core_rejects").fetchall()
+    assert [row[0] for row in rejects] == ["blank symbol"] * 3
+
+
 def test_a_winter_of_fridays_with_two_holiday_mondays_exits_0(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
     fake.today = date(2026, 1, 2)
     fake.fill(weeks=10, rows=10, tiers=("T1", "OTCE"), ahead=9)
@@ -142,7 +165,12 @@ def test_a_revision_outside_the_window_is_found_and_its_week_made_again(
     history(date(2026, 11, 13))
     fake.revise(date(2026, 11, 17), date(2026, 8, 24), "T1", more_trades)
     fake.today = date(2026, 11, 20)
+    fake.seen.clear()
     dry = schedule(db, open_api(), fake.today, tiers=(NMS_TIER_1,), dry=True)
+    (asked,) = (seen.body for seen in fake.asked() if "dateRangeFilters" in seen.body)
+    assert asked["dateRangeFilters"][0]["startDate"] == "2026-11-13"  # the last sweep
+    weeks = {one["compareType"]: one["fieldValue"] for one in asked["compareFilters"]}
+    assert weeks == {"GTE": "2026-08-24", "LTE": "2026-10-05"}  # from the oldest week held to the last before the window
     result = schedule(db, open_api(), fake.today, tiers=(NMS_TIER_1,))
     assert ingested(result)[f"{WHOLE} / {NMS_TIER_1}"] == (Status.DONE, "REVISED")
     assert ingested(dry) == ingested(result)

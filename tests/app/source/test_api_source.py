@@ -243,6 +243,16 @@ def _shifted_differently() -> Fault:
     return fault
 
 
+def test_a_page_that_says_it_has_more_rows_than_came_is_not_believed(fake: FinraFake, open_api: OpenApi) -> None:
+    def lose_one(answer: Any) -> Any:
+        answer.body = json.dumps(json.loads(answer.body)[:-1]).encode()
+        return answer
+
+    fake.fail(lose_one)
+    with pytest.raises(Unproved, match="a page of 54 rows arrived with 53"):
+        open_api().fetch(T1)
+
+
 def test_rows_finra_really_has_twice_are_believed_when_two_answers_agree(fake: FinraFake, open_api: OpenApi) -> None:
     fake.put([dict(firm_rows(fake, T1.monday, "T1")[0])])
     offer = offered(open_api().fetch(T1))
@@ -509,12 +519,46 @@ def test_a_large_archived_week_is_exported_when_there_is_a_credential(
     assert offered(open_api(**archive.login).fetch(OLD)).content == synchronous.content
 
 
-def test_a_dead_result_link_is_an_error(archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+EXPORT_FAULTS: list[tuple[str, Callable[[FinraFake], object]]] = [
+    ("a dead result link", lambda fake: setattr(fake, "link_dead", True)),
+    (
+        "more requests than FINRA takes in an hour",
+        lambda fake: fake.fail(status(429), when=lambda seen: bool(seen.body.get("async"))),
+    ),
+    ("an export that breaks off", lambda fake: fake.fail(_half, when=lambda seen: seen.path.startswith("/result/"))),
+]
+
+
+def _half(answer: Any) -> Any:
+    answer.body = b"\n".join(answer.body.split(b"\n")[:30])
+    return answer
+
+
+def test_our_token_goes_to_no_status_page_elsewhere(
+    archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
-    archive.link_dead = True
-    with pytest.raises(SourceError, match="403") as caught:
-        open_api(**archive.login).fetch(OLD)
-    assert "Signature" not in caught.value.message
+    with FinraFake(date(2026, 10, 2)) as elsewhere:
+
+        def lead_astray(answer: Any) -> Any:
+            answer.headers["Location"] = answer.headers["Location"].replace(archive.url, elsewhere.url)
+            return answer
+
+        archive.fail(lead_astray, when=lambda seen: bool(seen.body.get("async")))
+        assert isinstance(open_api(**archive.login).fetch(OLD), Offer)
+        assert elsewhere.seen == []
+
+
+@pytest.mark.parametrize("spoil", [e[1] for e in EXPORT_FAULTS], ids=[e[0] for e in EXPORT_FAULTS])
+def test_an_export_that_fails_is_paged_instead(
+    archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[FinraFake], object]
+) -> None:
+    whole = offered(open_api().fetch(OLD)).content
+    monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
+    spoil(archive)
+    offer = offered(open_api(**archive.login).fetch(OLD))
+    assert offer.content == whole
+    assert "asynchronous" not in offer.metadata
 
 
 # --- The sweep --------------------------------------------------------------------------------------------------------

@@ -7,9 +7,12 @@ import threading
 from collections.abc import Iterator
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import weekly_files
+from commands import RunCommand
 
 from market_spine.app.source import Absent, Offer
 from market_spine.app.source.url import UrlSource, address
@@ -119,6 +122,20 @@ def test_a_setting_that_is_not_allowed_is_refused_before_any_request(environ: di
 def test_an_address_has_places_for_the_partition_and_nothing_else() -> None:
     template = "https://a.example/{code}/{TIER}/{tier}/{week_start}/{yyyymmdd}/{week_ending}/{week_ending.__class__}"
     assert address(template, WEEK) == ("https://a.example/OTCE/OTC/otc/2025-11-24/20251128/2025-11-28/{week_ending.__class__}")
+
+
+def test_the_command_takes_its_files_from_there(base: str, run_command: RunCommand, tmp_path: Path) -> None:
+    file = weekly_files.write(tmp_path / "files", "2025-11-28", "OTC")
+    PAGES["/weekly/otc_week_2025-11-28.psv"] = (200, {}, file.read_bytes())
+    environ = {
+        "MARKET_SPINE_FILE_URL": f"{base}/weekly/{{tier}}_week_{{week_ending}}.psv",
+        "MARKET_SPINE_FILE_URL_HOSTS": "127.0.0.1",
+    }
+    week = ("--weeks", "2025-11-28", "--run-date", "2026-01-30", "--db", "spine.db")
+    done = run_command("run_finra_weekly_schedule", "--source", "file_url", *week, env=environ)
+    assert "2025-11-28 / OTC: ✓ Ingested 30 rows (NEW" in done.stderr
+    assert "2025-11-28 / NMS_TIER_1: ✗ SOURCE_UNAVAILABLE: not found: http://127.0.0.1" in done.stderr
+    assert done.exit_code == 1
 
 
 def test_files_cannot_tell_what_was_revised(base: str) -> None:
