@@ -16,6 +16,7 @@ _LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "anomalies": (_LOOK, "market_spine.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
+    "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
     "captures": (_LOOK, "market_spine.commands.captures", "Every capture: when, why, rows, shares, current or not."),
     "diff": (_LOOK, "market_spine.commands.diff", "What a restatement changed."),
     "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
