@@ -82,7 +82,13 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
 
 
 def test_time_is_charged_to_the_partition_a_line_tells_of() -> None:
-    steps = [Step(None, 0, 0), Step(("w", "OTC"), 1, 0.5), Step(("v", "OTC"), 3, 1.5), Step(None, 9, 9), Step(("w", "OTC"), 10, 10)]
+    steps = [
+        Step(None, 0, 0),
+        Step(("w", "OTC"), 1, 0.5),
+        Step(("v", "OTC"), 3, 1.5),
+        Step(None, 9, 9),
+        Step(("w", "OTC"), 10, 10),
+    ]
     assert _by_position(steps)[-1] == {"what": "OTC, end", "wall ms": 2000.0, "CPU ms": 1250.0}
 
 

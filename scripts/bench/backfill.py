@@ -190,5 +190,3 @@ def _read(folder: Path, files: Files | None) -> dict[str, float]:
         said, _ = reader.communicate()
     answer: dict[str, float] = json.loads(said)
     return answer | ({"backfill s": usage.wall} if files else {})
-
-

@@ -7,7 +7,6 @@ import getpass
 import json
 import os
 import socket
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
@@ -20,7 +19,7 @@ _LAST_WORDS_SECONDS = 1.0
 
 def new_execution_id(now: datetime) -> str:
     """Sorts by time: `20260109T120000-1a2b3c4d`."""
-    return f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    return f"{now:%Y%m%dT%H%M%S}-{os.urandom(4).hex()}"
 
 
 def start(db: Database, execution_id: str, pipeline: str, run_date: date, arguments: Mapping[str, object], now: datetime) -> None:

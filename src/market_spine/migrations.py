@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 from market_spine import clock
 from market_spine.db import Database
 from market_spine.errors import SchemaTooNew, SchemaTooOld
+
+_SCHEMA = Path(__file__).parent / "schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Migration:
 def migrations(engine: str) -> tuple[Migration, ...]:
     """The files for an engine, in order."""
     found = []
-    for file in resources.files("market_spine.schema").iterdir():
+    for file in sorted(_SCHEMA.glob("*.sql")):
         match = re.fullmatch(r"(\d{4})_(\w+?)(?:\.(sqlite|postgresql))?\.sql", file.name)
         if match and match[3] in (None, engine):
             found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))

@@ -27,8 +27,7 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
     return [
         capture
         for capture in standing
-        if capture.stage_no != capture.ingest_no
-        and (capture is standing[-1] or not failed_before(run, capture))
+        if capture.stage_no != capture.ingest_no and (capture is standing[-1] or not failed_before(run, capture))
     ]
 
 
