@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,7 +21,7 @@ from market_spine.observers import Observers, Watching
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 
 if TYPE_CHECKING:
-    from market_spine.app.scheduler import Result
+    from market_spine.app.scheduler import Plan, Result
     from market_spine.app.source import Source
     from market_spine.config import Settings
     from market_spine.db import Database
@@ -207,10 +208,12 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
             watch.began(run_, handler)
             arguments = options.as_arguments()
             with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.utc_now):
-                result = run_schedule(run_, source, plan, _teller(handler, len(plan.partitions), watch))
+                result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
                 document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
             executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
         watch.ended(db, result.exit_code, report.summary(result))
+    if isinstance(handler, ProgressHandler):
+        handler.clear()
     _tell_result(options, result, document)
     return result.exit_code
 
@@ -289,14 +292,16 @@ def _expectations(options: Options) -> Expectations:
     return Expectations(None if options.ignore_calendar else calendar, options.grace_days, options.rehash_share)
 
 
-def _teller(handler: logging.Handler, total: int, watch: Observers) -> Callable[[Outcome], None]:
+def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[[Outcome], None]:
     """Logs each outcome as it happens, and moves the bar where there is one."""
     from market_spine import report
-    from market_spine.outcome import Status
+    from market_spine.outcome import Phase, Status
 
+    partitions, weeks = len(plan.partitions), len(plan.weeks)
+    total = {Phase.INGEST: partitions, Phase.NORMALIZE: partitions, Phase.CALC: partitions + weeks, Phase.READINESS: weeks}
     levels = {Status.FAILED: logging.ERROR, Status.WARNING: logging.WARNING, Status.LATE: logging.WARNING}
     logger = logging.getLogger("market_spine")
-    done: dict[str, int] = {}
+    done: Counter[Phase] = Counter()
 
     def tell(outcome: Outcome) -> None:
         watch.tell(outcome)
@@ -308,9 +313,9 @@ def _teller(handler: logging.Handler, total: int, watch: Observers) -> Callable[
             "outcome": outcome.status.value,
         }
         logger.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
-        done[outcome.phase.value] = done.get(outcome.phase.value, 0) + 1
+        done[outcome.phase] += 1
         if isinstance(handler, ProgressHandler):
-            handler.show(done[outcome.phase.value], total, outcome.phase.value)
+            handler.show(done[outcome.phase], total[outcome.phase], outcome.phase.value)
 
     return tell
 
