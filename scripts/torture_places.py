@@ -1,0 +1,152 @@
+"""Where torture.py lets runs happen: a folder, a disk that is nearly full, a PostgreSQL server of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+from typing_extensions import LiteralString
+
+ROOT = Path(__file__).resolve().parent.parent
+_DISK_BYTES = 6 << 20
+
+
+class Place:
+    """One database to break. `target` is what --db takes."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def exists(self) -> bool:
+        """Whether there is something to look at."""
+        return True
+
+    def confine(self) -> None:
+        """Runs in the child before it starts."""
+
+    def shrink(self, chance: random.Random) -> None:
+        """Leaves less room than a run needs."""
+        raise NotImplementedError
+
+    def crash(self) -> None:
+        """Kills what keeps the database, if that is a server."""
+        raise NotImplementedError
+
+    def repair(self) -> None:
+        """Undoes shrink and crash."""
+
+    def forget(self) -> None:
+        """Removes the database."""
+
+
+class File(Place):
+    """A SQLite file."""
+
+    def exists(self) -> bool:
+        return Path(self.target).exists()
+
+    def forget(self) -> None:
+        for ending in ("", "-wal", "-shm"):
+            Path(self.target + ending).unlink(missing_ok=True)
+
+
+class FileUnderLimit(File):
+    """A SQLite file whose processes may write no file larger than a limit: a full disk for who is not root."""
+
+    _limit = resource.RLIM_INFINITY
+
+    def confine(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, resource.RLIM_INFINITY))
+
+    def shrink(self, chance: random.Random) -> None:
+        self._limit = chance.randrange(4096, 1 << 20)
+
+    def repair(self) -> None:
+        self._limit = resource.RLIM_INFINITY
+
+
+class FileOnTmpfs(File):
+    """A SQLite file on a small disk of its own, which a ballast file fills."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self._ballast = Path(target).with_name("ballast")
+
+    def shrink(self, chance: random.Random) -> None:
+        free = shutil.disk_usage(self._ballast.parent).free
+        size = max(free - chance.randrange(0, 2 << 20), 0)
+        with self._ballast.open("wb") as ballast:
+            os.posix_fallocate(ballast.fileno(), 0, size)
+
+    def repair(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+
+class ServerDatabase(Place):
+    """A database on a PostgreSQL server that is ours to crash."""
+
+    def __init__(self, server: Any, name: str) -> None:
+        super().__init__(urlunsplit(urlsplit(server.url)._replace(path=f"/{name}")))
+        self._server, self._name, self._is_down = server, name, False
+        self._order("CREATE DATABASE {}")
+
+    def crash(self) -> None:
+        self._server.stop(immediate=True)
+        self._is_down = True
+
+    def repair(self) -> None:
+        if self._is_down:
+            self._server.start()
+            self._is_down = False
+
+    def forget(self) -> None:
+        self._order("DROP DATABASE {} WITH (FORCE)")
+
+    def _order(self, statement: LiteralString) -> None:
+        with psycopg.connect(self._server.url, autocommit=True) as admin:
+            admin.execute(sql.SQL(statement).format(sql.Identifier(self._name)))
+
+
+def on_sqlite(home: Path) -> Iterator[Place]:
+    """New files in a folder."""
+    for number in itertools.count(1):
+        yield File(str(home / f"{number}.db"))
+
+
+def on_a_small_disk(home: Path, stack: contextlib.ExitStack) -> Iterator[Place]:
+    """New files on a tmpfs of 6 MB where we are root, else under a file-size limit."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "torture", str(home)]
+    if os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0:
+        stack.callback(subprocess.run, ["umount", str(home)], check=False)
+        kind: type[File] = FileOnTmpfs
+    else:
+        kind = FileUnderLimit
+    for number in itertools.count(1):
+        yield kind(str(home / f"{number}.db"))
+
+
+def on_postgresql(stack: contextlib.ExitStack, *, ours: bool) -> Iterator[Place]:
+    """New databases on the server of MARKET_SPINE_TEST_POSTGRES, or (`ours`: only) on one started by the tests' means."""
+    given = os.environ.get("MARKET_SPINE_TEST_POSTGRES")
+    if given and not ours:
+        server: Any = SimpleNamespace(url=given)
+    else:
+        sys.path.insert(0, str(ROOT / "tests"))
+        servers: Any = importlib.import_module("postgres_server")
+        server = stack.enter_context(servers.PostgresServer(servers.required_binaries()))
+    for number in itertools.count(1):
+        yield ServerDatabase(server, f"torture_{os.getpid()}_{number}")
