@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from market_spine import __version__, log
+from market_spine.app.source import SOURCES
 from market_spine.cli_options import blame, config_option, environment, option_names, watch_options, watching
 from market_spine.errors import Interrupted, LockLost, MarketSpineError, RunLocked
 from market_spine.log import ProgressHandler
@@ -92,7 +93,7 @@ class Options:
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
 @click.option(
     "--source",
-    type=click.Choice(["file", "api", "file_url"]),
+    type=click.Choice(list(SOURCES)),
     default="file",
     show_default=True,
     help="Where the data comes from.",

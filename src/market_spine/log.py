@@ -122,7 +122,7 @@ def set_up(
     for old in logger.handlers[:]:
         logger.removeHandler(old)
     held = quiet or (cron and not stream.isatty())
-    terminal = stream.isatty() and not held and not json_lines
+    terminal = stream.isatty() and os.environ.get("TERM") != "dumb" and not held and not json_lines
     handler: logging.Handler = ProgressHandler(stream) if terminal else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if json_lines else TextFormatter(terminal and "NO_COLOR" not in os.environ))
     if held:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from market_spine.app.source import SOURCES
 from market_spine.cli import DEFAULT_DATA_DIR, DEFAULT_DB
 from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
 
@@ -50,7 +51,7 @@ def source_options(command: Command) -> Command:
             help="Folder of {tier}_week_{week}.psv files.",
         ),
         click.option(
-            "--source", type=click.Choice(["file", "api", "file_url"]), default="file", show_default=True,
+            "--source", type=click.Choice(list(SOURCES)), default="file", show_default=True,
             envvar="MARKET_SPINE_SOURCE", help="Where the data comes from.",
         ),
     ):  # fmt: skip

@@ -260,8 +260,7 @@ class Postgres:
 
 
 def _register_numeric(psycopg: Any, connection: Any) -> None:
-    """numeric arrives as SQLite would give it: a whole number as int, any other as float. A float goes out as its shortest
-    text, of the type its column has: sent as a double, the server would keep but 15 digits of it in a numeric column."""
+    """numeric arrives as SQLite would give it: a whole number as int, any other as float."""
     base = psycopg.adapt.Loader
 
     class Number(base):  # type: ignore[misc, valid-type]
@@ -272,9 +271,4 @@ def _register_numeric(psycopg: Any, connection: Any) -> None:
             value = float(text)
             return int(value) if value.is_integer() else value
 
-    class Exact(psycopg.adapt.Dumper):  # type: ignore[misc]
-        def dump(self, obj: float) -> bytes:
-            return repr(obj).encode()
-
     connection.adapters.register_loader("numeric", Number)
-    connection.adapters.register_dumper(float, Exact)

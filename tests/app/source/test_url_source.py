@@ -14,7 +14,7 @@ import pytest
 import weekly_files
 from commands import RunCommand
 
-from market_spine.app.source import Absent, Offer
+from market_spine.app.source import Absent, Offer, SourceSettings
 from market_spine.app.source.url import UrlSource, address
 from market_spine.app.source.web import Client, Manners
 from market_spine.errors import ConfigurationError, SourceError
@@ -116,7 +116,7 @@ REFUSED: list[tuple[str, dict[str, str], str]] = [
 @pytest.mark.parametrize(("environ", "says"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
 def test_a_setting_that_is_not_allowed_is_refused_before_any_request(environ: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        UrlSource.of({**environ, "MARKET_SPINE_FILE_URL_HOSTS": "a.example, c.example"}, max_bytes=1)
+        UrlSource.of(SourceSettings("", 1, environ={**environ, "MARKET_SPINE_FILE_URL_HOSTS": "a.example, c.example"}))
 
 
 def test_an_address_has_places_for_the_partition_and_nothing_else() -> None:

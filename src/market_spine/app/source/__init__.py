@@ -5,7 +5,8 @@ A source answers three questions. A new one is a class with these methods and on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
@@ -83,29 +84,18 @@ class SourceSettings:
     environ: Mapping[str, str] = field(default_factory=dict)  # MARKET_SPINE_… settings by name
 
 
-def _files(settings: SourceSettings) -> Source:
-    from market_spine.app.source.files import FileSource
-
-    return FileSource(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links)
-
-
-def _api(settings: SourceSettings) -> Source:
-    from market_spine.app.source.api import ApiSettings, ApiSource
-
-    return ApiSource(ApiSettings.of(settings.environ), settings.today)
-
-
-def _file_url(settings: SourceSettings) -> Source:
-    from market_spine.app.source.url import UrlSource
-
-    return UrlSource.of(settings.environ, max_bytes=settings.max_bytes)
-
-
-SOURCES: dict[str, Callable[[SourceSettings], Source]] = {"file": _files, "api": _api, "file_url": _file_url}
+# A source's name → its class, imported when it is asked for. It is made by its `of(settings)`.
+SOURCES: Mapping[str, str] = {
+    "file": "market_spine.app.source.files:FileSource",
+    "api": "market_spine.app.source.api:ApiSource",
+    "file_url": "market_spine.app.source.url:UrlSource",
+}
 
 
 def open_source(name: str, settings: SourceSettings) -> Source:
     """The source of that name. Raises ConfigurationError."""
     if name not in SOURCES:
         raise ConfigurationError(f"there is no source {name!r}", hint=f"the sources are {', '.join(SOURCES)}")
-    return SOURCES[name](settings)
+    module, _, kind = SOURCES[name].partition(":")
+    source: Source = getattr(importlib.import_module(module), kind).of(settings)
+    return source

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer
+from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.exports import Patience, export
 from market_spine.app.source.query import Body, Endpoint, Page, Row, Token, compare, equal
@@ -87,6 +87,11 @@ class ApiSource:
         self._endpoint = Endpoint(self._client, settings.base_url, token)
         self._patience = settings.patience
         self._today = today
+
+    @classmethod
+    def of(cls, settings: SourceSettings) -> ApiSource:
+        """As the environment says. Raises ConfigurationError."""
+        return cls(ApiSettings.of(settings.environ), settings.today)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """The newest lastUpdateDate and the number of rows, by one row; None for a week only the archive may hold."""

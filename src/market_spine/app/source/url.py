@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 from urllib.parse import urljoin, urlsplit
 
-from market_spine.app.source import CODE_OF_TIER, Absent, Glance, Offer
+from market_spine.app.source import CODE_OF_TIER, Absent, Glance, Offer, SourceSettings
 from market_spine.app.source.web import TRY_LATER, Client, Reply, host
 from market_spine.errors import ConfigurationError, SourceError
 from market_spine.partition import Partition
@@ -32,8 +32,9 @@ class UrlSource:
         self._client = client or Client()
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], *, max_bytes: int) -> UrlSource:
+    def of(cls, settings: SourceSettings) -> UrlSource:
         """Reads MARKET_SPINE_FILE_URL and MARKET_SPINE_FILE_URL_HOSTS; raises ConfigurationError."""
+        environ = settings.environ
         template = environ.get("MARKET_SPINE_FILE_URL", "").strip()
         if not any(place in template for place in _PLACES):
             raise ConfigurationError(
@@ -41,7 +42,7 @@ class UrlSource:
                 hint="for example https://files.example.com/{tier}_week_{week_ending}.psv.gz",
             )
         hosts = environ.get("MARKET_SPINE_FILE_URL_HOSTS", "").split(",")
-        return cls(template, frozenset(name.strip().lower() for name in hosts if name.strip()), max_bytes=max_bytes)
+        return cls(template, frozenset(name.strip().lower() for name in hosts if name.strip()), max_bytes=settings.max_bytes)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """None: a file tells only by its content."""
