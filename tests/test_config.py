@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -128,6 +129,39 @@ SHOWN = [
 @pytest.mark.parametrize(("name", "value", "text"), SHOWN)
 def test_a_value_is_shown_without_its_secrets(name: str, value: object, text: str) -> None:
     assert config.shown(name, value) == text
+
+
+def test_config_show_says_each_value_and_its_origin(run_command: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "market_spine.toml").write_text(
+        'lookback-weeks = 8\nnotify = ["slack://geheim/geheim/geheim"]\nhttp-timeout = 7\nfinra-client-secret = "geheim"\n'
+    )
+    environment = {"MARKET_SPINE_DB": "postgresql://me:geheim@host/x", "MARKET_SPINE_FINRA_CLIENT_ID": "desk"}
+    flags = ("--origin", "--", "--tiers", "OTC")
+    shown = run_command("spine", "config", "show", *flags, env=environment, cwd=tmp_path)
+    assert (shown.exit_code, "geheim" in shown.stdout + shown.stderr) == (0, False)
+    table = {line.split()[0]: line.split()[1:] for line in shown.stdout.splitlines()}
+    assert table["lookback-weeks"] == ["8", "market_spine.toml"]
+    assert table["tiers"] == ["OTC", "flag"]
+    assert table["db"] == ["postgresql://me@host/x", "environment"]
+    assert table["mode"] == ["run", "default"]
+    assert table["notify"] == ["slack://***", "market_spine.toml"]
+    assert table["http-timeout"] == ["7", "market_spine.toml"]
+    assert table["finra-client-id"] == ["desk", "environment"]
+    assert table["finra-client-secret"] == ["***", "market_spine.toml"]
+    assert table["ping-url"] == ["default"]
+
+
+def test_config_show_as_json_and_without_origin(run_command: RunCommand, tmp_path: Path) -> None:
+    document = json.loads(run_command("spine", "config", "show", "--json", cwd=tmp_path).stdout)
+    assert document["schema_version"] == 1
+    assert {"name": "mode", "value": "run", "origin": "default"} in document["settings"]
+    assert "origin" not in run_command("spine", "config", "show", cwd=tmp_path).stdout
+
+
+def test_config_show_says_what_the_run_would_say(run_command: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "market_spine.toml").write_text("lookback-weeks = 'x'")
+    shown = run_command("spine", "config", "show", cwd=tmp_path)
+    assert (shown.exit_code, "(from market_spine.toml)" in shown.stderr) == (2, True)
 
 
 def test_every_environment_setting_the_program_reads_is_known() -> None:

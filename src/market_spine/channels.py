@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from market_spine import notify
@@ -16,6 +17,7 @@ from market_spine.notify import Action, Notice
 
 PACKAGE = "apprise"
 _PAGERDUTY = "pagerduty"
+_PACE_SECONDS = 0.5
 
 
 class NotDelivered(MarketSpineError):
@@ -24,24 +26,47 @@ class NotDelivered(MarketSpineError):
     exit_code = 1
 
 
-def send(url: str, notice: Notice, context: Mapping[str, str]) -> None:
-    """Sends one notice to one service. Raises ConfigurationError for a URL apprise does not know, else NotDelivered."""
-    import apprise
+class Channel:
+    """One notification URL. Its service object is kept between messages, so that apprise can pace them."""
 
-    asset = apprise.AppriseAsset(
-        app_id="Market Spine", app_desc="FINRA OTC Transparency", async_mode=False, storage_mode="memory", image_url_mask=""
-    )
-    with _Listening() as heard:
-        service = apprise.Apprise.instantiate(addressed(url, notice), asset=asset, suppress_exceptions=True)
-        if service is None:
-            raise ConfigurationError(
-                f"--notify {mask(url, whole=True)} is no address apprise knows", hint="see docs/ops/notify.md"
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._address = ""
+        self._service: Any = None
+
+    def send(self, notice: Notice, context: Mapping[str, str]) -> None:
+        """Sends one notice. Raises ConfigurationError for a URL apprise does not know, else NotDelivered."""
+        with _Listening() as heard:
+            service = self._open(addressed(self._url, notice))
+            try:
+                delivered = service.notify(
+                    body=notify.body(notice, context), title=notify.title(notice), notify_type=_type_of(notice)
+                )
+            except Exception as error:  # a plugin's own fault must not keep the other channels waiting
+                raise NotDelivered(f"{mask(self._url, whole=True)}: {type(error).__name__}: {error}") from error
+        if not delivered:
+            why = "; ".join(heard.messages) or "no reason given"
+            raise NotDelivered(f"{mask(self._url, whole=True)} did not take the message: {why}", hint="spine notify test")
+
+    def _open(self, address: str) -> Any:
+        import apprise
+
+        if address != self._address:
+            asset = apprise.AppriseAsset(
+                app_id="Market Spine",
+                app_desc="FINRA OTC Transparency",
+                async_mode=False,
+                storage_mode="memory",
+                image_url_mask="",
             )
-        kind = _type_of(notice)
-        delivered = service.notify(body=notify.body(notice, context), title=notify.title(notice), notify_type=kind)
-    if not delivered:
-        why = "; ".join(heard.messages) or "no reason given"
-        raise NotDelivered(f"{mask(url, whole=True)} did not take the message: {why}", hint="spine notify test")
+            self._service = service = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
+            self._address = address
+            if service is not None and service.request_rate_per_sec == apprise.NotifyBase.request_rate_per_sec:
+                service.request_rate_per_sec = _PACE_SECONDS  # where the service has no limit of its own
+        if self._service is None:
+            said = f"--notify {mask(self._url, whole=True)} is no address apprise knows"
+            raise ConfigurationError(said, hint="see docs/ops/notify.md")
+        return self._service
 
 
 def addressed(url: str, notice: Notice) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -75,6 +76,13 @@ def environment() -> Mapping[str, str]:
     return settings.environment(os.environ) if settings else os.environ
 
 
+def settings_path() -> str | None:
+    """The settings file of the running command, if it has one."""
+    context = click.get_current_context(silent=True)
+    settings: Settings | None = context.find_root().meta.get(_META) if context else None
+    return settings.path if settings else None
+
+
 def origin(ctx: click.Context, name: str) -> str:
     """Where the value of a parameter comes from, in a word or two."""
     source = ctx.get_parameter_source(name)
@@ -87,6 +95,35 @@ def origin(ctx: click.Context, name: str) -> str:
     return "default"
 
 
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting as `spine config show` prints it."""
+
+    name: str
+    shown: str
+    origin: str
+
+
+def effective(flags: list[str]) -> list[Value]:
+    """Every setting of the weekly run with these flags here and now. Raises what the run itself would raise."""
+    from market_spine import config
+    from market_spine.cli import command
+
+    prefix = command.context_settings["auto_envvar_prefix"]
+    ctx = command.make_context("run_finra_weekly_schedule", flags, auto_envvar_prefix=prefix)
+    settings: Settings | None = ctx.meta.get(_META)
+    values = [
+        Value(option.replace("_", "-"), config.shown(name, ctx.params.get(name)), origin(ctx, name))
+        for option, name in option_names(command).items()
+    ]
+    merged = settings.environment(os.environ) if settings else os.environ
+    for variable in config.SETTINGS:
+        name = config.setting_name(variable)
+        where = "environment" if variable in os.environ else settings.path if settings and variable in merged else "default"
+        values.append(Value(name.replace("_", "-"), config.shown(name, merged.get(variable)), where))
+    return values
+
+
 def blame(error: click.UsageError) -> str:
     """What click says of a bad value, and where that value was set when it was not typed."""
     said = error.format_message().rstrip(".")
@@ -97,9 +134,37 @@ def blame(error: click.UsageError) -> str:
     return said if where in ("flag", "default") else f"{said} (from {where})"
 
 
+def _option(name: str, **how: Any) -> Callable[[Command], Command]:
+    """One option; every command that has it reads the same environment variable."""
+    return click.option(name, envvar="MARKET_SPINE_" + name.removeprefix("--").replace("-", "_").upper(), **how)
+
+
+metrics_textfile_option = _option(
+    "--metrics-textfile", metavar="PATH", help="Write Prometheus metrics for node_exporter's textfile collector."
+)
+pushgateway_option = _option("--pushgateway", metavar="URL", help="Push Prometheus metrics to a Pushgateway.")
+notify_option = _option(
+    "--notify", multiple=True, metavar="URL",
+    help="Tell of what begins and what is over: mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
+)  # fmt: skip
+notify_level_option = _option(
+    "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
+    help="The least grave anomaly to tell of.",
+)  # fmt: skip
+ping_url_option = _option(
+    "--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."
+)
+expected_by_option = _option(
+    "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
+    help="When a run should be done, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
+)  # fmt: skip
+
+
 def watch_options(command: Command) -> Command:
     """The options of what happens around a run: metrics, notifications, pings."""
-    for option in reversed(_WATCH_OPTIONS):
+    for option in (
+        expected_by_option, ping_url_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
+    ):  # fmt: skip
         command = option(command)
     return command
 
@@ -107,22 +172,3 @@ def watch_options(command: Command) -> Command:
 def watching(given: dict[str, Any]) -> Watching:
     """Takes the values of `watch_options` out of a command's parameters."""
     return Watching(**{name: given.pop(name) for name in Watching.__slots__})
-
-
-_WATCH_OPTIONS = (
-    click.option("--metrics-textfile", metavar="PATH", help="Write Prometheus metrics for node_exporter's textfile collector."),
-    click.option("--pushgateway", metavar="URL", help="Push Prometheus metrics to a Pushgateway."),
-    click.option(
-        "--notify", multiple=True, metavar="URL",
-        help="Tell of what begins and what is over: mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
-    ),
-    click.option(
-        "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
-        help="The least grave anomaly to tell of.",
-    ),
-    click.option("--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."),
-    click.option(
-        "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
-        help="When a run should be done, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
-    ),
-)  # fmt: skip

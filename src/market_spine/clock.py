@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time as time_module
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 MARKET_ZONE = ZoneInfo("America/New_York")
@@ -37,6 +40,14 @@ def stamp(moment: datetime) -> str:
 def machine_zone() -> str:
     """What this machine calls its own zone: `UTC`, `EST`."""
     return datetime.now().astimezone().tzname() or "unknown"
+
+
+def machine_zone_rules() -> ZoneInfo | timezone:
+    """This machine's own zone with its rules where it can be named, else with today's offset."""
+    name = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
+    with contextlib.suppress(ValueError, OSError):
+        return ZoneInfo(name) if name else timezone.utc
+    return timezone(datetime.now().astimezone().utcoffset() or timedelta())
 
 
 def ticks() -> float:

@@ -42,7 +42,7 @@ def _days(text: str) -> frozenset[int] | None:
     """`Mon-Fri`, `Tue,Fri`; full names and any case will do. None for what is no weekday."""
     days: set[int] = set()
     for part in text.split(","):
-        ends = [_DAYS.index(name[:3]) if name[:3] in _DAYS else None for name in part.strip().lower().split("-")]
+        ends = [_DAYS.index(name[:3]) if name[:3] in _DAYS else None for name in part.lower().replace(" ", "").split("-")]
         first, last = ends[0], ends[-1]
         if first is None or last is None or len(ends) > 2:
             return None

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from market_spine import channels, notify, told
+from market_spine import channels, clock, notify, told
 from market_spine.db import Database
 from market_spine.errors import MarketSpineError
-from market_spine.notify import Event, Notice, Told
+from market_spine.notify import Action, Event, Notice, Told
+
+_TEST = "a test of this channel; nothing is wrong"
 
 Remember = Callable[[str, Notice], None]
 
@@ -54,10 +56,23 @@ class Messenger:
     def _deliver(
         self, url: str, standing: Mapping[str, Event], before: Mapping[str, Told], now: datetime, remember: Remember
     ) -> Iterator[str]:
+        channel = channels.Channel(url)
         for notice in notify.decide(standing, before, now):
             try:
-                channels.send(url, notice, self.context)
+                channel.send(notice, self.context)
             except MarketSpineError as error:
                 yield f"{notify.title(notice)} could not be told: {error.message}"
                 return
             remember(notify.channel_id(url), notice)
+
+
+def probe(url: str, context: Mapping[str, str]) -> str | None:
+    """Sends a test event and its end; answers what went wrong, if anything."""
+    event = Event(notify.TEST, None, None, "INFO", _TEST, clock.utc_now())
+    channel = channels.Channel(url)
+    try:
+        for action in (Action.BEGAN, Action.OVER):
+            channel.send(Notice(action, event), context)
+    except MarketSpineError as error:
+        return error.message
+    return None

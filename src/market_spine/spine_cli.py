@@ -11,7 +11,7 @@ from market_spine import __version__
 from market_spine.cli import check_settings, guarded
 from market_spine.cli_options import config_option
 
-_LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
+_LOOK, _RIGHT, _QUEUE, _WATCH = "Look", "Put things right", "Run by queue", "Set up and watch"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "work": (_QUEUE, "market_spine.commands.work", "Ask for work, look at it, retry and cancel it."),
     "worker": (_QUEUE, "market_spine.commands.worker", "Execute what is enqueued."),
     "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
+    "preflight": (_WATCH, "market_spine.commands.preflight", "Check this machine before the first run."),
+    "config": (_WATCH, "market_spine.commands.config", "Every setting, its value, and where that comes from."),
+    "notify": (_WATCH, "market_spine.commands.notify", "Try the notification channels."),
+    "metrics": (_WATCH, "market_spine.commands.metrics", "Print, write or push what Prometheus may know."),
 }
 
 
