@@ -150,6 +150,7 @@ def test_work_items_are_counted_by_state_with_the_oldest_of_each(db: Database) -
     }  # fmt: skip
     oldest = {state: found["work_item_oldest_timestamp_seconds", state] for state in ("PENDING", "FAILED", "RUNNING")}
     moments = {text: datetime.fromisoformat(text).timestamp() for text in (early, late)}
+    assert found["worker_oldest_heartbeat_timestamp_seconds",] == moments[late]
     assert oldest == {"PENDING": moments[early], "FAILED": moments[late], "RUNNING": moments[late]}
 
 

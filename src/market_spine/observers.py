@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from market_spine import __version__, clock, log
-from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, MarketSpineError, RunLocked
+from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, LockLost, MarketSpineError, RunLocked
 
 if TYPE_CHECKING:
     from market_spine.db import Database
@@ -113,10 +113,11 @@ class Observers:
 
     def crashed(self, error: BaseException) -> None:
         """The run stopped, or could not begin. One that met another's lock is nobody's concern."""
-        if isinstance(error, RunLocked) or self._watching == Watching():
+        met_anothers_lock = isinstance(error, RunLocked) and not isinstance(error, LockLost)
+        if met_anothers_lock or self._watching == Watching():
             return
         exit_code, said = told_as(error)
-        now, hurried = clock.utc_now(), isinstance(error, (Interrupted, KeyboardInterrupt))
+        now, hurried = clock.utc_now(), isinstance(error, KeyboardInterrupt)
         with self._reopened(now) as db:
             samples: Callable[[], list[Sample]] = lambda: self._crash_readings(db, exit_code, now)  # noqa: E731
             self._measure(samples, hurried=hurried, add=db is None)
@@ -190,6 +191,8 @@ def told_as(error: BaseException) -> tuple[int, str]:
     """The exit code an exception leads to, and what is said of it."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
+    if isinstance(error, Interrupted):
+        return error.exit_code, error.message
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted"
     return 2, f"unexpected {type(error).__name__}: {error}"

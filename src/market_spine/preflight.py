@@ -21,12 +21,11 @@ from zoneinfo import ZoneInfo
 from market_spine import clock, migrations
 from market_spine.db import Database, connect, is_postgres
 from market_spine.errors import MarketSpineError
+from market_spine.lock import holder_of
+from market_spine.place import file_system, is_network
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 OLDEST_POSTGRES = 120000
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
-)
 FREE_BYTES_NEEDED, FREE_BYTES_WANTED = 200 << 20, 2 << 30
 CLOCK_SECONDS = 60
 _HTTP_SECONDS = 10
@@ -76,7 +75,7 @@ def _place(machine: Machine) -> Iterator[Finding]:
     if is_postgres(machine.db):
         return
     folder = _existing(Path(machine.db).absolute().parent)
-    yield judge_file_system(file_system(folder), folder)
+    yield judge_file_system(_file_system(folder), folder)
     yield judge_space(shutil.disk_usage(folder).free, folder)
     yield _writable("database folder", folder, "choose another --db, or give this user the folder")
 
@@ -118,11 +117,10 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
         yield Finding("schema", Grade.FAIL, error.message, error.hint)
         return
     yield Finding("schema", Grade.OK, f"schema {migrations.schema_version(db)} is current")
-    held = db.execute("SELECT name, host, pid, since, heartbeat_at FROM core_locks").fetchall()
-    for name, host, pid, since, beat in held:
-        said = f"{name} is held by process {pid} on {host} since {since}, last sign of life {beat}"
+    if holder := holder_of(db):
+        said = f"held by {holder}, last sign of life {clock.stamp(holder.heartbeat_at)}"
         yield Finding("lock", Grade.WARN, said, "wait for it; a dead holder's lock is taken over by the next run")
-    if not held:
+    else:
         yield Finding("lock", Grade.OK, "nobody holds it")
     (last,) = db.execute("SELECT MAX(started_at) FROM core_executions").fetchone()
     if last and datetime.fromisoformat(last) > machine.now + timedelta(seconds=CLOCK_SECONDS):
@@ -197,7 +195,7 @@ _CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (_settings, _place
 
 def judge_file_system(kind: str, folder: Path) -> Finding:
     """SQLite's WAL needs shared memory, which a network file system does not give."""
-    if kind in NETWORK_FILE_SYSTEMS:
+    if is_network(kind):
         hint = "put the database on a local disk, or use PostgreSQL"
         return Finding("file system", Grade.FAIL, f"{folder} lies on a network file system ({kind})", hint)
     return Finding("file system", Grade.OK, f"{folder} lies on {kind or 'an unknown file system'}")
@@ -217,21 +215,6 @@ def judge_clock(seconds: float) -> Finding:
     return Finding("clock", Grade.OK if fine else Grade.FAIL, said, None if fine else "set the clock (NTP)")
 
 
-def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
-    """The type of the file system a folder lies on; empty where the system does not say (other than Linux)."""
-    best, kind = "", ""
-    try:
-        lines = mounts.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        _, point, of_type, *_ = line.split(" ")
-        point = point.replace("\\040", " ")
-        if (folder == Path(point) or folder.is_relative_to(point)) and len(point) >= len(best):
-            best, kind = point, of_type
-    return kind
-
-
 def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *, knows_cron_tz: bool) -> str:
     """Friday, 8:00 in New York. Where cron cannot be told the zone, it asks each hour whether it is that one."""
     moments = [now + timedelta(days=days) for days in (0, 91, 182, 273)]
@@ -240,6 +223,14 @@ def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *,
     if knows_cron_tz:
         return f"CRON_TZ={clock.MARKET_ZONE.key}\n0 8 * * 5 {command}"
     return f'0 * * * * [ "$(TZ={clock.MARKET_ZONE.key} date +\\%u\\%H)" = 508 ] && {command}'
+
+
+def _file_system(folder: Path) -> str:
+    """Empty where the system does not say (other than Linux)."""
+    try:
+        return file_system(str(folder.resolve()), Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape"))
+    except OSError:
+        return ""
 
 
 def _existing(folder: Path) -> Path:

@@ -62,7 +62,9 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_work_item_oldest_timestamp_seconds": Kind(
         "gauge", ("state",), "Since when the oldest work item has been in its state; pending ones count once they are due."
     ),
-    "market_spine_worker_last_seen_timestamp_seconds": Kind("gauge", (), "When a worker last gave a sign of life."),
+    "market_spine_worker_oldest_heartbeat_timestamp_seconds": Kind(
+        "gauge", (), "Last sign of life of the worker that has been silent longest with an item in hand."
+    ),
     "market_spine_database_bytes": Kind("gauge", (), "Size of the database."),
 }
 
@@ -170,16 +172,16 @@ def _work(db: Database) -> list[Sample]:
     rows = db.execute(
         """
         SELECT state, COUNT(*), MIN(CASE WHEN state = 'PENDING' AND desired_at > updated_at THEN desired_at ELSE updated_at END),
-               MAX(locked_at)
+               MIN(locked_at)
         FROM core_work_items GROUP BY state
         """
     ).fetchall()
     counts = dict.fromkeys(WORK_STATES, 0) | {row[0]: row[1] for row in rows}
-    seen = [row[3] for row in rows if row[3]]
+    beats = [row[3] for row in rows if row[0] == "RUNNING"]
     return [
         *(Sample("market_spine_work_items", count, (state,)) for state, count in counts.items()),
         *(Sample("market_spine_work_item_oldest_timestamp_seconds", _seconds(row[2]), (row[0],)) for row in rows),
-        *(Sample("market_spine_worker_last_seen_timestamp_seconds", _seconds(moment)) for moment in seen[:1]),
+        *(Sample("market_spine_worker_oldest_heartbeat_timestamp_seconds", _seconds(moment)) for moment in beats),
     ]
 
 
