@@ -10,7 +10,8 @@ from pathlib import Path
 
 from market_spine import clock
 from market_spine.db import Database
-from market_spine.errors import SchemaTooNew, SchemaTooOld
+from market_spine.errors import ConfigurationError, SchemaTooNew, SchemaTooOld
+from market_spine.lock import run_lock
 
 _SCHEMA = Path(__file__).parent / "schema"
 
@@ -60,6 +61,34 @@ def prepare(db: Database, now: datetime | None = None) -> None:
         raise SchemaTooOld(
             f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration did: from and to which schema, and the copy made before (None on PostgreSQL, or with nothing to do)."""
+
+    before: int
+    after: int
+    applied: tuple[Migration, ...]
+    backup: Path | None
+
+
+def migrate(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0, backup: bool = True) -> Migrated:
+    """Brings an existing database to this program's schema: under the run lock, after a copy of it, in one transaction.
+
+    Killed at any moment it leaves the old schema or the new one, and at most a copy named `.part`. Raises RunLocked,
+    SchemaTooNew, and ConfigurationError for a database that has no schema yet.
+    """
+    before = schema_version(db)
+    if before == 0:
+        raise ConfigurationError(f"{db.label} holds nothing of ours to migrate", hint=f"spine db init --db {db.label}")
+    if before >= migrations(db.engine)[-1].number:
+        prepare(db, now)
+        return Migrated(before, before, (), None)
+    with run_lock(db, owner, wait_seconds=wait_seconds):
+        copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if backup else None
+        applied = apply(db, now)
+        return Migrated(before, schema_version(db), tuple(applied), copied)
 
 
 def apply(db: Database, now: datetime) -> list[Migration]:

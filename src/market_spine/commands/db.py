@@ -30,6 +30,32 @@ def init(db: str) -> None:
         click.echo(f"{database.label} {did} schema {schema_version(database)}")
 
 
+@command.command("migrate", epilog="Example: spine db migrate --db data/market_spine.db")
+@db_option
+@click.option("--backup/--no-backup", default=True, show_default=True, help="Copy a SQLite file beside itself before.")
+@click.option("--lock-wait", type=click.FloatRange(0), default=0, show_default=True, help="Seconds to wait for a run to end.")
+@json_option
+def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
+    """Bring an existing database to this program's schema, after a copy of it, while no run works on it."""
+    from market_spine import executions, migrations
+    from market_spine.db import connect
+
+    now = clock.utc_now()
+    with contextlib.closing(connect(db, create=False)) as database:
+        owner = executions.new_execution_id(now)
+        done = migrations.migrate(database, owner, now, wait_seconds=lock_wait, backup=backup)
+    names = [f"{migration.number:04} {migration.name}" for migration in done.applied]
+    if as_json:
+        copied = None if done.backup is None else str(done.backup)
+        facts = {"database": database.label, "before": done.before, "after": done.after, "applied": names, "backup": copied}
+        click.echo(json.dumps({"schema_version": 1, **facts}, indent=2))
+        return
+    if done.backup:
+        click.echo(f"Copied to {done.backup}")
+    said = f"migrated from schema {done.before} to {done.after}: {', '.join(names)}" if names else f"is at schema {done.after}"
+    click.echo(f"{database.label} {said}")
+
+
 @command.command("copy", epilog="Example: spine db copy data/market_spine.db postgresql://spine@db.example/spine")
 @click.argument("source")
 @click.argument("destination")

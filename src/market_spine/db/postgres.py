@@ -234,6 +234,9 @@ class Postgres:
     def size_bytes(self) -> int:
         return int(self.execute("SELECT pg_database_size(current_database())").fetchone()[0])
 
+    def backup_beside(self, name: str) -> None:
+        """None: a server is copied by its own means (pg_dump), and its migrations roll back as one."""
+
     def close(self) -> None:
         self._connection.close()
 

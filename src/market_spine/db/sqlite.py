@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -209,6 +210,15 @@ class Sqlite:
     def backup_to(self, path: Path) -> None:
         """A compact copy of the whole database, by VACUUM INTO."""
         self.execute("VACUUM INTO ?", (str(path),))
+
+    def backup_beside(self, name: str) -> Path:
+        """A copy beside the file, `FILE.NAME.bak`; it has that name only when it is whole and on the disk."""
+        part, whole = Path(f"{self.label}.{name}.part"), Path(f"{self.label}.{name}.bak")
+        part.unlink(missing_ok=True)
+        self.backup_to(part)
+        with part.open("rb+") as copy:
+            os.fsync(copy.fileno())
+        return part.replace(whole)
 
     def close(self) -> None:
         self._connection.close()
