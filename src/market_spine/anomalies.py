@@ -117,6 +117,20 @@ def resolve_stage(
         return cursor.rowcount
 
 
+def resolve_damage(db: Database, partition_key: str, capture_id: str, note: str, now: datetime) -> int:
+    """Closes what stood open because a capture's stored bytes were damaged; answers how many."""
+    with db.transaction():
+        cursor = db.execute(
+            """
+            UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
+            WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
+              AND domain = ? AND category = 'RAW_DAMAGED' AND capture_id = ? AND resolved_at IS NULL
+            """,
+            (clock.stamp(now), note, partition_key, DOMAIN, capture_id),
+        )
+        return cursor.rowcount
+
+
 def resolve_category(db: Database, category: str, note: str, now: datetime) -> int:
     """Closes every open anomaly of a category, whatever partition it stands against; answers how many."""
     with db.transaction():

@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from market_spine import clock
 from market_spine.db import Database
-from market_spine.errors import DatabaseError
+from market_spine.errors import DamagedRaw
 from market_spine.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage, record_stage
 from market_spine.partition import Partition
 
@@ -33,28 +33,41 @@ class Capture:
 
 
 def store_raw(db: Database, content: bytes, content_hash: str) -> None:
-    """Keeps the bytes under their SHA-256 (64 hex), once. Call it inside a transaction."""
+    """Keeps the bytes under their SHA-256 (64 hex), once; mends those that are damaged. Call it inside a transaction."""
     known = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
-    if known is None:
+    if known is None or not is_intact(db, content_hash):
         import zstandard
 
         packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
         db.execute(
-            "INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)",
+            """
+            INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)
+            ON CONFLICT (content_hash) DO UPDATE SET size = excluded.size, codec = excluded.codec, content = excluded.content
+            """,
             (content_hash, len(content), packed),
         )
 
 
+def is_intact(db: Database, content_hash: str) -> bool:
+    """Whether the stored bytes still hash to their name."""
+    try:
+        for _ in read_raw(db, content_hash):
+            pass
+    except DamagedRaw:
+        return False
+    return True
+
+
 def packed_raw(db: Database, content_hash: str) -> bytes:
-    """The compressed bytes of a content. Raises DatabaseError when they are missing."""
+    """The compressed bytes of a content. Raises DamagedRaw when they are missing."""
     row = db.execute("SELECT content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
     if row is None:
-        raise DatabaseError(f"the raw bytes {content_hash[:16]} are gone", hint="restore a backup: DATABASE_RECOVERY.md")
+        raise DamagedRaw(f"the raw bytes {content_hash[:16]} are gone")
     return bytes(row[0])
 
 
 def unpacked(packed: bytes, content_hash: str) -> Iterator[bytes]:
-    """The bytes in blocks of 1 MB. Raises DatabaseError when they no longer hash to their name."""
+    """The bytes in blocks of 1 MB. Raises DamagedRaw when they no longer hash to their name."""
     import zstandard
 
     digest = hashlib.sha256()
@@ -63,13 +76,13 @@ def unpacked(packed: bytes, content_hash: str) -> Iterator[bytes]:
             digest.update(block)
             yield block
     except zstandard.ZstdError as error:
-        raise DatabaseError(f"the raw bytes {content_hash[:16]} are damaged: {error}", hint="run spine verify") from error
+        raise DamagedRaw(f"the raw bytes {content_hash[:16]} are damaged: {error}") from error
     if digest.hexdigest() != content_hash:
-        raise DatabaseError(f"the raw bytes {content_hash[:16]} do not hash to their name", hint="run spine verify")
+        raise DamagedRaw(f"the raw bytes {content_hash[:16]} do not hash to their name")
 
 
 def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
-    """The stored bytes of a content, in blocks of 1 MB. Raises DatabaseError when they are missing or damaged."""
+    """The stored bytes of a content, in blocks of 1 MB. Raises DamagedRaw when they are missing or damaged."""
     return unpacked(packed_raw(db, content_hash), content_hash)
 
 

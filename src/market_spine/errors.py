@@ -19,7 +19,8 @@ MarketSpineError                 message, hint (what to do next), exit_code
 └── PartitionError           1   one partition failed; the others go on. Has a severity and a category
     ├── SourceError              the source could not give the partition
     │   └── Unproved             what came cannot be shown to be whole; asked for once more, then given up
-    └── UnusableContent          what the source gave cannot become current
+    ├── UnusableContent          what the source gave cannot become current
+    └── DamagedRaw               the stored bytes are gone or no longer hash to their name
 
 Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
 """
@@ -136,3 +137,11 @@ class Unproved(SourceError):
 
 class UnusableContent(PartitionError):
     """What the source gave cannot become current; what was current stays."""
+
+
+class DamagedRaw(PartitionError):
+    """The bytes stored for a capture are gone or no longer hash to their name."""
+
+    def __init__(self, message: str) -> None:
+        hint = "restore them from a backup (workflows/incident/DATABASE_RECOVERY.md), or ingest the same content with --force"
+        super().__init__("RAW_DAMAGED", message, hint=hint)

@@ -13,7 +13,7 @@ from market_spine.lock import run_lock
 from market_spine.migrations import prepare
 from market_spine.outcome import Outcome, Status
 from market_spine.report import entry
-from market_spine.run import Limits, Run
+from market_spine.run import Expectations, Limits, Run
 
 _LOCK_WAIT_SECONDS = 10.0
 
@@ -27,6 +27,14 @@ def changing(target: str, now: datetime, *, create: bool = False) -> Iterator[Da
 
 
 @contextlib.contextmanager
+def looking(target: str, run_date: date, now: datetime, expected: Expectations | None = None) -> Iterator[Run]:
+    """A run that only looks: on the database for reading, without a row of its own. Raises ConfigurationError without one."""
+    with contextlib.closing(connect(target, read_only=True)) as db:
+        prepare(db, now)
+        yield Run(db, run_date, now, "", expected=expected or Expectations())
+
+
+@contextlib.contextmanager
 def execution(
     target: str,
     pipeline: str,
@@ -35,6 +43,7 @@ def execution(
     arguments: Mapping[str, object],
     *,
     limits: Limits | None = None,
+    expected: Expectations | None = None,
     force: bool = False,
     create: bool = False,
 ) -> Iterator[tuple[Run, list[Outcome]]]:
@@ -43,7 +52,10 @@ def execution(
     Raises RunLocked when another run keeps the lock for long.
     """
     with changing(target, now, create=create) as db:
-        run = Run(db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force)
+        run = Run(
+            db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force,
+            expected=expected or Expectations(),
+        )  # fmt: skip
         outcomes: list[Outcome] = []
         with run_lock(db, run.execution_id, wait_seconds=_LOCK_WAIT_SECONDS):
             with executions.recorded(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now):

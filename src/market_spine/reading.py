@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from market_spine import captures
 from market_spine.captures import Capture
-from market_spine.errors import DatabaseError
+from market_spine.errors import DamagedRaw
 from market_spine.run import Run
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def readings(run: Run, pending: list[Capture]) -> Iterator[tuple[Capture, Callab
 def _submit(reader: _Reader, run: Run, capture: Capture) -> Callable[[], Reading]:
     try:
         return reader.submit(captures.packed_raw(run.db, capture.content_hash), capture).result
-    except DatabaseError:
+    except DamagedRaw:
         return partial(read_here, run, capture)  # to fail in its turn
 
 

@@ -11,7 +11,8 @@ from market_spine import __version__
 from market_spine.cli import check_settings, guarded
 from market_spine.cli_options import config_option
 
-_LOOK, _RIGHT, _QUEUE, _WATCH = "Look", "Put things right", "Run by queue", "Set up and watch"
+_LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
+_KEEP, _WATCH = "Keep the database", "Set up and watch"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -26,7 +27,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ack": (_RIGHT, "market_spine.commands.ack", "Keep an anomaly silent until a day."),
     "work": (_QUEUE, "market_spine.commands.work", "Ask for work, look at it, retry and cancel it."),
     "worker": (_QUEUE, "market_spine.commands.worker", "Execute what is enqueued."),
-    "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
+    "rebuild": (_KEEP, "market_spine.commands.rebuild", "Remake everything from the raw bytes alone."),
+    "verify": (_KEEP, "market_spine.commands.verify", "Hash, count and sum everything again."),
+    "prune": (_KEEP, "market_spine.commands.prune", "Remove old captures, leaving tombstones."),
+    "pin": (_KEEP, "market_spine.commands.pin", "Keep a capture for good, under a name."),
+    "db": (_KEEP, "market_spine.commands.db", "Make, migrate, copy and look at a database."),
     "preflight": (_WATCH, "market_spine.commands.preflight", "Check this machine before the first run."),
     "config": (_WATCH, "market_spine.commands.config", "Every setting, its value, and where that comes from."),
     "notify": (_WATCH, "market_spine.commands.notify", "Try the notification channels."),

@@ -22,6 +22,12 @@ def paint(text: str, word: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if code and coloured() else text
 
 
+def mark(text: str) -> str:
+    """One of the marks ✓ → ⚠ ✗ in its colour, where colour is wanted."""
+    code = {"✓": "32", "→": "2", "⚠": "33", "✗": "31"}.get(text)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and coloured() else text
+
+
 def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Lines with two blanks between columns; a column of figures stands to the right, cells that are states are coloured."""
     kept = [list(row) for row in rows]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from market_spine import anomalies, captures, manifest
 from market_spine.captures import Capture
@@ -12,8 +15,23 @@ from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
 from market_spine.run import Run
 
+if TYPE_CHECKING:
+    from market_spine.facts import Facts
+    from market_spine.measures import TierMeasures
+
 _WEEK = "WEEK"
 CROSS_TIER_STAGE = "CROSS_TIER"
+
+
+@dataclass(frozen=True, slots=True)
+class WeekResult:
+    """A week-level result: its identity, and the capture keys by tier it is made from."""
+
+    capture_id: str
+    week: str
+    run_date: str
+    captured_at: str
+    keys: Mapping[str, int]
 
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
@@ -26,24 +44,38 @@ def measure(run: Run, capture: Capture) -> Outcome:
     """Makes a capture's measures, in one transaction with their manifest row."""
     from market_spine import facts as facts_of
     from market_spine.measures import measure_tier
-    from market_spine.tier_tables import TIER_TABLES
 
     facts = run.take_over(capture.capture_id, capture.ingest_no) or facts_of.from_tables(run.db, capture.capture_key)
     measured = measure_tier(facts)
-    made = 0
     with run.db.transaction():
-        for table in TIER_TABLES:
-            run.db.execute(table.clear, (capture.capture_key,))
-            columns = table.columns(measured)
-            run.db.bulk_columns(table.table, {"capture_key": capture.capture_key}, columns)
-            made += len(next(iter(columns.values())))
-        manifest.record_stage(
-            run.db, manifest.CALC, capture.partition, capture.capture_id, row_count=made,
-            metadata={"ingest_no": capture.ingest_no}, captured_at=capture.captured_at, now=run.now,
-        )  # fmt: skip
+        made = _store_measures(run, capture, measured)
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
     message = f"Measured {measured.tier.venue_count:,} venues, {measured.tier.symbol_count:,} symbols"
     return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
+
+
+def remake(run: Run, capture: Capture, facts: Facts) -> None:
+    """Drops a capture's measures and makes them again of its rows."""
+    from market_spine.measures import measure_tier
+
+    _store_measures(run, capture, measure_tier(facts))
+
+
+def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
+    """Replaces a capture's measures and their manifest row; answers how many rows. Inside a transaction."""
+    from market_spine.tier_tables import TIER_TABLES
+
+    made = 0
+    for table in TIER_TABLES:
+        run.db.execute(table.clear, (capture.capture_key,))
+        columns = table.columns(measured)
+        run.db.bulk_columns(table.table, {"capture_key": capture.capture_key}, columns)
+        made += len(next(iter(columns.values())))
+    manifest.record_stage(
+        run.db, manifest.CALC, capture.partition, capture.capture_id, row_count=made,
+        metadata={"ingest_no": capture.ingest_no}, captured_at=capture.captured_at, now=run.now,
+    )  # fmt: skip
+    return made
 
 
 def measure_week(run: Run, week_ending: date) -> Outcome:
@@ -67,11 +99,9 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         _all_is_well(run, key, "every tier is in")
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
     with run.db.transaction():
-        capture_id = _store_week(run, week, {tier: row[0] for tier, row in used.items()})
-        manifest.record_stage(
-            run.db, manifest.CALC, week, capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},
-            captured_at=run.stamp, now=run.now,
-        )  # fmt: skip
+        capture_id = generate_capture_id(DOMAIN, week, _WEEK, run.run_date)
+        result = WeekResult(capture_id, week, run.run_date.isoformat(), run.stamp, {tier: row[0] for tier, row in used.items()})
+        store_week(run, result, made_from)
         _all_is_well(run, key, f"measured as {capture_id}")
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
 
@@ -105,9 +135,9 @@ def _is_fresh(db: Database, week: str, made_from: dict[str, dict[str, object]]) 
     )
 
 
-def _store_week(run: Run, week: str, keys: dict[str, int]) -> str:
-    """The week's totals and tier split, made by SQL from the tiers' measures; answers the result's capture id."""
-    capture_id = generate_capture_id(DOMAIN, week, _WEEK, run.run_date)
+def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str, object]]) -> None:
+    """The week's totals and tier split, made by SQL from the tiers' measures, and their manifest row. In a transaction."""
+    keys = result.keys
     tier_keys = tuple(keys[tier] for tier in TIERS)
     totals = [(tier, *run.db.execute(_TIER_TOTALS, (keys[tier],)).fetchone()) for tier in TIERS]
     symbols = run.db.execute(_SYMBOL_COUNT, tier_keys).fetchone()[0]
@@ -117,10 +147,10 @@ def _store_week(run: Run, week: str, keys: dict[str, int]) -> str:
     week_key = run.db.execute(
         _UPSERT_WEEK,
         (
-            capture_id,
-            week,
-            run.run_date.isoformat(),
-            run.stamp,
+            result.capture_id,
+            result.week,
+            result.run_date,
+            result.captured_at,
             *tier_keys,
             shares,
             ats,
@@ -136,7 +166,10 @@ def _store_week(run: Run, week: str, keys: dict[str, int]) -> str:
         ("week_key", "tier", "total_shares", "total_trades", "total_notional", "share"),
         [(week_key, tier, part, count, value, part / shares if shares else None) for tier, part, _, count, value in totals],
     )
-    return capture_id
+    manifest.record_stage(
+        run.db, manifest.CALC, result.week, result.capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},
+        captured_at=result.captured_at, now=run.now,
+    )  # fmt: skip
 
 
 def _exact_sum(values: list[float | None]) -> int | float | None:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from market_spine import anomalies, captures, clock, manifest
+from market_spine import anomalies, captures, manifest
 from market_spine.captures import Capture
-from market_spine.errors import UnusableContent
+from market_spine.errors import PartitionError, UnusableContent
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition
 from market_spine.reading import Reading, read_here
@@ -41,7 +41,7 @@ def normalize(run: Run, capture: Capture, reading: Callable[[], Reading] | None 
     """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
     try:
         return _normalize(run, capture, reading() if reading else read_here(run, capture))
-    except UnusableContent as error:
+    except PartitionError as error:
         error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
         raise
 
@@ -51,7 +51,8 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     _check(run, capture, file)
     try:
         with run.db.transaction():
-            facts = _store(run, capture, file, reading.rejected)
+            facts = _store(run, capture, reading, run.stamp)
+            _note_rejects(run, capture, file)
     except BaseException:
         run.dimensions.forget()
         raise
@@ -63,6 +64,15 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
         Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
         details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
     )  # fmt: skip
+
+
+def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
+    """Drops a capture's rows and makes them again of its bytes alone, as if nothing had happened. Raises PartitionError."""
+    reading = read_here(run, capture)
+    if not len(reading.file.columns.shares):
+        raise UnusableContent("NO_ROWS", f"no good row in {reading.file.lines:,} lines", hint="spine verify")
+    with run.db.transaction():
+        return _store(run, capture, reading, normalized_at)
 
 
 def _remarks(file: WeeklyFile) -> str:
@@ -101,16 +111,16 @@ def _check_shrink(ratio: float, before: tuple[str, int, float], rows: int, share
         )
 
 
-def _store(run: Run, capture: Capture, file: WeeklyFile, rejected: dict[int, str]) -> Facts:
+def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:
     """Rows, rejects, capture and manifest row; replaces what the capture held. Inside a transaction."""
     from market_spine import facts as facts_of
     from market_spine.columns import whole_or_fraction
 
-    db, columns = run.db, file.columns
+    db, file, columns = run.db, reading.file, reading.file.columns
     facts = facts_of.from_columns(run.dimensions, columns)
     db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
     db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, facts_of.volume_columns(facts))
-    _store_rejects(run, capture, file, rejected)
+    _store_rejects(run, capture, reading)
     total = whole_or_fraction(int(facts.shares.sum()))
     db.execute(
         """
@@ -118,7 +128,7 @@ def _store(run: Run, capture: Capture, file: WeeklyFile, rejected: dict[int, str
         SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?)
         WHERE capture_key = ?
         """,
-        (len(columns.shares), total, run.stamp, file.last_updated, capture.capture_key),
+        (len(columns.shares), total, normalized_at, file.last_updated, capture.capture_key),
     )
     manifest.record_stage(
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),
@@ -140,17 +150,21 @@ def _metadata(capture: Capture, file: WeeklyFile) -> dict[str, object]:
     }
 
 
-def _store_rejects(run: Run, capture: Capture, file: WeeklyFile, lines: dict[int, str]) -> None:
-    """The rejected lines (the first 1000) and one WARN that stands for them; a clean file closes what stood open."""
-    db, key, now = run.db, capture.partition.key, run.now
-    db.execute("DELETE FROM core_rejects WHERE capture_id = ?", (capture.capture_id,))
-    kept = [reject for reject in file.rejects if reject.line_number in lines]
-    made = clock.stamp(now)
-    db.bulk_insert(
+def _store_rejects(run: Run, capture: Capture, reading: Reading) -> None:
+    """The rejected lines, the first 1000."""
+    key, lines, made = capture.partition.key, reading.rejected, run.stamp
+    run.db.execute("DELETE FROM core_rejects WHERE capture_id = ?", (capture.capture_id,))
+    kept = [reject for reject in reading.file.rejects if reject.line_number in lines]
+    run.db.bulk_insert(
         "core_rejects",
         _REJECT,
         [(DOMAIN, key, capture.capture_id, r.line_number, r.reason, lines[r.line_number], made) for r in kept],
     )
+
+
+def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
+    """One WARN that stands for all rejected lines; a clean file closes what stood open."""
+    db, key, now = run.db, capture.partition.key, run.now
     lasting = ("REJECTED_ROWS", capture.capture_id) if file.rejects else ("", "")
     anomalies.resolve_stage(db, key, manifest.NORMALIZED, f"normalized as {capture.capture_id}", now, but=lasting)
     if file.rejects:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list
 if TYPE_CHECKING:
     from market_spine.app.source import Source
     from market_spine.db import Database
+    from market_spine.outcome import Outcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
@@ -115,6 +116,15 @@ def reading(target: str) -> Iterator[Database]:
     with contextlib.closing(connect(target, read_only=True)) as db:
         prepare(db)
         yield db
+
+
+def say_outcomes(outcomes: Iterable[Outcome]) -> None:
+    """One line an outcome on stdout, coloured on a terminal that wants it."""
+    from market_spine import report, table
+
+    for outcome in outcomes:
+        mark = report.MARK[outcome.status]
+        click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 
 def print_json(**document: object) -> None:

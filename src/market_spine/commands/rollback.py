@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from market_spine.commands import as_tier, as_week, db_option, json_option, moment, print_json, run_date_option
+from market_spine.commands import as_tier, as_week, db_option, json_option, moment, print_json, run_date_option, say_outcomes
 from market_spine.errors import UsageError
 from market_spine.partition import TIERS
 
@@ -32,7 +32,7 @@ def command(
 
     The week is not ready until a good capture arrives. The same content offered again stays withdrawn without --force.
     """
-    from market_spine import operation, report, withdrawal
+    from market_spine import operation, withdrawal
 
     if not reason and not undo:
         raise UsageError("a rollback needs a reason", hint=f'spine rollback {week} {tier or ""} --reason "…"'.replace("  ", " "))
@@ -48,6 +48,6 @@ def command(
         return
     for change in done.changes:
         click.echo(f"{change.partition}: {change.says}")
-    click.echo("\n".join(report.line(outcome) for outcome in done.outcomes))
+    say_outcomes(done.outcomes)
     if not undo:
         click.echo(f"next: a good capture ends it; to take it back: spine rollback {week} {tier or ''}".rstrip() + " --undo")

@@ -14,6 +14,7 @@ from market_spine.commands import (
     moment,
     print_json,
     run_date_option,
+    say_outcomes,
     source_of,
     source_options,
 )
@@ -41,7 +42,7 @@ def command(
     pipeline: str, week: date, tier: str | None, force: bool, run_date_text: str | None, db: str, as_json: bool, **source: object
 ) -> None:
     """Run one pipeline; what it needs and is not there is named, with the command that makes it."""
-    from market_spine import operation, pipelines, report
+    from market_spine import operation, pipelines
 
     now, run_date = moment(run_date_text)
     pipelines.find(pipeline)
@@ -52,5 +53,5 @@ def command(
     if as_json:
         print_json(run_id=run.execution_id, pipeline=pipeline, **operation.document(done), exit_code=operation.exit_code(done))
     else:
-        click.echo("\n".join(report.line(outcome) for outcome in done))
+        say_outcomes(done)
     raise click.exceptions.Exit(operation.exit_code(done))

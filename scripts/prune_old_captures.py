@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Remove old captures, leaving tombstones: `python scripts/prune_old_captures.py --older-than 730 --dry-run`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from market_spine.spine_cli import main
+
+if __name__ == "__main__":
+    main(["prune", *sys.argv[1:]])

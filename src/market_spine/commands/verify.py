@@ -1,0 +1,34 @@
+"""`spine verify`: is everything still as it was stored?"""
+
+from __future__ import annotations
+
+import click
+
+from market_spine.commands import db_option, json_option, print_json, reading
+
+
+@click.command(
+    "verify",
+    epilog="""\b
+Examples:
+  spine verify
+  spine verify --deep --json""",
+)
+@click.option("--deep", is_flag=True, help="Also read every blob again and compare it with the rows, field by field.")
+@db_option
+@json_option
+def command(deep: bool, db: str, as_json: bool) -> None:
+    """Hash every blob, count and sum every capture, its measures and the weeks again. One line a fault, exit 1."""
+    from market_spine.verify import verify
+
+    with reading(db) as store:
+        faults = []
+        for fault in verify(store, deep=deep):
+            faults.append(fault)
+            if not as_json:
+                click.echo(str(fault))
+    if as_json:
+        print_json(faults=[{"where": f.where, "what": f.what, "remedy": f.remedy} for f in faults], exit_code=int(bool(faults)))
+    else:
+        click.echo(f"next: {faults[0].remedy}" if faults else "Everything is as it was stored.")
+    raise click.exceptions.Exit(int(bool(faults)))
