@@ -210,8 +210,13 @@ def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _unavailable(url: str, error: Exception) -> SourceError:
-    reason = error.args[0] if error.args else error
-    words = " ".join(str(getattr(reason, "reason", reason)).split())
-    return SourceError(
-        "SOURCE_UNAVAILABLE", f"cannot reach {host(url)}: {words[:200] or type(error).__name__}", hint="run again later"
-    )
+    words = _words(error)[:200] or type(error).__name__
+    return SourceError("SOURCE_UNAVAILABLE", f"cannot reach {host(url)}: {words}", hint="run again later")
+
+
+def _words(error: object) -> str:
+    """What lies at the bottom of errors wrapped in errors, in one line."""
+    while isinstance(error, BaseException):
+        inner = getattr(error, "reason", None)
+        error = inner if isinstance(inner, BaseException) else error.args[0] if error.args else ""
+    return " ".join(str(error).split())
