@@ -244,7 +244,7 @@ class Sqlite:
             )
         if "full" in text:
             return DatabaseError(f"no space left for {name}", hint="free space and run again; nothing was half written")
-        if "readonly" in text:
+        if "readonly" in text or ("unable to open" in text and not os.access(Path(name).absolute().parent, os.W_OK)):
             return DatabaseError(f"{name} is read-only", hint="make the file and its folder writable, or choose another --db")
         if "unable to open" in text:
             return ConfigurationError(f"cannot open the database {name}", hint="check that its folder exists and is writable")
