@@ -421,3 +421,10 @@ def _categories() -> set[str]:
             )
             found |= {n.value for one in said for n in ast.walk(one) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     return {category for category in found if re.fullmatch(r"[A-Z_]+", category)}
+
+
+def test_the_readme_and_the_build_type_the_same_test_command() -> None:
+    commands = [block.text for block in pages.page("README.md").of("sh")]
+    assert len(commands) == 2
+    assert all("\n" not in command for command in commands)
+    assert commands[1] in (pages.ROOT / ".ci" / "run").read_text("utf-8").splitlines()
