@@ -365,7 +365,8 @@ def _invocations(text: str, known: dict[str, click.Command]) -> Iterator[tuple[s
             continue
         name = next((" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in known), None)
         assert name is not None and (name != "spine"), f"there is no command {' '.join(words[:2])}"
-        yield name, re.findall(r"(?<=\s)(--[a-z][a-z-]*)", found[2])
+        own = found[2].partition(" -- ")[0]  # what follows is meant for another command
+        yield name, re.findall(r"(?<=\s)(--[a-z][a-z-]*)", own)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
