@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
     "run": (_RIGHT, "market_spine.commands.run", "Run one pipeline of one partition."),
     "rollback": (_RIGHT, "market_spine.commands.rollback", "Withdraw the current capture of a week, or undo that."),
+    "backfill": (_RIGHT, "market_spine.commands.backfill", "A range of weeks in one command, oldest first."),
+    "retry": (_RIGHT, "market_spine.commands.retry", "Exactly what failed in a run, again."),
     "resolve": (_RIGHT, "market_spine.commands.resolve", "Close an anomaly with a note."),
     "ack": (_RIGHT, "market_spine.commands.ack", "Keep an anomaly silent until a day."),
     "work": (_QUEUE, "market_spine.commands.work", "Ask for work, look at it, retry and cancel it."),

@@ -94,7 +94,7 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
                 stage=CROSS_TIER_STAGE, now=run.now, execution_id=run.execution_id,
             )  # fmt: skip
         return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details={"measured_tiers": sorted(used)})
-    made_from = {tier: {"capture_id": tier_row[1], "ingest_no": tier_row[2]} for tier, tier_row in used.items()}
+    made_from = _made_from(used)
     if _is_fresh(run.db, week, made_from):
         _all_is_well(run, key, "every tier is in")
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
@@ -104,6 +104,16 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         store_week(run, result, made_from)
         _all_is_well(run, key, f"measured as {capture_id}")
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
+
+
+def week_is_pending(run: Run, week_ending: date) -> bool:
+    """Whether every tier of the week is measured, and its results are missing or were made from other captures."""
+    used = _current_tiers(run.db, week_ending.isoformat())
+    return len(used) == len(TIERS) and not _is_fresh(run.db, week_ending.isoformat(), _made_from(used))
+
+
+def _made_from(used: Mapping[str, tuple[int, str, int]]) -> dict[str, dict[str, object]]:
+    return {tier: {"capture_id": row[1], "ingest_no": row[2]} for tier, row in used.items()}
 
 
 def _all_is_well(run: Run, key: str, note: str) -> None:

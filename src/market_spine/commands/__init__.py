@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from market_spine.app.source import Source
     from market_spine.db import Database
     from market_spine.outcome import Outcome
+    from market_spine.run import Expectations
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
@@ -58,6 +59,29 @@ def source_options(command: Command) -> Command:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def calendar_options(command: Command) -> Command:
+    """By which publication calendar an absence is judged: the options of the weekly run, under the same names."""
+    for option in (
+        click.option(
+            "--grace-days", type=click.IntRange(0), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
+            help="Days after publication day before late is missing.",
+        ),
+        click.option(
+            "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
+    """What calendar_options say. Raises ConfigurationError."""
+    from market_spine.publication import EXCHANGE, read_calendar
+    from market_spine.run import Expectations
+
+    return Expectations(read_calendar(calendar_file) if calendar_file else EXCHANGE, grace_days)
 
 
 def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:

@@ -1,0 +1,47 @@
+"""`spine retry`: what failed in a run, again."""
+
+from __future__ import annotations
+
+import click
+
+from market_spine.commands import calendar_options, db_option, expectations, json_option, print_json, say_outcomes, source_of
+
+
+@click.command("retry", epilog="Example: spine retry 20260109T120000-1a2b3c4d")
+@click.argument("run_id")
+@click.option("--reason", default="retry", show_default=True, help="Why; kept in core_operator_actions.")
+@calendar_options
+@db_option
+@json_option
+def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int, db: str, as_json: bool) -> None:
+    """Repeat exactly what failed in a run, with its run date and its source; of a run that never finished, all of it."""
+    from market_spine import clock, operation, retry
+    from market_spine.commands import reading
+    from market_spine.run import Limits
+
+    with reading(db) as store:
+        asked = retry.find_failed(store, run_id)
+    given, now = asked.arguments, clock.moment_of(asked.run_date)
+    limits = Limits(
+        given.get("max_reject_percent", 5) / 100, given.get("min_kept_percent", 50) / 100, given.get("accept_shrink", False)
+    )
+    needs_source = any(failed.at_source for failed in asked.weeks.values())
+    source = source_of(
+        given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
+    ) if needs_source else None  # fmt: skip
+    expected = expectations(calendar_file, grace_days)
+    arguments = {**given, "retry_of": run_id, "weeks": [str(week) for week in asked.weeks]}
+    with operation.execution(
+        db, "retry", asked.run_date, now, arguments, limits=limits, expected=expected, force=bool(given.get("force"))
+    ) as (run, outcomes):
+        operation.record_action(run.db, "retry", run_id, reason, clock.utc_now())
+        outcomes += retry.repeat(run, source, asked, lambda outcome: None)
+    if as_json:
+        print_json(
+            run_id=run.execution_id, retry_of=run_id, **operation.document(outcomes), exit_code=operation.exit_code(outcomes)
+        )
+    elif not asked.weeks:
+        click.echo(f"Nothing failed in {run_id}.")
+    else:
+        say_outcomes(outcomes)
+    raise click.exceptions.Exit(operation.exit_code(outcomes))
