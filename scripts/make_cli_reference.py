@@ -57,6 +57,7 @@ DETAILS = {
     0: "All well. Nothing to do and not yet published are well, too.",
     1: "Some partitions failed, the others went on; or a check found something.",
     2: "Critical: usage, configuration, database, a crash, or every partition failed.",
+    75: "Another run holds the lock, or took it over.",
     130: "Interrupted by Ctrl-C (SIGINT); the open partition was rolled back, the next run completes it.",
     141: "Whoever read stdout went away (`… | head`).",
     143: "Ended by SIGTERM; likewise.",
