@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from market_spine import weekly_file
+from market_spine import text_lines, weekly_file
 from market_spine.columns import MICRO
 from market_spine.errors import UnusableContent
 from market_spine.partition import Partition
@@ -248,7 +248,7 @@ def test_a_line_beyond_a_megabyte_is_refused() -> None:
 
 def test_rejected_lines_are_found_again_by_their_numbers() -> None:
     content = (HEADER + row(symbol="A") + row(symbol="") + row(symbol="B")).encode()
-    assert weekly_file.lines_at([content[:150], content[150:]], [1, 3]) == {1: HEADER.rstrip(), 3: row(symbol="").rstrip()}
+    assert text_lines.lines_at([content[:150], content[150:]], [1, 3]) == {1: HEADER.rstrip(), 3: row(symbol="").rstrip()}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_rejected_lines_are_found_again_by_their_numbers() -> None:
     [("", 0), (HEADER, 0), (HEADER + GOOD, 1), (HEADER + GOOD + GOOD.rstrip(), 2), ("# c\n" + HEADER + GOOD, 1), ("# only", 0)],
 )
 def test_data_lines_are_counted_at_a_glance(text: str, lines: int) -> None:
-    assert weekly_file.data_lines(text.encode()) == lines
+    assert text_lines.data_lines(text.encode()) == lines
 
 
 def test_blocks_may_be_cut_anywhere() -> None:

@@ -32,13 +32,13 @@ class Reading:
 
 def read(packed: bytes, capture: Capture) -> Reading:
     """Reads a capture's compressed bytes; asks no database, so that another thread may do it. Raises UnusableContent."""
-    from market_spine import weekly_file
+    from market_spine import text_lines, weekly_file
 
     file = weekly_file.read(captures.unpacked(packed, capture.content_hash), capture.partition)
     if not file.rejects:
         return Reading(file, {})
     numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
-    return Reading(file, weekly_file.lines_at(captures.unpacked(packed, capture.content_hash), numbers))
+    return Reading(file, text_lines.lines_at(captures.unpacked(packed, capture.content_hash), numbers))
 
 
 def readings(run: Run, pending: list[Capture]) -> Iterator[tuple[Capture, Callable[[], Reading]]]:

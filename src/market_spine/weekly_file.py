@@ -7,9 +7,8 @@ exponents, broken lines) is looked at one by one. Figures are exact: millionths,
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -23,6 +22,7 @@ from market_spine.columns import MICRO, Columns, Issue, Venue
 from market_spine.errors import UnusableContent
 from market_spine.grid import Grid, Interner, find_grid, joined
 from market_spine.partition import Partition
+from market_spine.text_lines import UNIT_SEPARATOR, Header, read_header, unquoted, whole_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,9 +38,6 @@ TIER_NAME, TIER_CODE, MONDAY, UPDATED = "tierdescription", "tieridentifier", "we
 REQUIRED = (SYMBOL, VENUE_NAME, MPID, SHARES, TRADES)
 VENUE_CLASS_OF_SUMMARY = {"ATS_W_SMBL_FIRM": "ATS", "OTC_W_SMBL_FIRM": "OTC"}
 
-_UNIT_SEPARATOR = 31
-_HEADER_BYTES = 1 << 16
-_LINE_BYTES = 1 << 20
 _TEXT_CHARACTERS = 1000
 _DENSE_CELLS = 1 << 20
 _FIGURE = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -80,118 +77,15 @@ class WeeklyFile:
         return len(self.columns.shares) + len(self.rejects) + self.duplicates
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The header line: which column holds which field, and how fields are set apart."""
-
-    fields: tuple[str, ...]
-    delimiter: int
-    quoted: bool
-    line_number: int
-
-    def at(self, name: str) -> int | None:
-        return self.fields.index(name) if name in self.fields else None
-
-
 def read(blocks: Iterable[bytes], partition: Partition) -> WeeklyFile:
     """Reads a whole file. Raises UnusableContent when it has no usable header, names another partition, holds a figure
     with a thousands comma, or a line beyond 1 MB; anything smaller becomes a Reject."""
-    header, rest = _read_header(iter(blocks))
+    header, rest = read_header(iter(blocks), REQUIRED)
     reader = _Reader(header, partition)
     line_number = header.line_number
-    for block in _whole_lines(rest):
+    for block in whole_lines(rest):
         line_number += reader.take(block, line_number)
     return reader.finish()
-
-
-def data_lines(content: bytes) -> int:
-    """How many data lines a file has, at a glance: lines after the header that are not blank; 0 without a header."""
-    start = 0
-    while content.startswith(b"#", start):
-        start = content.find(b"\n", start) + 1
-        if start == 0:
-            return 0
-    newlines = int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8)[start:] == ord("\n")))
-    return newlines if content[-1:] not in (b"\n", b"") else max(newlines - 1, 0)
-
-
-def lines_at(blocks: Iterable[bytes], numbers: Iterable[int]) -> dict[int, str]:
-    """The text of the lines with these numbers (from 1), cut at 1000 characters, unreadable bytes replaced."""
-    wanted = sorted(set(numbers))
-    texts: dict[int, str] = {}
-    line_number = 0
-    for block in _whole_lines(blocks):
-        lines = block.count(b"\n")
-        here = [n for n in wanted if line_number < n <= line_number + lines]
-        if here:
-            split = block.split(b"\n")
-            for n in here:
-                texts[n] = _printable(split[n - line_number - 1])
-        line_number += lines
-    return texts
-
-
-def _printable(line: bytes) -> str:
-    return line.rstrip(b"\r").decode("utf-8", "replace")[:_TEXT_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-# ---------------------------------------------------------------------------------------------------- header and lines
-
-
-def _read_header(blocks: Iterator[bytes]) -> tuple[Header, Iterator[bytes]]:
-    """Skips comments and blank lines, reads the header, and answers it with the blocks that follow."""
-    head, line_number = b"", 0
-    for block in blocks:
-        head += block
-        while b"\n" in head or len(head) > _HEADER_BYTES:
-            line, _, head = head.partition(b"\n")
-            line_number += 1
-            if line_number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.strip() and not line.startswith(b"#"):
-                return _parse_header(line, line_number), _prepend(head, blocks)
-    return _parse_header(head.removeprefix(b"\xef\xbb\xbf"), line_number + 1), iter(())
-
-
-def _parse_header(line: bytes, line_number: int) -> Header:
-    text = line[:_HEADER_BYTES].decode("utf-8", "replace").strip()
-    delimiter = "|" if "|" in text else ","
-    quoted = text.startswith('"')
-    names = next(csv.reader([text], delimiter=delimiter)) if quoted else text.split(delimiter)
-    fields = tuple(name.strip().lower() for name in names)
-    missing = [name for name in REQUIRED if name not in fields]
-    if missing or len(set(fields)) < len(fields):
-        seen = _CONTROL.sub("?", text[:60])
-        raise UnusableContent(
-            "NO_HEADER",
-            f"line {line_number} is no FINRA header: {seen!r}",
-            hint="fetch the file again; the header names issueSymbolIdentifier … with | or , between",
-        )
-    return Header(fields, ord(delimiter), quoted, line_number)
-
-
-def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks cut at line ends; a missing last newline is added. Raises UnusableContent for a line beyond 1 MB."""
-    left = b""
-    for block in blocks:
-        cut = block.rfind(b"\n") + 1
-        if not cut:
-            left += block
-            if len(left) > _LINE_BYTES:
-                raise UnusableContent("LINE_TOO_LONG", "a line is longer than 1 MB", hint="fetch the file again")
-            continue
-        yield left + block[:cut]
-        left = block[cut:]
-    if left:
-        yield left + b"\n"
-
-
-# ------------------------------------------------------------------------------------------------------------- columns
 
 
 class _Reader:
@@ -200,7 +94,7 @@ class _Reader:
     def __init__(self, header: Header, partition: Partition) -> None:
         self._header = header
         self._partition = partition
-        self._delimiter = _UNIT_SEPARATOR if header.quoted else header.delimiter
+        self._delimiter = UNIT_SEPARATOR if header.quoted else header.delimiter
         self._issue_fields = _present(header, (SYMBOL, ISSUE_NAME, PRODUCT))
         self._venue_fields = _present(header, (VENUE_NAME, MPID, CRD, SUMMARY))
         self._issues, self._venues, self._summaries = Interner(), Interner(), Interner()
@@ -213,7 +107,7 @@ class _Reader:
     def take(self, block: bytes, lines_before: int) -> int:
         """Adds the block's rows and answers how many lines it has."""
         if self._header.quoted:
-            block = _unquoted(block, self._header.delimiter)
+            block = unquoted(block, self._header.delimiter)
         grid = find_grid(block, self._delimiter, len(self._header.fields))
         for line in grid.broken:
             self._rejects.append(Reject(lines_before + line + 1, _MISSING))
@@ -448,7 +342,7 @@ def _clean(text: str | bytes) -> str:
         raise _NotAValue("not UTF-8") from None
     if len(decoded) > _TEXT_CHARACTERS:
         raise _NotAValue("text too long")
-    if _CONTROL.search(decoded.replace(chr(_UNIT_SEPARATOR), "")):
+    if _CONTROL.search(decoded.replace(chr(UNIT_SEPARATOR), "")):
         raise _NotAValue("control character")
     return decoded
 
@@ -467,19 +361,6 @@ def _date_text(value: bytes) -> str | None:
         return date.fromisoformat(value.decode("ascii")[:10]).isoformat()
     except ValueError:
         return None
-
-
-def _unquoted(block: bytes, delimiter: int) -> bytes:
-    """Quoted CSV lines as plain lines with the unit separator between fields; line for line."""
-    lines = block.decode("utf-8", "surrogateescape").split("\n")[:-1]
-    separator = chr(_UNIT_SEPARATOR)
-    try:
-        rows = [next(csv.reader([line], delimiter=chr(delimiter)), []) for line in lines]
-    except csv.Error as error:
-        raise UnusableContent(
-            "UNREADABLE_CSV", f"the quoted text cannot be read: {error}", hint="fetch the file again"
-        ) from error
-    return ("\n".join(separator.join(row) for row in rows) + "\n").encode("utf-8", "surrogateescape")
 
 
 def _figure(text: str, name: str, line_number: int) -> int | str:

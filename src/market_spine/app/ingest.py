@@ -192,6 +192,6 @@ def _metadata(decision: Decision, offer: Offer, updated: str | None) -> dict[str
 
 
 def _data_lines(content: bytes) -> int:
-    from market_spine.weekly_file import data_lines
+    from market_spine.text_lines import data_lines
 
     return data_lines(content)

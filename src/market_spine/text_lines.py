@@ -1,0 +1,128 @@
+"""The lines of a weekly file: comments and header first, then blocks of whole lines; and a line found again by its number."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from market_spine.errors import UnusableContent
+
+UNIT_SEPARATOR = 31  # stands between the fields of a quoted line once its quotes are gone
+_HEADER_BYTES = 1 << 16
+_LINE_BYTES = 1 << 20
+_TEXT_CHARACTERS = 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header line: which column holds which field, and how fields are set apart."""
+
+    fields: tuple[str, ...]
+    delimiter: int
+    quoted: bool
+    line_number: int
+
+    def at(self, name: str) -> int | None:
+        return self.fields.index(name) if name in self.fields else None
+
+
+def read_header(blocks: Iterator[bytes], required: tuple[str, ...]) -> tuple[Header, Iterator[bytes]]:
+    """Skips comments and blank lines, reads the header, and answers it with the blocks that follow."""
+    head, line_number = b"", 0
+    for block in blocks:
+        head += block
+        while b"\n" in head or len(head) > _HEADER_BYTES:
+            line, _, head = head.partition(b"\n")
+            line_number += 1
+            if line_number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip() and not line.startswith(b"#"):
+                return _parse_header(line, line_number, required), _prepend(head, blocks)
+    return _parse_header(head.removeprefix(b"\xef\xbb\xbf"), line_number + 1, required), iter(())
+
+
+def _parse_header(line: bytes, line_number: int, required: tuple[str, ...]) -> Header:
+    text = line[:_HEADER_BYTES].decode("utf-8", "replace").strip()
+    delimiter = "|" if "|" in text else ","
+    quoted = text.startswith('"')
+    names = next(csv.reader([text], delimiter=delimiter)) if quoted else text.split(delimiter)
+    fields = tuple(name.strip().lower() for name in names)
+    missing = [name for name in required if name not in fields]
+    if missing or len(set(fields)) < len(fields):
+        seen = _CONTROL.sub("?", text[:60])
+        raise UnusableContent(
+            "NO_HEADER",
+            f"line {line_number} is no FINRA header: {seen!r}",
+            hint="fetch the file again; the header names issueSymbolIdentifier … with | or , between",
+        )
+    return Header(fields, ord(delimiter), quoted, line_number)
+
+
+def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks cut at line ends; a missing last newline is added. Raises UnusableContent for a line beyond 1 MB."""
+    left = b""
+    for block in blocks:
+        cut = block.rfind(b"\n") + 1
+        if not cut:
+            left += block
+            if len(left) > _LINE_BYTES:
+                raise UnusableContent("LINE_TOO_LONG", "a line is longer than 1 MB", hint="fetch the file again")
+            continue
+        yield left + block[:cut]
+        left = block[cut:]
+    if left:
+        yield left + b"\n"
+
+
+def data_lines(content: bytes) -> int:
+    """How many data lines a file has, at a glance: lines after the header that are not blank; 0 without a header."""
+    start = 0
+    while content.startswith(b"#", start):
+        start = content.find(b"\n", start) + 1
+        if start == 0:
+            return 0
+    newlines = int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8)[start:] == ord("\n")))
+    return newlines if content[-1:] not in (b"\n", b"") else max(newlines - 1, 0)
+
+
+def lines_at(blocks: Iterable[bytes], numbers: Iterable[int]) -> dict[int, str]:
+    """The text of the lines with these numbers (from 1), cut at 1000 characters, unreadable bytes replaced."""
+    wanted = sorted(set(numbers))
+    texts: dict[int, str] = {}
+    line_number = 0
+    for block in whole_lines(blocks):
+        lines = block.count(b"\n")
+        here = [n for n in wanted if line_number < n <= line_number + lines]
+        if here:
+            split = block.split(b"\n")
+            for n in here:
+                texts[n] = _printable(split[n - line_number - 1])
+        line_number += lines
+    return texts
+
+
+def _printable(line: bytes) -> str:
+    return line.rstrip(b"\r").decode("utf-8", "replace")[:_TEXT_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def unquoted(block: bytes, delimiter: int) -> bytes:
+    """Quoted CSV lines as plain lines with the unit separator between fields; line for line."""
+    lines = block.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    separator = chr(UNIT_SEPARATOR)
+    try:
+        rows = [next(csv.reader([line], delimiter=chr(delimiter)), []) for line in lines]
+    except csv.Error as error:
+        raise UnusableContent(
+            "UNREADABLE_CSV", f"the quoted text cannot be read: {error}", hint="fetch the file again"
+        ) from error
+    return ("\n".join(separator.join(row) for row in rows) + "\n").encode("utf-8", "surrogateescape")
