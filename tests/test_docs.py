@@ -397,6 +397,11 @@ def test_every_file_of_commands_is_a_command() -> None:
     assert files == {module for _task, module, _line in spine_cli.COMMANDS.values()}
 
 
+def test_every_script_is_in_the_page_of_scripts() -> None:
+    listed = set(re.findall(r"`([\w.-]+\.\w+)`", pages.page("scripts/README.md").text))
+    assert {path.name for path in (pages.ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh", ".ps1")} <= listed
+
+
 def test_every_category_of_anomaly_is_in_its_list() -> None:
     listed = {
         row[0] for row in pages.table(pages.page("docs/anomalies.md").prose.split("| category |")[1].join(("| category |", "")))
