@@ -66,7 +66,7 @@ PROMISES = {
     """,
     "a ready week has three current captures": """
         SELECT r.partition_key FROM core_data_readiness r
-        WHERE r.is_ready = 1 AND 3 <> (
+        WHERE r.is_ready = 1 AND json_extract(r.partition_key, '$.tier') IS NULL AND 3 <> (
             SELECT COUNT(*) FROM finra_otc_transparency_current c
             WHERE c.week_ending = json_extract(r.partition_key, '$.week_ending'))
     """,

@@ -50,7 +50,10 @@ def _parse_header(line: bytes, line_number: int, required: tuple[str, ...]) -> H
     text = line[:_HEADER_BYTES].decode("utf-8", "replace").strip()
     delimiter = "|" if "|" in text else ","
     quoted = text.startswith('"')
-    names = next(csv.reader([text], delimiter=delimiter)) if quoted else text.split(delimiter)
+    try:
+        names = next(csv.reader([text], delimiter=delimiter)) if quoted else text.split(delimiter)
+    except csv.Error:  # for example a lone carriage return between quoted fields
+        names = []
     fields = tuple(name.strip().lower() for name in names)
     missing = [name for name in required if name not in fields]
     if missing or len(set(fields)) < len(fields):
