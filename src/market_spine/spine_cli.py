@@ -16,6 +16,8 @@ _KEEP, _WATCH = "Keep the database", "Set up and watch"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "status": (_LOOK, "market_spine.commands.status", "The grid, weeks × tiers; what blocks; the next command."),
+    "doctor": (_LOOK, "market_spine.commands.doctor", "What should be there and is not, and how to mend it."),
     "anomalies": (_LOOK, "market_spine.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
     "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
     "captures": (_LOOK, "market_spine.commands.captures", "Every capture: when, why, rows, shares, current or not."),
