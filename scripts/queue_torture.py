@@ -38,7 +38,7 @@ from market_spine.partition import TIERS
 from market_spine.work import desk, lease
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease, Request, State
-from market_spine.work.worker import Settings, Worker
+from market_spine.work.worker import Settings, Worker, start_log
 
 PIPELINES = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
 FIRST_WEEK = date(1960, 1, 1)  # a Friday
@@ -58,7 +58,8 @@ class Effect:
     claimed_in: list[float]
 
     def __call__(self, db: ItemTransaction, item: Item, now: Any) -> Sequence[Outcome]:
-        part = random.uniform(0, self.milliseconds) / 1000
+        long = self.milliseconds >= 1000  # then it only waits; an idle transaction would be ended by the server
+        part = self.milliseconds / 1000 if long else random.uniform(0, self.milliseconds) / 1000
         clock.pause(part)
         with db.transaction():
             db.execute(
@@ -88,8 +89,10 @@ def be_worker(target: str, lease_seconds: float, concurrency: int, milliseconds:
     clock.exact_now = lambda: true_now() + timedelta(seconds=clock_offset)
     claimed_in: list[float] = []
     lease.claim, lease.claim_next = timed(lease.claim, claimed_in), timed(lease.claim_next, claimed_in)
-    settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=5)
-    Worker(target, Effect(name, milliseconds, claimed_in), settings).run()
+    settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=2)
+    worker = Worker(target, Effect(name, milliseconds, claimed_in), settings)
+    start_log(worker, json_lines=True, verbose=False)
+    worker.run()
 
 
 # --- the ill-treatment --------------------------------------------------------------------------------------------------

@@ -153,3 +153,10 @@ def test_without_psycopg_the_error_says_what_to_install() -> None:
     assert done.stderr.strip() == (
         "Error: PostgreSQL needs psycopg, which is not installed. Try: pip install 'market-spine[postgres]'"
     )
+
+
+@pytest.mark.parametrize("figure", [1102817546.782011, 0.1, 123456789012.345678, 1e-7, 5.0, 9007199254740993])
+def test_a_figure_keeps_every_digit_in_a_numeric_column(db: Database, figure: float) -> None:
+    db.execute("CREATE TABLE figure (value numeric, double_value double precision)")
+    db.execute("INSERT INTO figure VALUES (?, ?)", (figure, float(figure)))
+    assert db.execute("SELECT value, double_value FROM figure").fetchone() == (figure, float(figure))

@@ -14,7 +14,7 @@ from market_spine.errors import DamagedRaw
 from market_spine.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage, record_stage
 from market_spine.partition import Partition
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 _ZSTD_LEVEL = 1
 
 
@@ -67,7 +67,7 @@ def packed_raw(db: Database, content_hash: str) -> bytes:
 
 
 def unpacked(packed: bytes, content_hash: str) -> Iterator[bytes]:
-    """The bytes in blocks of 1 MB. Raises DamagedRaw when they no longer hash to their name."""
+    """The bytes in blocks of 512 KB. Raises DamagedRaw when they no longer hash to their name."""
     import zstandard
 
     digest = hashlib.sha256()
@@ -82,7 +82,7 @@ def unpacked(packed: bytes, content_hash: str) -> Iterator[bytes]:
 
 
 def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
-    """The stored bytes of a content, in blocks of 1 MB. Raises DamagedRaw when they are missing or damaged."""
+    """The stored bytes of a content, in blocks of 512 KB. Raises DamagedRaw when they are missing or damaged."""
     return unpacked(packed_raw(db, content_hash), content_hash)
 
 

@@ -18,7 +18,7 @@ Examples:
   spine worker --db postgresql://spine@db/spine --source api --concurrency 2
 \b
 Start as many as you like: processes over one SQLite file, machines over one PostgreSQL.
-SIGTERM lets the item in hand end within --grace seconds and gives it back if it does not; a second one kills.""",
+SIGTERM lets the item in hand end within --grace seconds and gives it back if it does not.""",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Items at a time in this process.")
 @click.option("--once", is_flag=True, help="Work on one item, then end.")

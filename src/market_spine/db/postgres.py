@@ -263,7 +263,8 @@ class Postgres:
 
 
 def _register_numeric(psycopg: Any, connection: Any) -> None:
-    """numeric arrives as SQLite would give it: a whole number as int, any other as float."""
+    """numeric arrives as SQLite would give it: a whole number as int, any other as float. A float goes out as its shortest
+    text, of the type its column has: sent as a double, the server would keep but 15 digits of it in a numeric column."""
     base = psycopg.adapt.Loader
 
     class Number(base):  # type: ignore[misc, valid-type]
@@ -274,4 +275,9 @@ def _register_numeric(psycopg: Any, connection: Any) -> None:
             value = float(text)
             return int(value) if value.is_integer() else value
 
+    class Exact(psycopg.adapt.Dumper):  # type: ignore[misc]
+        def dump(self, obj: float) -> bytes:
+            return repr(obj).encode()
+
     connection.adapters.register_loader("numeric", Number)
+    connection.adapters.register_dumper(float, Exact)

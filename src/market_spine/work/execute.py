@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,8 +67,8 @@ def execute(
     """
     settled: list[State] = []
     try:
-        with transaction.committing(lambda: settled.append(_settle(db, item, outcomes, retry_after))):
-            outcomes = perform(transaction, item, datetime.fromisoformat(str(item.locked_at)))
+        with transaction.committing(lambda: settled.append(_settle(db, item, done, retry_after))):
+            done = _perform(transaction, item, perform)
         return settled[0]
     except lease.LeaseLost:
         return _lost(item)
@@ -75,10 +76,23 @@ def execute(
         return settle_error(db, item, error, retry_after, abandoned=transaction.abandoned)
 
 
-def _settle(db: Database, item: Item, outcomes: Sequence[Outcome], retry_after: timedelta) -> State:
+def _perform(transaction: ItemTransaction, item: Item, perform: Perform) -> Sequence[Outcome] | PrerequisiteMissing:
+    """The outcomes, or what is missing. That is looked for again with the transaction open, where the completion of what
+    makes it cannot slip by: it either is seen here, or sees this item wait and wakes it."""
+    now = datetime.fromisoformat(str(item.locked_at))
+    with contextlib.suppress(PrerequisiteMissing):
+        return perform(transaction, item, now)
+    transaction.begin()
+    try:
+        return perform(transaction, item, now)
+    except PrerequisiteMissing as missing:
+        return missing
+
+
+def _settle(db: Database, item: Item, done: Sequence[Outcome] | PrerequisiteMissing, retry_after: timedelta) -> State:
     """Inside the item's transaction: COMPLETE, or what its outcomes say."""
     now = db.now()
-    verdict = judge(item, outcomes, now, retry_after)
+    verdict = judge(item, done, now, retry_after)
     if verdict is None:
         lease.complete(db, item, now)
         lease.wake_waiting(db, item, now)
@@ -89,12 +103,16 @@ def _settle(db: Database, item: Item, outcomes: Sequence[Outcome], retry_after: 
     return verdict.state
 
 
-def judge(item: Item, outcomes: Sequence[Outcome], now: datetime, retry_after: timedelta = RETRY_AFTER) -> Verdict | None:
-    """None when all went well; a failure is tried again, and what FINRA has not published yet is waited for."""
-    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+def judge(
+    item: Item, done: Sequence[Outcome] | PrerequisiteMissing, now: datetime, retry_after: timedelta = RETRY_AFTER
+) -> Verdict | None:
+    """None when all went well; a failure is tried again, and what is not made or not published yet is waited for."""
+    if isinstance(done, PrerequisiteMissing):
+        return after_waiting(item, f"{done.message}; made by: {done.hint}", now, None, retry_after)
+    failed = [outcome for outcome in done if outcome.status is Status.FAILED]
     if failed:
         return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)
-    absent = [outcome for outcome in outcomes if outcome.status in (Status.AWAITING, Status.LATE)]
+    absent = [outcome for outcome in done if outcome.status in (Status.AWAITING, Status.LATE)]
     if absent:
         return after_waiting(item, "; ".join(f"{o.where}: {o.message}" for o in absent), now, _due(absent), retry_after)
     return None
@@ -128,8 +146,6 @@ def settle_error(
 
 
 def _verdict(item: Item, error: Exception | Interrupted, now: datetime, retry_after: timedelta) -> Verdict:
-    if isinstance(error, PrerequisiteMissing):
-        return after_waiting(item, f"{error.message}; made by: {error.hint}", now, None, retry_after)
     if isinstance(error, (Interrupted, DatabaseLocked)):
         return given_back()
     if isinstance(error, DatabaseLost):

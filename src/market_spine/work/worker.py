@@ -1,6 +1,6 @@
 """A worker process: it takes items one after another, says that it lives, takes back what dead workers held, stops when told.
 
-main thread   signals: the first lets what is in hand end within `grace` seconds and returns what does not, a second kills
+main thread   signals: the first lets what is in hand end within `grace` seconds and returns what does not; Ctrl-C then kills
 feed          local.py claims from SQLite, delivered.py is brought item ids by Procrastinate; `concurrency` at a time
 pulse         a heartbeat for every item in hand, on a connection of its own
 sweeper       promotes, takes back, delivers again, on another
@@ -140,9 +140,10 @@ class Worker:
             return
 
         def handle(number: int, _frame: FrameType | None) -> None:
-            if self.stopping.is_set():
+            if not self.stopping.is_set():
+                self.stop(feed)
+            elif number == signal.SIGINT:  # further SIGTERMs are ignored: those who send them often send two
                 os._exit(128 + number)
-            self.stop(feed)
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

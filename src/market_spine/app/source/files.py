@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
 import zlib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
+from typing import IO, cast
 
 from market_spine.app.source import Absent, Glance, Offer, SourceSettings
 from market_spine.errors import ConfigurationError, SourceError
@@ -64,35 +67,55 @@ class FileSource:
         if len(found) > 1:
             names = " and ".join(path.name for path in found)
             raise SourceError("AMBIGUOUS_SOURCE", f"{names} are both there", hint="keep the one that is right")
-        if found and not self._allow_links and not found[0].resolve().is_relative_to(self._home):
+        if found and not self._allow_links and not _leads_into(found[0], self._home):
             raise SourceError(
                 "SOURCE_OUTSIDE", f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links"
             )
         return found[0] if found else None
 
     def _read(self, path: Path) -> bytes:
+        """The whole content, unpacked, never more than the limit of it in memory."""
         try:
-            if path.suffix == ".gz":
-                return self._unpack(path)
-            if path.stat().st_size > self._max_bytes:
-                raise self._too_large(path)
-            return path.read_bytes()
+            if not path.is_file():  # opening a pipe would wait for ever, reading a device never end
+                raise SourceError("SOURCE_UNREADABLE", f"{path} is no regular file", hint="put a plain file there")
+            with path.open("rb") as file:
+                before = _state(file.fileno())
+                if path.suffix != ".gz" and before[0] > self._max_bytes:
+                    raise self._too_large(path)
+                with gzip.open(file) if path.suffix == ".gz" else contextlib.nullcontext(file) as plain:
+                    content = self._take(cast(IO[bytes], plain), path)
+                if _state(file.fileno()) != before:
+                    raise SourceError("SOURCE_CHANGING", f"{path} is just being written", hint="run again when it is complete")
+            return content
         except (OSError, EOFError, zlib.error) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise SourceError("SOURCE_UNREADABLE", f"cannot read {path}: {words}", hint="fetch the file again") from error
 
-    def _unpack(self, path: Path) -> bytes:
+    def _take(self, plain: IO[bytes], path: Path) -> bytes:
         content = bytearray()
-        with gzip.open(path) as packed:
-            while chunk := packed.read(_CHUNK):
-                content += chunk
-                if len(content) > self._max_bytes:
-                    raise self._too_large(path)
+        while chunk := plain.read(_CHUNK):
+            content += chunk
+            if len(content) > self._max_bytes:
+                raise self._too_large(path)
         return bytes(content)
 
     def _too_large(self, path: Path) -> SourceError:
         limit = self._max_bytes >> 20
         return SourceError("SOURCE_TOO_LARGE", f"{path} holds more than {limit} MB", hint="raise --max-file-mb if this is right")
+
+
+def _leads_into(path: Path, home: Path) -> bool:
+    """Whether the file behind all links lies in `home`; a link to itself lies nowhere."""
+    try:
+        return path.resolve().is_relative_to(home)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _state(descriptor: int) -> tuple[int, int]:
+    """What changes when somebody writes to a file."""
+    stat = os.fstat(descriptor)
+    return stat.st_size, stat.st_mtime_ns
 
 
 def stem(partition: Partition) -> str:

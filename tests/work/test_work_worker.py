@@ -1,0 +1,225 @@
+"""Real worker processes on real databases: drained, stopped, killed, frozen."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import database_picture
+import pytest
+from commands import RunCommand
+from weekly_files import write_week
+
+from market_spine.db import Database, connect
+from market_spine.partition import TIERS
+from market_spine.work import desk
+from market_spine.work.desk import Filter
+from market_spine.work.item import Item, Params, Request, State
+
+SECONDS = 30
+WEEKS = [date(2025, 12, 5) + timedelta(weeks=n) for n in range(6)]
+RUN_DATE = date(2026, 1, 30)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {SECONDS} s: {what}"
+        time.sleep(0.02)
+
+
+def backlog(weeks: list[date]) -> list[Request]:
+    """Everything there is to do for these weeks."""
+    params = Params(RUN_DATE)
+    of_tier = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
+    of_week = ("compute_tier_split", "compute_weekly_totals")
+    return [Request(name, week, tier, params=params) for week in weeks for tier in TIERS for name in of_tier] + [
+        Request(name, week, params=params) for week in weeks for name in of_week
+    ]
+
+
+def worker(target: str, data_dir: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A real worker, its log in a file."""
+    program = Path(sysconfig.get_path("scripts")) / "spine"
+    with log.open("wb") as stderr:
+        return subprocess.Popen([program, "worker", "--db", target, "--data-dir", data_dir], stderr=stderr)
+
+
+def test_a_backlog_in_any_order_ends_in_the_same_database_as_the_weekly_run(
+    target: str, db: Database, tmp_path: Path, fixtures_dir: Path, run_command: RunCommand
+) -> None:
+    weekly = str(tmp_path / "weekly.db")
+    weeks = ",".join(map(str, WEEKS))
+    run_command(
+        "run_finra_weekly_schedule", "--db", weekly, "--weeks", weeks, "--run-date", str(RUN_DATE), "--data-dir", fixtures_dir
+    )
+    requests = backlog(WEEKS)
+    random.Random(7).shuffle(requests)
+    desk.enqueue(db, requests, db.now())
+
+    workers = [worker(target, fixtures_dir, tmp_path / f"{n}.log") for n in range(2)]
+    wait_until(lambda: desk.counts(db)[State.COMPLETE] == len(requests), f"{desk.counts(db)}")
+    for process in workers:
+        process.terminate()
+    assert [process.wait(SECONDS) for process in workers] == [0, 0]
+    reference = connect(weekly)
+    expected, found = database_picture.everything(reference), database_picture.everything(db)
+    reference.close()
+    assert len(expected["finra_otc_transparency_normalized"]) > 5000
+    assert {name: rows for name, rows in found.items() if rows != expected[name]} == {}
+
+
+def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
+    target: str, db: Database, tmp_path: Path, run_command: RunCommand
+) -> None:
+    write_week(tmp_path / "files", "2025-12-26")
+    later = db.now() + timedelta(hours=1)
+    normalize, ingest, _ = asked(
+        db,
+        Request("normalize_week", date(2025, 12, 26), "OTC", priority=9, params=Params(RUN_DATE)),
+        Request("ingest_week", date(2025, 12, 26), "OTC", params=Params(RUN_DATE)),
+        Request("ingest_week", date(2025, 12, 26), "NMS_TIER_1", desired_at=later),
+    )
+    done = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path / "files")
+    assert done.exit_code == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[0]["event"] == "worker_start"
+    assert [(line["event"], line["work_item"]) for line in lines if line["event"].startswith("work_")] == [
+        ("work_begun", normalize.id), ("work_retry_wait", normalize.id),
+        ("work_begun", ingest.id), ("work_complete", ingest.id),
+        ("work_begun", normalize.id), ("work_complete", normalize.id),
+    ]  # fmt: skip
+    assert desk.counts(db) == dict.fromkeys(State, 0) | {State.COMPLETE: 2, State.PENDING: 1}
+    assert desk.find(db, normalize.id).last_error == (
+        "waits: prerequisite missing: RAW of 2025-12-26 / OTC; made by: "
+        "spine run finra.otc_transparency.ingest_week --week 2025-12-26 --tier OTC"
+    )
+
+
+def asked(db: Database, *requests: Request) -> list[Item]:
+    return [answered.item for answered in desk.enqueue(db, requests, db.now())]
+
+
+def test_once_is_one_item(target: str, db: Database, tmp_path: Path, run_command: RunCommand) -> None:
+    write_week(tmp_path / "files", "2025-12-26")
+    for tier in TIERS:
+        asked(db, Request("ingest_week", date(2025, 12, 26), tier, params=Params(RUN_DATE)))
+    done = run_command("spine", "worker", "--once", "--concurrency", "3", "--db", target, "--data-dir", tmp_path / "files")
+    assert (done.exit_code, desk.counts(db)[State.COMPLETE]) == (0, 1)
+
+
+def test_a_worker_without_a_database_says_so_in_one_line(tmp_path: Path, run_command: RunCommand) -> None:
+    done = run_command("spine", "worker", "--drain", "--db", tmp_path / "none.db", "--log-format", "text")
+    assert done.exit_code == 2
+    assert "there is no database" in done.stderr.splitlines()[-1]
+
+
+TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
+
+
+def slow_worker(target: str, tmp_path: Path, milliseconds: int, lease: float = 2) -> subprocess.Popen[bytes]:
+    """A worker whose every item takes so long."""
+    command = [sys.executable, str(TORTURE), "--be-worker", "slow", "--db", target, "--lease", str(lease)]
+    with (tmp_path / "slow.log").open("ab") as log:
+        return subprocess.Popen([*command, "--milliseconds", str(milliseconds)], stdout=log, stderr=log)
+
+
+def in_hand(db: Database) -> bool:
+    return desk.counts(db)[State.RUNNING] > 0
+
+
+@pytest.fixture
+def effects(db: Database) -> Database:
+    db.execute(
+        "CREATE TABLE torture_effect (item_id INTEGER, execution_id TEXT, worker TEXT, at DOUBLE PRECISION, claim_ms REAL)"
+    )
+    return db
+
+
+def count_effects(db: Database) -> int:
+    return int(db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0])
+
+
+def test_sigterm_lets_a_short_item_end(target: str, effects: Database, tmp_path: Path) -> None:
+    asked(effects, *(Request("ingest_week", week, "OTC") for week in WEEKS))
+    worker = slow_worker(target, tmp_path, 300)
+    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker.terminate()
+    assert worker.wait(SECONDS) == 0
+    counts = desk.counts(effects)
+    assert (counts[State.COMPLETE], counts[State.PENDING], counts[State.RUNNING]) == (1, 5, 0)
+    assert count_effects(effects) == 1
+
+
+def test_sigterm_returns_an_item_that_does_not_end_in_time(target: str, effects: Database, tmp_path: Path) -> None:
+    (item,) = asked(effects, Request("ingest_week", WEEKS[0], "OTC"))
+    worker = slow_worker(target, tmp_path, 6_000)
+    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker.terminate()
+    assert worker.wait(SECONDS) == 0
+    returned = desk.find(effects, item.id)
+    assert (returned.state, returned.attempt_count, returned.last_error, count_effects(effects)) == (State.PENDING, 0, None, 0)
+
+
+def test_ctrl_c_after_a_first_signal_kills_and_the_item_is_taken_back(target: str, effects: Database, tmp_path: Path) -> None:
+    (item,) = asked(effects, Request("ingest_week", WEEKS[0], "OTC"))
+    worker = slow_worker(target, tmp_path, 20_000)
+    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker.terminate()
+    wait_until(lambda: b"worker_stopping" in (tmp_path / "slow.log").read_bytes(), "the first signal")
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(SECONDS) == 128 + signal.SIGINT
+    other = slow_worker(target, tmp_path, 0)
+    wait_until(lambda: desk.find(effects, item.id).state is State.COMPLETE, "the item is done by another")
+    other.terminate()
+    other.wait(SECONDS)
+    assert (desk.find(effects, item.id).attempt_count, count_effects(effects)) == (2, 1)
+
+
+def test_a_long_item_keeps_its_lease_by_heartbeats(target: str, effects: Database, tmp_path: Path) -> None:
+    (item,) = asked(effects, Request("ingest_week", WEEKS[0], "OTC"))
+    workers = [slow_worker(target, tmp_path, 3_500, lease=2) for _ in range(2)]
+    wait_until(lambda: desk.find(effects, item.id).state is State.COMPLETE, "the long item")
+    for worker in workers:
+        worker.terminate()
+        worker.wait(SECONDS)
+    assert (desk.find(effects, item.id).attempt_count, count_effects(effects)) == (1, 1)
+
+
+def test_a_cancelled_item_is_dropped_by_its_worker(target: str, effects: Database, tmp_path: Path) -> None:
+    long_one, short_one = asked(
+        effects, Request("ingest_week", WEEKS[0], "OTC", priority=9), Request("ingest_week", WEEKS[1], "OTC")
+    )
+    worker = slow_worker(target, tmp_path, 600)
+    wait_until(lambda: in_hand(effects), "an item in hand")
+    desk.cancel(effects, [long_one.id], effects.now(), "a mistake", "tester")
+    wait_until(lambda: desk.find(effects, short_one.id).state is State.COMPLETE, "the other item")
+    worker.terminate()
+    worker.wait(SECONDS)
+    assert desk.find(effects, long_one.id).state is State.CANCELLED
+    assert [row[0] for row in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
+    action = effects.execute("SELECT actor, action, target, reason FROM core_operator_actions").fetchone()
+    assert tuple(action) == ("tester", "work cancel", "ingest_week 2025-12-05 / OTC", "a mistake")
+
+
+@pytest.mark.parametrize("chaos", ["kill,term,freeze,restart"])
+def test_workers_killed_stopped_and_frozen_lose_nothing_and_double_nothing(engine: str, tmp_path: Path, chaos: str) -> None:
+    command = [sys.executable, str(TORTURE), "--engine", engine, "--items", "150", "--chaos", chaos, "--lease", "2"]
+    done = subprocess.run([*command, "--apart", "7200"], capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert (found["states"], found["lost"], found["doubled"]) == ({"COMPLETE": 150}, 0, 0)
+    assert found["taken_up_again"] >= 1
+    assert len(found["told"]) == (4 if engine == "postgresql" else 3)
+
+
+def test_nothing_is_listed_where_nothing_was_asked_for(db: Database) -> None:
+    assert desk.listed(db, Filter()).items == []
