@@ -38,7 +38,7 @@ def answer(db: Database, question: Question) -> Iterator[Row]:
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
         return _of_weeks(db, view, captures, question.tiers, before)
-    return _of_captures(db, view, _readable(captures, view, before), question)
+    return _of_captures(db, view, readable(captures, view, before), question)
 
 
 def _of_weeks(db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None) -> Iterator[Row]:
@@ -49,7 +49,7 @@ def _of_weeks(db: Database, view: View, captures: list[Known], tiers: Sequence[s
                 yield tuple(row)
 
 
-def _readable(captures: list[Known], view: View, before: str | None) -> list[Known]:
+def readable(captures: list[Known], view: View, before: str | None) -> list[Known]:
     """The captures whose rows are to be shown; those not measured by then had none in a measured view."""
     limit = before or "9"
     shown = [c for c in captures if not view.measured or (c.measured_at is not None and c.measured_at < limit)]

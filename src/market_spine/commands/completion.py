@@ -1,0 +1,33 @@
+"""`spine completion`: what a shell needs to complete commands and options."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command(
+    "completion",
+    epilog="""\b
+Examples:
+  eval "$(spine completion bash)"                                          in ~/.bashrc
+  spine completion fish > ~/.config/fish/completions/spine.fish""",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> None:
+    """Print the completion script of a shell."""
+    from market_spine.spine_cli import command as spine
+
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(_Static(spine, found).script())
+
+
+class _Static:
+    """A shell's script without asking which version of it is installed here: it may be for another machine."""
+
+    def __init__(self, group: click.Command, of: type[click.shell_completion.ShellComplete]) -> None:
+        self._complete = of(group, {}, "spine", "_SPINE_COMPLETE")
+
+    def script(self) -> str:
+        return self._complete.source_template % self._complete.source_vars()

@@ -1,0 +1,35 @@
+"""Shell completion: a script for each shell, and what the program answers to it."""
+
+from __future__ import annotations
+
+import pytest
+from commands import RunCommand
+
+from market_spine.spine_cli import COMMANDS
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(run_command: RunCommand, shell: str) -> None:
+    done = run_command("spine", "completion", shell)
+    assert (done.exit_code, f"_SPINE_COMPLETE={shell}_complete" in done.stdout) == (0, True), done.stderr
+
+
+def test_the_program_completes_commands_and_options(run_command: RunCommand) -> None:
+    asked = {"_SPINE_COMPLETE": "bash_complete", "COMP_WORDS": "spine ", "COMP_CWORD": "1"}
+    assert run_command("spine", env=asked).stdout.splitlines() == [f"plain,{name}" for name in COMMANDS]
+    asked |= {"COMP_WORDS": "spine query --as", "COMP_CWORD": "2"}
+    assert run_command("spine", env=asked).stdout == "plain,--as-of\n"
+
+
+def test_the_help_groups_every_command_by_task(run_command: RunCommand) -> None:
+    text = run_command("spine", "--help").stdout
+    assert [text.index(f"{task}:") for task in dict.fromkeys(task for task, _, _ in COMMANDS.values())] == sorted(
+        text.index(f"{task}:") for task in {task for task, _, _ in COMMANDS.values()}
+    )
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name, (task, _, _) in COMMANDS.items() if task in ("Look", "Put things right")])
+def test_every_operators_command_shows_an_example(run_command: RunCommand, name: str) -> None:
+    text = run_command("spine", name, "--help").stdout
+    assert f"spine {name}" in text.partition("Options:")[2], text
