@@ -75,6 +75,7 @@ class Options:
     allow_links: bool
     if_locked: str
     lock_wait: float
+    lock_lease: float
 
     def as_arguments(self) -> dict[str, object]:
         """What core_executions keeps; the database is named without its password."""
@@ -141,6 +142,10 @@ class Options:
     help="When another run holds the lock: exit 75, exit 0, or wait for it.",
 )  # fmt: skip
 @click.option(
+    "--lock-lease", type=click.FloatRange(1), default=60, show_default=True, metavar="SECONDS",
+    help="Silence after which others take this run for dead and its lock over.",
+)  # fmt: skip
+@click.option(
     "--lock-wait", type=click.FloatRange(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it."
 )
 @click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
@@ -205,7 +210,7 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     patience = options.lock_wait if options.if_locked == "wait" else 0
     with open_store(options.db, options.now) as db:
         run_ = _run_context(options, db, expected)
-        with run_lock(db, run_.execution_id, wait_seconds=patience):
+        with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
             watch.began(run_, handler)
             arguments = options.as_arguments()
             with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.utc_now):

@@ -15,7 +15,7 @@ from market_spine.outcome import Outcome, Status
 from market_spine.report import entry
 from market_spine.run import Expectations, Limits, Run
 
-_LOCK_WAIT_SECONDS = 10.0
+_LOCK_WAIT_SECONDS = 3.0
 
 
 @contextlib.contextmanager

@@ -1,0 +1,236 @@
+"""Two machines, one PostgreSQL server: runs in two network namespaces, and a cable that is cut. Root on Linux only.
+
+python scripts/two_machines.py              10 rounds of each
+python scripts/two_machines.py --rounds 2
+
+together:  both start at once; one works, the other waits for it (or leaves: exit 75)
+cut:       the network of the first is cut in the middle, without a word to the server; the second takes over and completes;
+           then the cable is mended, and the first must find that it lost its lock, and write nothing
+Each machine has its own network, host name and process numbers. The end must equal that of a run never disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import promises
+import psycopg
+from psycopg import sql
+
+from market_spine.db import connect
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "data" / "fixtures" / "finra_otc"
+LEASE = "6"
+_SLOWEST = 150
+
+
+class Machine:
+    """A network namespace with one cable to the server's machine."""
+
+    def __init__(self, number: int) -> None:
+        self.name, self._cable = f"spine{os.getpid()}-{number}", f"sp{os.getpid() % 100000}n{number}"
+        network = os.getpid() % 60 + 40
+        self.server_address = f"10.{network}.{number}.1"
+        _ip("netns", "add", self.name)
+        _ip("link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        _ip("addr", "add", f"{self.server_address}/24", "dev", self._cable)
+        _ip("link", "set", self._cable, "up")
+        for command in (["addr", "add", f"10.{network}.{number}.2/24", "dev", "eth0"], ["link", "set", "eth0", "up"],
+                        ["link", "set", "lo", "up"]):  # fmt: skip
+            _ip("-n", self.name, *command)
+
+    def start(self, url: str, *more: str) -> subprocess.Popen[str]:
+        """Starts a weekly run there, with a host name and process numbers of its own."""
+        parts = urlsplit(url)
+        place = parts.netloc.rpartition("@")[0] + f"@{self.server_address}:{parts.port}"
+        run = [
+            sys.executable,
+            "-m",
+            "market_spine.cli",
+            "--db",
+            urlunsplit(parts._replace(netloc=place)),
+            "--data-dir",
+            str(FIXTURES),
+        ]
+        run += ["--run-date", "2026-01-09", "--lock-lease", LEASE, *more]
+        inside = [
+            "unshare",
+            "--uts",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            'hostname "$0" && exec "$@"',
+            self.name,
+        ]
+        return subprocess.Popen(
+            ["ip", "netns", "exec", self.name, *inside, *run], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )  # fmt: skip
+
+    def cut(self) -> None:
+        """Unplugs the cable: nothing gets through, nobody is told."""
+        _ip("link", "set", self._cable, "down")
+
+    def mend(self) -> None:
+        _ip("link", "set", self._cable, "up")
+
+    def close(self) -> None:
+        _ip("netns", "del", self.name)
+
+
+def is_possible() -> bool:
+    """Whether this machine lets us make network namespaces."""
+    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"):
+        return False
+    probe = f"spine{os.getpid()}-probe"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False).returncode == 0
+    if made:
+        _ip("netns", "del", probe)
+    return made
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+class Pair:
+    """Two machines and a server between them."""
+
+    def __init__(self, server: Any, first: Machine, second: Machine, seed: int) -> None:
+        self._server, self._first, self._second = server, first, second
+        self._random = random.Random(seed)
+        self._numbers = itertools.count(1)
+        self.wrong: list[str] = []
+        self.ends: Counter[str] = Counter()
+        with self._database() as url:
+            run = first.start(url)
+            _, said = run.communicate(timeout=_SLOWEST)
+            if run.returncode:
+                raise RuntimeError(f"the undisturbed run fails: {said}")
+            self._picture = _picture(url)
+
+    def together(self, policy: str) -> None:
+        """Both at once. `policy` is what the loser of the race does: `wait` or `fail`."""
+        with self._database() as url:
+            runs = [machine.start(url, "--if-locked", policy) for machine in (self._first, self._second)]
+            said = [run.communicate(timeout=_SLOWEST)[1] for run in runs]
+            codes = sorted(run.returncode for run in runs)
+            self.ends[f"together, {policy}: {codes}"] += 1
+            if codes not in ([0, 0], [0, 75]) or (policy == "wait" and codes != [0, 0]):
+                self._found(f"together, {policy}: {codes}", said)
+            self._compare(url, f"together, {policy}")
+
+    def cut(self) -> None:
+        """The first is cut off in the middle."""
+        with self._database() as url:
+            first = self._first.start(url)
+            self._until_under_way(url)
+            time.sleep(self._random.uniform(0, 0.3))
+            self._first.cut()
+            was_done = first.poll() is not None
+            second = self._second.start(url, "--if-locked", "wait", "--lock-wait", "120")
+            _, said = second.communicate(timeout=_SLOWEST)
+            self._first.mend()
+            _, cried = first.communicate(timeout=_SLOWEST)
+            self.ends[f"cut: first {'was done' if was_done else first.returncode}, second {second.returncode}"] += 1
+            if second.returncode != 0 or (not was_done and first.returncode not in (0, 2, 75)) or "Traceback" in cried:
+                self._found(f"cut: {first.returncode}, {second.returncode}", [cried, said])
+            self._compare(url, "cut")
+
+    def _until_under_way(self, url: str) -> None:
+        deadline = time.monotonic() + _SLOWEST
+        with closing(connect(url)) as db:
+            while not db.has_table("core_manifest") or not db.execute("SELECT 1 FROM core_manifest LIMIT 1").fetchone():
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the first run does not get under way")
+                time.sleep(0.01)
+
+    def _compare(self, url: str, what: str) -> None:
+        with closing(connect(url)) as db:
+            for promise in promises.broken(db):
+                self._found(f"{what}: {promise}", [])
+        for difference in promises.differences(_picture(url), self._picture):
+            self._found(f"{what}: {difference}", [])
+
+    def _found(self, what: str, said: list[str]) -> None:
+        self.wrong.append(f"{what} {[text[-300:] for text in said]}")
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[str]:
+        name = f"pair_{next(self._numbers)}"
+        with psycopg.connect(self._server.url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            yield urlunsplit(urlsplit(self._server.url)._replace(path=f"/{name}"))
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _picture(url: str) -> promises.Picture:
+    with closing(connect(url)) as db:
+        return promises.picture(db)
+
+
+@contextlib.contextmanager
+def machines(seed: int = 1) -> Iterator[Pair]:
+    """Two machines and a server that both can reach."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    servers: Any = importlib.import_module("postgres_server")
+    with servers.PostgresServer(servers.required_binaries()) as server, contextlib.ExitStack() as stack:
+        _open_to_others(server)
+        pair = []
+        for number in (1, 2):
+            pair.append(Machine(number))
+            stack.callback(pair[-1].close)
+        yield Pair(server, pair[0], pair[1], seed)
+
+
+def _open_to_others(server: Any) -> None:
+    """Lets the server listen beyond this machine, with its password."""
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET listen_addresses = '*'")
+        row = admin.execute("SHOW hba_file").fetchone()
+    with Path(str(row[0] if row else "")).open("a", encoding="utf-8") as rules:
+        rules.write("host all all 10.0.0.0/8 scram-sha-256\n")
+    server.stop()
+    server.start()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if not is_possible():
+        raise SystemExit("needs root, ip and unshare")
+    began = time.monotonic()
+    with machines(options.seed) as pair:
+        for _ in range(options.rounds):
+            pair.together("wait")
+            pair.together("fail")
+            pair.cut()
+    told = {"rounds": options.rounds, "ends": pair.ends, "seconds": round(time.monotonic() - began), "wrong": pair.wrong}
+    print(json.dumps(told, indent=2))
+    return 1 if pair.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
