@@ -16,10 +16,10 @@ CI = ROOT / ".ci" / "run"
 
 
 def _commands() -> list[str]:
-    return re.findall(r"^```console\n(python3 -m venv .*)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^(?:\$ )?(python3 -m venv .*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
 
 
-def test_the_readme_opens_with_two_commands_of_one_line() -> None:
+def test_the_readme_has_two_commands_of_one_line() -> None:
     run, test = _commands()
     assert run.endswith(".venv/bin/run_finra_weekly_schedule --run-date 2026-01-09")
     assert test.endswith(".venv/bin/pytest")
