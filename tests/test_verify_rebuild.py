@@ -152,6 +152,26 @@ def test_damaged_bytes_are_found_rebuild_keeps_the_rows_and_a_forced_ingest_mend
     assert [a.category for a in list_anomalies(desk.db, unresolved=True) if a.severity == "ERROR"] == []
 
 
+def test_lost_bytes_fail_their_partition_and_no_other_however_many_are_read_ahead(db: Database, tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "many", db)
+    weeks = [WEEK, WEEK + timedelta(weeks=1)]
+    desk.publish_weeks(weeks)
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[0], weeks, only="ingest")
+    with db.transaction():
+        db.execute(
+            """
+            DELETE FROM finra_otc_transparency_raw WHERE content_hash =
+                (SELECT content_hash FROM finra_otc_transparency_capture WHERE week_ending = ? AND tier = ?)
+            """,
+            (str(WEEK), OTC),
+        )
+    result = desk.run(FRIDAYS[0], weeks, only="normalize")
+    failed = [(o.where, o.category) for o in result.outcomes if o.status.value == "failed"]
+    assert failed == [("2025-11-28 / OTC", "RAW_DAMAGED")]
+    assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_current").fetchone()[0] == 5
+
+
 def test_what_waits_for_a_run_is_left_to_it(desk: Desk) -> None:
     desk.publish(WEEK, OTC, ())
     desk.run(FRIDAYS[1], only="ingest")  # a replay that will not be usable

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from market_spine import captures
 from market_spine.captures import Capture
-from market_spine.errors import DatabaseError
+from market_spine.errors import DamagedRaw
 from market_spine.run import Run
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read(packed: bytes, capture: Capture) -> Reading:
 
 
 def read_here(run: Run, capture: Capture) -> Reading:
-    """Reads a capture in this process. Raises UnusableContent, or DatabaseError when its bytes are gone."""
+    """Reads a capture in this process. Raises UnusableContent, or DamagedRaw when its bytes are gone."""
     return read(captures.packed_raw(run.db, capture.content_hash), capture)
 
 
@@ -75,7 +75,7 @@ def _batches(run: Run, pending: list[Capture]) -> Iterator[list[Order]]:
     for capture in pending:
         try:
             packed = captures.packed_raw(run.db, capture.content_hash)
-        except DatabaseError:
+        except DamagedRaw:
             packed = None
         batch.append((capture, packed))
         held += len(packed or b"")
