@@ -68,6 +68,27 @@ def week_rows(week_ending: date | str, connection: Connection, tier: str | None 
     return [row for row in found if tier is None or row.tier == tier]
 
 
+def entries(
+    connection: Connection, domain: str | None, key: str | None, stage: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """Rows for machines, the newest first; None does not narrow."""
+    rows = connection.execute(
+        """
+        SELECT id, domain, stage, stage_rank, partition_key, capture_id, row_count, metadata_json, captured_at, created_at,
+               updated_at
+        FROM core_manifest
+        WHERE domain = COALESCE(?, domain) AND partition_key = COALESCE(?, partition_key) AND stage = COALESCE(?, stage)
+        ORDER BY id DESC LIMIT ? OFFSET ?
+        """,
+        (domain, key, stage, limit, offset),
+    )
+    names = ("id", "domain", "stage", "stage_rank", "partition_key", "capture_id", "row_count", "metadata", "captured_at")
+    found = [dict(zip((*names, "created_at", "updated_at"), row, strict=True)) for row in rows]
+    for entry in found:
+        entry |= {"partition_key": json.loads(entry["partition_key"]), "metadata": json.loads(entry["metadata"] or "{}")}
+    return found
+
+
 def standing(rows: Iterable[StageRow]) -> list[StageRow]:
     """The rows whose capture is not withdrawn, in the order given."""
     rows = list(rows)

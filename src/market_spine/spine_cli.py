@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "config": (_WATCH, "market_spine.commands.config", "Every setting, its value, and where that comes from."),
     "notify": (_WATCH, "market_spine.commands.notify", "Try the notification channels."),
     "metrics": (_WATCH, "market_spine.commands.metrics", "Print, write or push what Prometheus may know."),
+    "serve": (_QUEUE, "market_spine.commands.serve", "The HTTP API."),
+    "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
 }
 
 

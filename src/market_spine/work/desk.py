@@ -8,7 +8,7 @@ from datetime import datetime
 
 from market_spine import clock
 from market_spine.db import Database
-from market_spine.errors import UsageError
+from market_spine.errors import NotFound
 from market_spine.operation import record_action
 from market_spine.work import delivery
 from market_spine.work.item import Answer, Item, Request, State
@@ -178,14 +178,14 @@ def _changed(found: list[Item], changed: list[Item]) -> Changed:
 
 
 def find(db: Database, item_id: int) -> Item:
-    """The item of that id. Raises UsageError."""
+    """The item of that id. Raises UnknownItem."""
     row = db.execute("SELECT * FROM core_work_items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
         raise UnknownItem(f"there is no work item {item_id}", hint="list them: spine work list")
     return Item.of(row)
 
 
-class UnknownItem(UsageError):
+class UnknownItem(NotFound):
     """A work item that is not there."""
 
 

@@ -1,0 +1,101 @@
+"""Who asks, and what they may: bearer tokens from a file, with the scopes read and operate."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from market_spine.api.problem import Refusal
+from market_spine.errors import ConfigurationError
+
+READ, OPERATE = "read", "operate"
+_SHORTEST = 16
+_bearer = HTTPBearer(auto_error=False, description="A token of the server's token file.")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `name` is what core_operator_actions keeps."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+LOCAL = Caller("api", frozenset({READ, OPERATE}))  # on loopback, without a token file
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The callers by the SHA-256 of their tokens; the tokens themselves are not kept."""
+
+    callers: tuple[tuple[bytes, Caller], ...]
+
+    def caller_of(self, token: str) -> Caller | None:
+        """Compares with every token, each in constant time."""
+        digest, found = hashlib.sha256(token.encode("utf-8", "replace")).digest(), None
+        for known, caller in self.callers:
+            if hmac.compare_digest(known, digest):
+                found = caller
+        return found
+
+
+def read_tokens(path: str) -> Tokens:
+    """A line `SCOPE NAME TOKEN` for each caller: scope read or operate (which may read too), `#` begins a comment.
+
+    Raises ConfigurationError.
+    """
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        words = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"cannot read the token file {path}: {words}", hint="see docs/ops/queue.md") from error
+    callers = [_caller(path, number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    if not callers:
+        raise ConfigurationError(f"the token file {path} has no token", hint="write a line: operate NAME TOKEN")
+    return Tokens(tuple(callers))
+
+
+def _caller(path: str, number: int, line: str) -> tuple[bytes, Caller]:
+    parts = line.split()
+    if len(parts) != 3 or parts[0] not in (READ, OPERATE):
+        raise ConfigurationError(f"line {number} of the token file {path} is malformed", hint="write: read NAME TOKEN")
+    if len(parts[2]) < _SHORTEST:
+        raise ConfigurationError(
+            f"the token in line {number} of {path} is shorter than {_SHORTEST} characters", hint="make one: openssl rand -hex 32"
+        )
+    scopes = frozenset({READ} if parts[0] == READ else {READ, OPERATE})
+    return hashlib.sha256(parts[2].encode()).digest(), Caller(parts[1], scopes)
+
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def may_read(request: Request, credentials: Credentials) -> Caller:
+    """The caller, who may read. Raises Refusal."""
+    return _permitted(request, credentials, READ)
+
+
+def may_operate(request: Request, credentials: Credentials) -> Caller:
+    """The caller, who may change the work queue. Raises Refusal."""
+    return _permitted(request, credentials, OPERATE)
+
+
+def _permitted(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str) -> Caller:
+    tokens: Tokens | None = request.app.state.tokens
+    caller = LOCAL if tokens is None else tokens.caller_of(credentials.credentials) if credentials else None
+    if caller is None:
+        raise Refusal(
+            401,
+            "a valid bearer token is needed",
+            hint="send: Authorization: Bearer TOKEN",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    if scope not in caller.scopes:
+        raise Refusal(403, f"the token of {caller.name} may not {scope}", hint="use a token with the scope operate")
+    return caller

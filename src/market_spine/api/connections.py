@@ -1,0 +1,82 @@
+"""Connections for requests: read-only ones for GET, one that writes for POST. Each serves one request at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+
+from market_spine.db import Database, connect
+from market_spine.errors import DatabaseLost
+
+READERS = 8
+_STATEMENT_SECONDS = 30
+_SETTINGS = {"statement_timeout": f"{_STATEMENT_SECONDS}s", "idle_in_transaction_session_timeout": "60s"}
+
+
+class Connections:
+    """Opened when first needed, kept for the next request, thrown away when lost."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._idle: queue.LifoQueue[Database] = queue.LifoQueue()
+        self._places = threading.BoundedSemaphore(READERS)
+        self._writer: Database | None = None
+        self._writing = threading.Lock()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Database]:
+        """A connection that cannot write. On SQLite the writer is open beside it, so that what it reads is never a file at
+        rest that another process begins to change."""
+        if self._writer is None:
+            with self._writing:
+                self._writer = self._writer or self._open()
+        with self._places:
+            try:
+                db = self._idle.get_nowait()
+            except queue.Empty:
+                db = connect(self.target, read_only=True, settings=_SETTINGS)
+            try:
+                _revive(db)
+                yield db
+            except DatabaseLost:
+                db.close()
+                raise
+            except BaseException:
+                db.rollback()
+                self._idle.put(db)
+                raise
+            self._idle.put(db)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Database]:
+        """The connection that writes; requests that write come one after the other."""
+        with self._writing:
+            self._writer = self._writer or self._open()
+            _revive(self._writer)
+            try:
+                yield self._writer
+            finally:
+                self._writer.rollback()
+
+    def close(self) -> None:
+        """Closes what is idle."""
+        while not self._idle.empty():
+            self._idle.get().close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _open(self) -> Database:
+        db = connect(self.target, create=False, settings=_SETTINGS)
+        db.execute("SELECT COUNT(*) FROM core_migrations").fetchone()  # makes SQLite open its -wal file
+        return db
+
+
+def _revive(db: Database) -> None:
+    """Opens the connection again if it was lost while it lay idle. Raises DatabaseLost when it cannot."""
+    try:
+        db.execute("SELECT 1").fetchone()
+    except DatabaseLost:
+        db.reconnect()

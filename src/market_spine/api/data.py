@@ -1,0 +1,166 @@
+"""What is stored: the manifest, readiness, anomalies, gaps, and any view as it is or was known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from enum import Enum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from market_spine import clock, manifest, query, triage
+from market_spine.anomalies import SEVERITIES
+from market_spine.api import gaps
+from market_spine.api.auth import Caller, may_read
+from market_spine.api.models import Day, Friday, Limit, Offset, Tier, Word
+from market_spine.api.problem import Refusal
+from market_spine.db import Database
+from market_spine.errors import InvalidWeek, UnknownTier
+from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key
+from market_spine.views import VIEWS
+
+router = APIRouter(prefix="/api/v1", tags=["data"])
+
+Reader = Annotated[Caller, Depends(may_read)]
+ViewName = Enum("ViewName", {name: name for name in VIEWS}, type=str)  # type: ignore[misc]
+Stage = Enum("Stage", {name: name for name in manifest.RANK}, type=str)  # type: ignore[misc]
+Severity = Enum("Severity", {name: name for name in SEVERITIES}, type=str)  # type: ignore[misc]
+Domain = Enum("Domain", {"FINRA": DOMAIN}, type=str)
+Format = Enum("Format", {"json": "json", "csv": "csv"}, type=str)
+_MOST_ROWS = 50_000
+_KEY = '{"week_ending": "2025-12-26", "tier": "OTC"}'
+
+
+def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": document}}}}
+
+
+@router.get(
+    "/manifest", summary="Which stage of which capture is done", responses=_example({"manifest": [{"id": 1, "stage": "RAW"}]})
+)
+def list_manifest(
+    request: Request,
+    _caller: Reader,
+    domain: Word | None = None,
+    partition_key: Annotated[str | None, Query(max_length=200, examples=[_KEY], description="JSON")] = None,
+    stage: Stage | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """Rows of core_manifest, the newest first."""
+    key = None if partition_key is None else _canonical(partition_key)
+    with request.app.state.connections.reading() as db:
+        rows = manifest.entries(db, domain, key, stage.value if stage else None, limit, offset)
+    return {"manifest": rows, "page": {"limit": limit, "offset": offset}}
+
+
+def _canonical(text: str) -> str:
+    """A partition key as it is stored, however its JSON was written. Raises Refusal."""
+    try:
+        given = json.loads(text)
+        week, tier = parse_week(str(given["week_ending"])), given.get("tier")
+        if not set(given) <= {"week_ending", "tier"}:
+            raise KeyError("an unknown name")
+        return partition_key(week.isoformat(), None if tier is None else check_tier(tier))
+    except (InvalidWeek, UnknownTier):
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Refusal(422, "partition_key is no key of a partition", hint=f"write it as {_KEY}") from None
+
+
+@router.get(
+    "/readiness", summary="Which weeks are ready, and what stands against the others", responses=_example({"readiness": []})
+)
+def readiness(
+    request: Request,
+    _caller: Reader,
+    week: Friday | None = None,
+    ready_for: Word | None = None,
+    is_ready: bool | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """Judgements as the last run left them, newest weeks first; one for a week and one for each tier of it."""
+    with request.app.state.connections.reading() as db:
+        rows = _readiness(
+            db, (str(week) if week else None, ready_for, None if is_ready is None else int(is_ready), limit, offset)
+        )
+    return {"readiness": rows, "page": {"limit": limit, "offset": offset}}
+
+
+def _readiness(db: Database, parameters: tuple[Any, ...]) -> list[dict[str, Any]]:
+    rows = db.execute(
+        """
+        SELECT domain, partition_key, ready_for, is_ready, all_partitions_present, all_stages_complete, no_critical_anomalies,
+               blocking_issues, created_at, updated_at
+        FROM core_data_readiness
+        WHERE json_extract(partition_key, '$.week_ending') = COALESCE(?, json_extract(partition_key, '$.week_ending'))
+          AND ready_for = COALESCE(?, ready_for) AND is_ready = COALESCE(?, is_ready)
+        ORDER BY json_extract(partition_key, '$.week_ending') DESC, partition_key, ready_for LIMIT ? OFFSET ?
+        """,
+        parameters,
+    )
+    return [
+        {
+            "domain": row[0], "partition_key": json.loads(row[1]), "ready_for": row[2], "is_ready": bool(row[3]),
+            "all_partitions_present": bool(row[4]), "all_stages_complete": bool(row[5]), "no_critical_anomalies": bool(row[6]),
+            "blocking_issues": json.loads(row[7] or "[]"), "created_at": row[8], "updated_at": row[9],
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+@router.get("/anomalies", summary="What was noticed, and whether it is over", responses=_example({"anomalies": []}))
+def anomalies(
+    request: Request,
+    _caller: Reader,
+    severity: Severity | None = None,
+    week: Friday | None = None,
+    unresolved: bool = False,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """The newest first."""
+    severities = (severity.value,) if severity else SEVERITIES
+    with request.app.state.connections.reading() as db:
+        found = triage.list_anomalies(db, severities, week, unresolved)
+    today = clock.market_date()
+    shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[offset : offset + limit]]
+    return {"anomalies": shown, "page": {"total": len(found), "limit": limit, "offset": offset}}
+
+
+@router.get(
+    "/doctor/{domain}", summary="What should be there, against what is", responses=_example({"gaps": 0, "partitions": []})
+)
+def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=260)] = 6) -> dict[str, Any]:
+    """Every partition that the calendar expects, its stages, and for every gap the command that closes it."""
+    with request.app.state.connections.reading() as db:
+        found = gaps.examine(db, weeks, clock.market_date())
+    return {"domain": domain.value, "gaps": sum(one["gap"] for one in found), "partitions": found}
+
+
+@router.get(
+    "/data/{view}", summary="Any view, now or as it was known on a date",
+    responses={200: {"content": {"application/json": {"example": {"view": "hhi", "rows": []}}, "text/csv": {}}}},
+)  # fmt: skip
+def data(
+    request: Request,
+    _caller: Reader,
+    view: ViewName,
+    week: Friday | None = None,
+    tier: Tier | None = None,
+    symbol: Annotated[str | None, Query(max_length=30, pattern=r"^[\x21-\x7e]+$")] = None,
+    as_of: Day | None = None,
+    format: Format = Format.json,
+    limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 1000,
+    offset: Offset = 0,
+) -> Any:
+    """Rows in one fixed order; as CSV the same bytes as `spine query VIEW --csv`. Without a limit of your own 1,000."""
+    question = query.Question(VIEWS[view.value], (week,) if week else None, (tier.value,) if tier else TIERS, symbol, as_of)
+    with request.app.state.connections.reading() as db:
+        rows = list(itertools.islice(query.answer(db, question), offset, offset + limit))
+    if format is Format.csv:
+        return Response("".join(query.as_csv(question.view, rows)), media_type="text/csv; charset=utf-8")
+    shown = [dict(zip(question.view.columns, row, strict=True)) for row in rows]
+    return {"view": view.value, "rows": shown, "page": {"limit": limit, "offset": offset}}

@@ -1,0 +1,47 @@
+"""/healthz: the process answers. /readyz: it could do its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from market_spine import clock, publication
+from market_spine.errors import MarketSpineError
+from market_spine.migrations import prepare
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="The process answers")
+def healthz() -> dict[str, str]:
+    """Asks nothing else."""
+    return {"status": "ok"}
+
+
+@router.get(
+    "/readyz", summary="Database, schema and calendar are usable",
+    responses={503: {"description": "Not ready; what is wrong stands beside its name"}},
+)  # fmt: skip
+def readyz(request: Request, response: Response) -> dict[str, Any]:
+    """`ok`, or what is wrong, for each."""
+    checks = {"database": "ok", "schema": "ok", "calendar": "ok"}
+    try:
+        with request.app.state.connections.reading() as db:
+            db.execute("SELECT 1").fetchone()
+            checks["schema"] = _said(lambda: prepare(db))
+    except MarketSpineError as error:
+        checks["database"], checks["schema"] = error.message, "unknown"
+    checks["calendar"] = _said(lambda: publication.next_due(clock.market_date()))
+    ready = set(checks.values()) == {"ok"}
+    response.status_code = 200 if ready else 503
+    return {"status": "ready" if ready else "not ready", "checks": checks}
+
+
+def _said(check: Any) -> str:
+    """`ok`, or the words of what the check raised."""
+    try:
+        check()
+    except Exception as error:
+        return getattr(error, "message", f"{type(error).__name__}: {error}")
+    return "ok"

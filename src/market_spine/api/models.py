@@ -1,0 +1,140 @@
+"""What requests may say, as types that FastAPI checks and documents. Everything is bounded."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from enum import Enum
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+
+from market_spine.partition import DOMAIN, TIERS, check_friday
+from market_spine.pipelines import PIPELINES
+from market_spine.work.item import MAX_ATTEMPTS, Params, Request, State
+
+ITEMS_AT_ONCE = 500
+LONGEST_PAGE = 500
+_DAYS = (date(2000, 1, 1), date(2099, 12, 31))
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_LARGEST_ID = 2**63 - 1
+
+Tier = Enum("Tier", {tier: tier for tier in TIERS}, type=str)  # type: ignore[misc]
+PipelineName = Enum("PipelineName", {name: name for name in PIPELINES}, type=str)  # type: ignore[misc]
+
+
+def _as_day(given: Any) -> Any:
+    if isinstance(given, str) and not _ISO_DAY.fullmatch(given):
+        raise ValueError("write it as YYYY-MM-DD")
+    if not isinstance(given, (str, date)) or isinstance(given, datetime):
+        raise ValueError("write it as text, YYYY-MM-DD")
+    return given
+
+
+def _bounded(day: date) -> date:
+    if not _DAYS[0] <= day <= _DAYS[1]:
+        raise ValueError(f"it must lie between {_DAYS[0]} and {_DAYS[1]}")
+    return day
+
+
+def _friday(day: date) -> date:
+    return check_friday(day)
+
+
+def _bounded_moment(moment: datetime) -> datetime:
+    if not _DAYS[0].year <= moment.year <= _DAYS[1].year:
+        raise ValueError(f"it must lie between {_DAYS[0]} and {_DAYS[1]}")
+    return moment
+
+
+def _as_text(given: Any) -> Any:
+    if not isinstance(given, (str, datetime)):
+        raise ValueError("write it as text, e.g. 2026-01-09T12:00:00+00:00")
+    return given
+
+
+Day = Annotated[date, BeforeValidator(_as_day), AfterValidator(_bounded)]
+Friday = Annotated[Day, AfterValidator(_friday), Field(examples=["2025-12-26"])]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_as_text), AfterValidator(_bounded_moment), Field(examples=["2026-01-09T12:00:00+00:00"])
+]
+ItemId = Annotated[int, Field(ge=1, le=_LARGEST_ID)]
+Word = Annotated[str, Query(max_length=100, pattern=r"^[\x21-\x7e]+$")]
+Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Items on a page.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Items before the page.")]
+Reason = Annotated[str | None, Field(default=None, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PartitionKey(_Body):
+    """A week, and for most pipelines a tier of it."""
+
+    week_ending: Friday
+    tier: Tier | None = None
+
+
+class WorkParams(_Body):
+    """`run_date` names the captures (left out: the day the item is worked on); `force` ingests what is unchanged."""
+
+    run_date: Day | None = None
+    force: StrictBool = False
+
+
+class WorkRequest(_Body):
+    """An item asked for."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "domain": DOMAIN, "pipeline": "ingest_week", "priority": 5,
+                    "partition_key": {"week_ending": "2025-12-26", "tier": "OTC"}, "desired_at": "2026-01-26T15:00:00+00:00",
+                }
+            ]
+        },
+    )  # fmt: skip
+
+    domain: Annotated[str, Field(pattern=f"^{re.escape(DOMAIN)}$")] = DOMAIN
+    pipeline: PipelineName
+    partition_key: PartitionKey
+    params: WorkParams = WorkParams()
+    desired_at: Moment | None = None
+    priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = 0
+    max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = MAX_ATTEMPTS
+    rerun: StrictBool = False
+
+    def as_request(self) -> Request:
+        """The value the queue takes. Raises UsageError."""
+        tier = self.partition_key.tier
+        return Request(
+            pipeline=self.pipeline.value, week_ending=self.partition_key.week_ending, tier=tier.value if tier else None,
+            domain=self.domain, params=Params(self.params.run_date, self.params.force), desired_at=self.desired_at,
+            priority=self.priority, max_attempts=self.max_attempts, rerun=self.rerun,
+        )  # fmt: skip
+
+
+class RetryBody(_Body):
+    """The items named, or all FAILED ones of a domain."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [123], "reason": "the source is back"}]})
+
+    ids: Annotated[list[ItemId], Field(max_length=ITEMS_AT_ONCE)] = []
+    domain: Annotated[str, Field(pattern=f"^{re.escape(DOMAIN)}$")] | None = None
+    reason: Reason
+
+
+class CancelBody(_Body):
+    """The items named."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [123], "reason": "a mistake"}]})
+
+    ids: Annotated[list[ItemId], Field(min_length=1, max_length=ITEMS_AT_ONCE)]
+    reason: Reason
+
+
+StateName = State

@@ -1,0 +1,116 @@
+"""The one shape of every error: application/problem+json (RFC 9457), with the hint a person would get on the command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost, MarketSpineError, NotFound, Pruned, UsageError
+
+log = logging.getLogger("market_spine.api")
+
+MEDIA_TYPE = "application/problem+json"
+_TITLES = {
+    400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 408: "Too slow",
+    410: "Gone", 413: "Too large", 415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests",
+    500: "Internal error", 503: "Unavailable",
+}  # fmt: skip
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do next."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["2025-12-22 is a Monday, not a Friday; the week it lies in ends on 2025-12-26"])
+    hint: str | None = Field(default=None, examples=["use 2025-12-26"])
+    errors: list[dict[str, Any]] | None = None
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": _TITLES[status], "content": {MEDIA_TYPE: {}}}
+    for status in (400, 401, 403, 404, 413, 415, 422, 429, 503)
+}
+
+
+class Refusal(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(self, status: int, detail: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.hint, self.headers = status, detail, hint, headers
+
+
+def answer(
+    status: int,
+    detail: str,
+    *,
+    hint: str | None = None,
+    errors: Sequence[Mapping[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The response."""
+    body = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
+    more = {"hint": hint, "errors": errors}
+    body |= {name: value for name, value in more.items() if value is not None}
+    return JSONResponse(body, status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def install(app: FastAPI) -> None:
+    """Answers everything that is raised with a problem."""
+    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(MarketSpineError, _ours)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _refusal(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return answer(error.status, error.detail, hint=error.hint, headers=error.headers)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return answer(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"where": list(found["loc"]), "message": found["msg"]} for found in error.errors()]
+    said = "; ".join(f"{'.'.join(map(str, found['where']))}: {found['message']}" for found in errors[:3])
+    return answer(422, said[:500], hint="see /openapi.json", errors=jsonable_encoder(errors[:20]))
+
+
+async def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MarketSpineError)
+    return answer(status_of(error), error.message, hint=error.hint, headers=_later(error))
+
+
+def status_of(error: MarketSpineError) -> int:
+    """The status for an error of the program."""
+    if isinstance(error, NotFound):
+        return 404
+    if isinstance(error, Pruned):
+        return 410
+    if isinstance(error, UsageError):
+        return 422
+    return 503 if isinstance(error, DatabaseError) else 500
+
+
+def _later(error: MarketSpineError) -> dict[str, str]:
+    return {"Retry-After": "5"} if isinstance(error, (DatabaseLocked, DatabaseLost)) else {}
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra={"event": "http_crash"})
+    return answer(500, "a fault of the program; the server's log has the traceback")

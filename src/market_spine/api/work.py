@@ -1,0 +1,113 @@
+"""/api/v1/work: the work queue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+
+from market_spine.api.auth import Caller, may_operate, may_read
+from market_spine.api.models import (
+    ITEMS_AT_ONCE,
+    CancelBody,
+    Friday,
+    ItemId,
+    Limit,
+    Offset,
+    PipelineName,
+    RetryBody,
+    Word,
+    WorkRequest,
+)
+from market_spine.api.problem import Refusal
+from market_spine.partition import DOMAIN
+from market_spine.work import desk
+from market_spine.work.desk import OPEN, Filter
+from market_spine.work.item import Answer, State
+
+router = APIRouter(prefix="/api/v1/work", tags=["work"])
+
+Reader = Annotated[Caller, Depends(may_read)]
+Operator = Annotated[Caller, Depends(may_operate)]
+_ITEM = {
+    "id": 123, "domain": DOMAIN, "pipeline": "ingest_week", "partition_key": {"week_ending": "2025-12-26", "tier": "OTC"},
+    "desired_at": "2026-01-26T15:00:00+00:00", "priority": 0, "state": "FAILED", "attempt_count": 3, "max_attempts": 3,
+    "last_error": "SOURCE_UNAVAILABLE: HTTP 503", "last_error_at": "2026-01-26T15:20:04+00:00", "params": {},
+}  # fmt: skip
+
+
+def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": document}}}}
+
+
+_ENQUEUED = _example({"items": [{"outcome": "created", "item": {**_ITEM, "state": "PENDING", "attempt_count": 0}}]})
+
+
+@router.post("/enqueue", summary="Ask for one item, or for a list", responses={**_ENQUEUED, 201: _ENQUEUED[200]})
+def enqueue(
+    request: Request,
+    response: Response,
+    _caller: Operator,
+    body: Annotated[WorkRequest | Annotated[list[WorkRequest], Body(min_length=1, max_length=ITEMS_AT_ONCE)], Body()],
+) -> dict[str, Any]:
+    """One pipeline of one partition each. `created`; `existing`: still open, unchanged; `reported`: over, unchanged;
+    `reset`: over, and begun anew because the request said `"rerun": true`. Status 201 when anything was created or reset."""
+    asked = [one.as_request() for one in (body if isinstance(body, list) else [body])]
+    with request.app.state.connections.writing() as db:
+        answers = desk.enqueue(db, asked, db.now())
+    if any(answered.answer in (Answer.CREATED, Answer.RESET) for answered in answers):
+        response.status_code = 201
+    return {"items": [{"outcome": answered.answer.value, "item": answered.item.as_document()} for answered in answers]}
+
+
+@router.get(
+    "/pending", summary="List items", responses=_example({"failed": [_ITEM], "page": {"total": 1, "limit": 100, "offset": 0}})
+)
+def pending(
+    request: Request,
+    _caller: Reader,
+    state: Annotated[State | None, Query(description="One state; else those still to be done.")] = None,
+    domain: Word | None = None,
+    pipeline: PipelineName | None = None,
+    week: Friday | None = None,
+    sort: Annotated[
+        str, Query(pattern="^(due|newest)$", description="due: as they are taken; newest: last changed first")
+    ] = "due",
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """Items under the name of the state asked for, `pending` where none was."""
+    which = Filter((state,) if state else OPEN, domain, pipeline.value if pipeline else None, str(week) if week else None)
+    with request.app.state.connections.reading() as db:
+        page = desk.listed(db, which, newest=sort == "newest", limit=limit, offset=offset)
+    name = state.value.lower() if state else "pending"
+    return {
+        name: [item.as_document() for item in page.items],
+        "page": {"total": page.total, "limit": limit, "offset": offset},
+    }
+
+
+@router.post("/retry", summary="Make items due at once", responses=_example({"retried": [_ITEM], "unchanged": []}))
+def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]:
+    """By id: FAILED, CANCELLED and waiting items; by domain: its FAILED ones. With all their attempts."""
+    if not body.ids and body.domain is None:
+        raise Refusal(422, "nothing to retry is named", hint='send "ids" or "domain"')
+    with request.app.state.connections.writing() as db:
+        ids = [*body.ids, *(desk.failed_of(db, body.domain) if body.domain else [])]
+        done = desk.retry(db, ids, db.now(), body.reason, caller.name)
+    return {"retried": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
+
+
+@router.post("/cancel", summary="End items that are not over", responses=_example({"cancelled": [_ITEM], "unchanged": []}))
+def cancel(request: Request, caller: Operator, body: CancelBody) -> dict[str, Any]:
+    """What a worker has written of one so far is rolled back."""
+    with request.app.state.connections.writing() as db:
+        done = desk.cancel(db, body.ids, db.now(), body.reason, caller.name)
+    return {"cancelled": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
+
+
+@router.get("/{item_id}", summary="One item", responses=_example({"item": _ITEM}))
+def show(request: Request, _caller: Reader, item_id: Annotated[ItemId, Path()]) -> dict[str, Any]:
+    """All there is to know of it."""
+    with request.app.state.connections.reading() as db:
+        return {"item": desk.find(db, item_id).as_document()}

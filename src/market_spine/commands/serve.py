@@ -1,0 +1,59 @@
+"""`spine serve`: the HTTP API."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from market_spine.commands import db_option
+from market_spine.errors import ConfigurationError, Interrupted
+
+
+@click.command(
+    "serve",
+    epilog="""\b
+Examples:
+  spine serve                                                       on 127.0.0.1:8000, for this machine
+  spine serve --host 10.0.0.5 --token-file /etc/spine/tokens        for others; a line there: operate NAME TOKEN
+  spine serve --allow-host spine.example.com                        behind a proxy that keeps the Host header""",
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to bind to; beyond loopback --token-file is needed."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--token-file", type=click.Path(), help="Lines `SCOPE NAME TOKEN`; scopes: read, operate.")
+@click.option(
+    "--allow-host", "allowed_hosts", multiple=True, metavar="NAME[:PORT]", help="Another Host header to accept. May be repeated."
+)
+@click.option("--rate", type=click.FloatRange(1), default=200, show_default=True, help="Requests a second for one address.")
+@click.option("--max-body-kb", type=click.IntRange(1), default=1024, show_default=True, help="Largest body of a request.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
+@db_option
+def command(
+    host: str, port: int, token_file: str | None, allowed_hosts: tuple[str, ...], rate: float, max_body_kb: int, log_format: str,
+    db: str,
+) -> None:  # fmt: skip
+    """Serve the HTTP API: the work queue, what is stored, health. The document of it is at /openapi.json."""
+    from market_spine import clock, log
+    from market_spine.store import open_store
+
+    try:
+        import uvicorn
+
+        from market_spine.api.app import Serving, build
+    except ImportError as error:
+        raise ConfigurationError("the API needs FastAPI and uvicorn", hint="pip install 'market-spine[server]'") from error
+
+    app = build(Serving(db, host, port, token_file, allowed_hosts, rate, max_body_kb << 10))
+    log.set_up(quiet=False, verbose=False, json_lines=log_format == "json")
+    with open_store(db, clock.utc_now()):
+        pass  # made when new, checked when not, before anything is served
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15,
+            h11_max_incomplete_event_size=16 << 10, http="h11", ws="none", timeout_graceful_shutdown=20,
+        )
+    )  # fmt: skip
+    with contextlib.suppress(Interrupted):  # uvicorn ends what is under way, then raises the signal again
+        server.run()
