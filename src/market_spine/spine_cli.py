@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ack": (_RIGHT, "market_spine.commands.ack", "Keep an anomaly silent until a day."),
     "work": (_QUEUE, "market_spine.commands.work", "Ask for work, look at it, retry and cancel it."),
     "worker": (_QUEUE, "market_spine.commands.worker", "Execute what is enqueued."),
+    "serve": (_QUEUE, "market_spine.commands.serve", "The HTTP API."),
     "rebuild": (_KEEP, "market_spine.commands.rebuild", "Remake everything from the raw bytes alone."),
     "verify": (_KEEP, "market_spine.commands.verify", "Hash, count and sum everything again."),
     "prune": (_KEEP, "market_spine.commands.prune", "Remove old captures, leaving tombstones."),
@@ -42,8 +43,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "config": (_WATCH, "market_spine.commands.config", "Every setting, its value, and where that comes from."),
     "notify": (_WATCH, "market_spine.commands.notify", "Try the notification channels."),
     "metrics": (_WATCH, "market_spine.commands.metrics", "Print, write or push what Prometheus may know."),
-    "serve": (_QUEUE, "market_spine.commands.serve", "The HTTP API."),
-    "db": ("Keep the database", "market_spine.commands.db", "Make, migrate, copy and look at a database."),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from work_asked import NOW, ask, at, put_in, request, take
 
 from market_spine.db import Database
+from market_spine.errors import NotFound
 from market_spine.work import desk, lease
 from market_spine.work.desk import Filter
 from market_spine.work.item import Answer, Item, Lease, Params, Request, State, Verdict, given_back
@@ -247,7 +248,7 @@ def test_a_worker_whose_item_was_cancelled_finds_it_no_longer_its_own(db: Databa
 def test_an_unknown_id_is_refused_and_changes_nothing(db: Database, act: object) -> None:
     (item,) = ask(db, request())
     put_in(db, item, State.FAILED)
-    with pytest.raises(desk.UnknownItem, match="no work item 999"):
+    with pytest.raises(NotFound, match="no work item 999"):
         act(db, [item.id, 999], NOW)  # type: ignore[operator]
     assert desk.find(db, item.id).state is State.FAILED
 

@@ -114,7 +114,7 @@ def _reset(db: Database, request: Request, now: datetime) -> Item | None:
 
 
 def retry(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
-    """FAILED, CANCELLED and waiting items become due at once, with all their attempts. Raises UnknownItem."""
+    """FAILED, CANCELLED and waiting items become due at once, with all their attempts. Raises NotFound."""
     delivery.prepare(db)
     with db.transaction():
         found = [find(db, item_id) for item_id in sorted(set(ids))]
@@ -144,7 +144,7 @@ def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
 
 
 def cancel(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
-    """Whatever is not over is CANCELLED; a worker that has it notices, and what it wrote is rolled back. Raises UnknownItem."""
+    """Whatever is not over is CANCELLED; a worker that has it notices, and what it wrote is rolled back. Raises NotFound."""
     delivery.prepare(db)
     with db.transaction():
         found = [find(db, item_id) for item_id in sorted(set(ids))]
@@ -178,15 +178,11 @@ def _changed(found: list[Item], changed: list[Item]) -> Changed:
 
 
 def find(db: Database, item_id: int) -> Item:
-    """The item of that id. Raises UnknownItem."""
+    """The item of that id. Raises NotFound."""
     row = db.execute("SELECT * FROM core_work_items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
-        raise UnknownItem(f"there is no work item {item_id}", hint="list them: spine work list")
+        raise NotFound(f"there is no work item {item_id}", hint="list them: spine work list")
     return Item.of(row)
-
-
-class UnknownItem(NotFound):
-    """A work item that is not there."""
 
 
 def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 100, offset: int = 0) -> Page:
