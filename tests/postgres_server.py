@@ -60,6 +60,19 @@ def required_binaries() -> Path:
     return found
 
 
+# Waits for the end of its input, which comes even when the one who holds the other end is killed; then clears up. It ends
+# only a process that has our data folder in its command: a number may have been given to another since.
+_WATCH = """
+read -r _
+pid=$(head -n 1 "$2/postmaster.pid" 2>/dev/null)
+if [ -n "$pid" ] && grep -aqF "$2" "/proc/$pid/cmdline" 2>/dev/null; then
+    kill -QUIT "$pid"
+    sleep 0.2
+fi
+rm -rf "$1" "$2"
+"""
+
+
 class PostgresServer:
     """A server of one's own. `url` stays the same across stop() and start().
 
@@ -74,6 +87,10 @@ class PostgresServer:
         self._home.chmod(0o755)
         self._binaries = _reachable(binaries, self._home, self._owner)
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch = subprocess.Popen(
+            ["sh", "-c", _WATCH, "sh", str(self._home), str(self._data)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
         self._port = _free_port()
         self._password = secrets.token_hex(8)
         try:
@@ -117,8 +134,7 @@ class PostgresServer:
     def close(self) -> None:
         """Stops it and removes every trace."""
         self.stop(immediate=True)
-        for folder in (self._home, self._data):
-            shutil.rmtree(folder, ignore_errors=True)
+        self._watch.communicate()
 
     def __enter__(self) -> PostgresServer:
         return self

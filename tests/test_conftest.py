@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -60,6 +65,22 @@ def test_a_server_leaves_no_process_and_no_folder_behind() -> None:
         folders, process = (server._home, server._data), server._process
     assert not any(folder.exists() for folder in folders)
     assert process is not None and process.poll() is not None
+
+
+def test_a_server_goes_with_the_tests_that_are_killed() -> None:
+    program = "import sys, time, postgres_server as p; s = p.PostgresServer(p.required_binaries());"
+    program += "print(s.pid, s._home, s._data, flush=True); time.sleep(60)"
+    path = str(Path(postgres_server_module.__file__).parent)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
+    ) as tests:
+        assert tests.stdout is not None
+        pid, *folders = tests.stdout.readline().split()
+        tests.kill()
+    deadline = time.monotonic() + 30
+    while Path("/proc", pid).exists() or any(Path(folder).exists() for folder in folders):
+        assert time.monotonic() < deadline, "it is still there"
+        threading.Event().wait(0.05)
 
 
 @pytest.mark.parametrize(
