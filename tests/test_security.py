@@ -1,0 +1,129 @@
+"""Nothing from outside becomes SQL text, and no secret reaches a log, a table or an error."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import weekly_files
+from commands import RunCommand
+
+import market_spine
+from market_spine.db import Database, redact
+
+SOURCE = Path(market_spine.__file__).parent
+SQL_CALLS = {"execute", "stream", "run_script", "executescript", "executemany"}
+
+# Where SQL text is not one literal, and what keeps it from being anybody's input.
+ASSEMBLED = {
+    "db/postgres.py": "names of our own tables and columns; the key of an advisory lock",
+    "db/sqlite.py": "names of our own tables and columns",
+    "db/__init__.py": "passes on",
+    "statements.py": "names of our own tables and columns",
+    "db_copy.py": "names of our own tables and columns",
+    "migrations.py": "our own schema files",
+    "dimensions.py": "a fixed number of question marks",
+    "app/calc.py": "texts from a table of literals",
+    "export.py": "texts from the table of views",
+    "gaps.py": "texts from a table of literals",
+    "query.py": "texts from the table of views",
+    "retention.py": "texts from a table of literals",
+    "verify.py": "texts passed between its own functions",
+    "work/delivery.py": "the schema that comes with Procrastinate",
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield path.relative_to(SOURCE).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+def is_literal(node: ast.expr, names: set[str]) -> bool:
+    """A text in the source: a literal, literals joined, or a module's constant of that kind."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return is_literal(node.left, names) and is_literal(node.right, names)
+    if isinstance(node, ast.IfExp):
+        return is_literal(node.body, names) and is_literal(node.orelse, names)
+    return isinstance(node, ast.Name) and node.id in names
+
+
+def sql_of(node: ast.AST) -> ast.expr | None:
+    """The text given to a database, if the node is such a call."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SQL_CALLS and node.args:
+        return node.args[0]
+    return None
+
+
+def literal_names(tree: ast.Module) -> set[str]:
+    """Names that only ever hold literals, in the module or in one of its functions."""
+    held: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    held.setdefault(target.id, []).append(node.value)
+    known: set[str] = set()
+    for _ in range(3):
+        known |= {name for name, values in held.items() if all(is_literal(value, known) for value in values)}
+    return known
+
+
+def test_every_sql_text_is_a_literal_of_the_source() -> None:
+    assembled: dict[str, list[int]] = {}
+    for name, tree in modules():
+        known = literal_names(tree)
+        for node in ast.walk(tree):
+            text = sql_of(node)
+            if text is not None and not is_literal(text, known):
+                assembled.setdefault(name, []).append(text.lineno)
+    assert {name: lines for name, lines in assembled.items() if name not in ASSEMBLED} == {}
+
+
+SECRETS = {
+    "MARKET_SPINE_FINRA_CLIENT_SECRET": "hunter2-client-secret",
+    "PGPASSWORD": "hunter2-postgres",
+    "MARKET_SPINE_SMTP_PASSWORD": "hunter2-smtp",
+}
+
+
+@pytest.mark.parametrize("fault", ["none", "missing file", "no database"])
+def test_no_secret_is_told(run_command: RunCommand, target: str, db: Database, tmp_path: Path, fault: str) -> None:
+    weekly_files.write_week(tmp_path / "files", "2025-12-26", ("OTC",) if fault == "missing file" else ("OTC", "NMS_TIER_1"))
+    wanted = target if fault != "no database" else "postgresql://spine:hunter2-url@127.0.0.1:1/none?sslpassword=hunter2-ssl"
+    env = SECRETS if "://" not in target else {name: value for name, value in SECRETS.items() if name != "PGPASSWORD"}
+    done = run_command(
+        "run_finra_weekly_schedule", "--db", wanted, "--data-dir", tmp_path / "files", "--weeks", "2025-12-26", "-v", "--json",
+        "--log-format", "json", env=env,
+    )  # fmt: skip
+    tables = [row for table in db.tables() for row in db.execute(f"SELECT * FROM {table}").fetchall()]
+    told = done.stdout + done.stderr + repr(tables)
+    assert "hunter2" not in told
+    assert json.loads(done.stdout)["schema_version"] >= 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://spine:hun/ter2@db/name",
+        "postgresql://spine:hunter2:x@db/name",
+        "postgresql://spine:hunter2@x@db/name",
+        "postgresql://spine:hun?ter2@db/name",
+        "postgresql://spine:hun#ter2@db/name",
+        "postgresql://spine:hun ter2@db/name",
+        "postgres://spine:hunter2@db/name",
+        "postgresql://db/name?password=hunter2&sslmode=require",
+        "postgresql://db/name?sslmode=require&PASSWORD=hunter2",
+    ],
+)
+def test_a_malformed_url_keeps_its_password_too(run_command: RunCommand, tmp_path: Path, url: str) -> None:
+    assert "ter2" not in redact(url)
+    (tmp_path / "files").mkdir()
+    done = run_command("run_finra_weekly_schedule", "--db", url, "--data-dir", tmp_path / "files")
+    assert done.exit_code == 2
+    assert "ter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
