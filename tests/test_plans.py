@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import size
+from bench import many_weeks as size
 
 from market_spine import diff, gaps, history, query, status, triage
 from market_spine.db import Database, connect

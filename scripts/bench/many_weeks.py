@@ -124,3 +124,21 @@ def _week(db: Database, week_key: int, week: date, keys: list[int]) -> None:
          "no_critical_anomalies", "created_at", "updated_at"),
         [(DOMAIN, partition_key(str(week)), 1, "trading", 1, 1, 1, at, at)],
     )  # fmt: skip
+
+
+def enlarge(db: Database, weeks: int, issues: int = 10_000) -> None:
+    """Gives the first two tiers of the newest week `issues` × VENUES rows each, of which one in a hundred differs."""
+    names = [(1000 + n, f"BIG{n:05}", f"Big {n}", "") for n in range(issues)]
+    with db.transaction():
+        db.bulk_insert("finra_otc_transparency_issue", ("issue_id", "symbol", "issue_name", "product_type"), names)
+        for more, key in enumerate((3 * weeks - 2, 3 * weeks - 1)):
+            db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (key,))
+            db.bulk_insert(
+                "finra_otc_transparency_volume",
+                ("capture_key", "issue_id", "venue_id", "total_shares", "total_trades", "total_notional"),
+                [
+                    (key, 1000 + i, v + 1, 100 + i + v + more * (i % 100 == 0), 1, None)
+                    for i in range(issues)
+                    for v in range(VENUES)
+                ],
+            )
