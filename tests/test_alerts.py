@@ -122,3 +122,12 @@ def test_the_calendar_of_the_alert_tests_is_the_programs() -> None:
         assert table[what][0 if schedule.startswith("Mon") else 1] == moment
     used = {int(value) for value in re.findall(r"values: (\d+)\+0x", text)}
     assert {daily for daily, _ in table.values()} <= used <= {moment for pair in table.values() for moment in pair}
+
+
+def test_each_metric_is_on_the_page_as_it_is() -> None:
+    page = (ROOT / "docs" / "ops" / "monitoring.md").read_text("utf-8")
+    rows = {
+        m[1]: (m[2], tuple(re.findall(r"`(\w+)`", m[3])), m[4])
+        for m in re.finditer(r"^\| `(market_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", page, re.M)
+    }
+    assert rows == {name: (kind.type, kind.labels, kind.help) for name, kind in METRICS.items()}

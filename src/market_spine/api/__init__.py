@@ -5,5 +5,6 @@ gate.py          before any route: host, rate, content type, size of the body
 auth.py          bearer tokens from a file, and the scopes read and operate
 problem.py       the one shape of every error
 connections.py   read-only connections for GET, one writing connection for POST
+monitoring.py    what Prometheus may know, at /metrics
 work.py          the work queue            data.py    what is stored            health.py    whether it lives
 """

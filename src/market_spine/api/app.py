@@ -10,14 +10,16 @@ from ipaddress import ip_address
 from fastapi import APIRouter, FastAPI
 
 from market_spine import __version__
-from market_spine.api import data, health, problem, work
+from market_spine.api import data, health, monitoring, problem, work
 from market_spine.api.auth import Tokens, read_tokens
 from market_spine.api.connections import Connections
 from market_spine.api.gate import App, Gate, Limits
+from market_spine.deadline import parse_deadline
 from market_spine.errors import ConfigurationError
+from market_spine.observers import DEFAULT_EXPECTED_BY
 
 # A new group of routes is one more of these.
-ROUTERS: tuple[APIRouter, ...] = (health.router, work.router, data.router)
+ROUTERS: tuple[APIRouter, ...] = (health.router, monitoring.router, work.router, data.router)
 
 _ABOUT = """Ask for work and watch it being done; look at what is stored. Errors are problem+json with a `hint`.
 On any address but loopback a bearer token is needed: scope *read* for GET, *operate* for POST."""
@@ -34,6 +36,7 @@ class Serving:
     allowed_hosts: Sequence[str] = ()
     rate: float = 200.0
     body_bytes: int = 1 << 20
+    expected_by: str = DEFAULT_EXPECTED_BY
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and self.token_file is None:
@@ -76,6 +79,7 @@ def build(serving: Serving) -> App:
     )  # fmt: skip
     tokens: Tokens | None = read_tokens(serving.token_file) if serving.token_file else None
     app.state.connections, app.state.tokens = connections, tokens
+    app.state.deadline = parse_deadline(serving.expected_by)
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -1,0 +1,24 @@
+"""/metrics: what Prometheus may know, read from the database at the moment it asks."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from market_spine import clock, metrics
+from market_spine.api.auth import may_read
+from market_spine.api.problem import Refusal
+
+router = APIRouter(tags=["health"], dependencies=[Depends(may_read)])
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
+def exposition(request: Request) -> Response:
+    """In Prometheus's text format. Where tokens are asked for, give Prometheus one with the scope read."""
+    if find_spec(metrics.PACKAGE) is None:
+        raise Refusal(503, f"{metrics.PACKAGE} is not installed", hint="pip install 'market-spine[metrics]'")
+    with request.app.state.connections.reading() as db:
+        text = metrics.exposition(db, clock.utc_now(), request.app.state.deadline)
+    return Response(text, media_type=metrics.CONTENT_TYPE)

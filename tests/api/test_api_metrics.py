@@ -1,0 +1,40 @@
+"""/metrics as Prometheus scrapes it: a real server, on both engines, with and without tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from api_server import serving
+from prometheus_client.parser import text_string_to_metric_families
+
+from market_spine import metrics
+from market_spine.db import Database
+from market_spine.readings import METRICS
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def test_prometheus_is_told_what_the_database_says_now(db: Database, target: str, tmp_path: Path) -> None:
+    with serving(target, tmp_path) as api:
+        answer = api.client.get("/metrics")
+        samples = {s.name for family in text_string_to_metric_families(answer.text) for s in family.samples}
+        assert (answer.status_code, answer.headers["content-type"]) == (200, metrics.CONTENT_TYPE)
+        assert {"market_spine_info", "market_spine_database_bytes"} <= samples <= set(METRICS)
+        assert 'market_spine_work_items{state="PENDING"} 0.0\n' in answer.text
+        api.client.post(
+            "/api/v1/work/enqueue",
+            json={"pipeline": "ingest_week", "partition_key": {"week_ending": "2025-12-26", "tier": "OTC"}},
+        )
+        assert 'market_spine_work_items{state="PENDING"} 1.0\n' in api.client.get("/metrics").text
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_where_tokens_are_asked_for_prometheus_needs_one(db: Database, target: str, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"read prometheus {TOKEN}\n")
+    with serving(target, tmp_path, "--token-file", str(tmp_path / "tokens")) as api:
+        with httpx.Client(base_url=api.url) as stranger:
+            assert stranger.get("/metrics").status_code == 401
+        with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {TOKEN}"}) as prometheus:
+            assert prometheus.get("/metrics").status_code == 200
