@@ -25,6 +25,7 @@ DELAY_DAYS: Mapping[str, int] = {NMS_TIER_1: 21, NMS_TIER_2: 35, OTC: 35}
 GRACE_DAYS = 1
 
 _SATURDAY = 5
+_LONGEST_SHIFT = 7  # days; the exchange has never been closed for a whole week since these rules exist
 
 
 class PublicationState(str, Enum):
@@ -67,6 +68,17 @@ def due_date(partition: Partition, calendar: Calendar = EXCHANGE) -> date:
     while not is_open(day, calendar):
         day += timedelta(days=1)
     return day
+
+
+def awaited(partition: Partition, day: date, calendar: Calendar = EXCHANGE) -> bool:
+    """Whether the partition is not yet due that day, told without the exchange's holidays where they cannot matter."""
+    if partition not in calendar.due:
+        monday = partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
+        if day < monday:
+            return True  # a holiday only moves it later
+        if day >= monday + timedelta(days=_LONGEST_SHIFT + len(calendar.closed)):
+            return False
+    return day < due_date(partition, calendar)
 
 
 def state(partition: Partition, run_date: date, grace_days: int = GRACE_DAYS, calendar: Calendar = EXCHANGE) -> PublicationState:

@@ -37,7 +37,7 @@ class Expectations:
 
     def awaits(self, partition: Partition, day: date) -> bool:
         """Whether the partition is not yet due that day."""
-        return self.calendar is not None and day < publication.due_date(partition, self.calendar)
+        return self.calendar is not None and publication.awaited(partition, day, self.calendar)
 
 
 @dataclass(slots=True)

@@ -61,7 +61,7 @@ def evaluate_readiness(
     """
     week, stamp = str(week_ending), clock.stamp(now or clock.utc_now())
     rows, criticals = manifest.week_rows(week, db_connection), _criticals(week, db_connection)
-    expected = _expected(week, now, calendar)
+    expected = _expected(week, rows, now, calendar)
     findings = examine(rows, len(criticals), expected)
     _write(db_connection, partition_key(week), ready_for, findings, stamp)
     for tier in TIERS if now else ():
@@ -71,13 +71,13 @@ def evaluate_readiness(
     return Readiness(not findings.issues(), findings.issues())
 
 
-def _expected(week: str, now: datetime | None, calendar: Calendar | None) -> dict[str, Due]:
-    """By tier, what is not yet due on the day of `now`."""
+def _expected(week: str, rows: list[StageRow], now: datetime | None, calendar: Calendar | None) -> dict[str, Due]:
+    """By tier that is not there, what is not yet due on the day of `now`."""
     if now is None or calendar is None:
         return {}
-    day = clock.market_date(now)
-    coming = [Due(publication.due_date(p, calendar), p) for p in (Partition(date.fromisoformat(week), tier) for tier in TIERS)]
-    return {due.partition.tier: due for due in coming if due.day > day}
+    stages, day = manifest.current_stages(rows), clock.market_date(now)
+    absent = [Partition(date.fromisoformat(week), tier) for tier in TIERS if manifest.RAW not in stages.get(tier, frozenset())]
+    return {p.tier: Due(publication.due_date(p, calendar), p) for p in absent if publication.awaited(p, day, calendar)}
 
 
 def examine(
