@@ -129,12 +129,11 @@ def test_what_is_stored_is_read_as_json_and_as_csv(api: Api, tmp_path: Path, run
     assert all(one["is_ready"] for one in judged)
     assert len(judged) == 4
     assert api.client.get("/api/v1/anomalies", params={"week": "2025-12-26"}).json()["anomalies"] == []
-    found = api.client.get("/api/v1/doctor/finra.otc_transparency", params={"weeks": 260}).json()
-    mine = [one for one in found["partitions"] if one["week_ending"] == "2025-12-26"]
-    assert [one["state"] for one in mine] == ["complete"] * 3
-    missing = next(one for one in found["partitions"] if one["week_ending"] == "2025-12-19")
-    assert (missing["state"], missing["gap"]) == ("missing", True)
-    assert missing["remedy"] == "spine run finra.otc_transparency.ingest_week --week 2025-12-19 --tier NMS_TIER_1"
+    found = api.client.get("/api/v1/doctor/finra.otc_transparency", params={"weeks": 104}).json()["gaps"]
+    assert [gap for gap in found if gap["week_ending"] == "2025-12-26"] == []
+    missing = next(gap for gap in found if (gap["week_ending"], gap["tier"]) == ("2025-12-19", "OTC"))
+    assert missing["what"].startswith("missing, was due")
+    assert missing["command"] == "spine backfill --from 2025-12-19 --to 2025-12-19 --tiers OTC"
 
 
 def _week() -> dict[str, str]:

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from market_spine import clock, manifest, query, triage
+from market_spine import clock, gaps, manifest, query, triage
 from market_spine.anomalies import SEVERITIES
-from market_spine.api import gaps
 from market_spine.api.auth import Caller, may_read
 from market_spine.api.models import Day, Friday, Limit, Offset, Tier, Word
 from market_spine.api.problem import Refusal
 from market_spine.db import Database
 from market_spine.errors import InvalidWeek, UnknownTier
-from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key
+from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key, weeks_back
+from market_spine.run import Run
 from market_spine.views import VIEWS
 
 router = APIRouter(prefix="/api/v1", tags=["data"])
@@ -131,13 +131,17 @@ def anomalies(
 
 
 @router.get(
-    "/doctor/{domain}", summary="What should be there, against what is", responses=_example({"gaps": 0, "partitions": []})
-)
-def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=260)] = 6) -> dict[str, Any]:
-    """Every partition that the calendar expects, its stages, and for every gap the command that closes it."""
+    "/doctor/{domain}", summary="What should be there and is not",
+    responses=_example({"domain": DOMAIN, "weeks": 6, "gaps": []}),
+)  # fmt: skip
+def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=104)] = 6) -> dict[str, Any]:
+    """What the publication calendar expects of the last so many weeks and is not there, stale results, raw bytes that no longer
+    hash to their name; each gap with the command that closes it. As `spine doctor`."""
+    now = clock.utc_now()
     with request.app.state.connections.reading() as db:
-        found = gaps.examine(db, weeks, clock.market_date())
-    return {"domain": domain.value, "gaps": sum(one["gap"] for one in found), "partitions": found}
+        run = Run(db, clock.market_date(now), now, "")
+        found = gaps.find_gaps(run, weeks_back(weeks, run.run_date))
+    return {"domain": domain.value, "weeks": weeks, "gaps": [gap.entry() for gap in found]}
 
 
 @router.get(
