@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from commands import RunCommand, StartCommand
 from listeners import Listener, Mailbox, http_listener, mail_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from market_spine import clock
 from market_spine.errors import RunLocked
 from market_spine.observers import Observers, Watching
 
@@ -93,6 +95,22 @@ def test_the_metrics_of_a_run_are_written_and_pushed(
     assert 'market_spine_last_run_phase_seconds{phase="calc"}' in path.read_text()
     assert listener.paths == ["PUT /metrics/job/market_spine"]
     assert listener.seen[0].body == path.read_text()
+
+
+def test_the_deadlines_are_those_of_the_runs_own_calendar(run_command: RunCommand, folder: Path) -> None:
+    """An operator's closures move what is published, and so when the next run is expected: here by all of a month."""
+    (folder / "calendar.toml").write_text(f"closed = [{', '.join(closures())}]")
+    moments = []
+    for more in ((), ("--calendar-file", "calendar.toml")):
+        run(run_command, folder, "spine.db", "--metrics-textfile", "x.prom", "--expected-by", "Mon-Sun 12:00", *more)
+        moments.append(numbers(folder / "x.prom")["market_spine_run_expected_by_timestamp_seconds"])
+    assert moments[1] - moments[0] > 20 * 86400
+
+
+def closures() -> list[str]:
+    """A month from today without publications."""
+    today = clock.market_date()
+    return [(today + timedelta(days=n)).isoformat() for n in range(31)]
 
 
 def test_the_metrics_of_a_crash_keep_what_can_still_be_read(run_command: RunCommand, folder: Path, target: str) -> None:

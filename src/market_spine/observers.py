@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from market_spine.notify import Event
     from market_spine.outcome import Outcome
     from market_spine.readings import Sample
-    from market_spine.run import Run
+    from market_spine.run import Expectations, Run
 
 DEFAULT_EXPECTED_BY = "Fri 12:00"
 _HURRIED_SECONDS = 0.5  # the process ends within 2 s of a signal
@@ -77,11 +77,12 @@ class Observers:
         self._environ = environ
         self._run_id = ""
         self._ticks = clock.ticks()
+        self._expected: Expectations | None = None
         self.phase_seconds: dict[str, float] = {}
 
     def began(self, run: Run, handler: logging.Handler) -> None:
         """The run holds its lock and has its id: the first line, the start ping."""
-        self._run_id = run.execution_id
+        self._run_id, self._expected = run.execution_id, run.expected
         self._ticks = clock.ticks()
         log.bind(handler, run=run.execution_id)
         zone, host = clock.machine_zone(), socket.gethostname()
@@ -141,7 +142,10 @@ class Observers:
         from market_spine import readings
         from market_spine.deadline import parse_deadline
 
-        return readings.take(db, now, parse_deadline(self._watching.expected_by))
+        deadline = parse_deadline(self._watching.expected_by)
+        if self._expected is None or self._expected.calendar is None:
+            return readings.take(db, now, deadline)
+        return readings.take(db, now, deadline, calendar=self._expected.calendar, grace_days=self._expected.grace_days)
 
     def _crash_readings(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
         from market_spine import readings

@@ -35,9 +35,6 @@ Get-ChildItem -LiteralPath $logs -Filter 'weekly-*.log' | Sort-Object Name -Desc
 if ($code -notin 0, 75) {
     $kind = if ($code -eq 1) { 'Warning' } else { 'Error' }
     $text = "Market Spine ended with exit code $code; see $log"
-    if (-not [System.Diagnostics.EventLog]::SourceExists('Market Spine')) {
-        New-EventLog -LogName Application -Source 'Market Spine'
-    }
     Write-EventLog -LogName Application -Source 'Market Spine' -EventId (1000 + $code) -EntryType $kind -Message $text
 }
 exit $code

@@ -3,8 +3,7 @@
     Registers Market Spine's weekly run with the Windows Task Scheduler: Friday, 8:00 in New York.
 .DESCRIPTION
     The Task Scheduler knows this machine's own zone only, and New York's clock changes on other days than many. So the
-    task starts each hour on Friday and Saturday (which is Friday in New York for machines far to the west of the date
-    line), and Invoke-MarketSpine.ps1 goes on only when it is Friday, eight o'clock there. Run it once, as administrator.
+    task starts each hour on Friday and Saturday (Friday, eight in New York is Saturday in Sydney), and Invoke-MarketSpine.ps1 goes on only when it is Friday, eight o'clock there. Run it once, as administrator.
 .EXAMPLE
     .\Register-MarketSpine.ps1 -Program C:\market-spine\Scripts\run_finra_weekly_schedule.exe -Folder C:\market-spine\data
 #>
@@ -26,11 +25,14 @@ $script = Join-Path $PSScriptRoot 'Invoke-MarketSpine.ps1'
 $arguments = "-NoProfile -NonInteractive -ExecutionPolicy RemoteSigned -File `"$script`" -Program `"$Program`" -Folder `"$Folder`""
 $action = New-ScheduledTaskAction -Execute 'powershell.exe' -Argument $arguments -WorkingDirectory $Folder
 $triggers = foreach ($hour in 0..23) {
-    New-ScheduledTaskTrigger -Weekly -DaysOfWeek Friday, Saturday -At ([datetime]::Today.AddHours($hour))
+    New-ScheduledTaskTrigger -Weekly -DaysOfWeek 'Friday', 'Saturday' -At ([datetime]::Today.AddHours($hour))
 }
 $settings = New-ScheduledTaskSettingsSet -MultipleInstances IgnoreNew -ExecutionTimeLimit (New-TimeSpan -Hours 2)
 $principal = New-ScheduledTaskPrincipal -UserId 'NT AUTHORITY\LOCAL SERVICE' -LogonType ServiceAccount
 
 if ($PSCmdlet.ShouldProcess($TaskName, 'Register the scheduled task')) {
+    if (-not [System.Diagnostics.EventLog]::SourceExists('Market Spine')) {
+        New-EventLog -LogName Application -Source 'Market Spine'
+    }
     Register-ScheduledTask -TaskName $TaskName -Action $action -Trigger $triggers -Settings $settings -Principal $principal -Force
 }
