@@ -12,7 +12,7 @@ from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine import doctor, gaps, status, withdrawal
 from market_spine.anomalies import record_anomaly
-from market_spine.db import Database
+from market_spine.db import Database, redact
 from market_spine.partition import DOMAIN, NMS_TIER_1, NMS_TIER_2, OTC, partition_key
 
 DUE_T1, DUE_OTHERS = date(2025, 12, 15), date(2025, 12, 29)  # of WEEK
@@ -175,7 +175,8 @@ def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_c
     text = run_command("spine", "status", "--weeks", "8", *on).stdout
     line = next(line for line in text.splitlines() if line.startswith("2025-11-28"))
     assert line.split("  ")[1:] and "missing" in line and "pending (RAW)" in line
-    assert "\nnext: spine run finra.otc_transparency.normalize_week --week 2025-11-28 --tier OTC\n" in text
+    command = "spine run finra.otc_transparency.normalize_week --week 2025-11-28 --tier OTC"
+    assert f"\nnext: {command} --db {redact(target)}\n" in text
     document = json.loads(run_command("spine", "status", "--weeks", "8", "--json", *on).stdout)
     states = {week["week_ending"]: [tier["state"] for tier in week["tiers"]] for week in document["weeks"]}
     assert states["2025-11-28"] == ["missing", "missing", "pending"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from market_spine import triage
 from market_spine.anomalies import record_anomaly
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
+from market_spine.lock import holder_of
+from market_spine.operation import changing
 from market_spine.partition import DOMAIN, OTC, partition_key
 
 BAD = (*PLAIN, ("", "UBSA", "UBS ATS", 5, 1), *((f"S{n}", "UBSA", "UBS ATS", 5, 1) for n in range(30)))
@@ -119,3 +121,10 @@ def test_the_commands_list_close_and_acknowledge(desk: Desk, target: str, run_co
     actions = desk.db.execute("SELECT action, reason FROM core_operator_actions ORDER BY id").fetchall()
     assert [tuple(row) for row in actions] == [("ack", "known"), ("resolve", "fine")]
     assert "unknown severity 'BAD'" in run_command("spine", "anomalies", "--severity", "bad", *on).stderr
+
+
+def test_a_change_by_hand_holds_the_lock_while_it_is_made(db: Database, target: str) -> None:
+    moment = datetime(2026, 1, 16, 12, tzinfo=timezone.utc)
+    with changing(target, moment):
+        assert holder_of(db) is not None
+    assert holder_of(db) is None

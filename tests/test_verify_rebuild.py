@@ -11,7 +11,7 @@ from commands import RunCommand
 from desk import FRIDAYS, REVISED, WEEK, Desk
 
 from market_spine import query, verify, withdrawal
-from market_spine.db import Database
+from market_spine.db import Database, redact
 from market_spine.partition import OTC, TIERS
 from market_spine.query import Question
 from market_spine.rebuild import rebuild
@@ -190,7 +190,7 @@ def test_the_commands_say_a_line_a_fault_and_exit_1(desk: Desk, target: str, run
         desk.db.execute("DELETE FROM finra_otc_transparency_volume WHERE total_shares = 70")
     told = run_command("spine", "verify", "--db", target)
     assert (told.exit_code, told.stdout.splitlines()[0]) == (1, DAMAGE["rows deleted"][1])
-    assert told.stdout.splitlines()[-1] == "next: spine rebuild 2025-11-28"
+    assert told.stdout.splitlines()[-1] == f"next: spine rebuild 2025-11-28 --db {redact(target)}"
     document = json.loads(run_command("spine", "verify", "--json", "--db", target).stdout)
     assert document["exit_code"] == 1 and document["faults"][0]["remedy"] == "spine rebuild 2025-11-28"
     mended = run_command("spine", "rebuild", str(WEEK), "--db", target, "--reason", "lost rows")

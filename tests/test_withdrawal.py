@@ -12,7 +12,7 @@ from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine import captures, withdrawal
 from market_spine.app.scheduler import evaluate_readiness
-from market_spine.db import Database
+from market_spine.db import Database, redact
 from market_spine.errors import NotFound
 from market_spine.outcome import Phase, Status
 from market_spine.partition import OTC, TIERS, Partition
@@ -146,7 +146,7 @@ def test_who_and_why_are_recorded(desk: Desk, target: str, run_command: RunComma
         "2025-11-28 / OTC: …:20260116 was current, …:20260109 is now",
         "2025-11-28: → Week totals and tier split are up to date",
         "2025-11-28: ⚠ Not ready: Manual rollback: OTC: faulty file",
-        "next: a good capture ends it; to take it back: spine rollback 2025-11-28 OTC --undo",
+        f"next: a good capture ends it; to take it back: spine rollback 2025-11-28 OTC --undo --db {redact(target)}",
     ]
     undone = run_command("spine", "rollback", WEEK.isoformat(), "--undo", "--json", *arguments, env=actor)
     document = json.loads(undone.stdout)

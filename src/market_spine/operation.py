@@ -19,7 +19,15 @@ _LOCK_WAIT_SECONDS = 3.0
 
 
 @contextlib.contextmanager
-def changing(target: str, now: datetime, *, create: bool = False) -> Iterator[Database]:
+def changing(target: str, now: datetime) -> Iterator[Database]:
+    """The database for a change that is no run, with the lock. Raises RunLocked when a run keeps it for long."""
+    owner = executions.new_execution_id(clock.utc_now())
+    with _existing(target, now, create=False) as db, run_lock(db, owner, wait_seconds=_LOCK_WAIT_SECONDS):
+        yield db
+
+
+@contextlib.contextmanager
+def _existing(target: str, now: datetime, *, create: bool) -> Iterator[Database]:
     """The database for reading and writing; unlike a weekly run, an operator's command makes none unless it says so."""
     with contextlib.closing(connect(target, create=create)) as db:
         prepare(db, now)
@@ -51,7 +59,7 @@ def execution(
 
     Raises RunLocked when another run keeps the lock for long.
     """
-    with changing(target, now, create=create) as db:
+    with _existing(target, now, create=create) as db:
         run = Run(
             db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force,
             expected=expected or Expectations(),

@@ -151,6 +151,16 @@ def say_outcomes(outcomes: Iterable[Outcome]) -> None:
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 
+def next_line(command: str, before: str = "") -> str:
+    """The `next:` line, with the database where this command was given one: what is typed next must find the same."""
+    from market_spine.db import redact
+
+    context = click.get_current_context()
+    given = context.get_parameter_source("db") is click.core.ParameterSource.COMMANDLINE
+    of = f" --db {redact(context.params['db'])}" if given and command.startswith("spine ") else ""
+    return f"next: {before}{command}{of}"
+
+
 def print_json(**document: object) -> None:
     """One document on stdout. A contract: `schema_version` changes with its shape."""
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))

@@ -7,7 +7,7 @@ from datetime import date
 import click
 
 from market_spine.anomalies import SEVERITIES
-from market_spine.commands import as_week, db_option, json_option, moment, print_json, reading, run_date_option
+from market_spine.commands import as_week, db_option, json_option, moment, next_line, print_json, reading, run_date_option
 from market_spine.errors import UsageError
 
 _COLUMNS = ("id", "severity", "category", "where", "stage", "last seen", "times", "state", "message")
@@ -62,4 +62,4 @@ def command(
     if len(found) > limit:
         click.echo(f"… and {len(found) - limit:,} older. Try: --limit {len(found)}", err=True)
     if standing := next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None):
-        click.echo(f"next: {standing.hint or f'spine resolve {standing.id} --note …'}")
+        click.echo(next_line(standing.hint or f"spine resolve {standing.id} --note …"))

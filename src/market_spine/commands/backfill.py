@@ -15,6 +15,7 @@ from market_spine.commands import (
     expectations,
     json_option,
     moment,
+    next_line,
     print_json,
     run_date_option,
     source_of,
@@ -72,7 +73,7 @@ def command(
     if as_json:
         print_json(run_id=run.execution_id, weeks=[week.entry() for week in done], exit_code=code)
     elif code:
-        click.echo(f"next: spine retry {run.execution_id}")
+        click.echo(next_line(f"spine retry {run.execution_id}"))
     raise click.exceptions.Exit(code)
 
 

@@ -14,6 +14,7 @@ from market_spine.commands import (
     expectations,
     json_option,
     moment,
+    next_line,
     print_json,
     run_date_option,
     say_outcomes,
@@ -95,4 +96,4 @@ def _tell(found: list[Gap], as_json: bool) -> None:
         click.echo(
             table.render(("where", "stage", "what", "command"), [(g.where, g.kind.value, g.what, g.command) for g in found])
         )
-        click.echo(f"next: {found[0].command}")
+        click.echo(next_line(found[0].command))

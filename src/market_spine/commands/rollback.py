@@ -6,7 +6,17 @@ from datetime import date
 
 import click
 
-from market_spine.commands import as_tier, as_week, db_option, json_option, moment, print_json, run_date_option, say_outcomes
+from market_spine.commands import (
+    as_tier,
+    as_week,
+    db_option,
+    json_option,
+    moment,
+    next_line,
+    print_json,
+    run_date_option,
+    say_outcomes,
+)
 from market_spine.errors import UsageError
 from market_spine.partition import TIERS
 
@@ -50,4 +60,5 @@ def command(
         click.echo(f"{change.partition}: {change.says}")
     say_outcomes(done.outcomes)
     if not undo:
-        click.echo(f"next: a good capture ends it; to take it back: spine rollback {week} {tier or ''}".rstrip() + " --undo")
+        back = " ".join(["spine rollback", str(week), *([tier] if tier else []), "--undo"])
+        click.echo(next_line(back, "a good capture ends it; to take it back: "))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from market_spine.commands import calendar_options, db_option, expectations, json_option, moment, print_json, run_date_option
+from market_spine.commands import (
+    calendar_options,
+    db_option,
+    expectations,
+    json_option,
+    moment,
+    next_line,
+    print_json,
+    run_date_option,
+)
 
 
 @click.command(
@@ -44,4 +53,4 @@ def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_tex
     if blocks:
         click.echo("\n" + table.render(("week", "tier", "what stands against it"), sorted(blocks)))
     if next_command:
-        click.echo(f"\nnext: {next_command}")
+        click.echo("\n" + next_line(next_command))

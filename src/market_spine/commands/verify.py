@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from market_spine.commands import db_option, json_option, print_json, reading
+from market_spine.commands import db_option, json_option, next_line, print_json, reading
 
 
 @click.command(
@@ -30,5 +30,5 @@ def command(deep: bool, db: str, as_json: bool) -> None:
     if as_json:
         print_json(faults=[{"where": f.where, "what": f.what, "remedy": f.remedy} for f in faults], exit_code=int(bool(faults)))
     else:
-        click.echo(f"next: {faults[0].remedy}" if faults else "Everything is as it was stored.")
+        click.echo(next_line(faults[0].remedy) if faults else "Everything is as it was stored.")
     raise click.exceptions.Exit(int(bool(faults)))
