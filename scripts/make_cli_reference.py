@@ -126,7 +126,7 @@ def exit_codes() -> dict[int, list[type[errors.MarketSpineError]]]:
     while todo:
         kind = todo.pop(0)
         todo += kind.__subclasses__()
-        if kind.__module__.startswith("market_spine") and kind not in (errors.MarketSpineError, errors.Interrupted):
+        if kind.__module__ == errors.__name__ and kind not in (errors.MarketSpineError, errors.Interrupted):
             found.setdefault(kind.exit_code, []).append(kind)
     return found
 

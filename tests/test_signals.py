@@ -48,7 +48,7 @@ def is_storing(watcher: Database, captures: int) -> bool:
     if watcher.execute("SELECT COUNT(*) FROM finra_otc_transparency_capture").fetchone()[0] < captures:
         return False
     watcher.patience = 0
-    return all(_is_locked(watcher) for _ in range(3))
+    return _is_locked(watcher)  # it tried for a while: longer than a heartbeat or a small write holds the database
 
 
 def _is_locked(watcher: Database) -> bool:
