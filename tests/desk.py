@@ -7,11 +7,11 @@ from datetime import date
 from pathlib import Path
 
 from market_spine import clock
+from market_spine.app.run import Limits, Run
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.app.source.files import FileSource, stem
 from market_spine.db import Database
 from market_spine.partition import TIERS, Partition
-from market_spine.run import Limits, Run
 
 WEEK = date(2025, 11, 28)
 FRIDAYS = (date(2026, 1, 9), date(2026, 1, 16), date(2026, 1, 23), date(2026, 1, 30))

@@ -8,12 +8,12 @@ from typing import Any
 
 from market_spine import clock
 from market_spine.app.rehearsal import rehearse
+from market_spine.app.run import Expectations, Run
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.app.source import Source
 from market_spine.db import Database
 from market_spine.outcome import Phase, Status
 from market_spine.partition import TIERS, weeks_back
-from market_spine.run import Expectations, Run
 
 
 def schedule(

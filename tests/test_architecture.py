@@ -13,6 +13,9 @@ import market_spine
 SOURCE = Path(market_spine.__file__).parent
 PHASES = ("ingest", "normalize", "calc", "readiness")
 DRIVERS = {"sqlite3", "psycopg", "sqlite_utils", "psycopg_pool"}
+DOORS = ("cli.py", "cli_exit.py", "cli_options.py", "cli_run.py", "spine_cli.py", "commands/")
+# A room knows those to its left. What lies in no room is known to all.
+ROOMS = ("db", "parse", "measure", "ask", "app", "operate", "work", "watch", "api", "doors")
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "service"}
 
 
@@ -43,12 +46,33 @@ def test_a_phase_imports_no_other_phase(phase: str) -> None:
     assert not imports(tree) & others
 
 
+def room_of(path: str) -> str | None:
+    """The room a file of the package lies in; None for what all rooms share."""
+    room = path.split("/")[0]
+    return room if room in ROOMS else "doors" if path.startswith(DOORS) else None
+
+
+def test_a_room_knows_only_the_rooms_below_it() -> None:
+    paths = {
+        f"market_spine.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__"): name for name, _ in modules()
+    }
+    upwards = [
+        f"{name} imports {paths[other]}"
+        for name, tree in modules()
+        for other in sorted(imports(tree) & paths.keys())
+        if (there := room_of(paths[other])) and ROOMS.index(there) > ROOMS.index(room_of(name) or "db")
+    ]
+    assert upwards == ["parse/weekly_file.py imports app/source/__init__.py"], (
+        "only FINRA's tier codes may be asked of the border"
+    )
+
+
 @pytest.mark.parametrize(
     ("packages", "allowed"),
     [
         (DRIVERS, ("db/",)),
         ({"requests", "urllib3"}, ("app/source/",)),
-        ({"click"}, ("cli.py", "cli_options.py", "spine_cli.py", "commands/")),
+        ({"click"}, DOORS),
     ],
     ids=["drivers", "requests", "click"],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from commands import RunCommand
 
-from market_spine.spine_cli import COMMANDS
+from market_spine.commands import COMMANDS
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -28,8 +28,9 @@ from pages import Page
 from postgres_server import Databases
 
 from market_spine import db as databases
-from market_spine import db_copy, spine_cli
+from market_spine.commands import COMMANDS
 from market_spine.db import Database
+from market_spine.db import copy as db_copy
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -394,7 +395,7 @@ def test_the_extras_named_in_the_pages_are_those_of_the_package() -> None:
 
 def test_every_file_of_commands_is_a_command() -> None:
     files = {f"market_spine.commands.{path.stem}" for path in (SOURCE / "commands").glob("*.py") if path.stem != "__init__"}
-    assert files == {module for _task, module, _line in spine_cli.COMMANDS.values()}
+    assert files == {module for _task, module, _line in COMMANDS.values()}
 
 
 def test_every_script_is_in_the_page_of_scripts() -> None:

@@ -16,7 +16,7 @@ from finra_generator import API, Shape, published, week_file
 from finra_universe import TIERS
 from shipped_fixtures import shipped
 
-from market_spine import weekly_file
+from market_spine.parse import weekly_file
 from market_spine.partition import Partition
 from market_spine.publication import due_date
 

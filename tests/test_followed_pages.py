@@ -31,7 +31,7 @@ def definitions(path: Path) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("name", "changed", "new", "more"),
     [
-        ("ADD_CALCULATION", ["tier_tables.py"], 1, (1, 1)),
+        ("ADD_CALCULATION", ["measure/tier_tables.py"], 1, (1, 1)),
         ("ADD_DATASOURCE", ["app/source/__init__.py"], 1, (0, 1)),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_hundred_files_that_hypothesis_makes(desk: Desk, content: bytes) -> No
 
 def test_it_notices_what_is_wrong(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge is worth something: a reader that loses a line, or changes a figure, is found out."""
-    from market_spine import columns, weekly_file
+    from market_spine.parse import columns, weekly_file
 
     read = weekly_file.read
     revised = GOOD.replace(b"|2026-01-20", b"|2026-02-01").replace(b"Common", b"Ordinary")

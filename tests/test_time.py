@@ -15,7 +15,8 @@ from commands import RunCommand
 from freezegun import freeze_time
 
 from market_spine import clock
-from market_spine.cli import command, guarded
+from market_spine.cli import command
+from market_spine.cli_exit import guarded
 from market_spine.db import connect
 
 WEEK = "2025-12-26"

@@ -19,7 +19,7 @@ KEY = ("lastUpdateDate", "issueSymbolIdentifier", "MPID")  # lastUpdateDate stan
 IMPORT, START, UTILS, PANDAS = "sqlite3 .import", "our imports", "sqlite-utils insert", "pandas to_sql"
 DICTS, ARROW, DUCKDB, HASHES = "dlt, dicts", "dlt, Arrow", "DuckDB, measures too", "sha256sum + click"
 _COMMAND = "run_finra_weekly_schedule"
-_IMPORTS = "market_spine.cli, market_spine.app.scheduler, market_spine.weekly_file, market_spine.db, zstandard"
+_IMPORTS = "market_spine.cli, market_spine.app.scheduler, market_spine.parse.weekly_file, market_spine.db, zstandard"
 
 
 def load_1x50k(setting: Setting) -> Finding:

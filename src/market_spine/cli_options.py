@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from market_spine.observers import DEFAULT_EXPECTED_BY, Watching
+from market_spine.watch.observers import DEFAULT_EXPECTED_BY, Watching
 
 if TYPE_CHECKING:
     from market_spine.config import Settings
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _META = "market_spine.settings"
+
+DEFAULT_DB = "data/market_spine.db"
+DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
 
 def config_option(command: click.Command, table: str, check: Callable[[Settings], None]) -> click.Command:
@@ -104,13 +107,12 @@ class Value:
     origin: str
 
 
-def effective(flags: list[str]) -> list[Value]:
-    """Every setting of the weekly run with these flags here and now. Raises what the run itself would raise."""
+def effective(command: click.Command, flags: list[str]) -> list[Value]:
+    """Every setting of a command with these flags here and now. Raises what the command itself would raise."""
     from market_spine import config
-    from market_spine.cli import command
 
     prefix = command.context_settings["auto_envvar_prefix"]
-    ctx = command.make_context("run_finra_weekly_schedule", flags, auto_envvar_prefix=prefix)
+    ctx = command.make_context(command.name, flags, auto_envvar_prefix=prefix)
     settings: Settings | None = ctx.meta.get(_META)
     values = [
         Value(option.replace("_", "-"), config.shown(name, ctx.params.get(name)), origin(ctx, name))

@@ -8,42 +8,10 @@ import sys
 import click
 
 from market_spine import __version__
-from market_spine.cli import check_settings, guarded
+from market_spine.cli import check_settings
+from market_spine.cli_exit import guarded
 from market_spine.cli_options import config_option
-
-_LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
-_KEEP, _WATCH = "Keep the database", "Set up and watch"
-
-# command → (task it belongs to in --help, module, one line)
-COMMANDS: dict[str, tuple[str, str, str]] = {
-    "status": (_LOOK, "market_spine.commands.status", "The grid, weeks × tiers; what blocks; the next command."),
-    "doctor": (_LOOK, "market_spine.commands.doctor", "What should be there and is not, and how to mend it."),
-    "anomalies": (_LOOK, "market_spine.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
-    "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
-    "captures": (_LOOK, "market_spine.commands.captures", "Every capture: when, why, rows, shares, current or not."),
-    "diff": (_LOOK, "market_spine.commands.diff", "What a restatement changed."),
-    "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
-    "export": (_LOOK, "market_spine.commands.export", "A view as hive-partitioned parquet or CSV files."),
-    "run": (_RIGHT, "market_spine.commands.run", "Run one pipeline of one partition."),
-    "rollback": (_RIGHT, "market_spine.commands.rollback", "Withdraw the current capture of a week, or undo that."),
-    "backfill": (_RIGHT, "market_spine.commands.backfill", "A range of weeks in one command, oldest first."),
-    "retry": (_RIGHT, "market_spine.commands.retry", "Exactly what failed in a run, again."),
-    "resolve": (_RIGHT, "market_spine.commands.resolve", "Close an anomaly with a note."),
-    "ack": (_RIGHT, "market_spine.commands.ack", "Keep an anomaly silent until a day."),
-    "work": (_QUEUE, "market_spine.commands.work", "Ask for work, look at it, retry and cancel it."),
-    "worker": (_QUEUE, "market_spine.commands.worker", "Execute what is enqueued."),
-    "serve": (_QUEUE, "market_spine.commands.serve", "The HTTP API."),
-    "rebuild": (_KEEP, "market_spine.commands.rebuild", "Remake everything from the raw bytes alone."),
-    "verify": (_KEEP, "market_spine.commands.verify", "Hash, count and sum everything again."),
-    "prune": (_KEEP, "market_spine.commands.prune", "Remove old captures, leaving tombstones."),
-    "pin": (_KEEP, "market_spine.commands.pin", "Keep a capture for good, under a name."),
-    "completion": (_WATCH, "market_spine.commands.completion", "Let the shell complete commands and options."),
-    "db": (_KEEP, "market_spine.commands.db", "Make, migrate, copy and look at a database."),
-    "preflight": (_WATCH, "market_spine.commands.preflight", "Check this machine before the first run."),
-    "config": (_WATCH, "market_spine.commands.config", "Every setting, its value, and where that comes from."),
-    "notify": (_WATCH, "market_spine.commands.notify", "Try the notification channels."),
-    "metrics": (_WATCH, "market_spine.commands.metrics", "Print, write or push what Prometheus may know."),
-}
+from market_spine.commands import COMMANDS
 
 
 class LazyGroup(click.Group):

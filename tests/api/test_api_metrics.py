@@ -9,9 +9,9 @@ import pytest
 from api_server import serving
 from prometheus_client.parser import text_string_to_metric_families
 
-from market_spine import metrics
 from market_spine.db import Database
-from market_spine.readings import METRICS
+from market_spine.watch import metrics
+from market_spine.watch.readings import METRICS
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from desk import Desk, Line
 
+from market_spine.app.run import Limits
 from market_spine.db import Database
 from market_spine.outcome import Phase
-from market_spine.run import Limits
 
 WEEK = date(2025, 11, 28)
 FIRST, SECOND, THIRD = date(2026, 1, 9), date(2026, 1, 16), date(2026, 1, 23)

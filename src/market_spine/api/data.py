@@ -9,16 +9,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from market_spine import clock, gaps, manifest, query, triage
+from market_spine import clock, manifest
 from market_spine.anomalies import SEVERITIES
 from market_spine.api.auth import Caller, may_read
 from market_spine.api.models import Day, Friday, Limit, Offset, Tier, Word
 from market_spine.api.problem import Refusal
+from market_spine.app.run import Run
+from market_spine.ask import query
+from market_spine.ask.views import VIEWS
 from market_spine.db import Database
 from market_spine.errors import InvalidWeek, UnknownTier
+from market_spine.operate import gaps, triage
 from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key, weeks_back
-from market_spine.run import Run
-from market_spine.views import VIEWS
 
 router = APIRouter(prefix="/api/v1", tags=["data"])
 

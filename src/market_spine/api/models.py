@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 
+from market_spine.operate.pipelines import PIPELINES
 from market_spine.partition import DOMAIN, TIERS, check_friday
-from market_spine.pipelines import PIPELINES
 from market_spine.work.item import MAX_ATTEMPTS, Params, Request, State
 
 ITEMS_AT_ONCE = 500

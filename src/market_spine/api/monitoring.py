@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from market_spine import clock, metrics
+from market_spine import clock
 from market_spine.api.auth import may_read
 from market_spine.api.problem import Refusal
+from market_spine.watch import metrics
 
 router = APIRouter(tags=["health"], dependencies=[Depends(may_read)])
 

@@ -9,15 +9,15 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from market_spine import anomalies, captures, manifest
+from market_spine.app.run import Run
 from market_spine.captures import Capture
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
-from market_spine.run import Run
 
 if TYPE_CHECKING:
-    from market_spine.facts import Facts
-    from market_spine.measures import TierMeasures
+    from market_spine.measure.facts import Facts
+    from market_spine.measure.measures import TierMeasures
 
 _WEEK = "WEEK"
 CROSS_TIER_STAGE = "CROSS_TIER"
@@ -42,8 +42,8 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
 
 def measure(run: Run, capture: Capture) -> Outcome:
     """Makes a capture's measures, in one transaction with their manifest row."""
-    from market_spine import facts as facts_of
-    from market_spine.measures import measure_tier
+    from market_spine.measure import facts as facts_of
+    from market_spine.measure.measures import measure_tier
 
     facts = run.take_over(capture.capture_id, capture.ingest_no) or facts_of.from_tables(run.db, capture.capture_key)
     measured = measure_tier(facts)
@@ -56,14 +56,14 @@ def measure(run: Run, capture: Capture) -> Outcome:
 
 def remake(run: Run, capture: Capture, facts: Facts) -> None:
     """Drops a capture's measures and makes them again of its rows."""
-    from market_spine.measures import measure_tier
+    from market_spine.measure.measures import measure_tier
 
     _store_measures(run, capture, measure_tier(facts))
 
 
 def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
     """Replaces a capture's measures and their manifest row; answers how many rows. Inside a transaction."""
-    from market_spine.tier_tables import TIER_TABLES
+    from market_spine.measure.tier_tables import TIER_TABLES
 
     made = 0
     for table in TIER_TABLES:
@@ -184,7 +184,7 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
 
 def _exact_sum(values: list[float | None]) -> int | float | None:
     """A sum by millionths, so that no order of adding matters; None when any part is unknown."""
-    from market_spine.columns import MICRO, whole_or_fraction
+    from market_spine.parse.columns import MICRO, whole_or_fraction
 
     known = [round(value * MICRO) for value in values if value is not None]
     return whole_or_fraction(sum(known)) if len(known) == len(values) else None

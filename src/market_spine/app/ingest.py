@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 
 from market_spine import anomalies, captures, clock, manifest, publication
+from market_spine.app.run import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.errors import SourceError
 from market_spine.manifest import RevisionCheck, StageRow
 from market_spine.outcome import Outcome, Phase, Reason, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
 from market_spine.publication import PublicationState
-from market_spine.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,6 @@ def _metadata(decision: Decision, offer: Offer, updated: str | None) -> dict[str
 
 
 def _data_lines(content: bytes) -> int:
-    from market_spine.text_lines import data_lines
+    from market_spine.parse.text_lines import data_lines
 
     return data_lines(content)

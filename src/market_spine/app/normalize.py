@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from market_spine import anomalies, captures, manifest
+from market_spine.app.reading import Reading, read_here
+from market_spine.app.run import Run
 from market_spine.captures import Capture
 from market_spine.errors import PartitionError, UnusableContent
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition
-from market_spine.reading import Reading, read_here
-from market_spine.run import Run
 
 if TYPE_CHECKING:
-    from market_spine.facts import Facts
-    from market_spine.weekly_file import WeeklyFile
+    from market_spine.measure.facts import Facts
+    from market_spine.parse.weekly_file import WeeklyFile
 
 _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "line", "created_at")
 
@@ -113,8 +113,8 @@ def _check_shrink(ratio: float, before: tuple[str, int, float], rows: int, share
 
 def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:
     """Rows, rejects, capture and manifest row; replaces what the capture held. Inside a transaction."""
-    from market_spine import facts as facts_of
-    from market_spine.columns import whole_or_fraction
+    from market_spine.measure import facts as facts_of
+    from market_spine.parse.columns import whole_or_fraction
 
     db, file, columns = run.db, reading.file, reading.file.columns
     facts = facts_of.from_columns(run.dimensions, columns)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from market_spine import sweep
-from market_spine.app import calc, ingest, normalize
+from market_spine.app import calc, ingest, normalize, sweep
+from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, Result, Tell
 from market_spine.app.source import Source
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Reason, Status
 from market_spine.partition import Partition
-from market_spine.run import Run
 
 
 def rehearse(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
-from market_spine import anomalies, clock, manifest, sweep
+from market_spine import anomalies, clock, manifest
 from market_spine.anomalies import record_anomaly
-from market_spine.app import calc, ingest, normalize, readiness
+from market_spine.app import calc, ingest, normalize, readiness, sweep
 from market_spine.app.readiness import evaluate_readiness
+from market_spine.app.reading import readings
+from market_spine.app.run import Run
 from market_spine.app.source import Source
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
 from market_spine.manifest import (
@@ -27,8 +29,6 @@ from market_spine.manifest import (
 )
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition, generate_capture_id, parse_week_list, partition_key, weeks_back
-from market_spine.reading import readings
-from market_spine.run import Run
 
 __all__ = [
     "calculate_target_weeks",

@@ -18,7 +18,7 @@ from market_spine.commands import as_day, db_option, json_option, moment, print_
 @json_option
 def command(anomaly_id: int, until: date, reason: str, run_date_text: str | None, db: str, as_json: bool) -> None:
     """Acknowledge an anomaly: it stays open, and notifications about it stay silent until that day."""
-    from market_spine import operation, triage
+    from market_spine.operate import operation, triage
 
     now, today = moment(run_date_text)
     with operation.changing(db, now) as store:

@@ -45,7 +45,8 @@ def command(
     as_json: bool,
 ) -> None:
     """List anomalies, the newest first: how grave, where, how often seen, and whether over."""
-    from market_spine import table, triage
+    from market_spine import table
+    from market_spine.operate import triage
 
     _, today = moment(run_date_text)
     with reading(db) as store:

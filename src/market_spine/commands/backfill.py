@@ -23,7 +23,7 @@ from market_spine.commands import (
 )
 
 if TYPE_CHECKING:
-    from market_spine.backfill import WeekDone
+    from market_spine.operate.backfill import WeekDone
 
 
 @click.command(
@@ -52,7 +52,7 @@ def command(
 
     Exit 0 all well, 1 something failed, 2 everything failed.
     """
-    from market_spine import backfill, operation
+    from market_spine.operate import backfill, operation
 
     now, run_date = moment(run_date_text)
     weeks = backfill.weeks_between(first, last)

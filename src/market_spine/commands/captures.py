@@ -25,7 +25,8 @@ Examples:
 @json_option
 def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None:
     """List every capture: when, why, how far it came, rows, shares, hash, and whether it is current."""
-    from market_spine import history, table
+    from market_spine import table
+    from market_spine.ask import history
 
     with reading(db) as store:
         found = history.list_captures(store, week, (tier,) if tier else TIERS)

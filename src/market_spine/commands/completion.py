@@ -14,10 +14,10 @@ Examples:
   spine completion fish > ~/.config/fish/completions/spine.fish""",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def command(shell: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell."""
-    from market_spine.spine_cli import command as spine
-
+    spine = ctx.find_root().command
     found = get_completion_class(shell)
     if found is not None:
         click.echo(_Static(spine, found).script())

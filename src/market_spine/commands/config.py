@@ -26,9 +26,10 @@ Examples:
 def show(with_origin: bool, as_json: bool, flags: tuple[str, ...]) -> None:
     """What run_finra_weekly_schedule would run with here, given FLAGS; secrets are masked."""
     from market_spine import table
+    from market_spine.cli import command as weekly_run
     from market_spine.cli_options import effective
 
-    values = effective(list(flags))
+    values = effective(weekly_run, list(flags))
     if as_json:
         print_json(settings=[{"name": v.name, "value": v.shown, "origin": v.origin} for v in values])
         return

@@ -62,8 +62,8 @@ def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
 @json_option
 def copy(source: str, destination: str, as_json: bool) -> None:
     """Copy SOURCE into the empty database DESTINATION and verify counts and digests; either engine, either way."""
-    from market_spine import db_copy
     from market_spine.db import connect
+    from market_spine.db import copy as db_copy
 
     with contextlib.closing(connect(source, create=False)) as old, contextlib.closing(connect(destination)) as new:
         copied = db_copy.copy(old, new, clock.utc_now())

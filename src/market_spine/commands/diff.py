@@ -14,7 +14,7 @@ from market_spine.errors import InvalidWeek
 from market_spine.partition import check_tier, parse_week
 
 if TYPE_CHECKING:
-    from market_spine.diff import Difference, Mover
+    from market_spine.ask.diff import Difference, Mover
 
 _MOVERS = 10
 
@@ -33,7 +33,7 @@ Examples:
 @json_option
 def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> None:
     """Compare two captures, or the last two of a partition: rows, shares, top movers, HHI and venue shares."""
-    from market_spine import diff, history
+    from market_spine.ask import diff, history
 
     week = _week(first)
     with reading(db) as store:
@@ -63,7 +63,7 @@ def _week(text: str) -> date | None:
 
 
 def _document(found: Difference) -> dict[str, object]:
-    from market_spine import diff
+    from market_spine.ask import diff
 
     return {
         "before": found.before.entry(),
@@ -80,7 +80,8 @@ def _document(found: Difference) -> dict[str, object]:
 
 
 def _lines(found: Difference) -> list[str]:
-    from market_spine import diff, table
+    from market_spine import table
+    from market_spine.ask import diff
 
     before, after = found.before, found.after
     gained = (after.shares or 0) - (before.shares or 0)

@@ -24,7 +24,7 @@ from market_spine.commands import (
 from market_spine.errors import SchemaTooOld, UsageError
 
 if TYPE_CHECKING:
-    from market_spine.gaps import Gap
+    from market_spine.operate.gaps import Gap
 
 
 @click.command(
@@ -52,8 +52,8 @@ def command(
 
     Also: orphans, stale week-level results, raw bytes that no longer hash to their name, an out-of-date schema.
     """
-    from market_spine import doctor, gaps, operation
-    from market_spine.run import Run
+    from market_spine.app.run import Run
+    from market_spine.operate import doctor, gaps, operation
     from market_spine.store import open_for_reading
 
     now, run_date = moment(run_date_text)
@@ -77,7 +77,7 @@ def command(
 
 
 def _weeks(weeks: int, first: date | None, last: date | None, run_date: date) -> list[date]:
-    from market_spine.backfill import weeks_between
+    from market_spine.operate.backfill import weeks_between
     from market_spine.partition import weeks_back
 
     if (first is None) != (last is None):

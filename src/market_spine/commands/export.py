@@ -27,8 +27,8 @@ Then, for one: SELECT * FROM read_parquet('/srv/otc/normalized/*/*/*.parquet', h
 @json_option
 def command(form: str, folder: Path, view: str, as_of: date | None, db: str, as_json: bool) -> None:
     """Write the current captures as one hive-partitioned dataset, week_ending=…/tier=…/; only what changed is rewritten."""
-    from market_spine.export import export
-    from market_spine.views import find_view
+    from market_spine.ask.export import export
+    from market_spine.ask.views import find_view
 
     with reading(db) as store:
         done = export(store, find_view(view), folder, form, as_of)

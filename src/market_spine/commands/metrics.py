@@ -21,8 +21,9 @@ Examples:
 @db_option
 def command(metrics_textfile: str | None, pushgateway: str | None, expected_by: str, db: str) -> None:
     """Read the metrics of a database; print them, or write or push them where that is asked for."""
-    from market_spine import clock, metrics, observers, readings
-    from market_spine.deadline import parse_deadline
+    from market_spine import clock
+    from market_spine.watch import metrics, observers, readings
+    from market_spine.watch.deadline import parse_deadline
 
     observers.check(observers.Watching(metrics_textfile=metrics_textfile or "-"))
     with reading(db) as store:

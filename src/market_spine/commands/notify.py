@@ -21,8 +21,8 @@ def command() -> None:
 @notify_option
 def test(notify: tuple[str, ...]) -> None:
     """Send a test event to every channel, and say that it is over: what PagerDuty opens, it closes."""
-    from market_spine import messenger
     from market_spine.config import mask
+    from market_spine.watch import messenger
 
     failed = 0
     for url in _needed(notify):
@@ -38,8 +38,9 @@ def test(notify: tuple[str, ...]) -> None:
 @db_option
 def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
     """Tell each channel what begins and what is over since it was last told, as a run does at its end."""
-    from market_spine import clock, messenger
+    from market_spine import clock
     from market_spine.store import open_store
+    from market_spine.watch import messenger
 
     now = clock.utc_now()
     post = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
@@ -53,7 +54,7 @@ def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
 def _needed(notify: tuple[str, ...]) -> tuple[str, ...]:
     if not notify:
         raise ConfigurationError("no channel is set", hint="--notify URL, MARKET_SPINE_NOTIFY, or notify in market_spine.toml")
-    from market_spine import observers
+    from market_spine.watch import observers
 
     observers.check(observers.Watching(notify=notify))
     return notify

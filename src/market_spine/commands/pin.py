@@ -24,7 +24,7 @@ Examples:
 @json_option
 def command(capture: str, name: str | None, remove: bool, reason: str, run_date_text: str | None, db: str, as_json: bool) -> None:
     """Pin a capture: it is never pruned, and other commands find it by that name."""
-    from market_spine import operation, retention
+    from market_spine.operate import operation, retention
 
     if (name is None) != remove:
         raise UsageError("a pin needs a name", hint=f"spine pin {capture} NAME, or spine pin {capture} --remove")

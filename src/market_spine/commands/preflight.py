@@ -23,7 +23,8 @@ _MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗"}
 @json_option
 def command(source: str, data_dir: str, db: str, as_json: bool, **given: Any) -> None:
     """Check what a run needs of this machine, with the settings it would have, and print the cron line for it."""
-    from market_spine import clock, observers, preflight
+    from market_spine import clock
+    from market_spine.watch import observers, preflight
 
     watched = observers.check(watching(given))
     now, settings = clock.utc_now(), settings_path()

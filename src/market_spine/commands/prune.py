@@ -29,7 +29,7 @@ def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | N
     Never the current, the last good, the newest or a pinned capture of a partition. The cost: a pruned capture's rows can no
     longer be asked with --as-of for the days on which it was current. Week-level results stay.
     """
-    from market_spine import operation, retention
+    from market_spine.operate import operation, retention
 
     if not reason and not dry_run:
         raise UsageError("a prune needs a reason", hint=f'spine prune --older-than {days} --reason "…", or --dry-run first')

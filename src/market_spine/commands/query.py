@@ -37,9 +37,10 @@ def command(
     db: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Any measure, now or as it was known on a date: the answer equals, byte for byte, what was answered then."""
-    from market_spine import query, table
+    from market_spine import table
+    from market_spine.ask import query
+    from market_spine.ask.views import find_view
     from market_spine.commands import reading
-    from market_spine.views import find_view
 
     question = query.Question(find_view(view), weeks, tiers, symbol, as_of)
     columns = question.view.columns

@@ -27,8 +27,8 @@ def command(week: date | None, reason: str, run_date_text: str | None, db: str, 
     What any day knew stays as it was: an export before and after is the same. Exit 1 when a capture's bytes are damaged;
     it keeps what it has.
     """
-    from market_spine import operation
-    from market_spine.rebuild import rebuild
+    from market_spine.operate import operation
+    from market_spine.operate.rebuild import rebuild
 
     now, run_date = moment(run_date_text)
     with operation.execution(db, "rebuild", run_date, now, {"weeks": [str(week)] if week else []}) as (run, outcomes):

@@ -15,7 +15,7 @@ from market_spine.commands import db_option, json_option, moment, print_json, ru
 @json_option
 def command(anomaly_id: int, note: str, run_date_text: str | None, db: str, as_json: bool) -> None:
     """Close an anomaly. Most close themselves, once a later run of the same partition and stage goes well."""
-    from market_spine import operation, triage
+    from market_spine.operate import operation, triage
 
     now, today = moment(run_date_text)
     with operation.changing(db, now) as store:

@@ -15,9 +15,10 @@ from market_spine.commands import calendar_options, db_option, expectations, jso
 @json_option
 def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int, db: str, as_json: bool) -> None:
     """Repeat exactly what failed in a run, with its run date and its source; of a run that never finished, all of it."""
-    from market_spine import clock, operation, retry
+    from market_spine import clock
+    from market_spine.app.run import Limits
     from market_spine.commands import reading
-    from market_spine.run import Limits
+    from market_spine.operate import operation, retry
 
     with reading(db) as store:
         asked = retry.find_failed(store, run_id)

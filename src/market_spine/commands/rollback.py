@@ -42,7 +42,7 @@ def command(
 
     The week is not ready until a good capture arrives. The same content offered again stays withdrawn without --force.
     """
-    from market_spine import operation, withdrawal
+    from market_spine.operate import operation, withdrawal
 
     if not reason and not undo:
         raise UsageError("a rollback needs a reason", hint=f'spine rollback {week} {tier or ""} --reason "…"'.replace("  ", " "))

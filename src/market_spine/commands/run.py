@@ -42,7 +42,7 @@ def command(
     pipeline: str, week: date, tier: str | None, force: bool, run_date_text: str | None, db: str, as_json: bool, **source: object
 ) -> None:
     """Run one pipeline; what it needs and is not there is named, with the command that makes it."""
-    from market_spine import operation, pipelines
+    from market_spine.operate import operation, pipelines
 
     now, run_date = moment(run_date_text)
     pipelines.find(pipeline)

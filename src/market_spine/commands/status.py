@@ -33,9 +33,10 @@ def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_tex
 
     Below it: what blocks, and the next command to type.
     """
-    from market_spine import status, table
+    from market_spine import table
+    from market_spine.app.run import Run
+    from market_spine.operate import status
     from market_spine.partition import TIERS, weeks_back
-    from market_spine.run import Run
     from market_spine.store import open_for_reading
 
     now, run_date = moment(run_date_text)

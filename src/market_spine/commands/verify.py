@@ -19,7 +19,7 @@ Examples:
 @json_option
 def command(deep: bool, db: str, as_json: bool) -> None:
     """Hash every blob, count and sum every capture, its measures and the weeks again. One line a fault, exit 1."""
-    from market_spine.verify import verify
+    from market_spine.operate.verify import verify
 
     with reading(db) as store:
         faults = []

@@ -95,7 +95,7 @@ def announce_lost(db: Database) -> int:
     """
     if not isinstance(db, Postgres):
         return 0
-    if not db.execute("SELECT pg_try_advisory_xact_lock(hashtext('market_spine.sweep'))").fetchone()[0]:
+    if not db.execute("SELECT pg_try_advisory_xact_lock(hashtext('market_spine.app.sweep'))").fetchone()[0]:
         return 0
     db.execute("DELETE FROM procrastinate_jobs WHERE status = 'doing' AND worker_id IS NULL")
     rows = db.execute(

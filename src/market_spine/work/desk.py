@@ -9,7 +9,7 @@ from datetime import datetime
 from market_spine import clock
 from market_spine.db import Database
 from market_spine.errors import NotFound
-from market_spine.operation import record_action
+from market_spine.operate.operation import record_action
 from market_spine.work import delivery
 from market_spine.work.item import Answer, Item, Request, State
 

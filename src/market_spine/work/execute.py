@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from functools import partial
 
 from market_spine import clock, publication
+from market_spine.app.run import Limits, Run
 from market_spine.app.source import Source
 from market_spine.db import Database
 from market_spine.errors import (
@@ -23,7 +24,6 @@ from market_spine.errors import (
 )
 from market_spine.outcome import Outcome, Status
 from market_spine.partition import Partition
-from market_spine.run import Limits, Run
 from market_spine.work import lease
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_failure, after_loss, after_waiting, given_back
@@ -42,7 +42,7 @@ class Pipelines:
     limits: Limits = field(default_factory=Limits)
 
     def __call__(self, db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
-        from market_spine import pipelines
+        from market_spine.operate import pipelines
 
         params = item.params
         run_date = params.run_date or clock.market_date(now)

@@ -1,0 +1,196 @@
+"""What a run says: the phase lines, the summary as the operators' runbook knows it, and the JSON document."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from market_spine import __version__
+from market_spine.app.run import Run
+from market_spine.app.scheduler import Result
+from market_spine.outcome import Outcome, Phase, Reason, Status
+
+SCHEMA_VERSION = 1
+
+MARK = {
+    Status.DONE: "✓",
+    Status.READY: "✓",
+    Status.SKIPPED: "→",
+    Status.AWAITING: "→",
+    Status.LATE: "⚠",
+    Status.WARNING: "⚠",
+    Status.NOT_READY: "⚠",
+    Status.FAILED: "✗",
+}
+_RULE = "=" * 70
+
+
+def line(outcome: Outcome) -> str:
+    """`2026-01-09 / NMS_TIER_1: ✓ Ingested 48,765 rows (NEW, capture …:20260109)`."""
+    hint = f". Try: {outcome.hint}" if outcome.hint else ""
+    return f"{outcome.where}: {MARK[outcome.status]} {outcome.message}{hint}"
+
+
+def summary(result: Result) -> str:
+    """The summary of a run."""
+    count, plan = result.count, result.plan
+    weeks, tiers = len(plan.weeks), len(plan.tiers)
+    calculated, failed = _calculations(result)
+    awaiting, late = count(Phase.INGEST, Status.AWAITING), count(Phase.INGEST, Status.LATE)
+    lines = [
+        "SUMMARY",
+        _RULE,
+        f"Weeks processed:      {weeks}",
+        f"Total partitions:     {weeks * tiers} ({weeks} weeks × {tiers} tiers)",
+        *([f"Revised earlier:      {len(plan.revised)} partitions outside these weeks"] if plan.revised else []),
+        "",
+        "Ingestion:",
+        f"  Ingested:           {count(Phase.INGEST, Status.DONE)}",
+        f"  Skipped (unchanged): {count(Phase.INGEST, Status.SKIPPED)}",
+        *([f"  Awaiting publication: {awaiting}"] if awaiting else []),
+        *([f"  Late (within grace): {late}"] if late else []),
+        f"  Failed:             {count(Phase.INGEST, Status.FAILED)}",
+        "",
+        "Normalization:",
+        f"  Normalized:         {sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE))}",
+        f"  Failed:             {count(Phase.NORMALIZE, Status.FAILED)}",
+        "",
+        "Analytics:",
+        f"  Calculations OK:    {calculated}",
+        f"  Calculations failed: {failed}",
+        "",
+        "Readiness:",
+        f"  Weeks ready:        {count(Phase.READINESS, Status.READY)}",
+        f"  Weeks not ready:    {count(Phase.READINESS, Status.NOT_READY)}",
+        _RULE,
+        f"Exit code: {result.exit_code}",
+    ]
+    return "\n".join(lines)
+
+
+def one_line(result: Result, run_date: date) -> str:
+    """`2026-01-09: 2 ingested, 16 unchanged, 6 of 6 weeks ready`: what cron mails when all is well."""
+    count, weeks = result.count, len(result.plan.weeks)
+    parts = [f"{count(Phase.INGEST, Status.DONE)} ingested", f"{count(Phase.INGEST, Status.SKIPPED)} unchanged"]
+    absent = {"awaiting publication": Status.AWAITING, "late": Status.LATE}
+    parts += [f"{count(Phase.INGEST, status)} {words}" for words, status in absent.items() if count(Phase.INGEST, status)]
+    return f"{run_date}: {', '.join(parts)}, {count(Phase.READINESS, Status.READY)} of {weeks} weeks ready"
+
+
+def _calculations(result: Result) -> tuple[int, int]:
+    """Weeks whose calculations are as they should be, and weeks where one failed."""
+    outcomes = result.of(Phase.CALC)
+    failed = {outcome.week_ending for outcome in outcomes if outcome.status is Status.FAILED}
+    made = {
+        o.week_ending for o in outcomes if o.status not in (Status.WARNING, Status.AWAITING) or o.details.get("measured_tiers")
+    }
+    return len(made - failed), len(failed)
+
+
+def document(result: Result, run: Run, mode: str) -> dict[str, object]:
+    """Everything the summary and the phase lines say, for machines. A contract: `schema_version` changes with its shape."""
+    calculated, failed = _calculations(result)
+    count = result.count
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run.execution_id,
+        "version": __version__,
+        "mode": mode,
+        "run_date": run.run_date.isoformat(),
+        "database": run.db.label,
+        "weeks": [week.isoformat() for week in result.plan.weeks],
+        "tiers": list(result.plan.tiers),
+        "revised": [{"week_ending": p.week, "tier": p.tier} for p in result.plan.revised],
+        "partitions": [entry(outcome) for outcome in result.outcomes if outcome.phase is not Phase.READINESS],
+        "readiness": [
+            {
+                "week_ending": outcome.week_ending.isoformat(),
+                "is_ready": outcome.status is Status.READY,
+                "blocking_issues": outcome.details.get("blocking_issues", []),
+            }
+            for outcome in result.of(Phase.READINESS)
+        ],
+        "counts": {
+            "weeks": len(result.plan.weeks),
+            "partitions": len(result.plan.partitions),
+            "ingested": count(Phase.INGEST, Status.DONE),
+            "skipped": count(Phase.INGEST, Status.SKIPPED),
+            "awaiting": count(Phase.INGEST, Status.AWAITING),
+            "late": count(Phase.INGEST, Status.LATE),
+            "ingest_failed": count(Phase.INGEST, Status.FAILED),
+            "normalized": sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE)),
+            "normalize_failed": count(Phase.NORMALIZE, Status.FAILED),
+            "calculations_ok": calculated,
+            "calculations_failed": failed,
+            "weeks_ready": count(Phase.READINESS, Status.READY),
+            "weeks_not_ready": count(Phase.READINESS, Status.NOT_READY),
+        },
+        "exit_code": result.exit_code,
+        "error": None,
+    }
+
+
+def failure(message: str, hint: str | None, exit_code: int) -> dict[str, object]:
+    """The document of a run that could not start or had to stop."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "partitions": [],
+        "readiness": [],
+        "exit_code": exit_code,
+        "error": {"message": message, "hint": hint},
+    }
+
+
+def skipped(message: str) -> dict[str, object]:
+    """The document of a run that left the work to the run that holds the lock."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "partitions": [],
+        "readiness": [],
+        "exit_code": 0,
+        "error": None,
+        "skipped": message,
+    }
+
+
+def entry(outcome: Outcome) -> dict[str, object]:
+    """An outcome, for machines."""
+    return {
+        "week_ending": outcome.week_ending.isoformat(),
+        "tier": outcome.tier,
+        "phase": outcome.phase.value,
+        "outcome": outcome.status.value,
+        "reason": outcome.reason or outcome.category,
+        "message": outcome.message,
+        "hint": outcome.hint,
+        "capture_id": outcome.capture_id,
+        "rows": outcome.rows,
+        **({"details": dict(outcome.details)} if outcome.details else {}),
+    }
+
+
+def dry_line(outcome: Outcome) -> str:
+    """`[DRY-RUN] Would ingest 2026-01-09 / NMS_TIER_1 (NEW)`."""
+    verb = {Phase.INGEST: "ingest", Phase.NORMALIZE: "normalize", Phase.CALC: "calculate"}[outcome.phase]
+    if outcome.status is Status.DONE:
+        return f"[DRY-RUN] Would {verb} {outcome.where} ({outcome.reason})"
+    if outcome.status is Status.SKIPPED:
+        return f"[DRY-RUN] Would skip {outcome.where} ({Reason.UNCHANGED.value})"
+    if outcome.status is Status.FAILED:
+        return f"[DRY-RUN] Would fail {outcome.where} ({outcome.message})"
+    return f"[DRY-RUN] Would pass over {outcome.where} ({outcome.message})"
+
+
+def dry_summary(result: Result) -> str:
+    """What the dry run found, in two lines."""
+    count = result.count
+    parts = [f"{count(Phase.INGEST, Status.DONE)} ingests", f"{count(Phase.INGEST, Status.SKIPPED)} skips"]
+    others = {
+        "failures": count(Phase.INGEST, Status.FAILED),
+        "awaiting": count(Phase.INGEST, Status.AWAITING, Status.LATE),
+        "to normalize": count(Phase.NORMALIZE, Status.DONE),
+        "to calculate": count(Phase.CALC, Status.DONE),
+    }
+    parts += [f"{number} {name}" for name, number in others.items() if number]
+    return f"Summary: {', '.join(parts)}\nNo database writes performed."

@@ -1,0 +1,72 @@
+"""A run: the database, the moment and the limits that every phase is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from market_spine import clock, publication
+from market_spine.db import Database
+from market_spine.measure.dimensions import Dimensions
+from market_spine.partition import Partition
+from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar
+
+if TYPE_CHECKING:
+    from market_spine.measure.facts import Facts
+
+_HAND_OVER_ROWS = 1_500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file or a capture may be before it is refused; all are options."""
+
+    max_reject_ratio: float = 0.05
+    min_kept_ratio: float = 0.5
+    accept_shrink: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What a run expects of its source. Without a calendar every partition is expected at once."""
+
+    calendar: Calendar | None = EXCHANGE
+    grace_days: int = GRACE_DAYS
+    rehash_share: float = 0.25  # of the partitions, hashed anew in a run although the source says they are unchanged
+
+    def awaits(self, partition: Partition, day: date) -> bool:
+        """Whether the partition is not yet due that day."""
+        return self.calendar is not None and publication.awaited(partition, day, self.calendar)
+
+
+@dataclass(slots=True)
+class Run:
+    """What the phases of one run share. `now` is the moment its rows are dated with; `run_date` names its captures."""
+
+    db: Database
+    run_date: date
+    now: datetime
+    execution_id: str
+    limits: Limits = field(default_factory=Limits)
+    force: bool = False
+    expected: Expectations = field(default_factory=Expectations)
+    dimensions: Dimensions = field(init=False)
+    _facts: dict[tuple[str, int], Facts] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.dimensions = Dimensions(self.db)
+
+    @property
+    def stamp(self) -> str:
+        return clock.stamp(self.now)
+
+    def hand_over(self, capture_id: str, ingest_no: int, facts: Facts) -> None:
+        """Keeps the columns just normalized for the calc phase, which else reads them back from the tables."""
+        held = sum(len(kept.shares) for kept in self._facts.values())
+        if held + len(facts.shares) <= _HAND_OVER_ROWS:
+            self._facts[capture_id, ingest_no] = facts
+
+    def take_over(self, capture_id: str, ingest_no: int) -> Facts | None:
+        """The columns of that very content, if they were kept."""
+        return self._facts.pop((capture_id, ingest_no), None)

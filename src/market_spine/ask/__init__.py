@@ -1,0 +1,1 @@
+"""What the stored weeks say: views, as known on a day, differences, exports."""

@@ -1,0 +1,182 @@
+"""The measures of a tier, taken from its columns. Pure: columns in, values out; every sum is exact.
+
+Shares are those of the whole tier, ATS and non-ATS, 'De Minimis Firms' included as the one venue FINRA publishes it as.
+HHI is the sum of squared shares over venues, 0…1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from market_spine.measure.facts import Facts
+
+    Ints = NDArray[np.int64]
+
+
+class VenueMeasures(NamedTuple):
+    """n venues as columns. Shares and notional in millionths (`notional` None where unknown); `share` of the tier, None
+    when it has no volume; `rank` from 1, equals share one."""
+
+    venue_id: list[int]
+    shares: Ints
+    trades: Ints
+    notional: Ints | None
+    symbol_count: list[int]
+    share: list[float | None]
+    rank: list[int]
+
+
+class SymbolMeasures(NamedTuple):
+    """n symbols as columns, each filed under one of its issues. Shares and notional in millionths; `hhi` over the symbol's
+    venues, None without volume."""
+
+    issue_id: list[int]
+    shares: Ints
+    ats_shares: Ints
+    trades: Ints
+    notional: Ints | None
+    venue_count: list[int]
+    hhi: list[float | None]
+
+
+class TierMeasure(NamedTuple):
+    """Shares and notional in millionths; `hhi` over the tier's venues."""
+
+    shares: int
+    ats_shares: int
+    trades: int
+    notional: int | None
+    symbol_count: int
+    venue_count: int
+    hhi: float | None
+
+
+class TierMeasures(NamedTuple):
+    """Everything measured of a tier."""
+
+    venues: VenueMeasures
+    symbols: SymbolMeasures
+    tier: TierMeasure
+
+
+def measure_tier(facts: Facts) -> TierMeasures:
+    """All measures of a tier. The rows of each (symbol, venue) cell are added first: a symbol may stand in two issues."""
+    symbol_ids, symbol_at = np.unique(facts.symbol_of, return_inverse=True)
+    venue_ids, venue_at = np.unique(facts.venue_of, return_inverse=True)
+    cell_of = symbol_at[facts.issue].astype(np.int64) * len(venue_ids) + venue_at[facts.venue]
+    order = np.argsort(cell_of, kind="stable")
+    first = _first_of_each(cell_of[order])
+    symbol, venue = np.divmod(cell_of[order][first], max(len(venue_ids), 1))
+    is_ats = np.zeros(len(venue_ids), dtype=np.bool_)
+    is_ats[venue_at] = facts.is_ats
+    cells = _Cells(
+        symbol=symbol,
+        venue=venue,
+        shares=_add(facts.shares[order], first),
+        trades=_add(facts.trades[order], first),
+        notional=None if facts.notional is None else _add(facts.notional[order], first),
+        is_ats=is_ats[venue],
+    )
+    venues = _venues(cells, venue_ids)
+    symbols = _symbols(cells, symbol_ids)
+    return TierMeasures(venues, symbols, _tier(venues, symbols))
+
+
+class _Cells(NamedTuple):
+    """One row for each (symbol, venue), sorted by symbol; `symbol` and `venue` are places in the lists of ids."""
+
+    symbol: Ints
+    venue: Ints
+    shares: Ints
+    trades: Ints
+    notional: Ints | None
+    is_ats: NDArray[np.bool_]
+
+
+def herfindahl(volumes: Sequence[int]) -> float | None:
+    """Σ share², from whole volumes, rounded once; None when there is no volume."""
+    total = sum(volumes)
+    return sum(volume * volume for volume in volumes) / (total * total) if total else None
+
+
+def _first_of_each(group: Ints) -> Ints:
+    """Where each run of equal numbers begins."""
+    return np.flatnonzero(np.concatenate(([True], group[1:] != group[:-1]))[: len(group)])
+
+
+def _add(values: Ints, first: Ints) -> Ints:
+    """Sums of the runs that begin at `first`; exact, in 64-bit integers."""
+    return np.add.reduceat(values, first) if len(first) else values[:0]
+
+
+def _tier(venues: VenueMeasures, symbols: SymbolMeasures) -> TierMeasure:
+    shares = venues.shares.tolist()
+    return TierMeasure(
+        shares=sum(shares),
+        ats_shares=sum(symbols.ats_shares.tolist()),
+        trades=sum(venues.trades.tolist()),
+        notional=None if venues.notional is None else sum(venues.notional.tolist()),
+        symbol_count=len(symbols.issue_id),
+        venue_count=len(shares),
+        hhi=herfindahl(shares),
+    )
+
+
+def _venues(cells: _Cells, ids: Ints) -> VenueMeasures:
+    order = np.argsort(cells.venue, kind="stable")
+    first = _first_of_each(cells.venue[order])
+    shares = _add(cells.shares[order], first)
+    volumes = shares.tolist()
+    total = sum(volumes)
+    return VenueMeasures(
+        venue_id=ids[cells.venue[order][first]].tolist(),
+        shares=shares,
+        trades=_add(cells.trades[order], first),
+        notional=None if cells.notional is None else _add(cells.notional[order], first),
+        symbol_count=np.diff(np.append(first, len(order))).tolist(),
+        share=[volume / total if total else None for volume in volumes],
+        rank=_ranks(volumes),
+    )
+
+
+def _ranks(volumes: Sequence[int]) -> list[int]:
+    """1 for the largest; equals share a rank, the next ones are skipped."""
+    rank: dict[int, int] = {}
+    for place, volume in enumerate(sorted(volumes, reverse=True), 1):
+        rank.setdefault(volume, place)
+    return [rank[volume] for volume in volumes]
+
+
+def _symbols(cells: _Cells, ids: Ints) -> SymbolMeasures:
+    first = _first_of_each(cells.symbol)
+    shares = _add(cells.shares, first)
+    venues = np.diff(np.append(first, len(cells.symbol)))
+    return SymbolMeasures(
+        issue_id=ids[cells.symbol[first]].tolist(),
+        shares=shares,
+        ats_shares=_add(np.where(cells.is_ats, cells.shares, 0), first),
+        trades=_add(cells.trades, first),
+        notional=None if cells.notional is None else _add(cells.notional, first),
+        venue_count=venues.tolist(),
+        hhi=_symbol_hhi(cells.shares, shares, first, venues),
+    )
+
+
+def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> list[float | None]:
+    """Per symbol Σ share² over venues. The squares are added as 62-bit fractions, so that no order of rows matters."""
+    total = np.repeat(totals, venues).astype(np.float64)
+    share = np.divide(volume, total, out=np.zeros(len(volume)), where=total > 0)
+    hhi = _add(np.rint(share * share * _ONE).astype(np.int64), first) / _ONE
+    values: list[float | None] = hhi.tolist()
+    for symbol in np.flatnonzero(totals == 0).tolist():
+        values[symbol] = None
+    return values
+
+
+_ONE = float(1 << 62)

@@ -1,0 +1,83 @@
+"""A range of weeks, oldest first. The manifest decides what is left to do, so the same command takes up where it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from market_spine import captures
+from market_spine.app import calc, normalize
+from market_spine.app.run import Run
+from market_spine.app.scheduler import Plan, Result, Tell, run_schedule
+from market_spine.app.source import Source
+from market_spine.errors import UsageError
+from market_spine.outcome import Phase, Status
+from market_spine.partition import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class WeekDone:
+    """What became of a week. `tiers` are those that were looked at; `blocking` is empty when it is ready."""
+
+    week: date
+    tiers: tuple[str, ...]
+    ingested: int
+    skipped: int
+    awaiting: int
+    failed: int
+    blocking: tuple[str, ...]
+    exit_code: int
+
+    def entry(self) -> dict[str, object]:
+        """The week, for machines."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"is_ready": not self.blocking}
+
+
+def weeks_between(first: date, last: date) -> list[date]:
+    """The Fridays from `first` to `last`, both among them, oldest first. Raises UsageError when there are none."""
+    if first > last:
+        raise UsageError(f"--from {first} lies after --to {last}", hint=f"--from {last} --to {first}")
+    return [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
+
+
+def backfill(
+    run: Run, source: Source, weeks: Sequence[date], tiers: Sequence[str], tell: Tell, *, missing_only: bool = False
+) -> Iterator[tuple[WeekDone, Result | None]]:
+    """Runs every phase of one week after the other; None for a week that `missing_only` finds complete."""
+    for week in weeks:
+        wanted = tuple(tier for tier in tiers if not (missing_only and is_complete(run, Partition(week, tier))))
+        if not wanted and not calc.week_is_pending(run, week):
+            yield WeekDone(week, (), 0, 0, 0, 0, (), 0), None
+            continue
+        result = run_schedule(run, source, Plan((week,), wanted, "all" if wanted else "calc"), tell)
+        yield _summary(week, wanted, result), result
+
+
+def is_complete(run: Run, partition: Partition) -> bool:
+    """Whether the partition has a current capture and every capture of it is normalized and measured."""
+    has_current = captures.current(run.db, partition) is not None
+    return has_current and not normalize.pending(run, partition) and not calc.pending(run, partition)
+
+
+def exit_code(weeks: Sequence[WeekDone]) -> int:
+    """0 all well, 1 something failed, 2 everything failed that was looked at."""
+    looked = [week for week in weeks if week.tiers]
+    if not any(week.exit_code for week in looked):
+        return 0
+    return 2 if all(week.exit_code == 2 for week in looked) else 1
+
+
+def _summary(week: date, tiers: tuple[str, ...], result: Result) -> WeekDone:
+    failed = {outcome.where for outcome in result.outcomes if outcome.status is Status.FAILED}
+    blocking = [str(issue) for outcome in result.of(Phase.READINESS) for issue in _issues(outcome.details)]
+    count: Callable[..., int] = result.count
+    return WeekDone(
+        week, tiers, count(Phase.INGEST, Status.DONE), count(Phase.INGEST, Status.SKIPPED),
+        count(Phase.INGEST, Status.AWAITING), len(failed), tuple(blocking), result.exit_code,
+    )  # fmt: skip
+
+
+def _issues(details: object) -> list[object]:
+    issues = details.get("blocking_issues", []) if isinstance(details, dict) else []
+    return list(issues)

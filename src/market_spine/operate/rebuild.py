@@ -1,0 +1,122 @@
+"""Rebuild: drops and remakes NORMALIZED and CALC from the RAW bytes alone. What was known on any day stays as it was.
+
+A capture is remade in one transaction, under its old dates; one that cannot be remade (its bytes are damaged) keeps what it
+has. Captures that were never normalized, or wait for a replay to be normalized, are left to the next run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import partial
+
+from market_spine import anomalies, manifest
+from market_spine.app import calc, normalize
+from market_spine.app.calc import WeekResult
+from market_spine.app.run import Run
+from market_spine.app.scheduler import guarded
+from market_spine.captures import Capture
+from market_spine.db import Database
+from market_spine.errors import PartitionError
+from market_spine.outcome import Outcome, Phase, Status
+from market_spine.partition import TIERS, Partition
+
+
+def rebuild(run: Run, week: date | None, tell: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
+    """Remakes every capture of a week (of all weeks), and then the week-level results; tells and answers each outcome."""
+    outcomes = []
+    for of_week in [week] if week else _weeks(run.db):
+        for outcome in (*_remake_captures(run, of_week), *_remake_results(run, of_week)):
+            outcomes.append(outcome)
+            tell(outcome)
+    return outcomes
+
+
+def _weeks(db: Database) -> list[date]:
+    rows = db.execute("SELECT DISTINCT week_ending FROM finra_otc_transparency_capture ORDER BY week_ending").fetchall()
+    return [date.fromisoformat(row[0]) for row in rows]
+
+
+def _remake_captures(run: Run, week: date) -> Iterator[Outcome]:
+    for capture, normalized_at in _normalized(run.db, week):
+        yield guarded(run, Phase.NORMALIZE, capture.partition, partial(_remake_capture, run, capture, normalized_at))
+
+
+def _remake_capture(run: Run, capture: Capture, normalized_at: str) -> Outcome:
+    try:
+        with run.db.transaction():
+            facts = normalize.remake(run, capture, normalized_at)
+            calc.remake(run, capture, facts)
+            note = f"rebuilt from its bytes on {run.run_date}"
+            anomalies.resolve_damage(run.db, capture.partition.key, capture.capture_id, note, run.now)
+    except BaseException as error:
+        run.dimensions.forget()
+        if isinstance(error, PartitionError):
+            error.capture_id = capture.capture_id
+        raise
+    rows = len(facts.shares)
+    message = f"Rebuilt {rows:,} rows from {capture.content_hash[:8]} (capture …:{capture.capture_id[-8:]})"
+    return Outcome.of(Phase.NORMALIZE, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=rows)
+
+
+def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
+    """The captures that were normalized from the bytes they have, withdrawn ones too, and when they first were."""
+    rows = db.execute(
+        """
+        SELECT c.capture_key, c.capture_id, c.tier, c.run_date, c.captured_at, c.content_hash, raw.metadata_json,
+               done.metadata_json, c.normalized_at
+        FROM finra_otc_transparency_capture c
+        JOIN core_manifest raw ON raw.capture_id = c.capture_id AND raw.stage = 'RAW'
+        LEFT JOIN core_manifest done ON done.capture_id = c.capture_id AND done.stage = 'NORMALIZED'
+        WHERE c.week_ending = ? AND c.normalized_at IS NOT NULL ORDER BY c.run_date, c.tier
+        """,
+        (week.isoformat(),),
+    ).fetchall()
+    found = []
+    for key, capture_id, tier, run_date, captured_at, content_hash, raw, done, normalized_at in rows:
+        ingest_no = json.loads(raw)["ingest_no"]
+        stage_no = json.loads(done)["ingest_no"] if done else ingest_no
+        if stage_no == ingest_no:
+            partition = Partition(week, tier)
+            capture = Capture(key, capture_id, partition, run_date, captured_at, content_hash, ingest_no, stage_no)
+            found.append((capture, normalized_at))
+    return found
+
+
+def _remake_results(run: Run, week: date) -> Iterator[Outcome]:
+    for result, made_from in _results(run.db, week):
+        yield guarded(run, Phase.CALC, week, partial(_remake_result, run, week, result, made_from))
+
+
+def _remake_result(run: Run, week: date, result: WeekResult, made_from: dict[str, dict[str, object]]) -> Outcome:
+    with run.db.transaction():
+        calc.store_week(run, result, made_from)
+    message = f"Rebuilt week totals and tier split (…:{result.capture_id[-8:]})"
+    return Outcome(Phase.CALC, Status.DONE, week, None, message, capture_id=result.capture_id)
+
+
+def _results(db: Database, week: date) -> list[tuple[WeekResult, dict[str, dict[str, object]]]]:
+    """The week's results whose captures are all still measured (a pruned one leaves its results as they are)."""
+    measured = {
+        row[0]: {"capture_id": row[1], "ingest_no": json.loads(row[2])["ingest_no"]}
+        for row in db.execute(
+            """
+            SELECT c.capture_key, c.capture_id, m.metadata_json FROM finra_otc_transparency_capture c
+            JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = ? WHERE c.week_ending = ?
+            """,
+            (manifest.CALC, week.isoformat()),
+        )
+    }
+    rows = db.execute(
+        """
+        SELECT capture_id, week_ending, run_date, captured_at, nms_tier_1_key, nms_tier_2_key, otc_key
+        FROM finra_otc_transparency_week WHERE week_ending = ? ORDER BY run_date
+        """,
+        (week.isoformat(),),
+    ).fetchall()
+    whole = ((row, dict(zip(TIERS, row[4:], strict=True))) for row in rows if all(key in measured for key in row[4:]))
+    return [
+        (WeekResult(row[0], row[1], row[2], row[3], keys), {tier: measured[key] for tier, key in keys.items()})
+        for row, keys in whole
+    ]

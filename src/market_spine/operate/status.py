@@ -1,0 +1,138 @@
+"""The grid, weeks × tiers: how each partition stands, what blocks, and the next command to type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from market_spine.app import calc
+from market_spine.app.run import Run
+from market_spine.ask.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
+from market_spine.operate import gaps
+from market_spine.operate.gaps import Gap, Kind
+from market_spine.operate.pipelines import command_for
+from market_spine.operate.triage import Anomaly, list_anomalies
+from market_spine.partition import TIERS, Partition
+from market_spine.publication import PublicationState
+
+READY, AWAITING, LATE, MISSING, FAILED, PENDING = "ready", "awaiting", "late", "missing", "failed", "pending"
+_OF_ABSENCE = {
+    PublicationState.AWAITING: AWAITING,
+    PublicationState.DUE: LATE,
+    PublicationState.LATE: LATE,
+    PublicationState.MISSING: MISSING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A partition. `state` is ready, awaiting, late, missing, failed, withdrawn or pending (a stage is left to be done);
+    `revised` counts the captures the current one superseded; `problem` may stand against a ready one too."""
+
+    partition: Partition
+    state: str
+    stage: str | None = None
+    revised: int = 0
+    capture_id: str | None = None
+    problem: str | None = None
+    command: str | None = None
+
+    def __str__(self) -> str:
+        revised = f" (revised {self.revised})" if self.state == READY and self.revised else ""
+        stage = f" ({self.stage})" if self.stage and self.state != READY else ""
+        return f"{self.state}{revised}{stage}{' !' if self.state == READY and self.problem else ''}"
+
+    def entry(self) -> dict[str, object]:
+        """The cell, for machines."""
+        return {
+            "tier": self.partition.tier, "state": self.state, "stage": self.stage, "revised": self.revised,
+            "capture_id": self.capture_id, "problem": self.problem, "command": self.command,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class WeekStatus:
+    """A row of the grid; `problem` is of the week itself. Ready when every tier is and nothing stands against the week."""
+
+    week: date
+    cells: tuple[Cell, ...]
+    problem: str | None = None
+    command: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.problem is None and all(cell.state == READY for cell in self.cells)
+
+    @property
+    def blocks(self) -> list[str]:
+        """What stands against it, in words."""
+        of_cells = [f"{cell.partition.tier}: {cell.problem or cell.state}" for cell in self.cells if cell.state != READY]
+        return of_cells + ([self.problem] if self.problem else [])
+
+    def entry(self) -> dict[str, object]:
+        """The week, for machines."""
+        return {
+            "week_ending": self.week, "is_ready": self.is_ready, "tiers": [cell.entry() for cell in self.cells],
+            "blocks": self.blocks, "command": self.command,
+        }  # fmt: skip
+
+
+def examine(run: Run, weeks: Sequence[date]) -> list[WeekStatus]:
+    """How these weeks stand on the run's day, in the order given."""
+    return [_week(run, week) for week in weeks]
+
+
+def next_command(weeks: Sequence[WeekStatus]) -> str | None:
+    """What to type next: for what is gravest, the oldest first; None when nothing is wrong."""
+    cells = [cell for week in sorted(weeks, key=lambda week: week.week) for cell in week.cells if cell.command]
+    for state in (FAILED, PENDING, MISSING, WITHDRAWN, LATE, READY):
+        if found := next((cell.command for cell in cells if cell.state == state), None):
+            return found
+    return next((week.command for week in sorted(weeks, key=lambda week: week.week) if week.command), None)
+
+
+def judge(
+    partition: Partition, entries: Sequence[Entry], absence: PublicationState, found: Sequence[Gap], faults: Sequence[Anomaly]
+) -> Cell:
+    """How a partition stands: its captures (oldest first), what an absence means, its gaps, and the errors open against it."""
+    current = next((entry for entry in entries if entry.state == CURRENT), None)
+    newest = entries[-1] if entries else None
+    shown = current or newest
+    stage = shown.stage if shown else None
+    capture_id = current.capture_id if current else None
+    gap = found[0] if found else None
+    fault = faults[0] if faults else None
+    problem = f"{fault.category}: {fault.message}" if fault else gap.what if gap else None
+    command = (fault.hint if fault and not gap else None) or (gap.command if gap else None)
+    if newest and newest.state == WITHDRAWN:
+        return Cell(partition, WITHDRAWN, stage, 0, capture_id, gap.what if gap else None, command)
+    if current and (gap is None or gap.kind is not Kind.CALC) and not any(a.severity == "CRITICAL" for a in faults):
+        revised = sum(entry.state not in (UNFINISHED, CURRENT) for entry in entries[: entries.index(current)])
+        return Cell(partition, READY, stage, revised, current.capture_id, problem, command)
+    if not entries and (fault is None or fault.category in ("SOURCE_UNAVAILABLE", "LATE_DATA")):
+        return Cell(partition, _OF_ABSENCE[absence], None, 0, None, problem, command)
+    state = FAILED if fault else PENDING
+    return Cell(partition, state, stage, 0, capture_id, problem, command)
+
+
+def _week(run: Run, week: date) -> WeekStatus:
+    entries = [entry for entry in list_captures(run.db, week) if entry.state != PRUNED]
+    open_ = list_anomalies(run.db, ("ERROR", "CRITICAL"), week, unresolved=True)
+    cells = []
+    for tier in TIERS:
+        partition, of_tier = Partition(week, tier), [entry for entry in entries if entry.tier == tier]
+        found = list(gaps.of_partition(run, partition, of_tier))
+        faults = [a for a in open_ if a.tier == tier]
+        cells.append(judge(partition, of_tier, gaps.publication_state(run, partition), found, faults))
+    problem, command = _of_week(run, week, [a for a in open_ if a.tier is None])
+    return WeekStatus(week, tuple(cells), problem, command)
+
+
+def _of_week(run: Run, week: date, faults: Sequence[Anomaly]) -> tuple[str | None, str | None]:
+    """What stands against the week itself: an error, or results that are missing or stale."""
+    if faults:
+        return f"{faults[0].category}: {faults[0].message}", faults[0].hint or f"spine resolve {faults[0].id} --note …"
+    if calc.week_is_pending(run, week):
+        return "week totals and tier split are missing or stale", command_for("compute_weekly_totals", week)
+    return None, None

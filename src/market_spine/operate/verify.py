@@ -1,0 +1,215 @@
+"""Verify: re-hashes every blob, re-counts and re-sums every capture, its measures and the weeks; one line per fault.
+
+It looks at one capture at a time, so a large database takes long and little memory. `deep` also reads every blob again and
+compares it with the rows, field by field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from market_spine import captures
+from market_spine.captures import Capture
+from market_spine.db import Database
+from market_spine.errors import PartitionError
+from market_spine.parse.columns import MICRO, whole_or_fraction
+from market_spine.partition import Partition
+
+_NEAR = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it was stored, and what mends it."""
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is recorded of a capture, against which its rows are counted and summed."""
+
+    capture: Capture
+    manifest_hash: str | None
+    row_count: int | None
+    total_shares: float | None
+    normalized: dict[str, Any] | None
+    manifest_rows: int | None
+
+
+def verify(db: Database, *, deep: bool = False) -> Iterator[Fault]:
+    """Every fault there is, as it is found."""
+    yield from _blobs(db)
+    for stored in _stored(db):
+        yield from _capture(db, stored)
+        if deep:
+            yield from _contents(db, stored)
+    yield from _weeks(db)
+
+
+def _blobs(db: Database) -> Iterator[Fault]:
+    sizes = db.execute("SELECT content_hash, size FROM finra_otc_transparency_raw ORDER BY content_hash").fetchall()
+    for content_hash, size in sizes:
+        try:
+            read = sum(map(len, captures.read_raw(db, content_hash)))
+        except PartitionError as error:
+            yield Fault(f"blob {content_hash[:16]}", error.message, str(error.hint))
+            continue
+        if read != size:
+            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}", "restore a backup")
+
+
+def _stored(db: Database) -> Iterator[Stored]:
+    rows = db.execute(
+        """
+        SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, c.content_hash,
+               raw.metadata_json, c.row_count, c.total_shares, done.metadata_json, done.row_count, c.normalized_at
+        FROM finra_otc_transparency_capture c
+        LEFT JOIN core_manifest raw ON raw.capture_id = c.capture_id AND raw.stage = 'RAW'
+        LEFT JOIN core_manifest done ON done.capture_id = c.capture_id AND done.stage = 'NORMALIZED'
+        ORDER BY c.week_ending, c.tier, c.run_date
+        """
+    ).fetchall()
+    for row in rows:
+        raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
+        partition = Partition(date.fromisoformat(row[2]), row[3])
+        ingest_no = raw["ingest_no"] if raw else 0
+        capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no, done["ingest_no"] if done else None)
+        yield Stored(capture, raw and raw["sha256"], row[8], row[9], done if row[12] else None, row[11])
+
+
+def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
+    """A capture's bytes are there; its rows, sums and measures are those recorded."""
+    capture, again = stored.capture, f"spine rebuild {stored.capture.partition.week}"
+    where = capture.capture_id
+    if stored.manifest_hash is None:
+        yield Fault(where, "has no RAW row in core_manifest", "restore a backup")
+    elif stored.manifest_hash != capture.content_hash:
+        yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
+    if db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (capture.content_hash,)).fetchone() is None:
+        yield Fault(where, f"its bytes {capture.content_hash[:16]} are gone", "restore a backup, or ingest them with --force")
+    if stored.normalized is None:
+        return
+    count, total = _sums(db, _VOLUME_SUMS, capture.capture_key)
+    for name, recorded in (("the capture", stored.row_count), ("core_manifest", stored.manifest_rows)):
+        if count != recorded:
+            yield Fault(where, f"has {count:,} rows, {name} says {recorded or 0:,}", again)
+    if not _near(total, stored.total_shares):
+        yield Fault(where, f"its rows sum to {_said(total)} shares, the capture says {_said(stored.total_shares)}", again)
+    yield from _measures(db, capture, total, again)
+
+
+def _measures(db: Database, capture: Capture, total: float, again: str) -> Iterator[Fault]:
+    """Venues, symbols and tier each sum to the rows, and the venues' shares to 1. Nothing where CALC is not done."""
+    tier = db.execute(
+        "SELECT total_shares FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture.capture_key,)
+    ).fetchone()
+    if tier is None:
+        return
+    _, venues = _sums(db, _VENUE_SUMS, capture.capture_key)
+    _, symbols = _sums(db, _SYMBOL_SUMS, capture.capture_key)
+    for name, value in (("the tier", tier[0]), ("the venues", venues), ("the symbols", symbols)):
+        if not _near(value, total):
+            yield Fault(capture.capture_id, f"{name} sum to {_said(value)} shares, its rows to {_said(total)}", again)
+    share = db.execute(
+        "SELECT SUM(share) FROM finra_otc_transparency_venue_measure WHERE capture_key = ?", (capture.capture_key,)
+    ).fetchone()[0]
+    if share is not None and abs(share - 1) > 1e-9:
+        yield Fault(capture.capture_id, f"the venues' shares sum to {share}", again)
+
+
+def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
+    """The rows are those of the bytes, field by field."""
+    from market_spine.app.reading import read
+
+    capture = stored.capture
+    if stored.normalized is None or capture.stage_no != capture.ingest_no:
+        return
+    try:
+        columns = read(captures.packed_raw(db, capture.content_hash), capture).file.columns
+    except PartitionError as error:
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", str(error.hint))
+        return
+    notional = [None] * len(columns.shares) if columns.notional is None else columns.notional.tolist()
+    of_file = (columns.issue, columns.venue, columns.shares, columns.trades)
+    figures = zip(*(column.tolist() for column in of_file), notional, strict=True)
+    read_rows = {
+        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money) for i, v, shares, trades, money in figures
+    }
+    kept = {(*row[:7], _micro(row[7]), row[8], _micro(row[9])) for row in db.execute(_ROWS, (capture.capture_key,))}
+    if different := len(read_rows ^ kept):
+        again = f"spine rebuild {capture.partition.week}"
+        yield Fault(capture.capture_id, f"{different:,} rows are not those of its bytes", again)
+
+
+def _weeks(db: Database) -> Iterator[Fault]:
+    """Each week-level result is the sum of its captures' measures, as far as these are still there."""
+    rows = db.execute(_WEEK_SUMS).fetchall()
+    for capture_id, week, recorded, split, parts, measured, tiers in rows:
+        again = f"spine rebuild {week}"
+        if parts != 3 or not _near(split, recorded):
+            yield Fault(capture_id, f"its tiers sum to {_said(split)} shares, the week says {_said(recorded)}", again)
+        if tiers == 3 and not _near(measured, recorded):
+            yield Fault(capture_id, f"its captures measure {_said(measured)} shares, the week says {_said(recorded)}", again)
+
+
+def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:
+    """How many rows, and their shares, summed exactly: whole shares and millionths apart."""
+    count, whole, rest = db.execute(statement, (capture_key,)).fetchone()
+    return count, whole_or_fraction(int(whole or 0) * MICRO + int(rest or 0))
+
+
+def _near(a: float | None, b: float | None) -> bool:
+    return a is not None and b is not None and abs(a - b) <= _NEAR * max(abs(a), abs(b))
+
+
+def _micro(value: float | None) -> int | None:
+    return None if value is None else round(value * MICRO)
+
+
+def _said(value: float | None) -> str:
+    return "none" if value is None else f"{whole_or_fraction(round(value * MICRO)):,}"
+
+
+_VOLUME_SUMS = """
+SELECT COUNT(*), SUM(CAST(total_shares AS BIGINT)),
+       SUM(CAST(ROUND((total_shares - CAST(total_shares AS BIGINT)) * 1000000) AS BIGINT))
+FROM finra_otc_transparency_volume WHERE capture_key = ?
+"""
+_VENUE_SUMS = """
+SELECT COUNT(*), SUM(CAST(total_shares AS BIGINT)),
+       SUM(CAST(ROUND((total_shares - CAST(total_shares AS BIGINT)) * 1000000) AS BIGINT))
+FROM finra_otc_transparency_venue_measure WHERE capture_key = ?
+"""
+_SYMBOL_SUMS = """
+SELECT COUNT(*), SUM(CAST(total_shares AS BIGINT)),
+       SUM(CAST(ROUND((total_shares - CAST(total_shares AS BIGINT)) * 1000000) AS BIGINT))
+FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?
+"""
+_ROWS = """
+SELECT i.symbol, i.issue_name, i.product_type, v.venue_class, v.mpid, v.firm_crd, v.venue_name, f.total_shares, f.total_trades,
+       f.total_notional
+FROM finra_otc_transparency_volume f
+JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
+JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
+WHERE f.capture_key = ?
+"""
+_WEEK_SUMS = """
+SELECT w.capture_id, w.week_ending, w.total_shares,
+       (SELECT SUM(s.total_shares) FROM finra_otc_transparency_week_tier s WHERE s.week_key = w.week_key),
+       (SELECT COUNT(*) FROM finra_otc_transparency_week_tier s WHERE s.week_key = w.week_key),
+       (SELECT SUM(m.total_shares) FROM finra_otc_transparency_tier_measure m
+        WHERE m.capture_key IN (w.nms_tier_1_key, w.nms_tier_2_key, w.otc_key)),
+       (SELECT COUNT(*) FROM finra_otc_transparency_tier_measure m
+        WHERE m.capture_key IN (w.nms_tier_1_key, w.nms_tier_2_key, w.otc_key))
+FROM finra_otc_transparency_week w ORDER BY w.week_ending, w.run_date
+"""

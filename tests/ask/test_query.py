@@ -1,0 +1,136 @@
+"""Any view on any day: what is answered later about a day is, byte for byte, what was answered on it."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from commands import RunCommand
+from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+
+from market_spine.ask import query
+from market_spine.ask.query import Question
+from market_spine.ask.views import VIEWS, find_view
+from market_spine.db import Database
+from market_spine.errors import Pruned, UsageError
+from market_spine.operate import retention, withdrawal
+from market_spine.operate.rebuild import rebuild
+from market_spine.partition import NMS_TIER_1, OTC, TIERS
+
+FIRST, RESTATED, ROLLED_BACK, UNDONE = FRIDAYS
+
+
+@pytest.fixture
+def desk(db: Database, tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path / "files", db)
+    desk.publish_weeks([WEEK])
+    desk.run(FIRST)
+    return desk
+
+
+def shown(desk: Desk, as_of: date | None = None) -> dict[str, str]:
+    """Every view as CSV."""
+    return {name: "".join(query.as_csv(view, query.answer(desk.db, Question(view, as_of=as_of)))) for name, view in VIEWS.items()}
+
+
+def live_through(desk: Desk) -> dict[date, dict[str, str]]:
+    """Four Fridays: captured, restated, rolled back, undone; what every view showed at the end of each."""
+    seen = {FIRST: shown(desk)}
+    desk.publish(WEEK, OTC, REVISED)
+    desk.publish(WEEK, NMS_TIER_1, REVISED)
+    desk.run(RESTATED)
+    seen[RESTATED] = shown(desk)
+    withdrawal.roll_back(desk.context(ROLLED_BACK), WEEK, [OTC], "faulty file")
+    seen[ROLLED_BACK] = shown(desk)
+    withdrawal.undo(desk.context(UNDONE), WEEK, [OTC], "right after all")
+    seen[UNDONE] = shown(desk)
+    return seen
+
+
+def test_a_past_day_is_answered_byte_for_byte_as_on_that_day(desk: Desk) -> None:
+    seen = live_through(desk)
+    assert seen[FIRST] != seen[RESTATED] != seen[ROLLED_BACK] != seen[UNDONE]
+    assert {day: shown(desk, day) for day in FRIDAYS} == seen
+    assert shown(desk, FIRST - timedelta(days=1)) == {name: ",".join(view.columns) + "\n" for name, view in VIEWS.items()}
+    assert shown(desk, RESTATED - timedelta(days=1)) == seen[FIRST]
+
+
+def test_a_rebuild_changes_no_answer(desk: Desk) -> None:
+    seen = live_through(desk)
+    rebuild(desk.context(UNDONE + timedelta(weeks=5)), None)
+    assert {day: shown(desk, day) for day in FRIDAYS} == seen
+    assert shown(desk) == seen[UNDONE]
+
+
+def test_prune_costs_the_rows_of_the_days_on_which_the_pruned_capture_was_current(desk: Desk) -> None:
+    seen = live_through(desk)
+    pruned = retention.prune(desk.context(FIRST + timedelta(days=8)), 7, "space")
+    assert [(p.entry.tier, p.entry.run_date) for p in pruned] == [(NMS_TIER_1, "2026-01-09"), (OTC, "2026-01-09")]
+    assert shown(desk, RESTATED) == seen[RESTATED]
+    assert shown(desk, UNDONE) == seen[UNDONE]
+    with pytest.raises(Pruned, match=r"the rows of finra.otc_transparency:NMS_TIER_1:2025-11-28:20260109, current on that day"):
+        shown(desk, FIRST)
+    for name in ("weekly_totals", "tier_split"):
+        again = "".join(query.as_csv(VIEWS[name], query.answer(desk.db, Question(VIEWS[name], as_of=FIRST))))
+        assert again == seen[FIRST][name]
+    kept = Question(VIEWS["normalized"], tiers=("NMS_TIER_2",), as_of=FIRST)
+    assert len(list(query.answer(desk.db, kept))) == len(PLAIN)
+
+
+def test_an_unfinished_restatement_changes_nothing_that_was_known(desk: Desk) -> None:
+    before = shown(desk)
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(RESTATED, only="ingest")
+    assert shown(desk) == before
+    desk.run(ROLLED_BACK, only="normalize")
+    desk.run(UNDONE)
+    assert shown(desk, RESTATED) == before
+    halfway = shown(desk, ROLLED_BACK)
+    assert halfway["normalized"] != before["normalized"]
+    assert ":OTC:" not in halfway["venue_share"]  # its measures came a week later
+
+
+@pytest.mark.parametrize("name", [name for name, view in VIEWS.items() if view.of_symbol])
+def test_the_history_of_a_symbol_is_its_rows_in_every_week(desk: Desk, name: str) -> None:
+    other = WEEK + timedelta(weeks=1)
+    desk.publish_weeks([other], REVISED)
+    desk.run(RESTATED, weeks=(WEEK, other))
+    view = VIEWS[name]
+    at = view.columns.index("symbol")
+    everything = [row for row in query.answer(desk.db, Question(view)) if row[at] == "AAPL"]
+    assert everything
+    assert list(query.answer(desk.db, Question(view, symbol="AAPL"))) == everything
+    of_week = list(query.answer(desk.db, Question(view, symbol="AAPL", weeks=(other,))))
+    assert of_week == [row for row in everything if row[1] == str(other)]
+    assert list(query.answer(desk.db, Question(view, symbol="aapl"))) == []  # case is identity
+
+
+def test_a_view_without_symbols_refuses_one_and_an_unknown_view_names_them_all(db: Database) -> None:
+    with pytest.raises(UsageError, match="the rows of venue_share have no symbol"):
+        query.answer(db, Question(VIEWS["venue_share"], symbol="AAPL"))
+    with pytest.raises(UsageError) as caught:
+        find_view("venues")
+    assert caught.value.hint == f"the views are {', '.join(VIEWS)}"
+    assert find_view("finra_otc_transparency_hhi_latest") is VIEWS["hhi"]
+
+
+def test_the_statements_read_the_columns_they_say(desk: Desk) -> None:
+    for view in VIEWS.values():
+        rows = list(query.answer(desk.db, Question(view, tiers=TIERS)))
+        assert {len(row) for row in rows} == {len(view.columns)}
+        assert {row[view.columns.index("week_ending")] for row in rows} == {str(WEEK)}
+
+
+def test_csv_json_and_lines_say_the_same(desk: Desk, target: str, run_command: RunCommand) -> None:
+    asked = ("spine", "query", "venue_share", "--week", str(WEEK), "--tier", "otc", "--db", target)
+    csv_answer, nl, document = (run_command(*asked, form) for form in ("--csv", "--nl", "--json"))
+    rows = json.loads(document.stdout)["rows"]
+    assert [json.loads(line) for line in nl.stdout.splitlines()] == rows
+    assert csv_answer.stdout.splitlines()[0] == ",".join(VIEWS["venue_share"].columns)
+    assert [line.split(",")[4] for line in csv_answer.stdout.splitlines()[1:]] == ["UBSA", "JPMX", ""]
+    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-12)
+    table = run_command(*asked)
+    assert table.stdout.splitlines()[0].split() == list(VIEWS["venue_share"].columns)
+    assert run_command("spine", "query", "hhi", "--as-of", "2026-1-9", "--db", target).exit_code == 2

@@ -1,0 +1,193 @@
+"""How weeks stand, what is not there, and the command for it: as values on both engines, and as an operator sees it."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from commands import RunCommand
+from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+
+from market_spine.anomalies import record_anomaly
+from market_spine.db import Database, redact
+from market_spine.operate import doctor, gaps, status, withdrawal
+from market_spine.partition import DOMAIN, NMS_TIER_1, NMS_TIER_2, OTC, partition_key
+
+DUE_T1, DUE_OTHERS = date(2025, 12, 15), date(2025, 12, 29)  # of WEEK
+DAY = FRIDAYS[1]
+
+
+@pytest.fixture
+def desk(db: Database, tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "files", db)
+
+
+def cells(desk: Desk, on: date = DAY) -> list[str]:
+    return [str(cell) for cell in status.examine(desk.context(on), [WEEK])[0].cells]
+
+
+def found(desk: Desk, on: date = DAY) -> list[tuple[str, str | None, str]]:
+    return [(gap.kind.value, gap.tier, gap.command) for gap in gaps.find_gaps(desk.context(on), [WEEK])]
+
+
+@pytest.mark.parametrize(
+    ("on", "expected"),
+    [
+        (DUE_T1 - timedelta(days=1), ["awaiting", "awaiting", "awaiting"]),
+        (DUE_T1, ["late", "awaiting", "awaiting"]),
+        (DUE_T1 + timedelta(days=1), ["late", "awaiting", "awaiting"]),
+        (DUE_T1 + timedelta(days=2), ["missing", "awaiting", "awaiting"]),
+        (DUE_OTHERS, ["missing", "late", "late"]),
+        (DUE_OTHERS + timedelta(days=2), ["missing", "missing", "missing"]),
+    ],
+    ids=str,
+)
+def test_what_is_absent_is_awaited_late_or_missing_by_its_day(desk: Desk, on: date, expected: list[str]) -> None:
+    assert cells(desk, on) == expected
+    assert len(found(desk, on)) == sum(cell != "awaiting" for cell in expected)
+
+
+def test_a_whole_week_is_ready_and_has_no_gap(desk: Desk) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    rows = status.examine(desk.context(DAY), [WEEK])
+    assert (rows[0].is_ready, rows[0].blocks, status.next_command(rows)) == (True, [], None)
+    assert cells(desk) == ["ready"] * 3
+    assert found(desk) == []
+
+
+def test_a_restated_tier_counts_its_revisions_and_a_withdrawn_one_says_so(desk: Desk) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[1])
+    assert cells(desk) == ["ready", "ready", "ready (revised 1)"]
+    withdrawal.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
+    row = status.examine(desk.context(FRIDAYS[2]), [WEEK])[0]
+    assert str(row.cells[2]) == "withdrawn (CALC)"
+    assert (row.is_ready, row.blocks) == (False, ["OTC: withdrawn (faulty); a good capture is awaited"])
+    withdrawal.undo(desk.context(FRIDAYS[2]), WEEK, [OTC], "x")
+    assert cells(desk) == ["ready", "ready", "ready (revised 1)"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "cell", "gap"),
+    [
+        (("ingest",), "pending (RAW)", ("NORMALIZED", OTC, "spine run finra.otc_transparency.normalize_week")),
+        (("ingest", "normalize"), "pending (NORMALIZED)", ("CALC", OTC, "spine run finra.otc_transparency.compute_venue_volume")),
+    ],
+)
+def test_a_stage_left_undone_names_the_pipeline_for_it(
+    desk: Desk, stages: tuple[str, ...], cell: str, gap: tuple[str, str, str]
+) -> None:
+    desk.publish(WEEK, OTC)
+    for stage in stages:
+        desk.run(tiers=[OTC], only=stage)
+    assert cells(desk)[2] == cell
+    kind, tier, command = next(of for of in found(desk) if of[1] == OTC)
+    assert (kind, tier, command) == (gap[0], gap[1], f"{gap[2]} --week 2025-11-28 --tier OTC")
+
+
+def test_a_refused_file_fails_the_cell_unless_a_good_capture_stands(desk: Desk) -> None:
+    desk.publish(WEEK, OTC, ())
+    desk.run(tiers=[OTC])
+    assert cells(desk)[2] == "failed (RAW)"
+    desk.publish(WEEK, OTC)
+    desk.run(FRIDAYS[1])
+    assert cells(desk)[2] == "ready"
+    desk.publish(WEEK, OTC, PLAIN[:0])
+    desk.run(FRIDAYS[2])
+    cell = status.examine(desk.context(FRIDAYS[2]), [WEEK])[0].cells[2]
+    assert (str(cell), cell.problem) == ("ready !", "NO_ROWS: no good row in 0 lines")
+
+
+def test_a_critical_anomaly_fails_its_tier(desk: Desk) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    record_anomaly(
+        desk.db, domain=DOMAIN, severity="CRITICAL", category="RULE", message="odd", now=desk.context().now,
+        partition_key=partition_key(str(WEEK), NMS_TIER_2),
+    )  # fmt: skip
+    assert cells(desk) == ["ready", "failed (CALC)", "ready"]
+
+
+def test_stale_week_results_are_a_gap(desk: Desk) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    desk.publish(WEEK, OTC, REVISED)
+    for stage in ("ingest", "normalize"):
+        desk.run(FRIDAYS[1], tiers=[OTC], only=stage)
+    with desk.db.transaction():
+        desk.db.execute("DELETE FROM finra_otc_transparency_week_tier")
+        desk.db.execute("DELETE FROM finra_otc_transparency_week")
+    desk.run(FRIDAYS[1], tiers=[OTC], only="readiness")
+    kinds = [kind for kind, _, _ in found(desk)]
+    assert kinds == ["CALC"]
+    assert doctor.mend(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
+    assert found(desk) == []
+    with desk.db.transaction():
+        desk.db.execute("DELETE FROM finra_otc_transparency_week")
+    assert found(desk) == [("WEEK", None, "spine run finra.otc_transparency.compute_weekly_totals --week 2025-11-28")]
+
+
+ORPHANS = {
+    "volume": "INSERT INTO finra_otc_transparency_volume (capture_key, issue_id, venue_id, total_shares, total_trades)"
+    " VALUES (77, 1, 1, 1, 1)",
+    "venue_measure": "INSERT INTO finra_otc_transparency_venue_measure (capture_key, venue_id, total_shares, total_trades,"
+    " symbol_count, rank) VALUES (77, 1, 1, 1, 1, 1)",
+    "symbol_measure": "INSERT INTO finra_otc_transparency_symbol_measure (capture_key, issue_id, total_shares, ats_shares,"
+    " total_trades, venue_count) VALUES (77, 1, 1, 1, 1, 1)",
+    "core_manifest": "INSERT INTO core_manifest (domain, stage, partition_key, capture_id, captured_at, created_at) VALUES"
+    " ('finra.otc_transparency', 'RAW', '{\"week_ending\": \"2025-11-28\", \"tier\": \"OTC\"}', 'no:such', 'x', 'x')",
+}
+
+
+@pytest.mark.parametrize(("table", "statement"), ORPHANS.items(), ids=ORPHANS)
+def test_rows_without_a_capture_are_found_and_removed(desk: Desk, table: str, statement: str) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    with desk.db.transaction():
+        desk.db.execute(statement)
+    orphans = [gap for gap in gaps.find_gaps(desk.context(DAY), [WEEK]) if gap.kind is gaps.Kind.ORPHANS]
+    assert len(orphans) == 1 and table in orphans[0].what
+    doctor.mend(desk.context(DAY), desk.source, orphans)
+    assert found(desk) == []
+    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_normalized").fetchone()[0] == 3 * len(PLAIN)
+
+
+def test_damaged_bytes_are_a_gap_and_fetched_again(desk: Desk) -> None:
+    desk.publish_weeks([WEEK], PLAIN)
+    desk.run(DAY)
+    with desk.db.transaction():
+        desk.db.execute("UPDATE finra_otc_transparency_raw SET content = SUBSTR(content, 1, 20)")
+    command = "spine backfill --from 2025-11-28 --to 2025-11-28 --tiers NMS_TIER_1 --force"
+    assert found(desk)[0] == ("BYTES", NMS_TIER_1, command)
+    doctor.mend(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
+    assert found(desk) == []
+
+
+def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_command: RunCommand) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run(tiers=[OTC], only="ingest")
+    on = ("--run-date", str(DAY), "--db", target)
+    text = run_command("spine", "status", "--weeks", "8", *on).stdout
+    line = next(line for line in text.splitlines() if line.startswith("2025-11-28"))
+    assert line.split("  ")[1:] and "missing" in line and "pending (RAW)" in line
+    command = "spine run finra.otc_transparency.normalize_week --week 2025-11-28 --tier OTC"
+    assert f"\nnext: {command} --db {redact(target)}\n" in text
+    document = json.loads(run_command("spine", "status", "--weeks", "8", "--json", *on).stdout)
+    states = {week["week_ending"]: [tier["state"] for tier in week["tiers"]] for week in document["weeks"]}
+    assert states["2025-11-28"] == ["missing", "missing", "pending"]
+    asked = ("spine", "doctor", "--from", str(WEEK), "--to", str(WEEK), "--data-dir", desk.folder, *on)
+    sick = run_command(*asked)
+    assert (sick.exit_code, len(sick.stdout.splitlines())) == (1, 5)
+    mended = run_command(*asked, "--fix")
+    assert (mended.exit_code, mended.stdout.splitlines()[-1]) == (0, "No gaps."), mended.stdout + mended.stderr
+    assert json.loads(run_command(*asked, "--json").stdout) == {"schema_version": 1, "gaps": [], "exit_code": 0}
+    assert run_command("spine", "doctor", "--from", str(WEEK), *on).exit_code == 2
+    with desk.db.transaction():
+        desk.db.execute("DELETE FROM core_migrations WHERE number > 2")
+    old = run_command(*asked)
+    assert (old.exit_code, "next: spine db migrate" in old.stdout) == (1, True)
