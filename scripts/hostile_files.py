@@ -39,6 +39,8 @@ GOOD = (Path(__file__).resolve().parent.parent / "data" / "fixtures" / "finra_ot
 _SYMBOL, _NAME, _VENUE, _MPID = "issuesymbolidentifier", "issuename", "marketparticipantname", "mpid"
 _SHARES, _TRADES = "totalweeklysharequantity", "totalweeklytradecount"
 _SLOW_SECONDS = 20.0
+_TOLD_EVERY = 500
+_DIGITS = 30  # more than any column can hold: a line with such a figure cannot have become a row
 Line = tuple[str, str, str, str, int, int]
 
 
@@ -144,10 +146,18 @@ def _lines(content: bytes) -> tuple[set[Line], int]:
         filled += 1
         with contextlib.suppress(InvalidOperation, ValueError, OverflowError):
             line = dict(zip(names, fields, strict=True))
-            micro = int((Decimal(line[_SHARES].strip()) * 1_000_000).to_integral_value())
-            trades = int(Decimal(line[_TRADES].strip()))
+            micro = int((_figure(line[_SHARES]) * 1_000_000).to_integral_value())
+            trades = int(_figure(line[_TRADES]))
             said.add((line[_SYMBOL], line.get(_NAME, ""), line[_VENUE], line[_MPID].strip(), micro, trades))
     return said, filled
+
+
+def _figure(text: str) -> Decimal:
+    """A figure of a line. Raises OverflowError for one of more digits than anything here can hold, such as 1e99912345."""
+    figure = Decimal(text.strip())
+    if figure.is_finite() and figure.adjusted() > _DIGITS:
+        raise OverflowError
+    return figure
 
 
 def _fields(line: str, mark: str, quoted: bool) -> list[str]:
@@ -165,9 +175,12 @@ def hostile(count: int, seed: int = 1, keep: Path | None = None) -> Verdicts:
             wrong = desk.offer(content, packed)
             if wrong:
                 desk.verdicts.wrong.append(f"file {number} ({names}): {wrong}")
+                print(desk.verdicts.wrong[-1], file=sys.stderr, flush=True)
                 if keep:
                     keep.mkdir(exist_ok=True)
                     (keep / f"{number}.psv").write_bytes(content)
+            if (number + 1) % _TOLD_EVERY == 0:
+                print(f"{number + 1} files, {len(desk.verdicts.wrong)} wrong", file=sys.stderr, flush=True)
         return desk.verdicts
 
 

@@ -137,3 +137,11 @@ def _run(target: str, folder: Path) -> tuple[int, str, int]:
     command = [*RUN, "--db", target, "--data-dir", str(folder), "--weeks", WEEK, "--tiers", "OTC"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr, 0
+
+
+def test_a_figure_beyond_all_bounds_is_judged_like_any_other(desk: Desk) -> None:
+    """Python could not even multiply the first of these; both are rejects, and the other lines become rows."""
+    fields = GOOD.split(b"\n")[1].split(b"|")
+    for figure in (b"1e99912345", b"9" * 400):
+        line = b"|".join(figure if field == fields[5] else field for field in fields)
+        assert desk.offer(GOOD.replace(b"Common", b"Ordinary") + line + b"\n") is None
