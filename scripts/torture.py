@@ -124,7 +124,8 @@ class Torturer:
         """Counts where it broke; a traceback or an exit code that is not promised is a fault."""
         allowed = {"kill": (0, -9), "signal": (0, 143, 130, -15, -2), "disk": (0, 1, 2), "server": (0, 1, 2)}[self._fault]
         if code not in allowed or "Traceback" in stderr:
-            self._found(place, f"ended with {code}: {stderr[-600:]}")
+            at = stderr.find("Traceback")
+            self._found(place, f"ended with {code}: {stderr[max(at - 200, 0) : at + 2000] if at >= 0 else stderr[-600:]}")
         self.tally.broken["it was done already" if code == 0 else _phase(stderr)] += 1
 
     def _look(self, place: Place, when: str) -> None:

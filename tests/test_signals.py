@@ -16,6 +16,7 @@ from commands import RunCommand, StartCommand
 from market_spine import clock
 from market_spine.db import Database, connect
 from market_spine.errors import DatabaseLocked, Interrupted
+from market_spine.signals import held, interruptible
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = "run_finra_weekly_schedule"
@@ -130,18 +131,18 @@ def test_one_who_waits_for_the_lock_hears_signals(start_command: StartCommand, d
 
 
 STUBBORN = """
-import time
+import sqlite3
 from market_spine.errors import Interrupted
 from market_spine.signals import interruptible
 with interruptible():
     try:
         print("ready", flush=True)
-        time.sleep(60)
+        while True:
+            pass
     except Interrupted:
         print("stopping", flush=True)
-        for _ in range(200):
-            time.sleep(0.05)
-        print("stopped", flush=True)
+        count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000000000) SELECT COUNT(*) FROM n"
+        sqlite3.connect(":memory:").execute(count).fetchone()
 """
 
 
@@ -156,8 +157,70 @@ def test_a_second_ctrl_c_exits_at_once_and_a_second_sigterm_does_not() -> None:
             stubborn.wait(0.3)
         began = clock.ticks()
         stubborn.send_signal(signal.SIGINT)
-        assert stubborn.wait(5) == -signal.SIGINT
+        assert stubborn.wait(5) == 130, "though the main thread is busy in C and hears nothing"
         assert clock.ticks() - began < 1
+
+
+class Tells:
+    """Has a signal come where Python drops what is raised."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        self.told = True
+
+
+def test_a_signal_that_comes_while_an_object_is_thrown_away_is_raised_all_the_same() -> None:
+    with pytest.raises(Interrupted) as caught, interruptible():
+        Tells()
+        until(lambda: False, 5)
+    assert caught.value.exit_code == 143
+
+
+def test_a_signal_that_comes_amid_a_fork_is_raised_after_it() -> None:
+    steps = []
+    with pytest.raises(Interrupted) as caught, interruptible():
+        with held():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("forked")
+        steps.append("never")
+    assert (caught.value.exit_code, steps) == (130, ["forked"])
+
+
+LOADING = """
+import os, signal, sys
+class Finder:
+    def find_spec(name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{signal})
+sys.meta_path.insert(0, Finder)
+from market_spine.cli_entry import {door}
+sys.argv[1:] = ["--help"]
+{door}()
+"""
+
+
+@pytest.mark.parametrize("door", ["run_finra_weekly_schedule", "spine"])
+@pytest.mark.parametrize("module", ["click", "market_spine.cli_options", "market_spine.cli_exit"])
+@pytest.mark.parametrize(("name", "exit_code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_while_the_program_is_loaded_ends_it_without_a_word(door: str, module: str, name: str, exit_code: int) -> None:
+    program = LOADING.format(module=module, signal=name, door=door)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (exit_code, "", "")
+
+
+ENDING = """
+import atexit, signal
+from market_spine.{module} import main
+atexit.register(signal.raise_signal, signal.SIGINT)
+main(["--version"])
+"""
+
+
+@pytest.mark.parametrize("module", ["cli", "spine_cli"])
+def test_a_ctrl_c_while_the_interpreter_ends_shows_no_traceback(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING.format(module=module)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert done.stdout.endswith("1.0.0\n")
 
 
 def test_no_except_exception_swallows_a_signal() -> None:

@@ -9,6 +9,7 @@ import click
 
 from market_spine import __version__
 from market_spine.app.source import SOURCES
+from market_spine.cli_entry import at_once
 from market_spine.cli_exit import guarded
 from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, config_option, option_names, watch_options, watching
 from market_spine.cli_run import Options, run
@@ -142,6 +143,7 @@ config_option(command, "run_finra_weekly_schedule", check_settings)
 def main(argv: list[str] | None = None) -> None:
     """The console script: every way out has its stated exit code and at most one line of explanation."""
     arguments = sys.argv[1:] if argv is None else argv
+    at_once()
     sys.exit(guarded(command, arguments))
 
 

@@ -9,6 +9,7 @@ import click
 
 from market_spine import __version__
 from market_spine.cli import check_settings
+from market_spine.cli_entry import at_once
 from market_spine.cli_exit import guarded
 from market_spine.cli_options import config_option
 from market_spine.commands import COMMANDS
@@ -51,6 +52,7 @@ def command() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """The console script."""
+    at_once()
     sys.exit(guarded(command, sys.argv[1:] if argv is None else argv))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from market_spine import captures
+from market_spine import captures, signals
 from market_spine.app.run import Run
 from market_spine.captures import Capture
 from market_spine.errors import DamagedRaw
@@ -95,19 +95,21 @@ def _forked(batch: list[Order]) -> Iterator[int]:
     from market_spine.parse import weekly_file  # noqa: F401  before the fork, not after it
 
     receiver, sender = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # other threads do not matter to a child that shares nothing
-        child = os.fork()
-    if child == 0:
-        os.close(receiver)
-        _serve(batch, sender)
-    os.close(sender)
+    child = 0
     try:
+        with signals.held(), warnings.catch_warnings():  # raised in the child, a signal would unwind its parent's transaction
+            warnings.simplefilter("ignore", DeprecationWarning)  # other threads do not matter to a child that shares nothing
+            child = os.fork()
+            if child == 0:
+                os.close(receiver)
+                _serve(batch, sender)
+        os.close(sender)
         yield receiver
     finally:
         os.close(receiver)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def _serve(batch: list[Order], sender: int) -> None:
