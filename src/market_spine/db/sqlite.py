@@ -33,6 +33,7 @@ class Sqlite:
         self._read_only = read_only
         self.guard: Callable[[], None] | None = None
         self.patience: float = BUSY_SECONDS
+        self._at_rest: tuple[int, int] | None = None
         check_place(path, read_only=read_only, create=create)
         with self._translated():
             self._connection = sqlite3.connect(
@@ -44,26 +45,40 @@ class Sqlite:
             )
             self._configure(read_only)
 
-    @staticmethod
-    def _uri(path: str, read_only: bool) -> str:
+    def _uri(self, path: str, read_only: bool) -> str:
+        """How the file is opened. A reader must be seen by writers, or their checkpoints change what it is reading: SQLite
+        does that through the -wal and -shm files beside it. It makes them where it may, and takes them away as it leaves.
+        Where it may not and there are none, nobody writes just now: then the file is read as it lies, and `_check_rest`
+        notices when somebody begins to."""
         if path == ":memory:":
             return "file::memory:"
         uri = Path(path).absolute().as_uri()
         if not read_only:
             return uri
-        # Without a -wal file nobody has it open; immutable then keeps SQLite from making one.
-        return uri + ("?mode=ro" if Path(path + "-wal").exists() else "?immutable=1")
+        if Path(path + "-wal").exists():
+            return uri + "?mode=ro"
+        if os.access(path, os.W_OK) and os.access(Path(path).absolute().parent, os.W_OK):
+            return uri + "?mode=rw"
+        self._at_rest = _state_of(path)
+        return uri + "?immutable=1"
+
+    def _check_rest(self) -> None:
+        """Raises DatabaseLocked when a file that was read as it lay has been written to since."""
+        if self._at_rest is not None and _state_of(self.label) != self._at_rest:
+            raise DatabaseLocked(f"{self.label} was written to while it was read", hint="run again")
 
     def _configure(self, read_only: bool) -> None:
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA cache_size = -16000")
         if read_only:
+            self.execute("PRAGMA query_only = ON")
             self.execute("SELECT count(*) FROM sqlite_master")
             return
         self.execute("PRAGMA journal_mode = WAL")
         self.execute("PRAGMA synchronous = NORMAL")
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        self._check_rest()
         deadline: float | None = None
         while True:
             try:
@@ -76,7 +91,8 @@ class Sqlite:
 
     def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
         """Rows one after the other, without holding them all."""
-        return iter(self.execute(sql, parameters))
+        yield from self.execute(sql, parameters)
+        self._check_rest()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -109,7 +125,8 @@ class Sqlite:
         try:
             yield
         finally:
-            self.execute("ROLLBACK")
+            self.rollback()
+        self._check_rest()
 
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Inserts rows in the order given, fifty to a statement. Call it inside a transaction."""
@@ -253,6 +270,12 @@ class Sqlite:
         if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
             return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
         return DatabaseError(f"{name}: {text}")
+
+
+def _state_of(path: str) -> tuple[int, int]:
+    """What changes when a file is written to."""
+    found = Path(path).stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
