@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 
@@ -10,6 +11,7 @@ from finra_fake import FinraFake, Row, cut, data, html, status, tier, total
 from schedules import ingested, open_anomalies, schedule
 
 from market_spine.app.ingest import due_for_rehash
+from market_spine.app.source import CODE_OF_TIER
 from market_spine.app.source.api import ApiSource
 from market_spine.db import Database
 from market_spine.errors import ConfigurationError
@@ -87,6 +89,20 @@ def test_when_nothing_changed_a_run_makes_at_most_two_requests_a_partition(
     assert result.count(Phase.INGEST, Status.SKIPPED) == 5
     assert len(fake.seen) <= 2 * 18
     assert len(fake.asked(data)) <= 18 + 1  # one each, and the sweep
+
+
+def test_only_what_is_hashed_anew_takes_a_request_a_page(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_max = 20  # 54 rows of firms: three pages
+    schedule(db, open_api(), FRIDAY)
+    fake.seen.clear()
+    later = FRIDAY + timedelta(days=1)
+    assert schedule(db, open_api(), later).count(Phase.INGEST, Status.SKIPPED) == 5
+    asked = Counter((seen.week, seen.tier) for seen in fake.asked())
+    weeks = [(week, NMS_TIER_1) for week in (T1_WEEK, date(2026, 9, 4), WHOLE)]
+    held = [Partition(*pair) for pair in (*weeks, (WHOLE, NMS_TIER_2), (WHOLE, OTC))]
+    anew = [due_for_rehash(partition, later, 0.25) for partition in held]
+    assert 1 <= sum(anew) < len(held)
+    assert [asked[str(p.monday), CODE_OF_TIER[p.tier]] for p in held] == [3 if one else 1 for one in anew]
 
 
 def test_what_finra_calls_unchanged_is_not_downloaded(db: Database, fake: FinraFake, open_api: OpenApi) -> None:

@@ -88,6 +88,17 @@ def test_a_late_partition_that_comes_resolves_what_stood_against_it(db: Database
     assert [row[0] for row in notes] == ["ingested as finra.otc_transparency:NMS_TIER_1:2026-01-09:20260129"]
 
 
+def test_a_week_that_misses_nothing_due_any_more_has_no_warning_against_it(db: Database, files: Source, folder: Path) -> None:
+    day = date(2026, 1, 28)
+    schedule(db, files, day, weeks=[WEEK])
+    assert ("WARN", "INCOMPLETE_INPUT") in {found[:2] for found in open_anomalies(db)}
+    weekly_files.write(folder, WEEK.isoformat(), NMS_TIER_1)
+    schedule(db, files, day, weeks=[WEEK])
+    assert "INCOMPLETE_INPUT" not in {found[1] for found in open_anomalies(db)}
+    note = db.execute("SELECT resolution_note FROM core_anomalies WHERE category = 'INCOMPLETE_INPUT'").fetchone()[0]
+    assert note == "nothing is missing that is due"
+
+
 def test_a_file_that_comes_early_is_taken(db: Database, files: Source, folder: Path) -> None:
     weekly_files.write_week(folder, WEEK.isoformat())
     result = schedule(db, files, date(2026, 1, 9), weeks=[WEEK])

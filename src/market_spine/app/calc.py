@@ -86,6 +86,7 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
     key = partition_key(week)
     if missing and all(run.expected.awaits(Partition(week_ending, tier), run.run_date) for tier in missing):
         message = f"Awaiting tiers [{', '.join(missing)}], cross-tier calcs follow"
+        anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, "nothing is missing that is due", run.now)
         return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details={"measured_tiers": sorted(used)})
     if missing:
         message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"

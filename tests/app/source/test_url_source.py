@@ -81,7 +81,9 @@ def test_a_file_comes_with_its_exact_bytes(base: str, folder: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_absent(base: str) -> None:
-    assert isinstance(fetch(base, "nowhere"), Absent)
+    absent = fetch(base, "nowhere")
+    assert isinstance(absent, Absent)
+    assert "key=abc" not in absent.where
 
 
 FAULTS = [
@@ -101,6 +103,7 @@ def test_a_fault_is_one_error(base: str, folder: str, category: str) -> None:
     with pytest.raises(SourceError) as caught:
         fetch(base, folder)
     assert caught.value.category == category
+    assert "key=abc" not in f"{caught.value} {caught.value.hint}"
 
 
 REFUSED: list[tuple[str, dict[str, str], str]] = [
@@ -108,7 +111,7 @@ REFUSED: list[tuple[str, dict[str, str], str]] = [
     ("an address without places", {"MARKET_SPINE_FILE_URL": "https://a.example/file.psv"}, "needs MARKET_SPINE_FILE_URL"),
     ("a host that is not named", {"MARKET_SPINE_FILE_URL": "https://b.example/{tier}"}, "not on the list"),
     ("a file address", {"MARKET_SPINE_FILE_URL": "file:///etc/{tier}"}, "not on the list"),
-    ("a login in the address", {"MARKET_SPINE_FILE_URL": "https://me:pw@a.example/{tier}"}, "not on the list"),
+    ("a login in the address", {"MARKET_SPINE_FILE_URL": "https://me:pw@a.example/{tier}"}, "holds a login$"),
     ("a host that looks like it", {"MARKET_SPINE_FILE_URL": "https://a.example.evil.net/{tier}"}, "not on the list"),
 ]
 

@@ -251,6 +251,9 @@ def _address(environ: Mapping[str, str], name: str, default: str) -> str:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{name} is no http(s) address: {address!r}", hint=f"for example {default}")
+    if parts.username or parts.password:  # it would be kept with every capture, as where it came from
+        hint = "a login goes into MARKET_SPINE_FINRA_CLIENT_ID and MARKET_SPINE_FINRA_CLIENT_SECRET_FILE"
+        raise ConfigurationError(f"{name} holds a login", hint=hint)
     return address
 
 

@@ -52,8 +52,9 @@ class UrlSource:
         """The file's bytes, unpacked. Raises SourceError."""
         url = address(self._template, partition)
         reply = self._get(url)
+        place = url.partition("?")[0]  # a query may hold a signature: it is told to nobody
         if reply.status in (204, 404, 410):
-            return Absent(url)
+            return Absent(place)
         if reply.status != 200:
             later = reply.status in TRY_LATER
             raise SourceError(
@@ -61,11 +62,13 @@ class UrlSource:
                 f"{host(url)} answers {reply.status} for {partition}",
             )
         if reply.kind == "text/html":
-            raise SourceError("SOURCE_NOT_DATA", f"{host(url)} answered with a web page, not a file", hint=f"open {url} and look")
+            raise SourceError(
+                "SOURCE_NOT_DATA", f"{host(url)} answered with a web page, not a file", hint=f"open {place} and look"
+            )
         content = self._unpacked(reply)
         if not content:
-            raise SourceError("EMPTY_FILE", f"{url} is empty", hint="fetch it again; an empty file is never a publication")
-        return Offer(content, uri=url.partition("?")[0])  # a query may hold a signature
+            raise SourceError("EMPTY_FILE", f"{place} is empty", hint="fetch it again; an empty file is never a publication")
+        return Offer(content, uri=place)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Nothing: files cannot tell."""
@@ -87,7 +90,8 @@ class UrlSource:
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname in self._hosts and not parts.username:
             return
-        message = f"{parts.scheme or 'no scheme'}://{parts.hostname or ''} is not on the list of hosts"
+        fault = "holds a login" if parts.username else "is not on the list of hosts"
+        message = f"{parts.scheme or 'no scheme'}://{parts.hostname or ''} {fault}"
         hint = f"name it in MARKET_SPINE_FILE_URL_HOSTS; it has {', '.join(sorted(self._hosts)) or 'none'}"
         raise (error(message, hint=hint) if error is ConfigurationError else SourceError("SOURCE_REFUSED", message, hint=hint))
 
