@@ -69,6 +69,17 @@ def recorded(
         raise
 
 
+def last_source(db: Database) -> str | None:
+    """The source the newest run asked: `file`, `api`, `file_url`; None where none has asked one."""
+    row = db.execute(
+        """
+        SELECT json_extract(arguments_json, '$.source') FROM core_executions
+        WHERE json_extract(arguments_json, '$.source') IS NOT NULL ORDER BY started_at DESC, execution_id DESC LIMIT 1
+        """
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
 def actor() -> str:
     """Who is asking: MARKET_SPINE_ACTOR, else the user's name."""
     if named := os.environ.get("MARKET_SPINE_ACTOR"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from commands import RunCommand
 from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
+from market_spine import executions
 from market_spine.anomalies import record_anomaly
 from market_spine.db import Database, redact
 from market_spine.operate import doctor, gaps, status, withdrawal
@@ -47,6 +48,21 @@ def found(desk: Desk, on: date = DAY) -> list[tuple[str, str | None, str]]:
 def test_what_is_absent_is_awaited_late_or_missing_by_its_day(desk: Desk, on: date, expected: list[str]) -> None:
     assert cells(desk, on) == expected
     assert len(found(desk, on)) == sum(cell != "awaiting" for cell in expected)
+
+
+def test_what_is_missing_is_asked_where_the_newest_run_asked(desk: Desk) -> None:
+    def asked_of(source: str, hour: int) -> None:
+        now = datetime(2026, 1, 9, hour, tzinfo=timezone.utc)
+        executions.start(desk.db, f"run-{hour}", "weekly_schedule", DAY, {"source": source}, now)
+
+    command = f"spine backfill --from {WEEK} --to {WEEK} --tiers {NMS_TIER_1}"
+    assert found(desk)[0][2] == command
+    asked_of("api", 9)
+    executions.start(desk.db, "run-rebuild", "rebuild", DAY, {}, datetime(2026, 1, 9, 10, tzinfo=timezone.utc))
+    assert found(desk)[0][2] == f"{command} --source api"
+    assert status.next_command(status.examine(desk.context(DAY), [WEEK])) == f"{command} --source api"
+    asked_of("file", 11)
+    assert found(desk)[0][2] == command
 
 
 def test_a_whole_week_is_ready_and_has_no_gap(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from market_spine import captures, publication
+from market_spine import captures, executions, publication
 from market_spine.app import calc, normalize
 from market_spine.app.run import Run
 from market_spine.ask.history import CURRENT, PRUNED, WITHDRAWN, Entry, list_captures
@@ -65,13 +65,18 @@ def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS) -> 
 def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> Iterator[Gap]:
     """What a partition lacks, first stage first; `entries` are its captures, oldest first."""
     week, tier = partition.week_ending, partition.tier
-    fetch = f"spine backfill --from {week} --to {week} --tiers {tier}"
     standing = [entry for entry in entries if entry.state != WITHDRAWN]
     withdrawn = entries[-1] if entries and entries[-1].state == WITHDRAWN else None
     if withdrawn:
-        yield Gap(Kind.RAW, week, tier, f"withdrawn ({withdrawn.withdrawn_reason}); a good capture is awaited", fetch)
+        yield Gap(
+            Kind.RAW,
+            week,
+            tier,
+            f"withdrawn ({withdrawn.withdrawn_reason}); a good capture is awaited",
+            _fetch(run.db, week, tier),
+        )
     elif not standing and (absent := _absent(run, partition)):
-        yield Gap(Kind.RAW, week, tier, absent, fetch)
+        yield Gap(Kind.RAW, week, tier, absent, _fetch(run.db, week, tier))
     for capture in normalize.pending(run, partition):
         failed = normalize.failed_before(run, capture)
         what = "could not be normalized" if failed else "is not normalized"
@@ -80,6 +85,12 @@ def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> It
     for capture in calc.pending(run, partition):
         command = command_for("compute_venue_volume", week, tier)
         yield Gap(Kind.CALC, week, tier, f"capture …:{capture.capture_id[-8:]} is not measured", command)
+
+
+def _fetch(db: Database, week: date, tier: str) -> str:
+    """The command that asks for a partition where the newest run did; it is not said when that is the default, files."""
+    source = executions.last_source(db) or "file"
+    return f"spine backfill --from {week} --to {week} --tiers {tier}" + ("" if source == "file" else f" --source {source}")
 
 
 def publication_state(run: Run, partition: Partition) -> PublicationState:
@@ -108,7 +119,7 @@ def _damaged(db: Database, week: date, entries: Sequence[Entry]) -> Iterator[Gap
         if not intact[content_hash]:
             current = any(entry.capture_id == capture_id and entry.state == CURRENT for entry in entries)
             note = "" if current else "; it is not current, so only a backup has them"
-            command = f"spine backfill --from {week} --to {week} --tiers {tier} --force"
+            command = f"{_fetch(db, week, tier)} --force"
             what = f"the raw bytes {content_hash[:16]} of capture …:{capture_id[-8:]} are damaged{note}"
             yield Gap(Kind.BYTES, week, tier, what, command)
 

@@ -600,6 +600,22 @@ def test_a_sweep_sees_neither_other_weeks_nor_the_tiers_kept_aside(fake: FinraFa
     assert len(fake.asked()) == 1
 
 
+def test_a_sweep_of_more_rows_than_finra_gives_out_is_asked_by_halves(
+    fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = (date(2026, 6, 1), date(2026, 8, 7), date(2026, 8, 28))
+    whole = list(open_api().revised_since(*sweep))
+    monkeypatch.setattr("market_spine.app.source.query.PAGE_ROWS", 60)
+    monkeypatch.setattr("market_spine.app.source.query.LAST_OFFSET", 140)  # a week has 162 rows
+    fake.page_max = 60
+    assert list(open_api().revised_since(*sweep)) == whole
+    assert len(whole) == 3 * 3
+    monkeypatch.setattr("market_spine.app.source.query.LAST_OFFSET", 40)
+    with pytest.raises(SourceError, match="gives out the first 100 only") as caught:
+        open_api().revised_since(*sweep)
+    assert caught.value.category == "SOURCE_TOO_LARGE"
+
+
 def test_a_sweep_during_which_something_is_revised_is_repeated(fake: FinraFake, open_api: OpenApi) -> None:
     fake.page_max = 5
     fake.fail(total(3), times=1, skip=1)

@@ -115,8 +115,16 @@ class ApiSource:
         return self._settle(self._fetch(partition), offer)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
-        """Partitions of those weeks with rows updated on or after `day`. Raises SourceError."""
-        return _twice(lambda: self._revised(day, first_week, last_week))
+        """Partitions of those weeks with rows updated on or after `day`, asked by halves where they have more rows than FINRA
+        gives out, as after months without a run. Raises SourceError."""
+        try:
+            return _twice(lambda: self._revised(day, first_week, last_week))
+        except SourceError as error:
+            if error.category != "SOURCE_TOO_LARGE" or first_week >= last_week:
+                raise
+        middle = first_week + timedelta(weeks=(last_week - first_week).days // 14)
+        later = self.revised_since(day, middle + timedelta(weeks=1), last_week)
+        return [*self.revised_since(day, first_week, middle), *later]
 
     def close(self) -> None:
         self._client.close()

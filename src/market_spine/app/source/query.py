@@ -210,7 +210,10 @@ def _no_rows(answer: object, reply: Reply) -> list[Row]:
     if message.startswith("No data found"):
         return []
     status = said.get("statusCode", reply.status)
-    raise Unproved("SOURCE_NOT_DATA", f"{host(reply.url)} answered 200 with an error inside ({status}): {message[:200]}")
+    raise Unproved(
+        "SOURCE_NOT_DATA",
+        f"{host(reply.url)} answered 200 with an error inside ({status}){': ' if message else ''}{message[:200]}",
+    )
 
 
 def _json_object(reply: Reply) -> Row:

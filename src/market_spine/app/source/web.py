@@ -210,7 +210,7 @@ def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _unavailable(url: str, error: Exception) -> SourceError:
-    words = _words(error)[:200] or type(error).__name__
+    words = _words(error)[:200].rstrip(".") or type(error).__name__
     return SourceError("SOURCE_UNAVAILABLE", f"cannot reach {host(url)}: {words}", hint="run again later")
 
 
