@@ -4,6 +4,7 @@ python scripts/torture.py                                        200 rounds of k
 python scripts/torture.py --engine postgresql                    the same on a PostgreSQL server found or started here
 python scripts/torture.py --fault signal --rounds 50             SIGTERM and SIGINT instead
 python scripts/torture.py --fault disk --rounds 50               the disk is full at a random byte (SQLite; a tmpfs as root)
+python scripts/torture.py --fault disk --engine postgresql       the same for a server's tables; root only
 python scripts/torture.py --fault server --rounds 20             the PostgreSQL server itself is killed
 
 A round: one to three runs of six weeks, each broken at a random moment; after each, and meanwhile by a second process, all
@@ -182,7 +183,9 @@ def _phase(stderr: str) -> str:
 @contextmanager
 def _places(engine: str, fault: str, home: Path) -> Iterator[Iterator[Place]]:
     with ExitStack() as stack:
-        if engine == "postgresql":
+        if engine == "postgresql" and fault == "disk":
+            yield places.on_a_small_disk_of_postgresql(home, stack)
+        elif engine == "postgresql":
             yield places.on_postgresql(stack, ours=fault == "server")
         elif fault == "disk":
             yield places.on_a_small_disk(home, stack)
@@ -213,7 +216,7 @@ def torture(fault: str, engine: str, rounds: int, seed: int = 1, folder: Path = 
 
 def main() -> int:
     options = _parser().parse_args()
-    engine = "postgresql" if options.fault == "server" else "sqlite" if options.fault == "disk" else options.engine
+    engine = "postgresql" if options.fault == "server" else options.engine
     told = torture(options.fault, engine, options.rounds, options.seed, options.data_dir)
     print(json.dumps(told, indent=2))
     return 1 if told["faults"] else 0

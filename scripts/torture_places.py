@@ -23,6 +23,7 @@ from typing_extensions import LiteralString
 
 ROOT = Path(__file__).resolve().parent.parent
 _DISK_BYTES = 6 << 20
+_SERVER_DISK_BYTES = 32 << 20  # an empty database takes 8 MB of it
 
 
 class Place:
@@ -87,10 +88,7 @@ class FileOnTmpfs(File):
         self._ballast = Path(target).with_name("ballast")
 
     def shrink(self, chance: random.Random) -> None:
-        free = shutil.disk_usage(self._ballast.parent).free
-        size = max(free - chance.randrange(0, 2 << 20), 0)
-        with self._ballast.open("wb") as ballast:
-            os.posix_fallocate(ballast.fileno(), 0, size)
+        fill(self._ballast, chance)
 
     def repair(self) -> None:
         self._ballast.unlink(missing_ok=True)
@@ -99,10 +97,12 @@ class FileOnTmpfs(File):
 class ServerDatabase(Place):
     """A database on a PostgreSQL server that is ours to crash."""
 
+    place: LiteralString = ""
+
     def __init__(self, server: Any, name: str) -> None:
         super().__init__(urlunsplit(urlsplit(server.url)._replace(path=f"/{name}")))
         self._server, self._name, self._is_down = server, name, False
-        self._order("CREATE DATABASE {}")
+        self._order("CREATE DATABASE {}" + self.place)
 
     def crash(self) -> None:
         self._server.stop(immediate=True)
@@ -121,6 +121,29 @@ class ServerDatabase(Place):
             admin.execute(sql.SQL(statement).format(sql.Identifier(self._name)))
 
 
+class ServerDatabaseOnTmpfs(ServerDatabase):
+    """A database of which the server keeps tables and indexes on a small disk of their own, which a ballast file fills."""
+
+    place = " TABLESPACE torture_disk"
+
+    def __init__(self, server: Any, name: str, disk: Path) -> None:
+        super().__init__(server, name)
+        self._ballast = disk / "ballast"
+
+    def shrink(self, chance: random.Random) -> None:
+        fill(self._ballast, chance)
+
+    def repair(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+
+def fill(ballast: Path, chance: random.Random) -> None:
+    """Leaves at most 2 MB on the disk that `ballast` lies on."""
+    free = shutil.disk_usage(ballast.parent).free
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(free - chance.randrange(0, 2 << 20), 0))
+
+
 def on_sqlite(home: Path) -> Iterator[Place]:
     """New files in a folder."""
     for number in itertools.count(1):
@@ -129,12 +152,7 @@ def on_sqlite(home: Path) -> Iterator[Place]:
 
 def on_a_small_disk(home: Path, stack: contextlib.ExitStack) -> Iterator[Place]:
     """New files on a tmpfs of 6 MB where we are root, else under a file-size limit."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "torture", str(home)]
-    if os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0:
-        stack.callback(subprocess.run, ["umount", str(home)], check=False)
-        kind: type[File] = FileOnTmpfs
-    else:
-        kind = FileUnderLimit
+    kind: type[File] = FileOnTmpfs if _mounted(home, _DISK_BYTES, stack) else FileUnderLimit
     for number in itertools.count(1):
         yield kind(str(home / f"{number}.db"))
 
@@ -142,11 +160,42 @@ def on_a_small_disk(home: Path, stack: contextlib.ExitStack) -> Iterator[Place]:
 def on_postgresql(stack: contextlib.ExitStack, *, ours: bool) -> Iterator[Place]:
     """New databases on the server of MARKET_SPINE_TEST_POSTGRES, or (`ours`: only) on one started by the tests' means."""
     given = os.environ.get("MARKET_SPINE_TEST_POSTGRES")
-    if given and not ours:
-        server: Any = SimpleNamespace(url=given)
-    else:
-        sys.path.insert(0, str(ROOT / "tests"))
-        servers: Any = importlib.import_module("postgres_server")
-        server = stack.enter_context(servers.PostgresServer(servers.required_binaries()))
+    server: Any = SimpleNamespace(url=given) if given and not ours else _own_server(stack)
     for number in itertools.count(1):
         yield ServerDatabase(server, f"torture_{os.getpid()}_{number}")
+
+
+def on_a_small_disk_of_postgresql(home: Path, stack: contextlib.ExitStack) -> Iterator[Place]:
+    """New databases on a server whose tablespace is a tmpfs. Root only. A server whose own folder is full, its write-ahead log
+    included, may stop: that is what fault `server` does to it."""
+    home.chmod(0o755)
+    disk = home / "disk"
+    disk.mkdir()
+    if not _mounted(disk, _SERVER_DISK_BYTES, stack):
+        raise SystemExit("only root may mount a small disk for a server")
+    server = _own_server(stack)
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        owner = Path(str((admin.execute("SHOW data_directory").fetchone() or [""])[0])).stat()
+        space = disk / "space"
+        space.mkdir(mode=0o700)
+        for folder in (disk, space):
+            os.chown(folder, owner.st_uid, owner.st_gid)
+        admin.execute(sql.SQL("CREATE TABLESPACE torture_disk LOCATION {}").format(sql.Literal(str(space))))
+    for number in itertools.count(1):
+        yield ServerDatabaseOnTmpfs(server, f"torture_{os.getpid()}_{number}", disk)
+
+
+def _mounted(point: Path, size: int, stack: contextlib.ExitStack) -> bool:
+    """Whether a tmpfs of `size` bytes could be put there; it goes with the stack."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "torture", str(point)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        return False
+    stack.callback(subprocess.run, ["umount", "-l", str(point)], check=False)
+    return True
+
+
+def _own_server(stack: contextlib.ExitStack) -> Any:
+    """A server of our own, started by the tests' means."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    servers: Any = importlib.import_module("postgres_server")
+    return stack.enter_context(servers.PostgresServer(servers.required_binaries()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import promises
@@ -12,6 +13,8 @@ from torture import torture
 
 from market_spine.db import Database
 
+on_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -21,6 +24,7 @@ from market_spine.db import Database
         pytest.param("kill", "postgresql", 8, id="kill -9, PostgreSQL"),
         pytest.param("signal", "sqlite", 2, id="SIGTERM and SIGINT"),
         pytest.param("disk", "sqlite", 3, id="the disk is full"),
+        pytest.param("disk", "postgresql", 1, id="the server's disk is full", marks=on_root),
         pytest.param("server", "postgresql", 1, id="the server crashes"),
     ],
 )
