@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from commands import RunCommand
+from commands import RunCommand, StartCommand
 from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine.ask import query
@@ -134,3 +134,16 @@ def test_csv_json_and_lines_say_the_same(desk: Desk, target: str, run_command: R
     table = run_command(*asked)
     assert table.stdout.splitlines()[0].split() == list(VIEWS["venue_share"].columns)
     assert run_command("spine", "query", "hhi", "--as-of", "2026-1-9", "--db", target).exit_code == 2
+
+
+def test_a_reader_that_has_seen_enough_ends_it_in_silence(desk: Desk, target: str, start_command: StartCommand) -> None:
+    lines = [(f"S{n:04}", "UBSA", "UBS ATS", n, 1) for n in range(1, 2000)]
+    desk.publish(WEEK, OTC, lines)
+    desk.run(RESTATED, tiers=(OTC,))
+    for form in ("--csv", "--nl"):
+        process = start_command("spine", "query", "normalized", "--db", target, form)
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        process.wait()

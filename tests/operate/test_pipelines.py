@@ -8,13 +8,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from commands import RunCommand
 from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine.db import Database
 from market_spine.errors import PrerequisiteMissing, UnknownTier, UsageError
 from market_spine.operate.pipelines import PIPELINES, run_pipeline
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS
+from market_spine.partition import DOMAIN, NMS_TIER_1, NMS_TIER_2, OTC, TIERS
 
 VIEWS = ("normalized", "venue_share", "hhi", "symbol_summary", "weekly_totals", "tier_split")
 
@@ -146,3 +147,17 @@ def test_without_a_tier_a_pipeline_takes_those_that_are_ready_for_it(desk: Desk)
 def test_what_makes_no_sense_is_said(desk: Desk, name: str, tier: str | None, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         go(desk, name, tier)
+
+
+def test_the_command_keeps_why_and_says_what_comes_next_when_it_fails(desk: Desk, target: str, run_command: RunCommand) -> None:
+    asked = ("spine", "run", f"{DOMAIN}.ingest_week", "--week", str(WEEK), "--tier", "OTC", "--db", target)
+    on = ("--data-dir", desk.folder, "--run-date", "2026-01-09")
+    missing = run_command(*asked, *on, "--reason", "the file came late")
+    assert missing.exit_code == 1
+    assert missing.stdout.splitlines()[-1] == "next: see workflows/incident/DEBUG_MISSING_DATA.md"
+    desk.publish(WEEK, OTC)
+    done = run_command(*asked, *on)
+    assert (done.exit_code, "next:" in done.stdout) == (0, False)
+    actions = desk.db.execute("SELECT action, target, reason FROM core_operator_actions ORDER BY id").fetchall()
+    named = f"{DOMAIN}.ingest_week {WEEK} / OTC"
+    assert [tuple(row) for row in actions] == [("run", named, "the file came late"), ("run", named, "run")]

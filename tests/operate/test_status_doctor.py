@@ -14,6 +14,8 @@ from market_spine import executions
 from market_spine.anomalies import record_anomaly
 from market_spine.db import Database, redact
 from market_spine.operate import doctor, gaps, status, withdrawal
+from market_spine.operate.verify import verify
+from market_spine.outcome import Phase
 from market_spine.partition import DOMAIN, NMS_TIER_1, NMS_TIER_2, OTC, partition_key
 
 DUE_T1, DUE_OTHERS = date(2025, 12, 15), date(2025, 12, 29)  # of WEEK
@@ -207,3 +209,39 @@ def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_c
         desk.db.execute("DELETE FROM core_migrations WHERE number > 2")
     old = run_command(*asked)
     assert (old.exit_code, "next: spine db migrate" in old.stdout) == (1, True)
+
+
+def test_a_lost_raw_row_is_written_again_from_the_bytes(desk: Desk) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[1])
+    before = raw_rows_of(desk)
+    with desk.db.transaction():
+        desk.db.execute("DELETE FROM core_manifest WHERE stage = 'RAW' AND capture_id LIKE ?", ("%:OTC:%",))
+    assert [gap[0] for gap in found(desk) if gap[1] == OTC] == ["MANIFEST", "MANIFEST"]
+    doctor.mend(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
+    assert raw_rows_of(desk) == before
+    assert found(desk) == []
+    assert list(verify(desk.db, deep=True)) == []
+    assert {outcome.reason for outcome in desk.run(FRIDAYS[2]).of(Phase.INGEST)} == {"unchanged"}
+
+
+def raw_rows_of(desk: Desk) -> list[tuple[object, ...]]:
+    """The RAW rows without what only the run that took the capture knew: why it did, and what the source said of its date."""
+    rows = desk.db.execute(
+        "SELECT capture_id, row_count, captured_at, metadata_json FROM core_manifest WHERE stage = 'RAW' ORDER BY capture_id"
+    ).fetchall()
+    return [(*row[:3], {**json.loads(row[3]), "reason": None, "source_last_updated": None}) for row in rows]
+
+
+def test_a_raw_row_whose_bytes_are_gone_too_needs_a_backup(desk: Desk) -> None:
+    desk.publish_weeks([WEEK])
+    desk.run()
+    with desk.db.transaction():
+        desk.db.execute("DELETE FROM core_manifest WHERE stage = 'RAW' AND capture_id LIKE ?", ("%:OTC:%",))
+        desk.db.execute(
+            "DELETE FROM finra_otc_transparency_raw WHERE content_hash IN "
+            "(SELECT content_hash FROM finra_otc_transparency_capture WHERE tier = 'OTC')"
+        )
+    assert ("BYTES", OTC, "restore a backup: workflows/incident/DATABASE_RECOVERY.md") in found(desk)

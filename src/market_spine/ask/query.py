@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -30,8 +30,11 @@ class Question:
     as_of: date | None = None
 
 
-def answer(db: Database, question: Question) -> Iterator[Row]:
-    """The rows, by week and tier. Raises UsageError for a symbol where there is none, Pruned where the rows are gone."""
+def answer(db: Database, question: Question) -> Generator[Row, None, None]:
+    """The rows, by week and tier; to be closed before the database is.
+
+    Raises UsageError for a symbol where there is none, Pruned where the rows are gone.
+    """
     view, before = question.view, None if question.as_of is None else end_of(question.as_of)
     if question.symbol is not None and view.of_symbol is None:
         raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or ask symbol_summary")
@@ -41,7 +44,9 @@ def answer(db: Database, question: Question) -> Iterator[Row]:
     return _of_captures(db, view, readable(captures, view, before), question)
 
 
-def _of_weeks(db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None) -> Iterator[Row]:
+def _of_weeks(
+    db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None
+) -> Generator[Row, None, None]:
     tier = view.columns.index("tier") if "tier" in view.columns else None
     for week in current_weeks(db, captures, before):
         for row in db.execute(view.of_capture, (week.capture_id,)):
@@ -62,7 +67,7 @@ def readable(captures: list[Known], view: View, before: str | None) -> list[Know
     return shown
 
 
-def _of_captures(db: Database, view: View, captures: list[Known], question: Question) -> Iterator[Row]:
+def _of_captures(db: Database, view: View, captures: list[Known], question: Question) -> Generator[Row, None, None]:
     if question.symbol is None:
         for capture in captures:
             yield from db.execute(view.of_capture, (capture.capture_id,))

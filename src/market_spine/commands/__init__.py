@@ -186,6 +186,15 @@ def say_outcomes(outcomes: Iterable[Outcome]) -> None:
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 
+def say_next(outcomes: Iterable[Outcome]) -> None:
+    """The `next:` line for the first outcome that is a failure; nothing when there is none."""
+    from market_spine.outcome import Status
+
+    failed = next((outcome for outcome in outcomes if outcome.status is Status.FAILED), None)
+    if failed is not None:
+        click.echo(next_line(failed.hint or f"spine anomalies --unresolved --week {failed.week_ending}"))
+
+
 def next_line(command: str, before: str = "") -> str:
     """The `next:` line, with the database where this command was given one: what is typed next must find the same."""
     from market_spine.db import redact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from datetime import date
 
@@ -44,8 +45,7 @@ def command(
 
     question = query.Question(find_view(view), weeks, tiers, symbol, as_of)
     columns = question.view.columns
-    with reading(db) as store:
-        rows = query.answer(store, question)
+    with reading(db) as store, contextlib.closing(query.answer(store, question)) as rows:
         if as_json:
             print_json(view=question.view.name, rows=[dict(zip(columns, row, strict=True)) for row in rows])
         elif form is not None:

@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from market_spine.commands import as_week, db_option, json_option, moment, print_json, run_date_option, say_outcomes
+from market_spine.commands import as_week, db_option, json_option, moment, print_json, run_date_option, say_next, say_outcomes
 
 
 @click.command(
@@ -38,4 +38,5 @@ def command(week: date | None, reason: str, run_date_text: str | None, db: str, 
         print_json(run_id=run.execution_id, **operation.document(outcomes), exit_code=operation.exit_code(outcomes))
     else:
         say_outcomes(outcomes)
+        say_next(outcomes)
     raise click.exceptions.Exit(operation.exit_code(outcomes))

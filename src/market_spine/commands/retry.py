@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from market_spine.commands import calendar_options, db_option, expectations, json_option, print_json, say_outcomes, source_of
+from market_spine.commands import (
+    calendar_options,
+    db_option,
+    expectations,
+    json_option,
+    print_json,
+    say_next,
+    say_outcomes,
+    source_of,
+)
 
 
 @click.command("retry", epilog="Example: spine retry 20260109T120000-1a2b3c4d")
@@ -45,4 +54,5 @@ def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int
         click.echo(f"Nothing failed in {run_id}.")
     else:
         say_outcomes(outcomes)
+        say_next(outcomes)
     raise click.exceptions.Exit(operation.exit_code(outcomes))

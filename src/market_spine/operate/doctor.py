@@ -9,7 +9,7 @@ from datetime import date
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, run_schedule
 from market_spine.app.source import Source
-from market_spine.operate import gaps
+from market_spine.operate import gaps, raw_rows
 from market_spine.operate.gaps import Gap, Kind
 from market_spine.outcome import Outcome
 from market_spine.partition import TIERS
@@ -20,6 +20,8 @@ def mend(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> l
     outcomes: list[Outcome] = []
     if any(gap.kind is Kind.ORPHANS for gap in found):
         gaps.remove_orphans(run.db)
+    if any(gap.kind is Kind.MANIFEST for gap in found):
+        raw_rows.restore(run.db, run.now)
     wanted = [gap for gap in found if gap.kind in (Kind.RAW, Kind.BYTES) and gap.command.startswith("spine ")]
     source = open_source() if wanted else None
     for gap in dict.fromkeys((gap.week, gap.tier, gap.kind) for gap in wanted):

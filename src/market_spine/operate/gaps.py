@@ -12,6 +12,7 @@ from market_spine.app import calc, normalize
 from market_spine.app.run import Run
 from market_spine.ask.history import CURRENT, PRUNED, WITHDRAWN, Entry, list_captures
 from market_spine.db import Database
+from market_spine.operate import raw_rows
 from market_spine.operate.pipelines import command_for
 from market_spine.partition import TIERS, Partition
 from market_spine.publication import PublicationState
@@ -25,8 +26,12 @@ class Kind(str, Enum):
     CALC = "CALC"
     WEEK = "WEEK"
     BYTES = "BYTES"
+    MANIFEST = "MANIFEST"
     ORPHANS = "ORPHANS"
     SCHEMA = "SCHEMA"
+
+
+_BACKUP = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +137,10 @@ def orphans(db: Database) -> list[Gap]:
         if keys:
             what = f"{table} has rows of {len(keys)} captures that do not exist: {', '.join(map(str, keys[:5]))}"
             found.append(Gap(Kind.ORPHANS, None, None, what, "spine doctor --fix"))
-    for row in db.execute(_WITHOUT_RAW):
-        command = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
-        found.append(Gap(Kind.BYTES, date.fromisoformat(row[1]), row[2], f"{row[0]} has no RAW row in core_manifest", command))
+    for lost in raw_rows.find(db):
+        partition, what = lost.partition, f"capture …:{lost.capture_id[-8:]} has no RAW row in core_manifest"
+        kind, command = (Kind.MANIFEST, "spine doctor --fix") if lost.is_intact else (Kind.BYTES, _BACKUP)
+        found.append(Gap(kind, partition.week_ending, partition.tier, what, command))
     return found
 
 
@@ -196,7 +202,3 @@ _REMOVE = {
     "finra_otc_transparency_tier_measure": "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",
     "core_manifest": "DELETE FROM core_manifest WHERE capture_id = ?",
 }
-_WITHOUT_RAW = """
-SELECT c.capture_id, c.week_ending, c.tier FROM finra_otc_transparency_capture c
-WHERE NOT EXISTS (SELECT 1 FROM core_manifest m WHERE m.capture_id = c.capture_id AND m.stage = 'RAW')
-"""
