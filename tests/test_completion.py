@@ -7,6 +7,8 @@ from commands import RunCommand
 
 from market_spine.commands import COMMANDS
 
+COMPUTED = ("venue_volume", "venue_share", "hhi", "tier_split", "weekly_totals")
+
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(run_command: RunCommand, shell: str) -> None:
@@ -19,6 +21,23 @@ def test_the_program_completes_commands_and_options(run_command: RunCommand) -> 
     assert run_command("spine", env=asked).stdout.splitlines() == [f"plain,{name}" for name in COMMANDS]
     asked |= {"COMP_WORDS": "spine query --as", "COMP_CWORD": "2"}
     assert run_command("spine", env=asked).stdout == "plain,--as-of\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        ("spine query ve", ["venue_volume", "venue_share"]),
+        ("spine query hhi --tier nms", ["NMS_TIER_1", "NMS_TIER_2"]),
+        ("spine export --format csv --view tier", ["tier_split"]),
+        ("spine run finra.otc_transparency.comp", [f"finra.otc_transparency.compute_{name}" for name in COMPUTED]),
+        ("spine run x --tier O", ["OTC"]),
+        ("spine backfill --tiers O", ["OTC"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_program_completes_the_names_it_knows(run_command: RunCommand, begun: str, offered: list[str]) -> None:
+    asked = {"_SPINE_COMPLETE": "bash_complete", "COMP_WORDS": begun, "COMP_CWORD": str(begun.count(" "))}
+    assert run_command("spine", env=asked).stdout.splitlines() == [f"plain,{name}" for name in offered]
 
 
 def test_the_help_groups_every_command_by_task(run_command: RunCommand) -> None:

@@ -140,6 +140,26 @@ def moment(run_date_text: str | None) -> tuple[datetime, date]:
     return clock.moment_of(day), day
 
 
+def complete_view(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """What the shell offers for a view."""
+    from market_spine.ask.views import VIEWS
+
+    return [name for name in VIEWS if name.startswith(begun)]
+
+
+def complete_pipeline(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """What the shell offers for a pipeline."""
+    from market_spine.operate.pipelines import PIPELINES
+    from market_spine.partition import DOMAIN
+
+    return [name for name in (f"{DOMAIN}.{short}" for short in PIPELINES) if name.startswith(begun)]
+
+
+def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """What the shell offers for a tier."""
+    return [tier for tier in TIERS if tier.startswith(begun.upper())]
+
+
 def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
     """Callback of an option or argument that is a week's Friday, `YYYY-MM-DD`."""
     return None if value is None else parse_week(value)

@@ -11,6 +11,7 @@ from market_spine.commands import (
     as_tiers,
     as_week,
     calendar_options,
+    complete_tier,
     db_option,
     expectations,
     json_option,
@@ -35,7 +36,7 @@ Examples:
 )
 @click.option("--from", "first", required=True, callback=as_week, help="The first week's Friday, YYYY-MM-DD.")
 @click.option("--to", "last", required=True, callback=as_week, help="The last week's Friday, YYYY-MM-DD.")
-@click.option("--tiers", callback=as_tiers, help="Tiers, comma-separated; left out: every tier.")
+@click.option("--tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier.")
 @click.option("--missing-only", is_flag=True, help="Ask the source only for partitions that are not complete.")
 @click.option("--force", is_flag=True, help="Ingest also what is unchanged.")
 @click.option("--reason", default="backfill", show_default=True, help="Why; kept in core_operator_actions.")

@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from market_spine.commands import as_tier, as_week, db_option, json_option, print_json, reading
+from market_spine.commands import as_tier, as_week, complete_tier, db_option, json_option, print_json, reading
 from market_spine.partition import TIERS
 
 _COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "")
@@ -20,7 +20,7 @@ Examples:
   spine captures --json""",
 )
 @click.argument("week", required=False, callback=as_week)
-@click.argument("tier", required=False, callback=as_tier)
+@click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @db_option
 @json_option
 def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None:

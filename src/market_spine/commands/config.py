@@ -7,7 +7,7 @@ import click
 from market_spine.commands import json_option, print_json
 
 
-@click.group("config")
+@click.group("config", epilog="Example: spine config show")
 def command() -> None:
     """Every setting, its value, and where that comes from."""
 

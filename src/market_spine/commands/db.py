@@ -11,7 +11,7 @@ from market_spine import clock
 from market_spine.commands import db_option, json_option
 
 
-@click.group("db")
+@click.group("db", epilog="Example: spine db migrate --db data/market_spine.db")
 def command() -> None:
     """Make, migrate, copy and look at a database."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from market_spine.commands import as_day, db_option, json_option, print_json, reading
+from market_spine.commands import as_day, complete_view, db_option, json_option, print_json, reading
 
 
 @click.command(
@@ -21,7 +21,13 @@ Then, for one: SELECT * FROM read_parquet('/srv/otc/normalized/*/*/*.parquet', h
 )
 @click.option("--format", "form", required=True, type=click.Choice(["parquet", "csv"]), help="parquet: an extra.")
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The dataset's folder.")
-@click.option("--view", default="normalized", show_default=True, help="Which view; each into a folder of its own.")
+@click.option(
+    "--view",
+    shell_complete=complete_view,
+    default="normalized",
+    show_default=True,
+    help="Which view; each into a folder of its own.",
+)
 @click.option("--as-of", callback=as_day, help="As it was known at the end of that day in New York, YYYY-MM-DD.")
 @db_option
 @json_option

@@ -12,7 +12,7 @@ from market_spine.commands import db_option
 from market_spine.errors import ConfigurationError
 
 
-@click.group("notify")
+@click.group("notify", epilog="Example: spine notify test --notify mailtos://user:password@example.com")
 def command() -> None:
     """Try the notification channels, or tell now what they have not been told yet."""
 

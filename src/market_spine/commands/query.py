@@ -8,7 +8,7 @@ from datetime import date
 
 import click
 
-from market_spine.commands import as_day, as_tiers, as_weeks, db_option, json_option, print_json
+from market_spine.commands import as_day, as_tiers, as_weeks, complete_tier, complete_view, db_option, json_option, print_json
 
 _SHOWN = 100
 
@@ -24,9 +24,11 @@ Examples:
 Views: normalized, venue_volume, venue_share, hhi, symbol_summary, symbol_venue_share (of a tier),
 weekly_totals, tier_split (of a week).""",
 )
-@click.argument("view")
+@click.argument("view", shell_complete=complete_view)
 @click.option("--week", "weeks", callback=as_weeks, help="Week endings, YYYY-MM-DD,…; left out: every week.")
-@click.option("--tier", "tiers", callback=as_tiers, help="Tiers, comma-separated; left out: every tier.")
+@click.option(
+    "--tier", "tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier."
+)
 @click.option("--symbol", help="One symbol, case as FINRA writes it.")
 @click.option("--as-of", callback=as_day, help="As it was known at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated, with a header line.")

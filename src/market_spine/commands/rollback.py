@@ -9,6 +9,7 @@ import click
 from market_spine.commands import (
     as_tier,
     as_week,
+    complete_tier,
     db_option,
     json_option,
     moment,
@@ -29,7 +30,7 @@ Examples:
   spine rollback 2025-12-26 --undo""",
 )
 @click.argument("week", callback=as_week)
-@click.argument("tier", required=False, callback=as_tier)
+@click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--reason", help="Why; kept with the withdrawal. Required unless --undo.")
 @click.option("--undo", is_flag=True, help="Let what was withdrawn last stand again.")
 @run_date_option

@@ -9,6 +9,8 @@ import click
 from market_spine.commands import (
     as_tier,
     as_week,
+    complete_pipeline,
+    complete_tier,
     db_option,
     json_option,
     moment,
@@ -31,9 +33,11 @@ Examples:
 Pipelines: ingest_week, normalize_week, compute_venue_volume, compute_venue_share, compute_hhi (of a tier),
 compute_tier_split, compute_weekly_totals (of a week).""",
 )
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=complete_pipeline)
 @click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
-@click.option("--tier", callback=as_tier, help="One tier; left out: every tier that is ready for it.")
+@click.option(
+    "--tier", callback=as_tier, shell_complete=complete_tier, help="One tier; left out: every tier that is ready for it."
+)
 @click.option("--force", is_flag=True, help="Ingest what is unchanged, measure what is measured.")
 @click.option("--reason", default="run", show_default=True, help="Why; kept in core_operator_actions.")
 @source_options

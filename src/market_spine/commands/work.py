@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "pipeline", "week", "tier", "state", "attempts", "desired at", "last error")
 
 
-@click.group("work")
+@click.group("work", epilog="Example: spine work list")
 def command() -> None:
     """The work queue: what is to be done, by whichever worker is free."""
 
