@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from market_spine import publication
 from market_spine.errors import ConfigurationError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition
-from market_spine.publication import EXCHANGE, Calendar, Due, PublicationState, awaited, due_date, next_due, read_calendar, state
+from market_spine.publication import Due, PublicationState, due_date, next_due, read_calendar, state
 
 # FINRA Regulatory Notice 19-29: (Monday of the week, tier, published).
 NOTICE = [
@@ -169,15 +169,3 @@ def test_a_calendar_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_the_recorded_rows_are_the_ones_listed_here(samples_dir: Path) -> None:
     rows = json.loads((samples_dir / "api_real_rows_ats_w_smbl_t1.json").read_text("utf-8"))
     assert [(row["weekStartDate"], row["initialPublishedDate"]) for row in rows] == RECORDED
-
-
-@pytest.mark.parametrize("tier", TIERS)
-def test_awaited_agrees_with_the_due_date_on_every_day_of_three_years(tier: str) -> None:
-    closed = Calendar(closed=frozenset({date(2025, 3, 31), date(2025, 4, 1)}))
-    moved = Calendar(due={Partition(date(2025, 2, 28), tier): date(2025, 6, 2)})
-    for calendar in (EXCHANGE, closed, moved):
-        for week in (date(2024, 1, 5) + timedelta(weeks=n) for n in range(150)):
-            partition = Partition(week, tier)
-            due = due_date(partition, calendar)
-            for day in (due + timedelta(days=n) for n in range(-9, 10)):
-                assert awaited(partition, day, calendar) == (day < due)

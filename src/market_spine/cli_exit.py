@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import os
 
 import click
 
@@ -16,6 +18,7 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
     """Runs a click command and answers its exit code; what goes wrong is said in one line, and as JSON where asked."""
     from market_spine import signals
 
+    _settle()
     try:
         with signals.interruptible():
             return _carry_out(group, arguments)
@@ -24,6 +27,13 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
         if isinstance(cause, Interrupted):
             return _say(cause.message, cause.hint, cause.exit_code, arguments)
         return _say("interrupted", None, 130, arguments)
+
+
+def _settle() -> None:
+    """One thread for NumPy's linear algebra, of which nothing here has any (it would start one a core and let them spin);
+    and the collector looks less often, for what is made here in great numbers has no cycles."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _carry_out(group: click.Command, arguments: list[str]) -> int:

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from market_spine import exchange
 from market_spine.errors import ConfigurationError, UsageError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition, parse_week
 
@@ -25,7 +25,6 @@ DELAY_DAYS: Mapping[str, int] = {NMS_TIER_1: 21, NMS_TIER_2: 35, OTC: 35}
 GRACE_DAYS = 1
 
 _SATURDAY = 5
-_LONGEST_SHIFT = 7  # days; the exchange has never been closed for a whole week since these rules exist
 
 
 class PublicationState(str, Enum):
@@ -71,13 +70,7 @@ def due_date(partition: Partition, calendar: Calendar = EXCHANGE) -> date:
 
 
 def awaited(partition: Partition, day: date, calendar: Calendar = EXCHANGE) -> bool:
-    """Whether the partition is not yet due that day, told without the exchange's holidays where they cannot matter."""
-    if partition not in calendar.due:
-        monday = partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
-        if day < monday:
-            return True  # a holiday only moves it later
-        if day >= monday + timedelta(days=_LONGEST_SHIFT + len(calendar.closed)):
-            return False
+    """Whether the partition is not yet due that day."""
     return day < due_date(partition, calendar)
 
 
@@ -95,7 +88,7 @@ def is_open(day: date, calendar: Calendar = EXCHANGE) -> bool:
     """Whether FINRA publishes on that day: an exchange day, as the operator's calendar corrects it."""
     if day in calendar.opened:
         return True
-    return day.weekday() < _SATURDAY and day not in calendar.closed and day not in _exchange_holidays(day.year)
+    return day.weekday() < _SATURDAY and day not in calendar.closed and day not in exchange.closures(day.year)
 
 
 def next_due(run_date: date, tiers: Iterable[str] = TIERS, calendar: Calendar = EXCHANGE) -> list[Due]:
@@ -128,14 +121,6 @@ def read_calendar(path: str) -> Calendar:
         raise ConfigurationError(f"in the calendar {path}, due is no table", hint="write it as [due]")
     moved = {_partition(path, name): _day(path, name, day) for name, day in due.items()}
     return Calendar(_days(path, content, "closed"), _days(path, content, "opened"), MappingProxyType(moved))
-
-
-@lru_cache(maxsize=128)
-def _exchange_holidays(year: int) -> frozenset[date]:
-    """The days the New York Stock Exchange is closed, from the `holidays` package."""
-    import holidays
-
-    return frozenset(holidays.financial_holidays("NYSE", years=year))
 
 
 def _load(path: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from market_spine.app.run import Run
 from market_spine.app.source.files import FileSource
 from market_spine.captures import Capture
 from market_spine.db import Database
-from market_spine.errors import UnusableContent
+from market_spine.errors import DamagedRaw, UnusableContent
 from market_spine.partition import Partition
 
 WEEKS = [date(2025, 12, 5) + timedelta(weeks=n) for n in range(6)]
@@ -75,10 +75,10 @@ def test_a_child_that_dies_or_hangs_costs_nothing_but_time(
 ) -> None:
     here, read = os.getpid(), reading.read
 
-    def hang_in_the_child(packed: bytes, capture: Capture) -> reading.Reading:
+    def hang_in_the_child(order: reading.Order) -> reading.Reading:
         while os.getpid() != here:
             signal.pause()
-        return read(packed, capture)
+        return read(order)
 
     monkeypatch.setattr(reading, "read", hang_in_the_child)
     monkeypatch.setattr(reading, "_PATIENCE_SECONDS", 0.2)
@@ -109,3 +109,19 @@ def test_no_child_is_left(run: Run, pending: list[Capture]) -> None:
     next(answers)
     answers.close()  # type: ignore[attr-defined]
     assert [pid for pid in children() if pid not in before and _is_fork(pid)] == []
+
+
+def test_bytes_stored_by_this_very_run_are_not_hashed_again_and_others_are(run: Run, pending: list[Capture]) -> None:
+    capture = pending[0]
+    with run.db.transaction():
+        run.db.execute(
+            """
+            UPDATE finra_otc_transparency_raw SET content =
+                (SELECT content FROM finra_otc_transparency_raw WHERE content_hash = ?) WHERE content_hash = ?
+            """,
+            (pending[1].content_hash, capture.content_hash),
+        )
+    assert len(reading.read_here(run, capture).file.columns.shares) == EXPECTED[1]
+    run.stored.clear()
+    with pytest.raises(DamagedRaw, match="do not hash to their name"):
+        reading.read_here(run, capture)

@@ -158,6 +158,7 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
             captured_at=run.stamp, now=run.now,
         )  # fmt: skip
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
+    run.stored.add(decision.content_hash)
     return Outcome.of(
         Phase.INGEST, Status.DONE, partition, f"Ingested {rows:,} rows ({decision.reason.value}, capture …:{capture_id[-8:]})",
         reason=decision.reason.value, capture_id=capture_id, rows=rows,

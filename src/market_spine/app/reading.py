@@ -26,9 +26,17 @@ _REJECTS_KEPT = 1000
 _WORTH_FORKING = 4  # captures; below that the fork costs more than it gives
 _BATCH_BYTES = 16 << 20  # compressed, held in memory at once
 _LENGTH_BYTES = 8
+_PIPE_BYTES = 1 << 20  # what an unprivileged user may ask for on Linux
 _PATIENCE_SECONDS = 60.0  # then the forked process is given up and the capture read here
 
-Order = tuple[Capture, bytes | None]
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A capture to read: its compressed bytes (None where they are gone), and whether this run has hashed them."""
+
+    capture: Capture
+    packed: bytes | None
+    hashed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +47,29 @@ class Reading:
     rejected: dict[int, str]
 
 
-def read(packed: bytes, capture: Capture) -> Reading:
-    """Reads a capture's compressed bytes; asks no database. Raises UnusableContent."""
+def read(order: Order) -> Reading:
+    """Reads a capture's compressed bytes; asks no database. Raises UnusableContent, or DamagedRaw."""
     from market_spine.parse import text_lines, weekly_file
 
-    file = weekly_file.read(captures.unpacked(packed, capture.content_hash), capture.partition)
-    if not file.rejects:
-        return Reading(file, {})
+    capture, content_hash = order.capture, order.capture.content_hash
+    if order.packed is None:
+        raise DamagedRaw(f"the raw bytes {content_hash[:16]} are gone")
+    file = weekly_file.read(captures.unpacked(order.packed, content_hash, hashed=order.hashed), capture.partition)
     numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
-    return Reading(file, text_lines.lines_at(captures.unpacked(packed, capture.content_hash), numbers))
+    return Reading(file, text_lines.lines_at(captures.unpacked(order.packed, content_hash), numbers) if numbers else {})
 
 
 def read_here(run: Run, capture: Capture) -> Reading:
     """Reads a capture in this process. Raises UnusableContent, or DamagedRaw when its bytes are gone."""
-    return read(captures.packed_raw(run.db, capture.content_hash), capture)
+    return read(_order(run, capture))
+
+
+def _order(run: Run, capture: Capture) -> Order:
+    try:
+        packed = captures.packed_raw(run.db, capture.content_hash)
+    except DamagedRaw:
+        packed = None
+    return Order(capture, packed, capture.content_hash in run.stored)
 
 
 def readings(run: Run, pending: list[Capture]) -> Iterator[tuple[Capture, Callable[[], Reading]]]:
@@ -64,21 +81,18 @@ def readings(run: Run, pending: list[Capture]) -> Iterator[tuple[Capture, Callab
         return
     for batch in _batches(run, pending):
         with _forked(batch) as answers:
-            for capture, _ in batch:
-                yield capture, partial(_next_answer, answers, run, capture)
+            for order in batch:
+                yield order.capture, partial(_next_answer, answers, run, order.capture)
 
 
 def _batches(run: Run, pending: list[Capture]) -> Iterator[list[Order]]:
-    """The captures with their compressed bytes (None where they are gone), about 16 MB at a time."""
+    """The captures with their compressed bytes, about 16 MB at a time."""
     batch: list[Order] = []
     held = 0
     for capture in pending:
-        try:
-            packed = captures.packed_raw(run.db, capture.content_hash)
-        except DamagedRaw:
-            packed = None
-        batch.append((capture, packed))
-        held += len(packed or b"")
+        order = _order(run, capture)
+        batch.append(order)
+        held += len(order.packed or b"")
         if held > _BATCH_BYTES:
             yield batch
             batch, held = [], 0
@@ -92,9 +106,13 @@ def _forked(batch: list[Order]) -> Iterator[int]:
 
     It is forked, so that NumPy and the bytes are there already; it touches no database, lock or log of its parent.
     """
+    import fcntl  # not on Windows, where nothing is forked
+
     from market_spine.parse import weekly_file  # noqa: F401  before the fork, not after it
 
     receiver, sender = os.pipe()
+    with contextlib.suppress(OSError):  # an unprivileged user has only so much; the pipe works at any size
+        fcntl.fcntl(sender, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     child = 0
     try:
         with signals.held(), warnings.catch_warnings():  # raised in the child, a signal would unwind its parent's transaction
@@ -118,10 +136,10 @@ def _serve(batch: list[Order], sender: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with os.fdopen(sender, "wb") as answers:
-            for capture, packed in batch:
+            for order in batch:
                 answer = None
                 with contextlib.suppress(Exception):
-                    answer = read(packed, capture) if packed is not None else None
+                    answer = read(order)
                 payload = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
                 answers.write(len(payload).to_bytes(_LENGTH_BYTES, "little"))
                 answers.write(payload)

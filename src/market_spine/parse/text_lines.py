@@ -81,7 +81,7 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             if len(left) > _LINE_BYTES:
                 raise UnusableContent("LINE_TOO_LONG", "a line is longer than 1 MB", hint="fetch the file again")
             continue
-        yield left + block[:cut]
+        yield b"".join((left, memoryview(block)[:cut]))
         left = block[cut:]
     if left:
         yield left + b"\n"

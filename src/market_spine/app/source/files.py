@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import zlib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from market_spine.app.source import Absent, Glance, Offer, SourceSettings
 from market_spine.errors import ConfigurationError, SourceError
@@ -82,8 +81,7 @@ class FileSource:
                 before = _state(file.fileno())
                 if path.suffix != ".gz" and before[0] > self._max_bytes:
                     raise self._too_large(path)
-                with gzip.open(file) if path.suffix == ".gz" else contextlib.nullcontext(file) as plain:
-                    content = self._take(cast(IO[bytes], plain), path)
+                content = self._unpacked(file, path) if path.suffix == ".gz" else file.read(before[0] + 1)
                 if _state(file.fileno()) != before:
                     raise SourceError("SOURCE_CHANGING", f"{path} is just being written", hint="run again when it is complete")
             return content
@@ -91,12 +89,13 @@ class FileSource:
             words = getattr(error, "strerror", None) or str(error)
             raise SourceError("SOURCE_UNREADABLE", f"cannot read {path}: {words}", hint="fetch the file again") from error
 
-    def _take(self, plain: IO[bytes], path: Path) -> bytes:
+    def _unpacked(self, packed: IO[bytes], path: Path) -> bytes:
         content = bytearray()
-        while chunk := plain.read(_CHUNK):
-            content += chunk
-            if len(content) > self._max_bytes:
-                raise self._too_large(path)
+        with gzip.open(packed) as plain:
+            while chunk := plain.read(_CHUNK):
+                content += chunk
+                if len(content) > self._max_bytes:
+                    raise self._too_large(path)
         return bytes(content)
 
     def _too_large(self, path: Path) -> SourceError:
