@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import backfill, load, operator, postgres, report
+from bench import backfill, load, operators, postgres, report
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -32,7 +32,7 @@ CASES: dict[str, Case] = {
     "grown": backfill.grown,
     "readers": backfill.readers,
     "postgres": postgres.postgres,
-    "operator": operator.operator,
+    "operator": operators.operator,
 }
 
 

@@ -92,8 +92,10 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine.app import report
     from market_spine.app.scheduler import Plan, run_schedule
     from market_spine.lock import run_lock
+    from market_spine.process import keep_freed_memory
     from market_spine.store import open_store
 
+    keep_freed_memory()
     source, expected = _source(options), _expectations(options)
     plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
     patience = options.lock_wait if options.if_locked == "wait" else 0

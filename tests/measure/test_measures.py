@@ -135,7 +135,8 @@ def test_the_order_of_the_file_does_not_matter(db: Database) -> None:
 def test_rows_read_back_give_the_measures_of_the_rows_written(db: Database) -> None:
     facts = read(big_file(2000, seed=9), db)
     with db.transaction():
-        db.bulk_columns("finra_otc_transparency_volume", {"capture_key": 1}, facts_of.volume_columns(facts))
+        for rows in facts_of.volume_columns(facts):
+            db.bulk_columns("finra_otc_transparency_volume", {"capture_key": 1}, rows)
     again = facts_of.from_tables(db, 1)
     one, other = measure_tier(again), measure_tier(facts)
     assert (rows_of(*one.venues), rows_of(*one.symbols), one.tier) == (

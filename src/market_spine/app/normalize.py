@@ -119,7 +119,8 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     db, file, columns = run.db, reading.file, reading.file.columns
     facts = facts_of.from_columns(run.dimensions, columns)
     db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
-    db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, facts_of.volume_columns(facts))
+    for rows in facts_of.volume_columns(facts):
+        db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, rows)
     _store_rejects(run, capture, reading)
     total = whole_or_fraction(int(facts.shares.sum()))
     db.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import select
@@ -135,6 +136,7 @@ def _serve(batch: list[Order], sender: int) -> None:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        gc.disable()  # it would touch, and so copy, every page the parent shares
         with os.fdopen(sender, "wb") as answers:
             for order in batch:
                 answer = None

@@ -8,11 +8,11 @@ exponents, broken lines) is looked at one by one. Figures are exact: millionths,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -230,12 +230,14 @@ class _Reader:
     def _decode(self, table: Interner, decode: Callable[[list[str]], Any]) -> tuple[list[Any], dict[int, str]]:
         """Each distinct combination as a value (None where it is none), and the reasons for those, by number."""
         delimiter = chr(self._delimiter)
-        texts = _decoded(table, delimiter)
-        if self._plain_issue and table is self._issues and all(_is_plain(text, delimiter) for text in texts):
-            return [Issue(*text.split(delimiter), "") for text in texts], {}  # type: ignore[call-arg, arg-type]
+        texts = _plain_texts(table)
+        if texts and self._plain_issue and table is self._issues and {delimiter, " "}.isdisjoint(text[0] for text in texts):
+            fields = delimiter.join(texts).split(delimiter)
+            return list(map(Issue, fields[::2], fields[1::2], repeat(""))), {}
         values: list[Any] = []
         bad = {}
-        for code, text in enumerate(texts):
+        closely: Iterable[str | bytes] = texts or table
+        for code, text in enumerate(closely):
             try:
                 values.append(decode(_clean(text).split(delimiter)))
             except _NotAValue as problem:
@@ -316,21 +318,15 @@ def _present(header: Header, names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(sorted(at for name in names if (at := header.at(name)) is not None))
 
 
-def _decoded(table: Interner, delimiter: str) -> Sequence[str | bytes]:
-    """The table's texts; those that need a closer look stay bytes."""
+def _plain_texts(table: Interner) -> list[str] | None:
+    """The table's texts; None where there are none, or one of them needs a closer look."""
+    if not table:
+        return None
     try:
-        whole = b"\n".join(table).decode("utf-8")
+        texts = b"\n".join(table).decode("utf-8").split("\n")
     except UnicodeDecodeError:
-        return list(table)
-    texts = whole.split("\n") if table else []
-    suspicious = (
-        _CONTROL.search(whole.replace("\n", "").replace(delimiter, "")) or max(map(len, texts), default=0) > _TEXT_CHARACTERS
-    )
-    return list(table) if suspicious else texts
-
-
-def _is_plain(text: str | bytes, delimiter: str) -> bool:
-    return isinstance(text, str) and text[0] not in (delimiter, " ")
+        return None
+    return texts if "".join(texts).isprintable() and max(map(len, texts)) <= _TEXT_CHARACTERS else None
 
 
 def _clean(text: str | bytes) -> str:
