@@ -131,8 +131,8 @@ def test_the_limit_itself_is_allowed(folder: Path) -> None:
 class Growing(FileSource):
     """A file to which somebody writes while it is read."""
 
-    def _take(self, plain: object, path: Path) -> bytes:
-        content = super()._take(plain, path)  # type: ignore[arg-type]
+    def _take(self, file: object, path: Path, size: int) -> bytes:
+        content = super()._take(file, path, size)  # type: ignore[arg-type]
         with path.open("ab") as writer:
             writer.write(b"more")
         return content

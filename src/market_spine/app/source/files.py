@@ -81,7 +81,7 @@ class FileSource:
                 before = _state(file.fileno())
                 if path.suffix != ".gz" and before[0] > self._max_bytes:
                     raise self._too_large(path)
-                content = self._unpacked(file, path) if path.suffix == ".gz" else file.read(before[0] + 1)
+                content = self._take(file, path, before[0])
                 if _state(file.fileno()) != before:
                     raise SourceError("SOURCE_CHANGING", f"{path} is just being written", hint="run again when it is complete")
             return content
@@ -89,9 +89,12 @@ class FileSource:
             words = getattr(error, "strerror", None) or str(error)
             raise SourceError("SOURCE_UNREADABLE", f"cannot read {path}: {words}", hint="fetch the file again") from error
 
-    def _unpacked(self, packed: IO[bytes], path: Path) -> bytes:
+    def _take(self, file: IO[bytes], path: Path, size: int) -> bytes:
+        """All of it: a plain file in one piece, a packed one bit by bit, for what it holds nobody knows."""
+        if path.suffix != ".gz":
+            return file.read(size + 1)
         content = bytearray()
-        with gzip.open(packed) as plain:
+        with gzip.open(file) as plain:
             while chunk := plain.read(_CHUNK):
                 content += chunk
                 if len(content) > self._max_bytes:
