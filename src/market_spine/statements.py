@@ -17,11 +17,13 @@ def insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {','.join([one] * rows)}"
 
 
-def insert_new(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
-    """Statements with their parameters that insert `rows`, passing over those whose key is there already."""
-    for start in range(0, len(rows), VALUES_ROWS):
-        batch = rows[start : start + VALUES_ROWS]
-        yield insert(table, tuple(columns), len(batch)) + " ON CONFLICT DO NOTHING", tuple(chain.from_iterable(batch))
+def insert_new(table: str, columns: Sequence[str], rows: Sequence[Row], key: str, rows_at_once: int) -> Iterator[tuple[str, Row]]:
+    """Statements with their parameters that insert `rows`, passing over those whose key is there already; each answers
+    the rows it inserted, their number (`key`) first."""
+    for start in range(0, len(rows), rows_at_once):
+        batch = rows[start : start + rows_at_once]
+        statement = insert(table, tuple(columns), len(batch)) + f" ON CONFLICT DO NOTHING RETURNING {key}, {', '.join(columns)}"
+        yield statement, tuple(chain.from_iterable(batch))
 
 
 @lru_cache(maxsize=64)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SERVER_BUSY_SECONDS = 30
 _COPY_ROWS = 5_000
+_INSERT_ROWS = 1_000  # a message to the server and back for each statement
 # A peer that is cut off is noticed after half a minute, by us and by the server; defaults of the system are hours.
 _CONNECTION = {
     "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
@@ -146,10 +147,13 @@ class Postgres:
         except self._psycopg.Error as error:
             raise self._translate(error) from error
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Inserts rows, passing over those whose key is there already or is just being inserted by another worker."""
-        for statement, parameters in insert_new(table, columns, rows):
-            self.execute(statement, parameters)
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
+        """Inserts rows, passing over those whose key is there already or is just being inserted by another worker; answers
+        those it made, each after its number."""
+        made: list[Row] = []
+        for statement, parameters in insert_new(table, columns, rows, key, _INSERT_ROWS):
+            made += self.execute(statement, parameters).fetchall()
+        return made
 
     def run_script(self, script: str) -> None:
         """Runs several statements inside the open transaction."""

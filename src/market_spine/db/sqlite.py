@@ -160,10 +160,12 @@ class Sqlite:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Inserts rows, passing over those whose key is there already."""
-        for statement, parameters in insert_new(table, columns, rows):
-            self.execute(statement, parameters)
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
+        """Inserts rows, passing over those whose key is there already; answers those it made, each after its number."""
+        made: list[Row] = []
+        for statement, parameters in insert_new(table, columns, rows, key, VALUES_ROWS):
+            made += self.execute(statement, parameters).fetchall()
+        return made
 
     def run_script(self, script: str) -> None:
         """Runs several statements inside the open transaction."""

@@ -24,8 +24,10 @@ class Dimensions:
         if missing:
             self._issues.update(self._find_issues(missing))
         if new := sorted(issue for issue in missing if issue not in self._issues):
-            self._db.insert_new("finra_otc_transparency_issue", Issue._fields, new)
-            self._issues.update(self._find_issues(new))
+            made = self._db.insert_new("finra_otc_transparency_issue", Issue._fields, new, "issue_id")
+            self._issues.update((Issue(*row[1:]), row[0]) for row in made)
+        if others := [issue for issue in new if issue not in self._issues]:  # made by another worker meanwhile
+            self._issues.update(self._find_issues(others))
         return [self._issues[issue] if issue else 0 for issue in issues]
 
     def venue_ids(self, venues: Sequence[Venue | None]) -> list[int]:
@@ -34,7 +36,7 @@ class Dimensions:
         if missing:
             self._venues.update(self._all_venues())
         if new := sorted(venue for venue in missing if venue not in self._venues):
-            self._db.insert_new("finra_otc_transparency_venue", Venue._fields, new)
+            self._db.insert_new("finra_otc_transparency_venue", Venue._fields, new, "venue_id")
             self._venues.update(self._all_venues())
         return [self._venues[venue] if venue else 0 for venue in venues]
 
@@ -48,9 +50,8 @@ class Dimensions:
         symbols = list(dict.fromkeys(issue.symbol for issue in issues))
         for start in range(0, len(symbols), _BATCH):
             batch = symbols[start : start + _BATCH]
-            batch += [batch[-1]] * (_BATCH - len(batch))
-            for row in self._db.execute(_FIND_ISSUES, batch):
-                found[Issue(row[1], row[2], row[3])] = row[0]
+            batch += [batch[-1]] * (_BATCH - len(batch))  # one text, prepared once
+            found |= {Issue(*row[1:]): row[0] for row in self._db.execute(_FIND_ISSUES, batch)}
         return found
 
     def _all_venues(self) -> dict[Venue, int]:
