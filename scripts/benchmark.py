@@ -32,6 +32,7 @@ CASES: dict[str, Case] = {
     "grown": backfill.grown,
     "readers": backfill.readers,
     "postgres": postgres.postgres,
+    "postgres-1x50k": postgres.postgres_1x50k,
     "operator": operators.operator,
 }
 

@@ -7,20 +7,74 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.contest import Setting, Standing
-from bench.goals import OURS, Finding, samples, table
-from bench.load import ours
+from bench.contest import Setting, Standing, ratios
+from bench.goals import OURS, Finding, Goal, samples, table
+from bench.load import arguments, ours
 from bench.processes import SCRIPTS, Usage, cpu_so_far, measure, script
 from bench.weekly_data import Files, one_tier
+from bench.within import REPORT
 
 COPY_FILES, COPY_ROWS = "COPY of the files", "COPY of normalized rows"
+KEYED, UNKEYED = "COPY, table with our key", "COPY, table without a key"
+
+
+Command = Callable[[str], list[str]]
 
 
 def postgres(setting: Setting) -> Finding:
     """Eighteen files of 50,000 rows through all phases into PostgreSQL, against a bare COPY."""
+    files = one_tier(setting.work, 18, 50_000)
+    standings = _contest(setting, _commands(files, _normalized(files.folder / "normalized.tsv", files.paths)), ())
+    found = Finding("postgres", postgres.__doc__ or "", setting.rounds, samples=samples(standings))
+    found.rows = table(standings, files.total_rows)
+    return found
+
+
+def postgres_1x50k(setting: Setting) -> Finding:
+    """A week of 50,000 rows into a PostgreSQL database that has the week before, against a bare COPY of its normalized rows."""
+    files = one_tier(setting.work, 2, 50_000)
+    rows = str(_normalized(files.folder / "normalized.tsv", files.paths))
+    weeks = [path.stem[-10:] for path in files.paths]
+    commands: dict[str, Command] = {
+        OURS: lambda url: script("bench/within.py", *arguments(files, url), "--weeks", weeks[1]),
+        KEYED: lambda url: script("bench/copying.py", "keyed", url, rows),
+        UNKEYED: lambda url: script("bench/copying.py", "unkeyed", url, rows),
+    }
+    standings = _contest(setting, commands, (OURS, lambda url: [*ours(files, url), "--weeks", weeks[0]]))
+    found = Finding("postgres-1x50k", postgres_1x50k.__doc__ or "", setting.rounds, samples=samples(standings))
+    found.rows = table(standings, files.rows or 0)
+    found.remarks.append(
+        "the start of the program is excluded from all, the connection from the COPY; CPU is client and server together"
+    )
+    found.goals.append(Goal(f"wall ÷ {KEYED}", ratios(standings[OURS], standings[KEYED], "wall"), 3))
+    return found
+
+
+def _contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[()] | tuple[str, Command]) -> dict[str, Standing]:
+    """Each command into a new database, in turn, round by round; `prepare` names one that needs another run before it."""
+    server_class, databases_class, binaries = _server()
+    standings = {name: Standing(name) for name in commands}
+    with server_class(binaries, durable=True) as server:
+        databases = databases_class(server.url)
+        for number in range(setting.rounds):
+            names = list(commands)
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                url = databases.create()
+                if prepare and prepare[0] == name:
+                    measure(prepare[1](url), cwd=setting.work)
+                standings[name].usages.append(_measure(commands[name](url), server.pid, setting.work))
+                databases.drop(url)
+        databases.close()
+    return standings
+
+
+def _server() -> tuple[Any, Any, Any]:
+    """The tests' own server, its databases, and where PostgreSQL's programs are. Raises ValueError without them."""
     sys.path.append(str(SCRIPTS.parent / "tests"))
     try:
         from postgres_server import Databases, PostgresServer, find_binaries
@@ -29,24 +83,10 @@ def postgres(setting: Setting) -> Finding:
     binaries = find_binaries()
     if binaries is None:
         raise ValueError("no PostgreSQL is installed")
-    files = one_tier(setting.work, 18, 50_000)
-    commands = _commands(files, _normalized(files))
-    standings = {name: Standing(name) for name in commands}
-    with PostgresServer(binaries, durable=True) as server:
-        databases = Databases(server.url)
-        for number in range(setting.rounds):
-            turn = list(commands)[number % 3 :] + list(commands)[: number % 3]
-            for name in turn:
-                url = databases.create()
-                standings[name].usages.append(_measure(commands[name](url), server.pid, setting.work))
-                databases.drop(url)
-        databases.close()
-    found = Finding("postgres", postgres.__doc__ or "", setting.rounds, samples=samples(standings))
-    found.rows = table(standings, files.total_rows)
-    return found
+    return PostgresServer, Databases, binaries
 
 
-def _commands(files: Files, normalized: Path) -> dict[str, Callable[[str], list[str]]]:
+def _commands(files: Files, normalized: Path) -> dict[str, Command]:
     paths = [str(path) for path in files.paths]
     return {
         OURS: lambda url: ours(files, url),
@@ -55,18 +95,17 @@ def _commands(files: Files, normalized: Path) -> dict[str, Callable[[str], list[
     }
 
 
-def _normalized(files: Files) -> Path:
+def _normalized(made: Path, paths: Sequence[Path]) -> Path:
     """All rows as numbers, one a line, made once: week, security, venue, shares, trades."""
-    made = files.folder / "normalized.tsv"
     if not made.exists():
-        arguments = ["normalize", str(made), *(str(path) for path in files.paths)]
-        subprocess.run(script("bench/copying.py", *arguments), check=True)
+        subprocess.run(script("bench/copying.py", "normalize", str(made), *map(str, paths)), check=True)
     return made
 
 
 def _measure(command: list[str], server: int, work: Path) -> Usage:
     before = _server_cpu(server)
     usage = measure(command, cwd=work)
+    (work / REPORT).unlink(missing_ok=True)
     return Usage(usage.wall, usage.cpu + _server_cpu(server) - before, usage.peak_mb)
 
 
