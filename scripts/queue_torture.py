@@ -4,6 +4,8 @@
 N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
 to stop, one is frozen past its lease and thawed, the server is restarted, the workers' clocks differ, a network is cut. In the
 end every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
+
+`--rates 1,2,4,8` leaves them in peace and prints the rate for each number of workers; exit 1 when it falls below the first.
 """
 
 from __future__ import annotations
@@ -231,10 +233,21 @@ def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
     span = max(times[-1] - times[0], 1e-9) if times else 1.0
     return {
         "engine": db.engine, "workers": len(bench.workers), "items": items, "states": states, "lost": lost, "doubled": doubled,
-        "taken_up_again": again, "items_per_second": round(len(times) / span, 1),
+        "taken_up_again": again, "items_per_second": round(len(times) / span, 1), "steady_per_second": steady(db),
         "claim_ms": {f"p{p}": round(claims[len(claims) * p // 100], 2) for p in (50, 95, 99)} if claims else {},
         "told": bench.told,
     }  # fmt: skip
+
+
+def steady(db: Database) -> float | None:
+    """Items a second from the moment when the last worker had begun: starting the others takes from the first."""
+    count, since, until = db.execute(
+        """
+        SELECT COUNT(*), MIN(at), MAX(at) FROM torture_effect
+        WHERE at >= (SELECT MAX(first_at) FROM (SELECT MIN(at) AS first_at FROM torture_effect GROUP BY worker) AS begun)
+        """
+    ).fetchone()
+    return round((count - 1) / (until - since), 1) if count > 1 else None
 
 
 def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart: float) -> dict[str, Any]:
@@ -261,6 +274,18 @@ def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart:
         return report(db, bench, items)
 
 
+def rates(engine: str, counts: Sequence[int], items: int, milliseconds: float) -> dict[str, Any]:
+    """The steady rate for each number of workers, each on a new database."""
+    found = {}
+    for count in counts:
+        with place(engine) as (target, restart, folder):
+            bench = Bench(target, 30, 1, milliseconds, folder, restart)
+            one = torture(bench, count, items, (), 0)
+        found[str(count)] = {"per_second": one["steady_per_second"], "claim_ms": one["claim_ms"]}
+        click.echo(f"{count} workers: {one['steady_per_second']} items/s", err=True)
+    return {"engine": engine, "items": items, "milliseconds": milliseconds, "cores": os.cpu_count(), "workers": found}
+
+
 # --- servers and networks ------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +302,17 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
         yield server.url, restart
 
 
+@contextlib.contextmanager
+def place(engine: str) -> Iterator[tuple[str, Callable[[], None] | None, Path]]:
+    """A new database, what restarts its server if it has one, and a folder for logs."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        logs = Path(os.environ.get("TORTURE_LOGS", folder))
+        if engine == "postgresql":
+            yield (*stack.enter_context(own_server()), logs)
+        else:
+            yield str(Path(folder) / "torture.db"), None, logs
+
+
 @click.command(epilog="Example: python scripts/queue_torture.py --engine sqlite --workers 3 --items 2000")
 @click.option("--engine", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
 @click.option("--db", help="A database of your own instead, empty; tables are made in it.")
@@ -289,24 +325,25 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
 @click.option("--concurrency", default=1, show_default=True, help="Items at a time in one worker.")
 @click.option("--milliseconds", default=5.0, show_default=True, help="How long an item takes.")
 @click.option("--apart", default=0.0, show_default=True, help="Seconds between the clocks of two workers.")
+@click.option("--rates", "compare", help="Numbers of workers to compare, e.g. 1,2,4,8.")
 @click.option("--be-worker", hidden=True)
 @click.option("--clock-offset", default=0.0, hidden=True)
 def main(
     engine: str, db: str | None, workers: int, items: int, chaos: str, lease_seconds: float, concurrency: int,
-    milliseconds: float, apart: float, be_worker: str | None, clock_offset: float,
+    milliseconds: float, apart: float, compare: str | None, be_worker: str | None, clock_offset: float,
 ) -> None:  # fmt: skip
     """Ill-treat the work queue and count."""
     if be_worker:
         globals()["be_worker"](str(db), lease_seconds, concurrency, milliseconds, clock_offset, be_worker)
         return
-    steps = [step for step in chaos.split(",") if step]
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        restart: Callable[[], None] | None = None
-        target = db or str(Path(folder) / "torture.db")
-        if engine == "postgresql" and not db:
-            target, restart = stack.enter_context(own_server())
-        bench = Bench(target, lease_seconds, concurrency, milliseconds, Path(os.environ.get("TORTURE_LOGS", folder)), restart)
-        found = torture(bench, workers, items, steps, apart)
+    if compare:
+        found = rates(engine, [int(count) for count in compare.split(",")], items, milliseconds)
+        click.echo(json.dumps(found, indent=2))
+        each = [one["per_second"] for one in found["workers"].values()]
+        sys.exit(int(None in each or min(each) < each[0]))
+    with place(engine) as (target, restart, logs):
+        bench = Bench(db or target, lease_seconds, concurrency, milliseconds, logs, restart)
+        found = torture(bench, workers, items, [step for step in chaos.split(",") if step], apart)
     click.echo(json.dumps(found, indent=2))
     sys.exit(int(bool(found["lost"] or found["doubled"] or found["states"] != {"COMPLETE": items})))
 
