@@ -2,8 +2,9 @@
 """Ill-treat the work queue and count: `python scripts/queue_torture.py --engine postgresql --workers 3 --items 2000`.
 
 N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
-to stop, one is frozen past its lease and thawed, the server is restarted, the workers' clocks differ, a network is cut. In the
-end every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
+to stop, one is frozen past its lease and thawed, the server is restarted, the workers' clocks differ. In the end every item must
+be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss. (A network that is cut:
+two_machines.py.)
 
 `--rates 1,2,4,8` leaves them in peace and prints the rate for each number of workers; exit 1 when it falls below the first.
 """
@@ -110,15 +111,13 @@ class Bench:
     milliseconds: float
     logs: Path
     restart: Callable[[], None] | None = None
-    prefixes: tuple[tuple[str, ...], ...] = ((),)  # a command before each worker, in turn: a network namespace to be in
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
     def start(self, clock_offset: float = 0) -> str:
         name = f"w{len(self.workers) + 1}"
-        prefix = self.prefixes[len(self.workers) % len(self.prefixes)]
         command = [
-            *prefix, sys.executable, __file__, "--be-worker", name, "--db", self.target, "--lease", str(self.lease_seconds),
+            sys.executable, __file__, "--be-worker", name, "--db", self.target, "--lease", str(self.lease_seconds),
             "--concurrency", str(self.concurrency), "--milliseconds", str(self.milliseconds), f"--clock-offset={clock_offset}",
         ]  # fmt: skip
         with (self.logs / f"{name}.log").open("wb") as log:
@@ -191,6 +190,15 @@ class Bench:
                 process.kill()
 
 
+def make_ready(db: Database, items: int) -> None:
+    """An empty database gets its tables and so many items."""
+    prepare(db)
+    db.execute(
+        "CREATE TABLE torture_effect (item_id INTEGER, execution_id TEXT, worker TEXT, at DOUBLE PRECISION, claim_ms REAL)"
+    )
+    enqueue(db, items)
+
+
 def enqueue(db: Database, count: int) -> None:
     keys = ((FIRST_WEEK + timedelta(weeks=w), tier, name) for w in range(count) for tier in TIERS for name in PIPELINES)
     requests = [
@@ -218,9 +226,8 @@ def wait_for(db: Database, count: int, deadline: float) -> None:
         time.sleep(0.05)
 
 
-def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
-    """What there is to see in the end."""
-    states = {state.value: n for state, n in desk.counts(db).items() if n}
+def effects(db: Database) -> dict[str, Any]:
+    """What became of the items: lost and doubled must be 0."""
     lost = db.execute(
         "SELECT COUNT(*) FROM core_work_items w WHERE NOT EXISTS (SELECT 1 FROM torture_effect e WHERE e.item_id = w.id)"
     ).fetchone()[0]
@@ -228,12 +235,18 @@ def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
         "SELECT COUNT(*) FROM (SELECT item_id FROM torture_effect GROUP BY item_id HAVING COUNT(*) > 1) AS twice"
     ).fetchone()[0]
     again = db.execute("SELECT COUNT(*) FROM core_work_items WHERE attempt_count > 1").fetchone()[0]
+    states = {state.value: n for state, n in desk.counts(db).items() if n}
+    return {"states": states, "lost": lost, "doubled": doubled, "taken_up_again": again}
+
+
+def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
+    """What there is to see in the end."""
     times = [row[0] for row in db.execute("SELECT at FROM torture_effect ORDER BY at")]
     claims = sorted(row[0] for row in db.execute("SELECT claim_ms FROM torture_effect WHERE claim_ms IS NOT NULL"))
     span = max(times[-1] - times[0], 1e-9) if times else 1.0
     return {
-        "engine": db.engine, "workers": len(bench.workers), "items": items, "states": states, "lost": lost, "doubled": doubled,
-        "taken_up_again": again, "items_per_second": round(len(times) / span, 1), "steady_per_second": steady(db),
+        "engine": db.engine, "workers": len(bench.workers), "items": items, **effects(db),
+        "items_per_second": round(len(times) / span, 1), "steady_per_second": steady(db),
         "claim_ms": {f"p{p}": round(claims[len(claims) * p // 100], 2) for p in (50, 95, 99)} if claims else {},
         "told": bench.told,
     }  # fmt: skip
@@ -253,11 +266,7 @@ def steady(db: Database) -> float | None:
 def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart: float) -> dict[str, Any]:
     """One round; raises ClickException when the items are not done in time."""
     with contextlib.closing(connect(bench.target)) as db:
-        prepare(db)
-        db.execute(
-            "CREATE TABLE torture_effect (item_id INTEGER, execution_id TEXT, worker TEXT, at DOUBLE PRECISION, claim_ms REAL)"
-        )
-        enqueue(db, items)
+        make_ready(db, items)
         deadline = time.monotonic() + DEADLINE
         try:
             for n in range(workers):

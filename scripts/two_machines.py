@@ -6,6 +6,8 @@ python scripts/two_machines.py --rounds 2
 together:  both start at once; one works, the other waits for it (or leaves: exit 75)
 cut:       the network of the first is cut in the middle, without a word to the server; the second takes over and completes;
            then the cable is mended, and the first must find that it lost its lock, and write nothing
+workers:   a worker on each takes items from one queue; the network of the first is cut while it has an item in hand: the second
+           takes that over too, and once the cable is mended the first finds that it lost it. No item is lost or done twice
 Each machine has its own network, host name and process numbers. The end must equal that of a run never disturbed.
 """
 
@@ -21,9 +23,10 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,9 +34,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import promises
 import psycopg
+import queue_torture
 from psycopg import sql
 
-from market_spine.db import connect
+from market_spine.db import Database, connect
+from market_spine.work import desk
+from market_spine.work.item import State
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "data" / "fixtures" / "finra_otc"
@@ -57,33 +63,34 @@ class Machine:
             _ip("-n", self.name, *command)
 
     def start(self, url: str, *more: str) -> subprocess.Popen[str]:
-        """Starts a weekly run there, with a host name and process numbers of its own."""
+        """Starts a weekly run there."""
+        run = [sys.executable, "-m", "market_spine.cli", "--db", self._as_seen(url), "--data-dir", str(FIXTURES)]
+        return self._start([*run, "--run-date", "2026-01-09", "--lock-lease", LEASE, *more], subprocess.PIPE)
+
+    def work(self, url: str, log: Path) -> subprocess.Popen[str]:
+        """Starts a worker there, whose items do nothing but leave a row and take a while."""
+        worker = [
+            sys.executable,
+            str(ROOT / "scripts" / "queue_torture.py"),
+            "--be-worker",
+            self.name,
+            "--db",
+            self._as_seen(url),
+        ]
+        with log.open("w", encoding="utf-8") as said:
+            return self._start([*worker, "--lease", LEASE, "--milliseconds", "200"], said)
+
+    def _as_seen(self, url: str) -> str:
+        """The server's address from there."""
         parts = urlsplit(url)
         place = parts.netloc.rpartition("@")[0] + f"@{self.server_address}:{parts.port}"
-        run = [
-            sys.executable,
-            "-m",
-            "market_spine.cli",
-            "--db",
-            urlunsplit(parts._replace(netloc=place)),
-            "--data-dir",
-            str(FIXTURES),
-        ]
-        run += ["--run-date", "2026-01-09", "--lock-lease", LEASE, *more]
-        inside = [
-            "unshare",
-            "--uts",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sh",
-            "-c",
-            'hostname "$0" && exec "$@"',
-            self.name,
-        ]
+        return urlunsplit(parts._replace(netloc=place))
+
+    def _start(self, program: list[str], stderr: Any) -> subprocess.Popen[str]:
+        """Starts a program there, with a host name and process numbers of its own; it dies with what is started here."""
+        inside = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", 'hostname "$0" && exec "$@"']
         return subprocess.Popen(
-            ["ip", "netns", "exec", self.name, *inside, *run], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            ["ip", "netns", "exec", self.name, *inside, self.name, *program], text=True, stdout=subprocess.DEVNULL, stderr=stderr,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
 
@@ -157,13 +164,64 @@ class Pair:
                 self._found(f"cut: {first.returncode}, {second.returncode}", [cried, said])
             self._compare(url, "cut")
 
-    def _until_under_way(self, url: str) -> None:
+    def cut_workers(self, items: int = 40) -> None:
+        """The first is cut off with an item in hand."""
+        with self._database() as url, closing(connect(url)) as db, tempfile.TemporaryDirectory() as folder:
+            queue_torture.make_ready(db, items)
+            logs = [Path(folder) / machine.name for machine in (self._first, self._second)]
+            workers = [machine.work(url, log) for machine, log in zip((self._first, self._second), logs, strict=True)]
+            try:
+                held = self._cut_off_with_an_item(db, items)
+                self._until(lambda: desk.counts(db)[State.COMPLETE] == items, "the second does not take over")
+                self._first.mend()
+                self._until(lambda: "work_lost" in logs[0].read_text("utf-8"), "the first does not notice what it lost")
+            finally:
+                self._first.mend()
+                for worker in workers:
+                    worker.kill()
+                    worker.wait()
+            self._compare_workers(db, items, held)
+
+    def _cut_off_with_an_item(self, db: Database, items: int) -> list[int]:
+        """Cuts the first machine off; answers the items that it then has in hand."""
+        while True:
+            self._until(
+                lambda: desk.counts(db)[State.COMPLETE] >= items // 4 and self._in_hand(db), "the first worker has nothing to do"
+            )
+            self._first.cut()
+            time.sleep(0.3)  # longer than an item takes: what was under way when the cable was cut has arrived or never will
+            if held := self._in_hand(db):
+                return held
+            self._first.mend()
+
+    def _in_hand(self, db: Database) -> list[int]:
+        holder = f"{self._first.name}:%"
+        return [
+            row[0] for row in db.execute("SELECT id FROM core_work_items WHERE state = 'RUNNING' AND locked_by LIKE ?", (holder,))
+        ]
+
+    def _compare_workers(self, db: Database, items: int, held: list[int]) -> None:
+        found = queue_torture.effects(db)
+        if found["states"] != {"COMPLETE": items} or found["lost"] or found["doubled"]:
+            self._found(f"workers: {found}", [])
+        others = db.execute("SELECT COUNT(*) FROM torture_effect WHERE item_id = ? AND worker = ?", (held[0], self._second.name))
+        if others.fetchone()[0] != 1:
+            self._found(f"workers: item {held[0]} was not done by the second", [])
+        self.ends["workers: the item in hand was taken over"] += 1
+
+    def _until(self, condition: Callable[[], object], otherwise: str) -> None:
         deadline = time.monotonic() + _SLOWEST
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RuntimeError(otherwise)
+            time.sleep(0.02)
+
+    def _until_under_way(self, url: str) -> None:
         with closing(connect(url)) as db:
-            while not db.has_table("core_manifest") or not db.execute("SELECT 1 FROM core_manifest LIMIT 1").fetchone():
-                if time.monotonic() > deadline:
-                    raise RuntimeError("the first run does not get under way")
-                time.sleep(0.01)
+            self._until(
+                lambda: db.has_table("core_manifest") and db.execute("SELECT 1 FROM core_manifest LIMIT 1").fetchone(),
+                "the first run does not get under way",
+            )
 
     def _compare(self, url: str, what: str) -> None:
         with closing(connect(url)) as db:
@@ -227,6 +285,7 @@ def main() -> int:
             pair.together("wait")
             pair.together("fail")
             pair.cut()
+            pair.cut_workers()
     told = {"rounds": options.rounds, "ends": pair.ends, "seconds": round(time.monotonic() - began), "wrong": pair.wrong}
     print(json.dumps(told, indent=2))
     return 1 if pair.wrong else 0

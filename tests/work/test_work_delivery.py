@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from work_asked import NOW, ask, put_in, request
 
 from market_spine.db import Database
 from market_spine.errors import SchemaTooOld
 from market_spine.work import delivery, desk, lease
+from market_spine.work.delivered import straight_to_the_next
 from market_spine.work.desk import Filter
 from market_spine.work.item import Lease, State
 
@@ -90,3 +93,31 @@ def test_two_first_enqueues_at_once_make_the_delivery_tables_once(db: Database) 
         for connection in connections:
             connection.close()
     assert db.has_table("procrastinate_jobs")
+
+
+async def _rows_touched_by_a_fetch(target: str) -> int:
+    """How many rows of the engine's table the search for one job reads, in a session as a worker's."""
+    async with await psycopg.AsyncConnection.connect(target) as session:
+        await straight_to_the_next(session)
+        await session.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+        await session.execute(
+            "SELECT procrastinate_fetch_job_v2(%s, (SELECT MAX(id) FROM procrastinate_workers))", (["market_spine"],)
+        )
+        counted = await session.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'procrastinate_jobs'"
+        )
+        row = await counted.fetchone()
+        return int(row[0]) if row else 0
+
+
+def test_the_next_job_is_found_without_sorting_a_backlog_that_was_just_enqueued(db: Database, target: str) -> None:
+    delivery.prepare(db)
+    db.execute(
+        """
+        INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, priority, scheduled_at, args)
+        SELECT 'market_spine', 'market_spine.work_item', 'work-item:' || n, mod(n, 10), now() - interval '1 hour',
+               json_build_object('item_id', n)
+        FROM generate_series(1, 5000) AS n
+        """
+    )
+    assert 0 < asyncio.run(_rows_touched_by_a_fetch(target)) < 20

@@ -26,6 +26,13 @@ _POLL = 1.0  # seconds between two looks for what became due by its time alone; 
 _AWAY_SECONDS = 1.0
 
 
+async def straight_to_the_next(connection: Any) -> None:
+    """Has the next job found along the index of priorities. While PostgreSQL has no statistics of a backlog that was just
+    enqueued it sorts all of it for every single job: 4 to 14 ms at 2,000 jobs instead of half a millisecond."""
+    await connection.execute("SET enable_sort = off")
+    await connection.commit()
+
+
 class DeliveredFeed:
     """Runs Procrastinate's worker in an event loop of this thread, and the items in threads beside it."""
 
@@ -90,8 +97,9 @@ class DeliveredFeed:
 
     def _app(self) -> App:
         connector = self._procrastinate.PsycopgConnector(
-            conninfo=self._worker.target, min_size=1, max_size=3, timeout=10, kwargs={"application_name": "market-spine-delivery"}
-        )
+            conninfo=self._worker.target, min_size=1, max_size=3, timeout=10, configure=straight_to_the_next,
+            kwargs={"application_name": "market-spine-delivery"},
+        )  # fmt: skip
         app = self._procrastinate.App(connector=connector)
         app.task(name=TASK)(self._deliver)
         return app
