@@ -266,12 +266,15 @@ def test_a_length_too_large_is_refused_before_the_body_comes(api: Api) -> None:
         assert line.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_the_document_has_an_example_for_every_body_and_names_the_problem(api: Api) -> None:
+def test_the_document_has_examples_of_bodies_and_answers_and_names_the_problem(api: Api) -> None:
     document = api.client.get("/openapi.json").json()
     for path in ("enqueue", "retry", "cancel"):
         operation = document["paths"][f"{WORK}/{path}"]["post"]
         assert operation["responses"]["422"]["content"].keys() >= {"application/problem+json"}
     assert document["components"]["schemas"]["WorkRequest"]["examples"]
+    for path in document["paths"].keys() - {"/metrics"}:
+        (operation,) = document["paths"][path].values()
+        assert "example" in operation["responses"]["200"]["content"]["application/json"], path
     assert {"401", "429"} <= document["paths"][f"{WORK}/pending"]["get"]["responses"].keys()
 
 

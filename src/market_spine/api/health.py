@@ -13,7 +13,16 @@ from market_spine.migrations import prepare
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="The process answers")
+_READY = {"status": "ready", "checks": {"database": "ok", "schema": "ok", "calendar": "ok"}}
+_NOT_READY = {
+    "status": "not ready",
+    "checks": {"database": "there is no database spine.db", "schema": "unknown", "calendar": "ok"},
+}
+
+
+@router.get(
+    "/healthz", summary="The process answers", responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
+)
 def healthz() -> dict[str, str]:
     """Asks nothing else."""
     return {"status": "ok"}
@@ -21,7 +30,13 @@ def healthz() -> dict[str, str]:
 
 @router.get(
     "/readyz", summary="Database, schema and calendar are usable",
-    responses={503: {"description": "Not ready; what is wrong stands beside its name"}},
+    responses={
+        200: {"content": {"application/json": {"example": _READY}}},
+        503: {
+            "description": "Not ready; what is wrong stands beside its name",
+            "content": {"application/json": {"example": _NOT_READY}},
+        },
+    },
 )  # fmt: skip
 def readyz(request: Request, response: Response) -> dict[str, Any]:
     """`ok`, or what is wrong, for each."""
