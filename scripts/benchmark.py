@@ -34,6 +34,7 @@ CASES: dict[str, Case] = {
     "postgres": postgres.postgres,
     "postgres-1x50k": postgres.postgres_1x50k,
     "operator": operators.operator,
+    "operator-postgres": operators.operator_postgres,
 }
 
 

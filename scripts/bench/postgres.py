@@ -56,7 +56,7 @@ def postgres_1x50k(setting: Setting) -> Finding:
 
 def _contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[()] | tuple[str, Command]) -> dict[str, Standing]:
     """Each command into a new database, in turn, round by round; `prepare` names one that needs another run before it."""
-    server_class, databases_class, binaries = _server()
+    server_class, databases_class, binaries = own_server()
     standings = {name: Standing(name) for name in commands}
     with server_class(binaries, durable=True) as server:
         databases = databases_class(server.url)
@@ -67,13 +67,13 @@ def _contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[(
                 url = databases.create()
                 if prepare and prepare[0] == name:
                     measure(prepare[1](url), cwd=setting.work)
-                standings[name].usages.append(_measure(commands[name](url), server.pid, setting.work))
+                standings[name].usages.append(with_server(commands[name](url), server.pid, setting.work))
                 databases.drop(url)
         databases.close()
     return standings
 
 
-def _server() -> tuple[Any, Any, Any]:
+def own_server() -> tuple[Any, Any, Any]:
     """The tests' own server, its databases, and where PostgreSQL's programs are. Raises ValueError without them."""
     sys.path.append(str(SCRIPTS.parent / "tests"))
     try:
@@ -102,7 +102,8 @@ def _normalized(made: Path, paths: Sequence[Path]) -> Path:
     return made
 
 
-def _measure(command: list[str], server: int, work: Path) -> Usage:
+def with_server(command: list[str], server: int, work: Path) -> Usage:
+    """Measures a command together with what it cost the server, whose postmaster has the number `server`. Raises Failed."""
     before = _server_cpu(server)
     usage = measure(command, cwd=work)
     (work / REPORT).unlink(missing_ok=True)
