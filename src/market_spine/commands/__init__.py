@@ -216,13 +216,19 @@ def say_next(outcomes: Iterable[Outcome]) -> None:
 
 
 def next_line(command: str, before: str = "") -> str:
-    """The `next:` line, with the database where this command was given one: what is typed next must find the same."""
+    """The `next:` line, with what this command was told on its command line of where things are: what is typed next must find
+    the same database, and a backfill the same source."""
     from market_spine.db import redact
 
     context = click.get_current_context()
-    given = context.get_parameter_source("db") is click.core.ParameterSource.COMMANDLINE
-    of = f" --db {redact(context.params['db'])}" if given and command.startswith("spine ") else ""
-    return f"next: {before}{command}{of}"
+    carried = {"--db": "db"} if command.startswith("spine ") else {}
+    carried |= {"--source": "source", "--data-dir": "data_dir"} if command.startswith("spine backfill ") else {}
+    for option, name in carried.items():
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and f" {option} " not in f"{command} ":
+            value = str(context.params[name])
+            command += f" {option} {redact(value) if name == 'db' else value}"
+    return f"next: {before}{command}"
 
 
 def print_json(**document: object) -> None:
