@@ -122,6 +122,17 @@ def test_a_worker_without_a_database_says_so_in_one_line(tmp_path: Path, run_com
     assert "there is no database" in done.stderr.splitlines()[-1]
 
 
+def test_a_worker_takes_nothing_from_a_database_of_a_newer_program(
+    target: str, db: Database, tmp_path: Path, run_command: RunCommand
+) -> None:
+    (item,) = asked(db, Request("ingest_week", WEEKS[0], "OTC"))
+    db.execute("INSERT INTO core_migrations (number, name, applied_at) VALUES (99, 'future', '2030-01-04')")
+    done = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path, "--log-format", "text")
+    assert done.exit_code == 2
+    assert "has schema 99; this program knows up to" in done.stderr.splitlines()[-1]
+    assert desk.find(db, item.id).state is State.PENDING
+
+
 TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
 
 

@@ -21,7 +21,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Protocol
 
-from market_spine import __version__, clock
+from market_spine import __version__, clock, migrations
 from market_spine import log as logs
 from market_spine.db import Database, connect, is_postgres, redact
 from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost
@@ -97,8 +97,12 @@ class Worker:
         return connect(self.target, create=False, settings=settings)
 
     def run(self) -> int:
-        """Works until it is told to stop, or nothing is left for a worker that ends; answers how many items it settled."""
+        """Works until it is told to stop, or nothing is left for a worker that ends; answers how many items it settled.
+
+        Raises SchemaTooNew and SchemaTooOld before it takes anything.
+        """
         with contextlib.closing(self.open()) as db:
+            migrations.prepare(db)
             delivery.prepare(db)
             if self.settings.ends:
                 self._sweep(db, lease.Watch(self.settings.lease, patience=0))
