@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -136,6 +137,22 @@ def test_missing_and_cut_files_and_a_lost_note_are_made_again(desk: Desk, tmp_pa
     assert len(export(desk.db, view, root, "csv").written) == 6
     assert contents(root) == first
     assert list(root.rglob("*.tmp")) == []
+
+
+def test_what_a_killed_export_left_is_cleared_up_once_nobody_can_be_writing_it(desk: Desk, tmp_path: Path) -> None:
+    root, view = tmp_path / "out", VIEWS["normalized"]
+    export(desk.db, view, root, "csv")
+    first = contents(root)
+    place = root / "week_ending=2025-11-28" / "tier=OTC"
+    left = [root / f".{STATE_FILE}.77.tmp", place / ".data.csv.77.tmp"]
+    another, foreign = place / ".data.csv.78.tmp", place / "note.tmp"
+    for file in (*left, another, foreign):
+        file.write_text("cut")
+    for file in (*left, foreign):
+        os.utime(file, (1e9, 1e9))
+    export(desk.db, view, root, "csv")
+    assert (sorted(root.rglob("*.tmp")), sorted(root.rglob(".*.tmp"))) == ([another, foreign], [another])
+    assert first.items() <= contents(root).items()
 
 
 def test_a_folder_holds_one_view_in_one_format(desk: Desk, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ of partitions that have no current capture any more are removed. The partition c
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -25,6 +26,7 @@ from market_spine.errors import ConfigurationError, UsageError
 
 PARQUET, CSV = "parquet", "csv"
 STATE_FILE = "_market_spine.json"
+_ABANDONED_SECONDS = 3600
 _LAYOUT = 1  # raised when the files' columns or types change: then all are written again
 _BATCH = 50_000
 _INTEGERS = frozenset({"firm_crd", "total_trades", "symbol_count", "venue_count", "rank"})
@@ -67,6 +69,7 @@ def export(db: Database, view: View, root: Path, form: str, as_of: date | None =
         for folder in gone:
             _remove(root, form, folder)
         _write_state(root, view, form, done)
+        _clear_up(root)
     except OSError as error:
         raise ConfigurationError(f"cannot write to {root}: {error.strerror}", hint="choose a writable --to") from error
     return Exported(tuple(p.folder for p in written), tuple(p.folder for p in parts if p not in written), tuple(gone))
@@ -123,6 +126,15 @@ def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[
     finally:
         beside.unlink(missing_ok=True)
     return {"capture_id": part.capture_id, "mark": part.mark, "bytes": file.stat().st_size}
+
+
+def _clear_up(root: Path) -> None:
+    """Removes what exports that were killed left beside its place; what is younger than an hour may be another's at work."""
+    now = (root / STATE_FILE).stat().st_mtime  # just written: the clock of that disk
+    for beside in [*root.glob(f".{STATE_FILE}.*.tmp"), *root.glob("week_ending=*/**/.data.*.tmp")]:
+        with contextlib.suppress(FileNotFoundError):
+            if beside.stat().st_mtime < now - _ABANDONED_SECONDS:
+                beside.unlink()
 
 
 def _columns(view: View) -> list[str]:
