@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from market_spine.db.target import redact
+from market_spine.db.transactions import transaction
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, DatabaseLost
 from market_spine.statements import Row, copy_fields, insert_new, nulls, to_format
 
@@ -89,23 +90,10 @@ class Postgres:
             cursor.itersize = 10_000
             yield from cursor.execute(to_format(sql), parameters or None)
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """BEGIN … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
-        if self._connection.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE:
-            yield
-            return
-        try:
-            self.execute("BEGIN")
-            if self.guard:
-                self.guard()
-            yield
-            if self.guard:
-                self.guard()
-            self.execute("COMMIT")
-        except BaseException:
-            self.rollback()
-            raise
+        idle = self._psycopg.pq.TransactionStatus.IDLE
+        return transaction(self, "BEGIN", joins=self._connection.info.transaction_status != idle)
 
     def rollback(self) -> None:
         """Ends an open transaction without a trace, if there is one."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market_spine import clock
+from market_spine.db.transactions import transaction
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, NotADatabase
 from market_spine.place import check_place
 from market_spine.statements import VALUES_ROWS, Row, insert, insert_columns, insert_new
@@ -94,23 +95,9 @@ class Sqlite:
         yield from self.execute(sql, parameters)
         self._check_rest()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
-        if self._connection.in_transaction:
-            yield
-            return
-        try:
-            self.execute("BEGIN IMMEDIATE")
-            if self.guard:
-                self.guard()
-            yield
-            if self.guard:
-                self.guard()
-            self.execute("COMMIT")
-        except BaseException:
-            self.rollback()
-            raise
+        return transaction(self, "BEGIN IMMEDIATE", joins=self._connection.in_transaction)
 
     def rollback(self) -> None:
         """Ends an open transaction without a trace, if there is one."""

@@ -1,0 +1,36 @@
+"""The one shape of a transaction, for both engines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+
+class _Engine(Protocol):
+    guard: Callable[[], None] | None
+
+    def execute(self, sql: str, /) -> Any: ...
+    def rollback(self) -> None: ...
+
+
+@contextlib.contextmanager
+def transaction(db: _Engine, begin: str, *, joins: bool) -> Iterator[None]:
+    """`begin` … COMMIT, or ROLLBACK when anything is raised; where it `joins` another one, only that one ends it.
+
+    The guard is asked first and last: what it raises undoes everything.
+    """
+    if joins:
+        yield
+        return
+    try:
+        db.execute(begin)
+        if db.guard:
+            db.guard()
+        yield
+        if db.guard:
+            db.guard()
+        db.execute("COMMIT")
+    except BaseException:
+        db.rollback()
+        raise
