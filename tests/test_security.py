@@ -22,6 +22,7 @@ ASSEMBLED = {
     "db/postgres.py": "names of our own tables and columns; the key of an advisory lock",
     "db/sqlite.py": "names of our own tables and columns",
     "db/__init__.py": "passes on",
+    "db/transactions.py": "an engine's own BEGIN",
     "statements.py": "names of our own tables and columns",
     "db/copy.py": "names of our own tables and columns",
     "migrations.py": "our own schema files",

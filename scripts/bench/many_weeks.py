@@ -51,6 +51,13 @@ def _capture(db: Database, key: int, week: date, tier: str, content_hash: str) -
         ("capture_key", "issue_id", "venue_id", "total_shares", "total_trades", "total_notional"),
         rows,
     )
+    _measures(db, key, total, len(rows))
+    metadata = {"content_hash": content_hash[:16], "sha256": content_hash, "ingest_no": 1, "reason": "NEW"}
+    for rank, stage in enumerate(("RAW", "NORMALIZED", "CALC"), 1):
+        _record(db, stage, rank, partition_key(str(week), tier), capture_id, len(rows), metadata, at)
+
+
+def _measures(db: Database, key: int, total: int, rows: int) -> None:
     db.bulk_insert(
         "finra_otc_transparency_venue_measure",
         ("capture_key", "venue_id", "total_shares", "total_trades", "symbol_count", "share", "rank"),
@@ -64,9 +71,11 @@ def _capture(db: Database, key: int, week: date, tier: str, content_hash: str) -
     db.bulk_insert(
         "finra_otc_transparency_tier_measure",
         ("capture_key", "total_shares", "ats_shares", "total_trades", "symbol_count", "venue_count", "hhi"),
-        [(key, total, total, len(rows), SYMBOLS, VENUES, 0.2)],
+        [(key, total, total, rows, SYMBOLS, VENUES, 0.2)],
     )
-    metadata = json.dumps({"content_hash": content_hash[:16], "sha256": content_hash, "ingest_no": 1, "reason": "NEW"})
+
+
+def _record(db: Database, stage: str, rank: int, key: str, capture_id: str, rows: int, metadata: object, at: str) -> None:
     db.bulk_insert(
         "core_manifest",
         (
@@ -80,10 +89,7 @@ def _capture(db: Database, key: int, week: date, tier: str, content_hash: str) -
             "captured_at",
             "created_at",
         ),
-        [
-            (DOMAIN, stage, rank, partition_key(str(week), tier), capture_id, len(rows), metadata, at, at)
-            for rank, stage in enumerate(("RAW", "NORMALIZED", "CALC"), 1)
-        ],
+        [(DOMAIN, stage, rank, key, capture_id, rows, json.dumps(metadata), at, at)],
     )
 
 
@@ -103,21 +109,7 @@ def _week(db: Database, week_key: int, week: date, keys: list[int]) -> None:
         [(week_key, tier, each, 200, 1 / 3) for tier in TIERS],
     )
     made_from = {tier: {"capture_id": generate_capture_id(DOMAIN, week, tier, day), "ingest_no": 1} for tier in TIERS}
-    db.bulk_insert(
-        "core_manifest",
-        (
-            "domain",
-            "stage",
-            "stage_rank",
-            "partition_key",
-            "capture_id",
-            "row_count",
-            "metadata_json",
-            "captured_at",
-            "created_at",
-        ),
-        [(DOMAIN, "CALC", 3, partition_key(str(week)), capture_id, 4, json.dumps({"made_from": made_from}), at, at)],
-    )
+    _record(db, "CALC", 3, partition_key(str(week)), capture_id, 4, {"made_from": made_from}, at)
     db.bulk_insert(
         "core_data_readiness",
         ("domain", "partition_key", "is_ready", "ready_for", "all_partitions_present", "all_stages_complete",

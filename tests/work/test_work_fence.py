@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 
 import pytest
+from fenced_notes import fenced, notes, seen_from_outside, write
 
 from market_spine.db import Database
 from market_spine.errors import Interrupted
@@ -15,23 +14,7 @@ from market_spine.work.fence import ItemTransaction
 
 @pytest.fixture
 def item_transaction(db: Database) -> ItemTransaction:
-    db.execute("CREATE TABLE note (says TEXT PRIMARY KEY)")
-    return ItemTransaction(db, serial="finra:2025-12-26")
-
-
-def write(db: ItemTransaction, says: str) -> None:
-    with db.transaction():
-        db.execute("INSERT INTO note VALUES (?)", (says,))
-
-
-def notes(db: Database) -> list[str]:
-    return [row[0] for row in db.execute("SELECT says FROM note ORDER BY says")]
-
-
-@contextmanager
-def seen_from_outside(db: Database) -> Iterator[Database]:
-    with closing(db.reopen()) as other:
-        yield other
+    return fenced(db)
 
 
 def test_everything_is_committed_with_the_settlement_and_not_before(db: Database, item_transaction: ItemTransaction) -> None:
