@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import backfill, load, operators, postgres, report
+from bench import backfill, load, operators, postgres, report, start
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -35,6 +35,7 @@ CASES: dict[str, Case] = {
     "postgres-1x50k": postgres.postgres_1x50k,
     "operator": operators.operator,
     "operator-postgres": operators.operator_postgres,
+    "start": start.start,
 }
 
 

@@ -13,6 +13,7 @@ from bench.goals import OURS, Finding, Goal, table
 from bench.load import arguments
 from bench.processes import SCRIPTS, Failed, Usage, measure, script
 from bench.report import keep, page, text
+from bench.start import start
 from bench.weekly_data import one_tier
 
 from market_spine.db import connect
@@ -124,3 +125,10 @@ def test_results_are_kept_case_by_case_and_make_the_page(tmp_path: Path) -> None
     made = page(results, "# Title\n")
     assert "| one | CPU ÷ other | 0.50 | ≤ 0.6 | met |" in made
     assert "| x | 1,234 |" in made
+
+
+def test_a_start_is_measured_beside_a_bare_import_of_click(tmp_path: Path) -> None:
+    found = start(Setting(tmp_path, rounds=1))
+    assert [row["what"].partition(": ")[2] for row in found.rows[1:]] == ["run_finra_weekly_schedule --help", "spine --help"]
+    assert [goal.limit for goal in found.goals] == [2.5, 2.5]
+    assert all(1 < goal.found < 10 for goal in found.goals)

@@ -12,8 +12,10 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import tree_sitter_powershell
 import yaml
 from click import Option
+from tree_sitter import Language, Parser
 
 from market_spine.cli import command as weekly_run
 
@@ -180,3 +182,24 @@ def test_the_hourly_guard_of_the_crontab_lets_one_hour_a_week_through() -> None:
         ["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"], "TZ": "Asia/Tokyo"}
     )
     assert ran.stdout.split() == [str(4 * 24 + 13), str(11 * 24 + 12)]  # 8:00 in winter and in summer time
+
+
+POWERSHELL = sorted([*(DEPLOY / "windows").glob("*.ps1"), *(DEPLOY.parents[2] / "scripts").glob("*.ps1")])
+
+
+def faults_of(script: bytes) -> list[str]:
+    """What a grammar of PowerShell cannot read."""
+    todo, found = [Parser(Language(tree_sitter_powershell.language())).parse(script).root_node], []
+    while todo:
+        node = todo.pop()
+        if node.is_error or node.is_missing:
+            found.append(f"line {node.start_point.row + 1}: {node.type}")
+        todo += node.children
+    return found
+
+
+@pytest.mark.parametrize("path", POWERSHELL, ids=lambda path: path.name)
+def test_each_powershell_script_can_be_read(path: Path) -> None:
+    script = path.read_bytes()
+    assert faults_of(script) == []
+    assert faults_of(script + b"}\n")  # and it would be noticed

@@ -171,6 +171,13 @@ def watch_options(command: Command) -> Command:
     return command
 
 
+def update_options(command: Command) -> Command:
+    """The options of a command that changes what is stored and is no weekly run: no ping, the dead-man switch is the run's."""
+    for option in (expected_by_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option):
+        command = option(command)
+    return command
+
+
 def watching(given: dict[str, Any]) -> Watching:
-    """Takes the values of `watch_options` out of a command's parameters."""
-    return Watching(**{name: given.pop(name) for name in Watching.__slots__})
+    """Takes the values of `watch_options` or `update_options` out of a command's parameters."""
+    return Watching(**{name: given.pop(name) for name in Watching.__slots__ if name in given})

@@ -109,8 +109,8 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
                 document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
             executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
         watch.ended(db, result.exit_code, report.summary(result))
-    if isinstance(handler, ProgressHandler):
-        handler.clear()
+    if result.exit_code or isinstance(handler, ProgressHandler):
+        log.release(handler)  # the lines before the summary they lead to
     _tell_result(options, result, document)
     return result.exit_code
 

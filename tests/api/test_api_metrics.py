@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from api_server import serving
+from commands import RunCommand
 from prometheus_client.parser import text_string_to_metric_families
 
+from market_spine import clock, executions
 from market_spine.db import Database
 from market_spine.watch import metrics
 from market_spine.watch.readings import METRICS
@@ -38,3 +41,26 @@ def test_where_tokens_are_asked_for_prometheus_needs_one(db: Database, target: s
             assert stranger.get("/metrics").status_code == 401
         with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {TOKEN}"}) as prometheus:
             assert prometheus.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_deadlines_are_those_of_the_desks_own_calendar(
+    db: Database, target: str, tmp_path: Path, run_command: RunCommand
+) -> None:
+    """An operator's closures move what is published, and so when the next run is expected: at the API and at the command."""
+    now = clock.utc_now()
+    executions.start(db, "r", "weekly_schedule", clock.market_date(now), {}, now)
+    executions.finish(db, "r", 0, now)
+    days = ", ".join((clock.market_date(now) + timedelta(days=n)).isoformat() for n in range(31))
+    (tmp_path / "calendar.toml").write_text(f"closed = [{days}]")
+    own = ("--calendar-file", str(tmp_path / "calendar.toml"), "--expected-by", "Mon-Sun 12:00")
+    assert expected(run_command("spine", "metrics", "--db", target, *own).stdout) > now.timestamp() + 30 * 86400
+    assert expected(run_command("spine", "metrics", "--db", target).stdout) < now.timestamp() + 20 * 86400
+    with serving(target, tmp_path, *own) as api:
+        assert expected(api.client.get("/metrics").text) > now.timestamp() + 30 * 86400
+
+
+def expected(text: str) -> float:
+    """By when the next run is expected, of an answer in Prometheus's format."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return next(s.value for s in samples if s.name == "market_spine_run_expected_by_timestamp_seconds")

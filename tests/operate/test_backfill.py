@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commands import RunCommand
 from desk import FRIDAYS, REVISED, WEEK, Desk
+from listeners import http_listener
 
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
@@ -148,3 +149,26 @@ def remember(db: Database, execution_id: str, outcomes: object, pipeline: str = 
             (execution_id, pipeline, str(FRIDAYS[0]), "2026-01-09T12:00:00+00:00", json.dumps(arguments),
              json.dumps(outcomes) if outcomes else None),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_who_watches_the_run_hears_of_a_backfill_and_of_its_retry_but_the_dead_mans_switch_does_not(
+    desk: Desk, target: str, run_command: RunCommand, tmp_path: Path
+) -> None:
+    desk.publish(WEEK, OTC).write_bytes(b"")
+    with http_listener() as listener:
+        hook = listener.url.replace("http://", "json://me:geheim@")
+        on = ("--db", target, "--notify", hook, "--metrics-textfile", str(tmp_path / "x.prom"), "--pushgateway", listener.url)
+        env = {"MARKET_SPINE_PING_URL": f"{listener.url}/ping"}
+        weeks = ("--from", str(WEEK), "--to", str(WEEK), "--run-date", str(RUN_DATE), "--data-dir", desk.folder)
+        failed = run_command("spine", "backfill", *weeks, *on, "--json", env=env)
+        assert failed.exit_code == 1, failed.stderr
+        assert 'anomalies_unresolved{severity="ERROR"} 1.0' in (tmp_path / "x.prom").read_text()
+        desk.publish(WEEK, OTC)
+        assert run_command("spine", "retry", json.loads(failed.stdout)["run_id"], *on, env=env).exit_code == 0
+        assert 'anomalies_unresolved{severity="ERROR"} 0.0' in (tmp_path / "x.prom").read_text()
+        told = [request.json["title"] for request in listener.seen if request.path == "/"]
+    assert told == [f"Market Spine: EMPTY_FILE {WEEK} / OTC", f"Market Spine: over: EMPTY_FILE {WEEK} / OTC"]
+    assert {request.path.partition("?")[0] for request in listener.seen} == {"/", "/metrics/job/market_spine"}
+    kept = desk.db.execute("SELECT arguments_json FROM core_executions").fetchall()
+    assert "geheim" not in str(kept)

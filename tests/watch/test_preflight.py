@@ -68,6 +68,7 @@ def test_an_old_schema_and_a_late_clock_are_failures(machine: Machine, db: Datab
     executions.start(db, "later", "weekly_schedule", date(2026, 1, 9), {}, NOW + timedelta(hours=1))
     mine = replace(machine, db=target)
     assert found(mine, "clock").grade is Grade.FAIL
+    assert found(replace(mine, now=NOW + timedelta(hours=1)), "clock").grade is Grade.OK
     with db.transaction():
         db.execute("DELETE FROM core_migrations WHERE number > 1")
     schema = found(mine, "schema")
@@ -108,6 +109,14 @@ def test_a_settings_file_is_for_its_user_only(machine: Machine, tmp_path: Path, 
     path.touch()
     path.chmod(mode)
     assert found(replace(machine, settings_file=str(path)), "settings").grade is grade
+
+
+@pytest.mark.parametrize(
+    ("mode", "ours", "is_open"),
+    [(0o640, True, True), (0o640, False, False), (0o440, False, False), (0o660, False, True), (0o644, False, True)],
+)
+def test_what_root_owns_and_mounts_is_read_by_its_group(mode: int, ours: bool, is_open: bool) -> None:
+    assert preflight.is_open(mode, ours=ours) is is_open
 
 
 def api(machine: Machine, listener: Listener, **environ: str) -> Machine:

@@ -15,6 +15,7 @@ from market_spine.api.auth import Tokens, read_tokens
 from market_spine.api.connections import Connections
 from market_spine.api.gate import App, Gate, Limits
 from market_spine.errors import ConfigurationError
+from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar
 from market_spine.watch.deadline import parse_deadline
 from market_spine.watch.observers import DEFAULT_EXPECTED_BY
 
@@ -37,6 +38,8 @@ class Serving:
     rate: float = 200.0
     body_bytes: int = 1 << 20
     expected_by: str = DEFAULT_EXPECTED_BY
+    calendar: Calendar = EXCHANGE
+    grace_days: int = GRACE_DAYS
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and self.token_file is None:
@@ -80,6 +83,7 @@ def build(serving: Serving) -> App:
     tokens: Tokens | None = read_tokens(serving.token_file) if serving.token_file else None
     app.state.connections, app.state.tokens = connections, tokens
     app.state.deadline = parse_deadline(serving.expected_by)
+    app.state.calendar, app.state.grace_days = serving.calendar, serving.grace_days
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -21,5 +21,6 @@ def exposition(request: Request) -> Response:
     if find_spec(metrics.PACKAGE) is None:
         raise Refusal(503, f"{metrics.PACKAGE} is not installed", hint="pip install 'market-spine[metrics]'")
     with request.app.state.connections.reading() as db:
-        text = metrics.exposition(db, clock.utc_now(), request.app.state.deadline)
+        state = request.app.state
+        text = metrics.exposition(db, clock.utc_now(), state.deadline, calendar=state.calendar, grace_days=state.grace_days)
     return Response(text, media_type=metrics.CONTENT_TYPE)

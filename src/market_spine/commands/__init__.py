@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from market_spine.app.source import Source
     from market_spine.db import Database
     from market_spine.outcome import Outcome
+    from market_spine.publication import Calendar
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
@@ -110,12 +111,18 @@ def calendar_options(command: Command) -> Command:
     return command
 
 
+def calendar_of(calendar_file: str | None) -> Calendar:
+    """The calendar that --calendar-file names, else the exchange's. Raises ConfigurationError."""
+    from market_spine.publication import EXCHANGE, read_calendar
+
+    return read_calendar(calendar_file) if calendar_file else EXCHANGE
+
+
 def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
     """What calendar_options say. Raises ConfigurationError."""
     from market_spine.app.run import Expectations
-    from market_spine.publication import EXCHANGE, read_calendar
 
-    return Expectations(read_calendar(calendar_file) if calendar_file else EXCHANGE, grace_days)
+    return Expectations(calendar_of(calendar_file), grace_days)
 
 
 def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from market_spine.cli_options import update_options, watching
 from market_spine.commands import (
     as_tiers,
     as_week,
@@ -43,22 +44,25 @@ Examples:
 @source_options
 @calendar_options
 @run_date_option
+@update_options
 @db_option
 @json_option
 def command(
     first: date, last: date, tiers: tuple[str, ...], missing_only: bool, force: bool, reason: str, calendar_file: str | None,
-    grace_days: int, run_date_text: str | None, db: str, as_json: bool, **source: object,
+    grace_days: int, run_date_text: str | None, db: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Capture a range of weeks, oldest first. Stopped, it takes up where it was when it is given again.
 
     Exit 0 all well, 1 something failed, 2 everything failed.
     """
     from market_spine.operate import backfill, operation
+    from market_spine.watch import observers
 
+    watched = observers.check(watching(given))
     now, run_date = moment(run_date_text)
     weeks = backfill.weeks_between(first, last)
-    opened = source_of(**source)  # type: ignore[arg-type]
-    arguments = {"weeks": [str(week) for week in weeks], "tiers": list(tiers), "force": force, **source}
+    opened = source_of(**given)
+    arguments = {"weeks": [str(week) for week in weeks], "tiers": list(tiers), "force": force, **given}
     done: list[WeekDone] = []
     expected = expectations(calendar_file, grace_days)
     with operation.execution(db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True) as (
@@ -70,6 +74,7 @@ def command(
         for week, result in backfill.backfill(run, opened, weeks, tiers, outcomes.append, missing_only=missing_only):
             done.append(week)
             progress.say(week, bool(result))
+    observers.Observers(watched, db, expected=expected).updated(run.execution_id)
     code = backfill.exit_code(done)
     if as_json:
         print_json(run_id=run.execution_id, weeks=[week.entry() for week in done], exit_code=code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from market_spine.cli_options import expected_by_option, metrics_textfile_option, pushgateway_option
-from market_spine.commands import db_option, reading
+from market_spine.commands import calendar_of, calendar_options, db_option, reading
 
 
 @click.command(
@@ -18,16 +18,20 @@ Examples:
 @metrics_textfile_option
 @pushgateway_option
 @expected_by_option
+@calendar_options
 @db_option
-def command(metrics_textfile: str | None, pushgateway: str | None, expected_by: str, db: str) -> None:
+def command(
+    metrics_textfile: str | None, pushgateway: str | None, expected_by: str, calendar_file: str | None, grace_days: int, db: str
+) -> None:
     """Read the metrics of a database; print them, or write or push them where that is asked for."""
     from market_spine import clock
     from market_spine.watch import metrics, observers, readings
     from market_spine.watch.deadline import parse_deadline
 
     observers.check(observers.Watching(metrics_textfile=metrics_textfile or "-"))
+    calendar = calendar_of(calendar_file)
     with reading(db) as store:
-        samples = readings.take(store, clock.utc_now(), parse_deadline(expected_by))
+        samples = readings.take(store, clock.utc_now(), parse_deadline(expected_by), calendar=calendar, grace_days=grace_days)
     if metrics_textfile:
         metrics.write_textfile(metrics_textfile, samples)
     if pushgateway:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from market_spine.cli_options import update_options, watching
 from market_spine.commands import (
     calendar_options,
     db_option,
@@ -20,14 +23,18 @@ from market_spine.commands import (
 @click.argument("run_id")
 @click.option("--reason", default="retry", show_default=True, help="Why; kept in core_operator_actions.")
 @calendar_options
+@update_options
 @db_option
 @json_option
-def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int, db: str, as_json: bool) -> None:
+def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int, db: str, as_json: bool, **watch: Any) -> None:
     """Repeat exactly what failed in a run, with its run date and its source; of a run that never finished, all of it."""
     from market_spine import clock
     from market_spine.app.run import Limits
     from market_spine.commands import reading
     from market_spine.operate import operation, retry
+    from market_spine.watch import observers
+
+    watched = observers.check(watching(watch))
 
     with reading(db) as store:
         asked = retry.find_failed(store, run_id)
@@ -46,6 +53,7 @@ def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int
     ) as (run, outcomes):
         operation.record_action(run.db, "retry", run_id, reason, clock.utc_now())
         outcomes += retry.repeat(run, source, asked, lambda outcome: None)
+    observers.Observers(watched, db, expected=expected).updated(run.execution_id)
     if as_json:
         print_json(
             run_id=run.execution_id, retry_of=run_id, **operation.document(outcomes), exit_code=operation.exit_code(outcomes)

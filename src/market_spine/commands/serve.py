@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from market_spine.cli_options import expected_by_option
-from market_spine.commands import db_option
+from market_spine.commands import calendar_of, calendar_options, db_option
 from market_spine.errors import ConfigurationError, Interrupted
 
 
@@ -31,10 +31,11 @@ Examples:
 @click.option("--max-body-kb", type=click.IntRange(1), default=1024, show_default=True, help="Largest body of a request.")
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
 @expected_by_option
+@calendar_options
 @db_option
 def command(
     host: str, port: int, token_file: str | None, allowed_hosts: tuple[str, ...], rate: float, max_body_kb: int, log_format: str,
-    expected_by: str, db: str,
+    expected_by: str, calendar_file: str | None, grace_days: int, db: str,
 ) -> None:  # fmt: skip
     """Serve the HTTP API: the work queue, what is stored, health. The document of it is at /openapi.json."""
     from market_spine import clock, log
@@ -47,7 +48,9 @@ def command(
     except ImportError as error:
         raise ConfigurationError("the API needs FastAPI and uvicorn", hint="pip install 'market-spine[server]'") from error
 
-    app = build(Serving(db, host, port, token_file, allowed_hosts, rate, max_body_kb << 10, expected_by))
+    calendar = calendar_of(calendar_file)
+    serving = Serving(db, host, port, token_file, allowed_hosts, rate, max_body_kb << 10, expected_by, calendar, grace_days)
+    app = build(serving)
     log.set_up(quiet=False, verbose=False, json_lines=log_format == "json")
     with open_store(db, clock.utc_now()):
         pass  # made when new, checked when not, before anything is served

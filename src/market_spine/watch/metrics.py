@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from market_spine.db import Database
+from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar
 from market_spine.watch import readings
 from market_spine.watch.deadline import Deadline
 from market_spine.watch.readings import METRICS, Sample
@@ -32,9 +33,11 @@ def text(samples: Iterable[Sample]) -> bytes:
     return generate_latest(_registry(samples))
 
 
-def exposition(db: Database, now: datetime, deadline: Deadline) -> bytes:
+def exposition(
+    db: Database, now: datetime, deadline: Deadline, *, calendar: Calendar = EXCHANGE, grace_days: int = GRACE_DAYS
+) -> bytes:
     """What /metrics answers; of CONTENT_TYPE."""
-    return text(readings.take(db, now, deadline))
+    return text(readings.take(db, now, deadline, calendar=calendar, grace_days=grace_days))
 
 
 def write_textfile(path: str, samples: Iterable[Sample]) -> None:

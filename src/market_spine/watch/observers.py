@@ -69,15 +69,18 @@ def _need(package: str, extra: str) -> None:
 
 
 class Observers:
-    """Those who watch one run over `database`. Call began, tell and ended, or crashed, in that order."""
+    """Those who watch one run over `database`. Call began, tell and ended, or crashed, in that order; of a command that is
+    no weekly run, `updated` alone."""
 
-    def __init__(self, watching: Watching, database: str, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, watching: Watching, database: str, environ: Mapping[str, str] = os.environ, expected: Expectations | None = None
+    ) -> None:
         self._watching = watching
         self._database = database
         self._environ = environ
         self._run_id = ""
         self._ticks = clock.ticks()
-        self._expected: Expectations | None = None
+        self._expected = expected
         self.phase_seconds: dict[str, float] = {}
 
     def began(self, run: Run, handler: logging.Handler) -> None:
@@ -125,6 +128,19 @@ class Observers:
             if not hurried:
                 self._notify(db, now, _run_failed(error, said, now))
         self._ping("fail", said, hurried=hurried)
+
+    def updated(self, run_id: str) -> None:
+        """An operator's command has changed what is stored: metrics are read anew, what began or is over is told."""
+        asked = self._watching
+        if not (asked.metrics_textfile or asked.pushgateway or asked.notify):
+            return
+        self._run_id, now = run_id, clock.utc_now()
+        with self._reopened(now) as db:
+            if db is None:
+                warn("the database cannot be read again for metrics and notifications")
+                return
+            self._measure(lambda: self._readings(db, now))
+            self._notify(db, now, None)
 
     @contextlib.contextmanager
     def _reopened(self, now: datetime) -> Iterator[Database | None]:

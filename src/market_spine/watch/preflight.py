@@ -123,8 +123,8 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
     else:
         yield Finding("lock", Grade.OK, "nobody holds it")
     (last,) = db.execute("SELECT MAX(started_at) FROM core_executions").fetchone()
-    if last and datetime.fromisoformat(last) > machine.now + timedelta(seconds=CLOCK_SECONDS):
-        yield Finding("clock", Grade.FAIL, f"this machine's clock is behind: the last run began {last}", "set the clock (NTP)")
+    if last:
+        yield judge_order(datetime.fromisoformat(last), machine.now)
 
 
 def _time(machine: Machine) -> Iterator[Finding]:
@@ -215,6 +215,13 @@ def judge_clock(seconds: float) -> Finding:
     return Finding("clock", Grade.OK if fine else Grade.FAIL, said, None if fine else "set the clock (NTP)")
 
 
+def judge_order(last: datetime, now: datetime) -> Finding:
+    """A clock that has gone back would date captures before those that are there."""
+    fine = last <= now + timedelta(seconds=CLOCK_SECONDS)
+    said = f"{clock.stamp(now)}, {'not before' if fine else 'which is before'} the last run's start at {clock.stamp(last)}"
+    return Finding("clock", Grade.OK if fine else Grade.FAIL, said, None if fine else "set the clock (NTP)")
+
+
 def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *, knows_cron_tz: bool) -> str:
     """Friday, 8:00 in New York. Where cron cannot be told the zone, it asks each hour whether it is that one."""
     moments = [now + timedelta(days=days) for days in (0, 91, 182, 273)]
@@ -251,10 +258,16 @@ def _writable(check: str, folder: Path, hint: str) -> Finding:
 def _private(check: str, path: Path) -> Finding:
     """A file with secrets in it: readable for us, and for nobody else."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
         path.read_bytes()
     except OSError as error:
         return Finding(check, Grade.FAIL, f"{path} cannot be read: {error.strerror}", "give this user the file")
-    if sys.platform != "win32" and mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH):
-        return Finding(check, Grade.WARN, f"{path} is open to others ({stat.filemode(mode)})", f"chmod 600 {path}")
-    return Finding(check, Grade.OK, f"{path} can be read, by this user only")
+    if sys.platform != "win32" and is_open(status.st_mode, ours=status.st_uid == os.geteuid()):
+        return Finding(check, Grade.WARN, f"{path} is open to others ({stat.filemode(status.st_mode)})", f"chmod 600 {path}")
+    return Finding(check, Grade.OK, f"{path} can be read, and not by everybody ({stat.filemode(status.st_mode)})")
+
+
+def is_open(mode: int, *, ours: bool) -> bool:
+    """Whether more users than need to can read a file. One that is another's (root's, a mounted secret) is read by its group."""
+    others = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
+    return bool(mode & (others | stat.S_IRGRP if ours else others))
