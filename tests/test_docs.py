@@ -21,13 +21,16 @@ import pages
 import psycopg
 import pytest
 import transcripts
+import yaml
 from conftest import ENGINES
 from finra_fake import FinraFake
 from page_desks import Desks
 from pages import Page
 from postgres_server import Databases
 
+from market_spine import config, publication
 from market_spine import db as databases
+from market_spine.cli import check_settings
 from market_spine.commands import COMMANDS
 from market_spine.db import Database
 from market_spine.db import copy as db_copy
@@ -362,7 +365,7 @@ def _invocations(text: str, known: dict[str, click.Command]) -> Iterator[tuple[s
     text = re.sub(r"\\\n\s*|`\n\s*", " ", text)
     for found in re.finditer(r"(?<![\w/.-])(spine|run_finra_weekly_schedule)((?: [^|;&\n`]*)?)", text):
         words = [found[1], *found[2].split()]
-        if words[0] == "spine" and (len(words) < 2 or not re.fullmatch(r"[a-z-]+", words[1])):
+        if words[0] == "spine" and (len(words) < 2 or not re.fullmatch(r"[a-z][a-z-]*", words[1])):
             continue
         name = next((" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in known), None)
         assert name is not None and (name != "spine"), f"there is no command {' '.join(words[:2])}"
@@ -383,6 +386,28 @@ def test_an_option_named_in_passing_belongs_to_some_command(page: Page) -> None:
     )
     named = {span.split()[0].split("=")[0] for _, span in page.spans() if re.match(r"--[a-z]", span)}
     assert sorted(name for name in named - ours if f'"{name}"' not in scripts) == []
+
+
+def test_the_settings_and_the_calendar_shown_are_taken_by_the_program(tmp_path: Path) -> None:
+    shown = {name: pages.page(name).of("toml") for name in ("docs/ops/scheduling.md", "docs/calendar.md")}
+    assert sorted(page.name for page in PAGES if page.of("toml")) == sorted(shown)
+    path = tmp_path / "shown.toml"
+    for block in shown["docs/ops/scheduling.md"]:
+        path.write_text(block.text, "utf-8")
+        check_settings(config.read(path))
+    for block in shown["docs/calendar.md"]:
+        path.write_text(block.text, "utf-8")
+        assert publication.read_calendar(str(path)) != publication.EXCHANGE
+
+
+def test_the_settings_of_the_secret_are_taken_by_the_program_once_they_are_filled_in(tmp_path: Path) -> None:
+    manifest = pages.ROOT / "docs" / "ops" / "deploy" / "kubernetes" / "secret.yaml"
+    text = yaml.safe_load(manifest.read_text("utf-8"))["stringData"]["market_spine.toml"]
+    path = tmp_path / "market_spine.toml"
+    path.write_text(text.replace("# ", ""), "utf-8")
+    settings = config.read(path)
+    check_settings(settings)
+    assert settings.shared["finra_client_secret_file"] == "/etc/market-spine/finra-client-secret"
 
 
 def test_the_extras_named_in_the_pages_are_those_of_the_package() -> None:
