@@ -138,6 +138,19 @@ def test_cron_gets_summary_and_log_when_something_fails(run_command: RunCommand,
     assert ran.stdout.startswith("SUMMARY\n")
 
 
+def test_the_lines_of_a_failed_run_come_before_the_summary_they_lead_to(folder: Path) -> None:
+    """In one mail: what cron sends is both streams."""
+    (folder / "files" / f"otc_week_{WEEK}.psv").write_bytes(b"")
+    program = Path(sysconfig.get_path("scripts")) / "run_finra_weekly_schedule"
+    command = [program, *ARGUMENTS, "--cron"]
+    ran = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, check=False, timeout=60, text=True
+    )
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("[INFO]      market-spine ")
+    assert ran.stdout.endswith("Exit code: 1\n")
+
+
 def test_a_crash_is_one_json_line_where_lines_are_json(run_command: RunCommand, folder: Path) -> None:
     (folder / "spine.db").write_text("no database at all, but long enough to be taken for one" * 50)
     ran = run_command("run_finra_weekly_schedule", *ARGUMENTS, "--log-format", "json", "-q", cwd=folder)
