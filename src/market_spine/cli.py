@@ -9,11 +9,11 @@ import click
 
 from market_spine import __version__
 from market_spine.app.source import SOURCES
-from market_spine.cli_entry import at_once
 from market_spine.cli_exit import guarded
 from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, config_option, option_names, watch_options, watching
 from market_spine.cli_run import Options, run
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
+from market_spine.quiet_exit import at_once
 
 if TYPE_CHECKING:
     from market_spine.config import Settings

@@ -5,8 +5,7 @@ Next to nothing is imported here: loading what the two scripts import is what ta
 
 from __future__ import annotations
 
-import os
-import signal
+from market_spine.quiet_exit import at_once
 
 
 def run_finra_weekly_schedule() -> None:
@@ -23,9 +22,3 @@ def spine() -> None:
     from market_spine.spine_cli import main
 
     main()
-
-
-def at_once() -> None:
-    """From now on SIGINT and SIGTERM end the process, with 130 and 143: nothing has been begun yet, or all is done."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda told, _frame: os._exit(128 + told))

@@ -9,10 +9,10 @@ import click
 
 from market_spine import __version__
 from market_spine.cli import check_settings
-from market_spine.cli_entry import at_once
 from market_spine.cli_exit import guarded
 from market_spine.cli_options import config_option
 from market_spine.commands import COMMANDS
+from market_spine.quiet_exit import at_once
 
 
 class LazyGroup(click.Group):
