@@ -11,7 +11,6 @@ port = 8080
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -82,6 +81,8 @@ class Settings:
 
     def unknown(self, shown: str, name: str, known: Iterable[str]) -> ConfigurationError:
         """An entry nobody reads; names the one that was probably meant."""
+        import difflib
+
         close = difflib.get_close_matches(name, list(known), n=1)
         hint = f"did you mean {close[0].replace('_', '-')}?" if close else "spine config show lists what there is"
         return ConfigurationError(f"{self.path} has an unknown entry {shown.replace('_', '-')}", hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import socket
@@ -84,6 +83,8 @@ def actor() -> str:
     """Who is asking: MARKET_SPINE_ACTOR, else the user's name."""
     if named := os.environ.get("MARKET_SPINE_ACTOR"):
         return named
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

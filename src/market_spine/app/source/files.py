@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import zlib
 from collections.abc import Iterable
@@ -93,6 +92,8 @@ class FileSource:
         """All of it: a plain file in one piece, a packed one bit by bit, for what it holds nobody knows."""
         if path.suffix != ".gz":
             return file.read(size + 1)
+        import gzip
+
         content = bytearray()
         with gzip.open(file) as plain:
             while chunk := plain.read(_CHUNK):
