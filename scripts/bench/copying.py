@@ -61,8 +61,8 @@ def _copy_one(url: str, files: Sequence[str], key: str) -> None:
         rows = Path(files[0]).read_bytes()
         second = rows.index(b"\n1\t") + 1
         _copy(connection, "COPY volume FROM STDIN", io.BytesIO(rows[:second]))
-        with reported():
-            _copy(connection, "COPY volume FROM STDIN", io.BytesIO(rows[second:]))
+    with reported(), psycopg.connect(url, autocommit=True) as connection:
+        _copy(connection, "COPY volume FROM STDIN", io.BytesIO(rows[second:]))
 
 
 def normalize(out: str, files: Sequence[str]) -> None:

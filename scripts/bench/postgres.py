@@ -47,9 +47,7 @@ def postgres_1x50k(setting: Setting) -> Finding:
     standings = _contest(setting, commands, (OURS, lambda url: [*ours(files, url), "--weeks", weeks[0]]))
     found = Finding("postgres-1x50k", postgres_1x50k.__doc__ or "", setting.rounds, samples=samples(standings))
     found.rows = table(standings, files.rows or 0)
-    found.remarks.append(
-        "the start of the program is excluded from all, the connection from the COPY; CPU is client and server together"
-    )
+    found.remarks.append("the start of the program is excluded, the connection is not; CPU is client and server together")
     found.goals.append(Goal(f"wall ÷ {KEYED}", ratios(standings[OURS], standings[KEYED], "wall"), 3))
     return found
 

@@ -67,7 +67,7 @@ class Postgres:
             raise DatabaseLost(
                 f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
-        _register_numeric(psycopg, self._connection)
+        _register_types(psycopg, self._connection)
         self._connection.execute(_SESSION)
         for name, value in self._settings.items():
             self._connection.execute("SELECT set_config(%s, %s, false)", (name, value))
@@ -254,9 +254,12 @@ class Postgres:
         return " ".join(str(error).split()) or type(error).__name__
 
 
-def _register_numeric(psycopg: Any, connection: Any) -> None:
+def _register_types(psycopg: Any, connection: Any) -> None:
     """numeric arrives as SQLite would give it: a whole number as int, any other as float. A float goes out as its shortest
-    text, of the type its column has: sent as a double, the server would keep but 15 digits of it in a numeric column."""
+    text, of the type its column has: sent as a double, the server would keep but 15 digits of it in a numeric column. Bytes go
+    out as they are, not as twice as many hexadecimal digits."""
+    from psycopg.types.string import BytesBinaryDumper
+
     base = psycopg.adapt.Loader
 
     class Number(base):  # type: ignore[misc, valid-type]
@@ -273,3 +276,4 @@ def _register_numeric(psycopg: Any, connection: Any) -> None:
 
     connection.adapters.register_loader("numeric", Number)
     connection.adapters.register_dumper(float, Exact)
+    connection.adapters.register_dumper(bytes, BytesBinaryDumper)

@@ -8,6 +8,7 @@ from market_spine.db import Database
 from market_spine.parse.columns import Issue, Venue
 
 _BATCH = 400
+_LARGE_BATCH = 2_000
 
 
 class Dimensions:
@@ -48,10 +49,11 @@ class Dimensions:
     def _find_issues(self, issues: list[Issue]) -> dict[Issue, int]:
         found: dict[Issue, int] = {}
         symbols = list(dict.fromkeys(issue.symbol for issue in issues))
-        for start in range(0, len(symbols), _BATCH):
-            batch = symbols[start : start + _BATCH]
-            batch += [batch[-1]] * (_BATCH - len(batch))  # one text, prepared once
-            found |= {Issue(*row[1:]): row[0] for row in self._db.execute(_FIND_ISSUES, batch)}
+        size = _BATCH if len(symbols) <= _BATCH else _LARGE_BATCH
+        for start in range(0, len(symbols), size):
+            batch = symbols[start : start + size]
+            batch += [batch[-1]] * (size - len(batch))  # two texts in all, each prepared once
+            found |= {Issue(*row[1:]): row[0] for row in self._db.execute(_FIND_ISSUES[size], batch)}
         return found
 
     def _all_venues(self) -> dict[Venue, int]:
@@ -59,8 +61,9 @@ class Dimensions:
         return {Venue(row[1], row[2], row[3], row[4]): row[0] for row in rows}
 
 
-_FIND_ISSUES = (
-    "SELECT issue_id, symbol, issue_name, product_type FROM finra_otc_transparency_issue WHERE symbol IN ("
-    + ", ".join("?" * _BATCH)
+_FIND_ISSUES = {
+    size: "SELECT issue_id, symbol, issue_name, product_type FROM finra_otc_transparency_issue WHERE symbol IN ("
+    + ", ".join("?" * size)
     + ")"
-)
+    for size in (_BATCH, _LARGE_BATCH)
+}
