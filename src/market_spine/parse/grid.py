@@ -205,7 +205,7 @@ def _whole_numbers(padded: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple
     lengths = ends - starts
     odd = (lengths == 0) | (lengths > _WHOLE_DIGITS)
     sixteen = np.ndarray(len(padded) - 15, dtype="V16", buffer=padded.data, strides=(1,))
-    words = sixteen[ends + (_PAD - 16)].view(np.uint64).reshape(-1, 2)
+    words = sixteen[ends + (_PAD - 16)].view("<u8").reshape(-1, 2)
     values, bad = _eight_digits(words[:, 1], np.minimum(lengths, 8))
     odd |= bad
     if (lengths > 8).any():
