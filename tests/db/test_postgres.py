@@ -160,3 +160,16 @@ def test_a_figure_keeps_every_digit_in_a_numeric_column(db: Database, figure: fl
     db.execute("CREATE TABLE figure (value numeric, double_value double precision)")
     db.execute("INSERT INTO figure VALUES (?, ?)", (figure, float(figure)))
     assert db.execute("SELECT value, double_value FROM figure").fetchone() == (figure, float(figure))
+
+
+@on_postgresql
+def test_a_session_torn_from_the_midst_of_a_command_is_replaced_and_what_it_began_rolled_back(db: Database) -> None:
+    db.execute("CREATE TABLE note (says TEXT)")
+    with pytest.raises(KeyboardInterrupt), db.transaction():
+        db.execute("INSERT INTO note VALUES ('half')")
+        db.driver.pgconn.send_query(b"SELECT pg_sleep(60)")  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+    assert db.execute("SELECT COUNT(*) FROM note").fetchone()[0] == 0
+    with db.transaction():
+        db.execute("INSERT INTO note VALUES ('whole')")
+    assert db.execute("SELECT says FROM note").fetchall() == [("whole",)]

@@ -96,9 +96,19 @@ class Postgres:
         return transaction(self, "BEGIN", joins=self._connection.info.transaction_status != idle)
 
     def rollback(self) -> None:
-        """Ends an open transaction without a trace, if there is one."""
-        idle = self._psycopg.pq.TransactionStatus.IDLE
-        if not self._connection.closed and self._connection.info.transaction_status != idle:
+        """Ends an open transaction without a trace, if there is one.
+
+        A session torn from the midst of a command, by a signal, answers nothing more: the server rolls it back once it is
+        closed, and another one takes its place.
+        """
+        status, of = self._connection.info.transaction_status, self._psycopg.pq.TransactionStatus
+        if self._connection.closed or status == of.IDLE:
+            return
+        if status == of.ACTIVE:
+            self._connection.close()
+            with contextlib.suppress(DatabaseLost):
+                self._open()
+        else:
             with contextlib.suppress(self._psycopg.Error):
                 self._connection.execute("ROLLBACK")
 
