@@ -42,16 +42,20 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
 
 def measure(run: Run, capture: Capture) -> Outcome:
     """Makes a capture's measures, in one transaction with their manifest row."""
-    from market_spine.measure import facts as facts_of
-    from market_spine.measure.measures import measure_tier
-
-    facts = run.take_over(capture.capture_id, capture.ingest_no) or facts_of.from_tables(run.db, capture.capture_key)
-    measured = measure_tier(facts)
+    measured = run.take_over(capture.capture_id, capture.ingest_no) or _measured_again(run, capture)
     with run.db.transaction():
         made = _store_measures(run, capture, measured)
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
     message = f"Measured {measured.tier.venue_count:,} venues, {measured.tier.symbol_count:,} symbols"
     return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
+
+
+def _measured_again(run: Run, capture: Capture) -> TierMeasures:
+    """The measures of rows that an earlier run has stored."""
+    from market_spine.measure import facts as facts_of
+    from market_spine.measure.measures import measure_tier
+
+    return measure_tier(facts_of.from_tables(run.db, capture.capture_key))
 
 
 def remake(run: Run, capture: Capture, facts: Facts) -> None:

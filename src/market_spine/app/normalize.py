@@ -47,6 +47,8 @@ def normalize(run: Run, capture: Capture, reading: Callable[[], Reading] | None 
 
 
 def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
+    from market_spine.measure.measures import measure_tier
+
     file = reading.file
     _check(run, capture, file)
     try:
@@ -56,7 +58,7 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     except BaseException:
         run.dimensions.forget()
         raise
-    run.hand_over(capture.capture_id, capture.ingest_no, facts)
+    run.hand_over(capture.capture_id, capture.ingest_no, measure_tier(facts))
     rows = len(file.columns.shares)
     message = f"Normalized {rows:,} rows" + _remarks(file)
     status = Status.WARNING if file.rejects else Status.DONE

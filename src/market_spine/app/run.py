@@ -13,9 +13,9 @@ from market_spine.partition import Partition
 from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar
 
 if TYPE_CHECKING:
-    from market_spine.measure.facts import Facts
+    from market_spine.measure.measures import TierMeasures
 
-_HAND_OVER_ROWS = 1_500_000
+_HAND_OVER_SYMBOLS = 500_000  # some fifty megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Run:
     expected: Expectations = field(default_factory=Expectations)
     dimensions: Dimensions = field(init=False)
     stored: set[str] = field(init=False, default_factory=set)  # hashes of the contents stored in this run
-    _facts: dict[tuple[str, int], Facts] = field(init=False, default_factory=dict)
+    _measured: dict[tuple[str, int], TierMeasures] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.dimensions = Dimensions(self.db)
@@ -62,12 +62,12 @@ class Run:
     def stamp(self) -> str:
         return clock.stamp(self.now)
 
-    def hand_over(self, capture_id: str, ingest_no: int, facts: Facts) -> None:
-        """Keeps the columns just normalized for the calc phase, which else reads them back from the tables."""
-        held = sum(len(kept.shares) for kept in self._facts.values())
-        if held + len(facts.shares) <= _HAND_OVER_ROWS:
-            self._facts[capture_id, ingest_no] = facts
+    def hand_over(self, capture_id: str, ingest_no: int, measured: TierMeasures) -> None:
+        """Keeps the measures of rows just normalized for the calc phase, which else reads the rows back from the tables."""
+        held = sum(kept.tier.symbol_count for kept in self._measured.values())
+        if held + measured.tier.symbol_count <= _HAND_OVER_SYMBOLS:
+            self._measured[capture_id, ingest_no] = measured
 
-    def take_over(self, capture_id: str, ingest_no: int) -> Facts | None:
-        """The columns of that very content, if they were kept."""
-        return self._facts.pop((capture_id, ingest_no), None)
+    def take_over(self, capture_id: str, ingest_no: int) -> TierMeasures | None:
+        """The measures of that very content, if they were kept."""
+        return self._measured.pop((capture_id, ingest_no), None)
