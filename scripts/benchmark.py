@@ -26,6 +26,7 @@ Case = Callable[[Setting], Finding]
 CASES: dict[str, Case] = {
     "load-1x50k": load.load_1x50k,
     "load-18x50k": load.load_18x50k,
+    "load-18x50k-close": load.load_18x50k_close,
     "load-1x500k": load.load_1x500k,
     "nothing-new": load.nothing_new,
     "backfill": backfill.backfill,
