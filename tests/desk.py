@@ -11,7 +11,7 @@ from market_spine.app.run import Limits, Run
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.app.source.files import FileSource, stem
 from market_spine.db import Database
-from market_spine.partition import TIERS, Partition
+from market_spine.partition import OTC, TIERS, Partition
 
 WEEK = date(2025, 11, 28)
 FRIDAYS = (date(2026, 1, 9), date(2026, 1, 16), date(2026, 1, 23), date(2026, 1, 30))
@@ -72,3 +72,13 @@ class Desk:
         """One weekly run."""
         run = self.context(run_date, force=force, limits=limits)
         return run_schedule(run, self.source(), Plan(tuple(weeks), tuple(tiers), only), lambda outcome: None)
+
+
+def restated(folder: Path, db: Database) -> Desk:
+    """A week that is ready, whose OTC tier was restated on the second Friday."""
+    desk = Desk(folder, db)
+    desk.publish_weeks([WEEK])
+    desk.run(FRIDAYS[0])
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[1])
+    return desk

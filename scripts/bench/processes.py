@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.within import REPORT
+
 SCRIPTS = Path(__file__).resolve().parent.parent
 
 
@@ -55,7 +57,7 @@ def measure(command: Sequence[str], *, cwd: Path, on_line: Callable[[str, float,
             errors.seek(0)
             said = errors.read().decode("utf-8", "replace")[-2000:]
             raise Failed(f"{' '.join(command)[:300]} ended with {process.returncode}:\n{said}")
-    within, peak = cwd / "within.json", used.ru_maxrss / 1024
+    within, peak = cwd / REPORT, used.ru_maxrss / 1024
     if within.exists():  # a process that measured what it was run for by itself, see within.py
         part = json.loads(within.read_text("utf-8"))
         return Usage(part["wall"], part["cpu"], peak)

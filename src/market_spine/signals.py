@@ -3,7 +3,7 @@
 interruptible()   while the program works: the first signal raises Interrupted in the main thread, wherever that is
 held()            steps that must not be torn, such as a fork: a signal is noted, and raised at their end
 
-While the program is loaded, and when its work is done, a signal ends it without a word: cli_entry.py.
+While the program is loaded, and when its work is done, a signal ends it without a word: quiet_exit.py.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import RunCommand
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from desk import FRIDAYS, PLAIN, WEEK, Desk, restated
 
 from market_spine.ask import diff, history
 from market_spine.ask.diff import ADDED, CHANGED, REMOVED
@@ -24,12 +24,7 @@ ID = "finra.otc_transparency:OTC:2025-11-28:"
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
-    desk.publish(WEEK, OTC, REVISED)
-    desk.run(FRIDAYS[1])
-    return desk
+    return restated(tmp_path / "files", db)
 
 
 def test_rows_shares_movers_and_concentration(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import RunCommand
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
 
 from market_spine import captures
 from market_spine.app.scheduler import evaluate_readiness
@@ -24,13 +24,7 @@ CAPTURE = "finra.otc_transparency:OTC:2025-11-28:"
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    """A week that is ready, whose OTC tier was restated on the second Friday."""
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
-    desk.publish(WEEK, OTC, REVISED)
-    desk.run(FRIDAYS[1])
-    return desk
+    return restated(tmp_path / "files", db)
 
 
 def current(desk: Desk) -> str | None:

@@ -57,7 +57,9 @@ def read(order: Order) -> Reading:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} are gone")
     file = weekly_file.read(captures.unpacked(order.packed, content_hash, hashed=order.hashed), capture.partition)
     numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
-    return Reading(file, text_lines.lines_at(captures.unpacked(order.packed, content_hash), numbers) if numbers else {})
+    return Reading(
+        file, text_lines.lines_at(captures.unpacked(order.packed, content_hash, hashed=True), numbers) if numbers else {}
+    )
 
 
 def read_here(run: Run, capture: Capture) -> Reading:
