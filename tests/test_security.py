@@ -29,7 +29,7 @@ ASSEMBLED = {
     "measure/dimensions.py": "a fixed number of question marks",
     "app/calc.py": "texts from a table of literals",
     "ask/export.py": "texts from the table of views",
-    "operate/gaps.py": "names of our own tables",
+    "operate/gaps.py": "texts from a table of literals",
     "ask/query.py": "texts from the table of views",
     "operate/retention.py": "texts from a table of literals",
     "operate/verify.py": "texts passed between its own functions",

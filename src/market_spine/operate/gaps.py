@@ -155,29 +155,50 @@ def remove_orphans(db: Database) -> int:
     return removed
 
 
-_DERIVED = (
-    "finra_otc_transparency_volume",
-    "finra_otc_transparency_venue_measure",
-    "finra_otc_transparency_symbol_measure",
-    "finra_otc_transparency_tier_measure",
-)
-# From one key to the next larger one, by the index; the tables hold millions of rows.
-_KEYS_WITHOUT_CAPTURE = """
-WITH RECURSIVE found (capture_key) AS (
-    SELECT (SELECT MIN(capture_key) FROM {table})
-    UNION ALL
-    SELECT (SELECT MIN(f.capture_key) FROM {table} f WHERE f.capture_key > found.capture_key)
-    FROM found WHERE found.capture_key IS NOT NULL)
-SELECT capture_key FROM found WHERE capture_key IS NOT NULL AND NOT EXISTS
-    (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = found.capture_key)
-"""
-_ORPHANS = {table: _KEYS_WITHOUT_CAPTURE.format(table=table) for table in _DERIVED} | {
+_ORPHANS = {
+    "finra_otc_transparency_volume": """
+        WITH RECURSIVE found (capture_key) AS (
+            SELECT (SELECT MIN(capture_key) FROM finra_otc_transparency_volume)
+            UNION ALL
+            SELECT (SELECT MIN(f.capture_key) FROM finra_otc_transparency_volume f WHERE f.capture_key > found.capture_key)
+            FROM found WHERE found.capture_key IS NOT NULL)
+        SELECT capture_key FROM found WHERE capture_key IS NOT NULL AND NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = found.capture_key)
+        """,
+    "finra_otc_transparency_venue_measure": """
+        WITH RECURSIVE found (capture_key) AS (
+            SELECT (SELECT MIN(capture_key) FROM finra_otc_transparency_venue_measure)
+            UNION ALL
+            SELECT (SELECT MIN(f.capture_key) FROM finra_otc_transparency_venue_measure f
+                    WHERE f.capture_key > found.capture_key)
+            FROM found WHERE found.capture_key IS NOT NULL)
+        SELECT capture_key FROM found WHERE capture_key IS NOT NULL AND NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = found.capture_key)
+        """,
+    "finra_otc_transparency_symbol_measure": """
+        WITH RECURSIVE found (capture_key) AS (
+            SELECT (SELECT MIN(capture_key) FROM finra_otc_transparency_symbol_measure)
+            UNION ALL
+            SELECT (SELECT MIN(f.capture_key) FROM finra_otc_transparency_symbol_measure f
+                    WHERE f.capture_key > found.capture_key)
+            FROM found WHERE found.capture_key IS NOT NULL)
+        SELECT capture_key FROM found WHERE capture_key IS NOT NULL AND NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = found.capture_key)
+        """,
+    "finra_otc_transparency_tier_measure": """
+        SELECT m.capture_key FROM finra_otc_transparency_tier_measure m WHERE NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = m.capture_key)
+        """,
     "core_manifest": """
         SELECT DISTINCT m.capture_id FROM core_manifest m
         WHERE m.domain = 'finra.otc_transparency' AND json_extract(m.partition_key, '$.tier') IS NOT NULL
           AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_id = m.capture_id)
         """,
 }
-_REMOVE = {table: f"DELETE FROM {table} WHERE capture_key = ?" for table in _DERIVED} | {
+_REMOVE = {
+    "finra_otc_transparency_volume": "DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?",
+    "finra_otc_transparency_venue_measure": "DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?",
+    "finra_otc_transparency_symbol_measure": "DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?",
+    "finra_otc_transparency_tier_measure": "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",
     "core_manifest": "DELETE FROM core_manifest WHERE capture_id = ?",
 }
