@@ -22,7 +22,7 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 ROOT = Path(__file__).resolve().parent.parent
-_DISK_BYTES = 6 << 20
+_DISK_BYTES = 12 << 20
 _SERVER_DISK_BYTES = 32 << 20  # an empty database takes 8 MB of it
 
 
@@ -151,7 +151,7 @@ def on_sqlite(home: Path) -> Iterator[Place]:
 
 
 def on_a_small_disk(home: Path, stack: contextlib.ExitStack) -> Iterator[Place]:
-    """New files on a tmpfs of 6 MB where we are root, else under a file-size limit."""
+    """New files on a tmpfs of 12 MB where we are root, else under a file-size limit."""
     kind: type[File] = FileOnTmpfs if _mounted(home, _DISK_BYTES, stack) else FileUnderLimit
     for number in itertools.count(1):
         yield kind(str(home / f"{number}.db"))

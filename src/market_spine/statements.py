@@ -1,13 +1,17 @@
-"""The texts that carry bulk rows: multi-row INSERTs for SQLite, COPY lines for PostgreSQL. Names come from our schema only."""
+"""The texts that carry bulk rows: INSERTs for SQLite, COPY lines for PostgreSQL. Names come from our schema only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Row = tuple[Any, ...]
+Values: TypeAlias = "list[Any] | NDArray[Any]"  # a column of rows; NaN in an array stands for NULL
 VALUES_ROWS = 50  # rows in one INSERT; twice as fast as executemany, no gain beyond
 
 
@@ -15,6 +19,11 @@ VALUES_ROWS = 50  # rows in one INSERT; twice as fast as executemany, no gain be
 def insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     one = "(" + ",".join("?" * len(columns)) + ")"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {','.join([one] * rows)}"
+
+
+@lru_cache(maxsize=64)
+def insert_or_ignore(table: str, columns: tuple[str, ...], rows: int) -> str:
+    return insert(table, columns, rows) + " ON CONFLICT DO NOTHING"
 
 
 def insert_new(table: str, columns: Sequence[str], rows: Sequence[Row], key: str, rows_at_once: int) -> Iterator[tuple[str, Row]]:
@@ -33,6 +42,20 @@ def insert_columns(table: str, constants: tuple[str, ...], columns: tuple[str, .
     places = iter(range(len(constants) + 1, len(constants) + 1 + rows * len(columns)))
     values = (",".join([*fixed, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows))
     return f"INSERT INTO {table} ({', '.join((*constants, *columns))}) VALUES ({'),('.join(values)})"
+
+
+def insert_selected(table: str, constants: tuple[str, ...], columns: tuple[str, ...], selected: str) -> str:
+    """Rows selected from elsewhere, each with the constants before it."""
+    fixed = "".join("?, " for _ in constants)
+    return f"INSERT INTO {table} ({', '.join((*constants, *columns))}) SELECT {fixed}{selected}"
+
+
+def listed(values: Values) -> list[Any]:
+    """A column as Python's values."""
+    if isinstance(values, list):
+        return values
+    items: list[Any] = values.tolist()
+    return [None if item != item else item for item in items] if values.dtype.kind == "f" else items
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from market_spine.db.target import redact
 from market_spine.db.transactions import transaction
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, DatabaseLost
-from market_spine.statements import Row, copy_fields, insert_new, nulls, to_format
+from market_spine.statements import Row, Values, copy_fields, insert_new, listed, nulls, to_format
 
 if TYPE_CHECKING:
     from market_spine.db import Cursor
@@ -133,15 +133,15 @@ class Postgres:
         except self._psycopg.Error as error:
             raise self._translate(error) from error
 
-    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values]) -> None:
         """COPY of n rows given as columns of n figures, each row with the same `constants`. Call it inside a transaction."""
         statement = f"COPY {table} ({', '.join((*constants, *columns))}) FROM STDIN"
         line = "\t".join([*(str(value) for value in copy_fields(tuple(constants.values()))), *["%s"] * len(columns)]) + "\n"
-        rows = zip(*map(nulls, columns.values()), strict=True)
         try:
             with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-                while text := "".join(map(line.__mod__, islice(rows, _COPY_ROWS))):
-                    copy.write(text)
+                for start in range(0, len(next(iter(columns.values()))), _COPY_ROWS):
+                    parts = (nulls(listed(values[start : start + _COPY_ROWS])) for values in columns.values())
+                    copy.write("".join(map(line.__mod__, zip(*parts, strict=True))))
         except self._psycopg.Error as error:
             raise self._translate(error) from error
 

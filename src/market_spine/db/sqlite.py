@@ -15,12 +15,26 @@ from market_spine import clock
 from market_spine.db.transactions import transaction
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, NotADatabase
 from market_spine.place import check_place
-from market_spine.statements import VALUES_ROWS, Row, insert, insert_columns, insert_new
+from market_spine.statements import (
+    VALUES_ROWS,
+    Row,
+    Values,
+    insert,
+    insert_columns,
+    insert_or_ignore,
+    insert_selected,
+    listed,
+)
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from market_spine.db import Cursor
 
 BUSY_SECONDS = 10
+_STAGING = "staging"
+_WORTH_AN_IMAGE = 500  # rows; below that binding them is as fast
+_IMAGE_ROWS = 50_000  # at once: some 2 MB
 _NAP_SECONDS = 0.2  # SQLite waits this long without hearing signals, then we look again
 
 
@@ -75,6 +89,7 @@ class Sqlite:
             self.execute("PRAGMA query_only = ON")
             self.execute("SELECT count(*) FROM sqlite_master")
             return
+        self.execute("PRAGMA page_size = 8192")  # of a new file: half as many pages to write, twice each
         self.execute("PRAGMA journal_mode = WAL")
         self.execute("PRAGMA synchronous = NORMAL")
 
@@ -117,42 +132,70 @@ class Sqlite:
 
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Inserts rows in the order given, fifty to a statement. Call it inside a transaction."""
-        rows = rows if isinstance(rows, list) else list(rows)
-        whole = len(rows) - len(rows) % VALUES_ROWS
+        self._insert_rows(insert, table, tuple(columns), rows if isinstance(rows, list) else list(rows))
+
+    def _insert_rows(self, text: Callable[..., str], table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
         try:
-            execute = self._connection.execute
-            statement = insert(table, tuple(columns), VALUES_ROWS)
-            for start in range(0, whole, VALUES_ROWS):
-                execute(statement, tuple(chain.from_iterable(rows[start : start + VALUES_ROWS])))
-            if whole < len(rows):
-                execute(insert(table, tuple(columns), len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
+            for start in range(0, len(rows), VALUES_ROWS):
+                part = rows[start : start + VALUES_ROWS]
+                self._connection.execute(text(table, columns, len(part)), tuple(chain.from_iterable(part)))
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, list[Any]]) -> None:
-        """Inserts n rows given as columns of n values, fifty to a statement; `constants` are bound once a statement.
+    def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values]) -> None:
+        """Inserts n rows given as columns of n values, each row with the same `constants`. Call it inside a transaction.
 
-        Call it inside a transaction. The columns are woven into one list, so that no row is ever made a tuple.
+        Many rows are laid out as a database in memory and selected from it, in half the time that binding their values takes.
         """
-        width, count = len(columns), len(next(iter(columns.values())))
+        count = len(next(iter(columns.values())))
+        try:
+            arrays = {name: values for name, values in columns.items() if not isinstance(values, list)}
+            if count >= _WORTH_AN_IMAGE and len(arrays) == len(columns) and hasattr(self._connection, "deserialize"):
+                self._insert_images(table, constants, arrays, count)
+            else:
+                self._insert_values(table, constants, columns, count)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def _insert_images(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]], count: int) -> None:
+        from market_spine.db import image
+
+        self._attach_staging()
+        statement = insert_selected(table, tuple(constants), tuple(columns), f"{image.names(len(columns))} FROM {_STAGING}.rows")
+        for start in range(0, count, _IMAGE_ROWS):
+            part = [image.plain(values[start : start + _IMAGE_ROWS]) for values in columns.values()]
+            self._connection.deserialize(image.image(part).data, name=_STAGING)
+            self._connection.execute(statement, tuple(constants.values()))
+
+    def _attach_staging(self) -> None:
+        """A database in memory beside the file's; it lives as long as the connection."""
+        if _STAGING not in (row[1] for row in self._connection.execute("PRAGMA database_list")):
+            self._connection.execute(f"ATTACH ':memory:' AS {_STAGING}")
+
+    def _insert_values(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values], count: int) -> None:
+        """Fifty rows to a statement; the columns are woven into one list, so that no row is ever made a tuple."""
+        width = len(columns)
         woven: list[Any] = [None] * (width * count)
         for at, values in enumerate(columns.values()):
-            woven[at::width] = values
+            woven[at::width] = listed(values)
         fixed, names = list(constants.values()), (tuple(constants), tuple(columns))
-        step, execute = VALUES_ROWS * width, self._connection.execute
-        try:
-            for start in range(0, len(woven), step):
-                part = woven[start : start + step]
-                execute(insert_columns(table, *names, len(part) // width), fixed + part)
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
+        step = VALUES_ROWS * width
+        for start in range(0, len(woven), step):
+            part = woven[start : start + step]
+            self._connection.execute(insert_columns(table, *names, len(part) // width), fixed + part)
 
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
-        """Inserts rows, passing over those whose key is there already; answers those it made, each after its number."""
-        made: list[Row] = []
-        for statement, parameters in insert_new(table, columns, rows, key, VALUES_ROWS):
-            made += self.execute(statement, parameters).fetchall()
-        return made
+        """Inserts rows, passing over those whose key is there already; answers those it made, each after its number.
+
+        Call it inside a transaction: it alone writes, so the numbers are known beforehand, and need not be read back.
+        """
+        first = self.execute(f"SELECT COALESCE(MAX({key}), 0) + 1 FROM {table}").fetchone()[0]
+        numbered = [(number, *row) for number, row in enumerate(rows, first)]
+        before = self._connection.total_changes
+        self._insert_rows(insert_or_ignore, table, (key, *columns), numbered)
+        if self._connection.total_changes - before == len(numbered):
+            return numbered
+        return self.execute(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} >= ?", (first,)).fetchall()
 
     def run_script(self, script: str) -> None:
         """Runs several statements inside the open transaction."""

@@ -34,15 +34,15 @@ class VenueMeasures(NamedTuple):
 
 class SymbolMeasures(NamedTuple):
     """n symbols as columns, each filed under one of its issues. Shares and notional in millionths; `hhi` over the symbol's
-    venues, None without volume."""
+    venues, NaN without volume."""
 
-    issue_id: list[int]
+    issue_id: Ints
     shares: Ints
     ats_shares: Ints
     trades: Ints
     notional: Ints | None
-    venue_count: list[int]
-    hhi: list[float | None]
+    venue_count: Ints
+    hhi: NDArray[np.float64]
 
 
 class TierMeasure(NamedTuple):
@@ -73,7 +73,7 @@ def measure_tier(facts: Facts) -> TierMeasures:
     cell_of = symbol * len(venue_ids) + venue
     order = _in_order(cell_of)
     first = _first_of_each(cell_of[order])
-    symbol, venue = symbol[order][first], venue[order][first]
+    symbol, venue = _at(symbol[order], first), _at(venue[order], first)
     is_ats = np.zeros(len(venue_ids), dtype=np.bool_)
     is_ats[venue_at] = facts.is_ats
     cells = _Cells(
@@ -123,7 +123,12 @@ def _narrow(places: Ints, count: int) -> NDArray[np.integer[Any]]:
 
 def _add(values: Ints, first: Ints) -> Ints:
     """Sums of the runs that begin at `first`; exact, in 64-bit integers."""
-    return np.add.reduceat(values, first) if len(first) else values[:0]
+    return values if len(first) == len(values) else np.add.reduceat(values, first)
+
+
+def _at(values: Ints, first: Ints) -> Ints:
+    """The first value of each of the runs."""
+    return values if len(first) == len(values) else values[first]
 
 
 def _tier(venues: VenueMeasures, symbols: SymbolMeasures) -> TierMeasure:
@@ -169,25 +174,22 @@ def _symbols(cells: _Cells, ids: Ints) -> SymbolMeasures:
     shares = _add(cells.shares, first)
     venues = np.diff(np.append(first, len(cells.symbol)))
     return SymbolMeasures(
-        issue_id=ids[cells.symbol[first]].tolist(),
+        issue_id=ids[cells.symbol[first]],
         shares=shares,
         ats_shares=_add(np.where(cells.is_ats, cells.shares, 0), first),
         trades=_add(cells.trades, first),
         notional=None if cells.notional is None else _add(cells.notional, first),
-        venue_count=venues.tolist(),
+        venue_count=venues,
         hhi=_symbol_hhi(cells.shares, shares, first, venues),
     )
 
 
-def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> list[float | None]:
+def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> NDArray[np.float64]:
     """Per symbol Σ share² over venues. The squares are added as 62-bit fractions, so that no order of rows matters."""
     total = np.repeat(totals, venues).astype(np.float64)
     share = np.divide(volume, total, out=np.zeros(len(volume)), where=total > 0)
     hhi = _add(np.rint(share * share * _ONE).astype(np.int64), first) / _ONE
-    values: list[float | None] = hhi.tolist()
-    for symbol in np.flatnonzero(totals == 0).tolist():
-        values[symbol] = None
-    return values
+    return np.where(totals == 0, np.nan, hhi)
 
 
 _ONE = float(1 << 62)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine.parse.columns import MICRO, whole_or_fraction
 from market_spine.parse.figures import figures, money
+from market_spine.statements import Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ class TierTable(NamedTuple):
     """A table of measures and its columns made from the measures of a tier. A new measure is one more of these."""
 
     table: str
-    columns: Callable[[TierMeasures], dict[str, list[Any]]]
+    columns: Callable[[TierMeasures], dict[str, Values]]
 
     @property
     def clear(self) -> str:
@@ -27,12 +28,12 @@ class TierTable(NamedTuple):
         return f"DELETE FROM {self.table} WHERE capture_key = ?"
 
 
-def _venue_columns(measured: TierMeasures) -> dict[str, list[Any]]:
+def _venue_columns(measured: TierMeasures) -> dict[str, Values]:
     venues = measured.venues
     return {
         "venue_id": venues.venue_id,
         "total_shares": figures(venues.shares),
-        "total_trades": venues.trades.tolist(),
+        "total_trades": venues.trades,
         **_notional(venues.notional),
         "symbol_count": venues.symbol_count,
         "share": venues.share,
@@ -40,20 +41,20 @@ def _venue_columns(measured: TierMeasures) -> dict[str, list[Any]]:
     }
 
 
-def _symbol_columns(measured: TierMeasures) -> dict[str, list[Any]]:
+def _symbol_columns(measured: TierMeasures) -> dict[str, Values]:
     symbols = measured.symbols
     return {
         "issue_id": symbols.issue_id,
         "total_shares": figures(symbols.shares),
         "ats_shares": figures(symbols.ats_shares),
-        "total_trades": symbols.trades.tolist(),
+        "total_trades": symbols.trades,
         **_notional(symbols.notional),
         "venue_count": symbols.venue_count,
         "hhi": symbols.hhi,
     }
 
 
-def _tier_columns(measured: TierMeasures) -> dict[str, list[Any]]:
+def _tier_columns(measured: TierMeasures) -> dict[str, Values]:
     tier = measured.tier
     return {
         "total_shares": [whole_or_fraction(tier.shares)],
@@ -66,7 +67,7 @@ def _tier_columns(measured: TierMeasures) -> dict[str, list[Any]]:
     }
 
 
-def _notional(micro: NDArray[np.int64] | None) -> dict[str, list[Any]]:
+def _notional(micro: NDArray[np.int64] | None) -> dict[str, Values]:
     """Left out of the rows where it is unknown."""
     return {} if micro is None else {"total_notional": money(micro)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def figures(micro: NDArray[np.int64]) -> list[int | float]:
-    """Millionths as figures: ints where whole, else the nearest floats."""
+def figures(micro: NDArray[np.int64]) -> NDArray[Any]:
+    """Millionths as figures: integers where all are whole, else objects, ints where whole and the nearest floats where not."""
     whole = micro // MICRO
-    values: list[int | float] = whole.tolist()
-    for row in np.flatnonzero(micro != whole * MICRO).tolist():
+    fractions = np.flatnonzero(micro != whole * MICRO).tolist()
+    if not fractions:
+        return whole
+    values = whole.astype(object)
+    for row in fractions:
         values[row] = int(micro[row]) / MICRO
     return values
 
 
-def money(micro: NDArray[np.int64]) -> list[float]:
+def money(micro: NDArray[np.int64]) -> NDArray[np.float64]:
     """Millionths as floats."""
-    values: list[float] = (micro / MICRO).tolist()
-    return values
+    return micro / MICRO

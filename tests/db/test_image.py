@@ -1,0 +1,83 @@
+"""Rows laid out as an SQLite database: SQLite itself reads them back, finds nothing wrong, and stores what binding stores."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+
+import numpy as np
+import pytest
+
+from market_spine.db import Database, image, sqlite
+from market_spine.parse.figures import figures, money
+from market_spine.statements import Values, listed
+
+VOLUME = "finra_otc_transparency_volume"
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot take a database's bytes: it binds values")
+
+
+def columns(count: int) -> list[np.ndarray]:
+    """Integers narrow and wide, negative ones, and doubles with gaps."""
+    random = np.random.default_rng(count)
+    doubles = random.random(count)
+    doubles[::7] = np.nan
+    return [np.arange(count), random.integers(-(1 << 31), 1 << 31, count), random.integers(-(1 << 62), 1 << 62, count), doubles]
+
+
+@pytest.mark.parametrize("count", [1, 2, 1_871, 1_872, 1_873, 50_000, 200_000])
+def test_sqlite_reads_back_what_was_laid_out(count: int) -> None:
+    made = columns(count)
+    database = sqlite3.connect(":memory:")
+    database.deserialize(image.image(made).data)
+    assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert database.execute(f"SELECT {image.names(4)} FROM rows").fetchall() == list(zip(*map(listed, made), strict=True))
+
+
+def test_a_page_is_full_at_the_counts_tried_above() -> None:
+    pages = {count: len(image.image(columns(count))) >> 16 for count in (1_871, 1_872, 1_873)}
+    assert len(set(pages.values())) > 1, pages
+
+
+def test_the_most_rows_there_can_be_are_all_there() -> None:
+    database = sqlite3.connect(":memory:")
+    database.deserialize(image.image([np.arange(image.MOST_ROWS)]).data)
+    found = database.execute("SELECT COUNT(*), MIN(a), MAX(a), SUM(a) FROM rows").fetchone()
+    assert found == (image.MOST_ROWS, 0, image.MOST_ROWS - 1, image.MOST_ROWS * (image.MOST_ROWS - 1) // 2)
+
+
+@pytest.mark.parametrize("fractions", [False, True], ids=["whole shares", "some fractions"])
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_rows_selected_from_an_image_are_those_that_are_bound(
+    db: Database, monkeypatch: pytest.MonkeyPatch, fractions: bool
+) -> None:
+    count = 3_000
+    random = np.random.default_rng(7)
+    micro = random.integers(0, 10**12, count) * 10**6 + (random.integers(0, 3, count) if fractions else 0)
+    made: dict[str, Values] = {
+        "issue_id": np.arange(count),
+        "venue_id": random.integers(1, 40, count),
+        "total_shares": figures(micro),
+        "total_trades": random.integers(1, 1 << 40, count),
+        "total_notional": money(random.integers(0, 10**15, count)),
+    }
+    monkeypatch.setattr(sqlite, "_IMAGE_ROWS", 1_100)
+    with db.transaction():
+        db.bulk_columns(VOLUME, {"capture_key": 1}, made)
+        db.bulk_columns(VOLUME, {"capture_key": 2}, {name: listed(values) for name, values in made.items()})
+        monkeypatch.setattr(sqlite, "_WORTH_AN_IMAGE", count + 1)
+        db.bulk_columns(VOLUME, {"capture_key": 3}, made)
+    read = "SELECT issue_id, venue_id, total_shares, typeof(total_shares), total_trades, total_notional FROM {} WHERE capture_key = ?"
+    selected, bound, also_bound = (db.execute(read.format(VOLUME), (key,)).fetchall() for key in (1, 2, 3))
+    assert selected == bound == also_bound
+    assert {row[3] for row in selected} == ({"integer", "real"} if fractions else {"integer"})
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_a_failed_insert_leaves_nothing_and_the_next_one_works(db: Database) -> None:
+    made: dict[str, Values] = {name: np.zeros(1_000, dtype=np.int64) for name in ("venue_id", "total_shares", "total_trades")}
+    with pytest.raises(sqlite3.IntegrityError), db.transaction():
+        db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made)
+    assert db.execute(f"SELECT COUNT(*) FROM {VOLUME}").fetchone()[0] == 0
+    with db.transaction():
+        db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made | {"venue_id": np.arange(1_000)})
+    assert db.execute(f"SELECT COUNT(*), SUM(venue_id) FROM {VOLUME}").fetchone() == (1_000, 499_500)
