@@ -16,7 +16,7 @@ from commands import RunCommand, StartCommand
 from market_spine import clock
 from market_spine.db import Database, connect
 from market_spine.errors import DatabaseLocked, Interrupted
-from market_spine.signals import held, interruptible
+from market_spine.signals import interruptible
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = "run_finra_weekly_schedule"
@@ -174,16 +174,6 @@ def test_a_signal_that_comes_while_an_object_is_thrown_away_is_raised_all_the_sa
         Tells()
         until(lambda: False, 5)
     assert caught.value.exit_code == 143
-
-
-def test_a_signal_that_comes_amid_a_fork_is_raised_after_it() -> None:
-    steps = []
-    with pytest.raises(Interrupted) as caught, interruptible():
-        with held():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("forked")
-        steps.append("never")
-    assert (caught.value.exit_code, steps) == (130, ["forked"])
 
 
 LOADING = """

@@ -1,9 +1,7 @@
 """SIGTERM and SIGINT become an exception, so that the open transaction rolls back; a second Ctrl-C ends the process at once.
 
-interruptible()   while the program works: the first signal raises Interrupted in the main thread, wherever that is
-held()            steps that must not be torn, such as a fork: a signal is noted, and raised at their end
-
-While the program is loaded, and when its work is done, a signal ends it without a word: quiet_exit.py.
+While the program works (`interruptible`) the first signal raises Interrupted in the main thread, wherever that is. While it is
+loaded, and when its work is done, a signal ends it without a word: quiet_exit.py.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ from market_spine.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN_SECONDS = 0.02
-_noted: list[int] | None = None  # a list while signals are held back
 
 
 @contextlib.contextmanager
@@ -42,9 +39,7 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, _leave)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         undo.append(_watch())
-        if _noted is None:
-            raise Interrupted(number)
-        _noted.append(number)
+        raise Interrupted(number)
 
     before, hook = {number: signal.signal(number, handle) for number in _SIGNALS}, sys.unraisablehook
     sys.unraisablehook = _never_swallowed(hook)
@@ -56,22 +51,6 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
         for step in undo:
             step()
-
-
-@contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Within it a signal is only noted; it is raised as Interrupted at the end."""
-    global _noted
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    noted = _noted = []
-    try:
-        yield
-    finally:
-        _noted = None
-    if noted:
-        raise Interrupted(noted[0])
 
 
 def _never_swallowed(hook: Callable[[Any], object]) -> Callable[[Any], object]:

@@ -153,7 +153,7 @@ def test_damaged_bytes_are_found_rebuild_keeps_the_rows_and_a_forced_ingest_mend
     assert [a.category for a in list_anomalies(desk.db, unresolved=True) if a.severity == "ERROR"] == []
 
 
-def test_lost_bytes_fail_their_partition_and_no_other_however_many_are_read_ahead(db: Database, tmp_path: Path) -> None:
+def test_lost_bytes_fail_their_partition_and_no_other_however_many_there_are(db: Database, tmp_path: Path) -> None:
     desk = Desk(tmp_path / "many", db)
     weeks = [WEEK, WEEK + timedelta(weeks=1)]
     desk.publish_weeks(weeks)

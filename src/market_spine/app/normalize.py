@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from market_spine import anomalies, captures, manifest
-from market_spine.app.reading import Reading, read_here
+from market_spine.app.reading import Reading, read
 from market_spine.app.run import Run
 from market_spine.captures import Capture
 from market_spine.errors import PartitionError, UnusableContent
@@ -37,10 +36,10 @@ def failed_before(run: Run, capture: Capture) -> bool:
     return anomalies.has_failed(run.db, capture.partition.key, capture.capture_id, stage, ingest_no)
 
 
-def normalize(run: Run, capture: Capture, reading: Callable[[], Reading] | None = None) -> Outcome:
+def normalize(run: Run, capture: Capture) -> Outcome:
     """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
     try:
-        return _normalize(run, capture, reading() if reading else read_here(run, capture))
+        return _normalize(run, capture, read(run.db, capture, hashed=capture.content_hash in run.stored))
     except PartitionError as error:
         error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
         raise
@@ -70,7 +69,7 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
 
 def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
     """Drops a capture's rows and makes them again of its bytes alone, as if nothing had happened. Raises PartitionError."""
-    reading = read_here(run, capture)
+    reading = read(run.db, capture)
     if not len(reading.file.columns.shares):
         raise UnusableContent("NO_ROWS", f"no good row in {reading.file.lines:,} lines", hint="spine verify")
     with run.db.transaction():

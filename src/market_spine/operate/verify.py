@@ -129,13 +129,13 @@ def _measures(db: Database, capture: Capture, total: float, again: str) -> Itera
 
 def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
     """The rows are those of the bytes, field by field."""
-    from market_spine.app.reading import Order, read
+    from market_spine.app.reading import read
 
     capture = stored.capture
     if stored.normalized is None or capture.stage_no != capture.ingest_no:
         return
     try:
-        columns = read(Order(capture, captures.packed_raw(db, capture.content_hash), hashed=False)).file.columns
+        columns = read(db, capture).file.columns
     except PartitionError as error:
         yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", str(error.hint))
         return
