@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.db import Database
@@ -15,11 +15,10 @@ from market_spine.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage
 from market_spine.partition import Partition
 
 _BLOCK = 1 << 19
-_ZSTD_LEVEL = 1
+_ZSTD_LEVEL, _ZSTD_WINDOW = 1, 18  # a window of 256 KB stays in the cache
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(NamedTuple):
     """A row of the capture table, with the ingest number of its content and of the stages made from it."""
 
     capture_key: int
@@ -38,7 +37,8 @@ def store_raw(db: Database, content: bytes, content_hash: str) -> None:
     if known is None or not is_intact(db, content_hash):
         import zstandard
 
-        packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
+        parameters = zstandard.ZstdCompressionParameters.from_level(_ZSTD_LEVEL, window_log=_ZSTD_WINDOW)
+        packed = zstandard.ZstdCompressor(compression_params=parameters).compress(content)
         db.execute(
             """
             INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +35,7 @@ class Venue(NamedTuple):
         return (self.venue_class, self.mpid, self.firm_crd, "" if known else self.venue_name)
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """n rows. `issue` and `venue` (n,) index the lists `issues` and `venues` (None where a text was rejected).
 
     `shares` and `notional` (n,) int64 in millionths, `trades` (n,) int64 in trades; `notional` None where the file has none.
@@ -50,16 +48,6 @@ class Columns:
     shares: NDArray[np.int64]
     trades: NDArray[np.int64]
     notional: NDArray[np.int64] | None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Names are pickled as bare tuples, in a third of the time: columns are handed from process to process."""
-        issues = [issue and tuple(issue) for issue in self.issues]
-        venues = [venue and tuple(venue) for venue in self.venues]
-        return _restored, (issues, venues, self.issue, self.venue, self.shares, self.trades, self.notional)
-
-
-def _restored(issues: list[Any], venues: list[Any], *columns: Any) -> Columns:
-    return Columns([issue and Issue(*issue) for issue in issues], [venue and Venue(*venue) for venue in venues], *columns)
 
 
 def whole_or_fraction(micro: int) -> int | float:

@@ -5,8 +5,9 @@ Works on one block of whole lines; what is irregular is marked, never guessed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ _PAD = _WIDEST  # zero bytes before and after a block, so that a strip of it can
 _WHOLE_DIGITS = 12  # whole units of a figure whose millionths fit 64 bits
 _LOW_BYTES = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_SAMPLE = 256
+_BUCKETS = 1 << 16
+_BUCKET_SHIFT = np.uint64(48)
 _ASCII_ZEROS = np.uint64(0x3030303030303030)
 _HIGH_NIBBLES = np.uint64(0xF0F0F0F0F0F0F0F0)
 
@@ -60,7 +62,7 @@ class Grid:
     def ends(self, at: int) -> Ints:
         """The places after field `at`; a carriage return before the newline belongs to no field."""
         ends = self.edges[:, at]
-        if at == self.edges.shape[1] - 1:
+        if at == self.edges.shape[1] - 1 and b"\r" in self.block:
             before = self.padded[ends + (_PAD - 1)]
             return np.asarray(ends - ((before == _RETURN) & (ends > self.starts(at))))
         return ends
@@ -72,8 +74,10 @@ class Grid:
         return self._slices(self.starts(at), self.ends(at))
 
     def distinct(self, at: int) -> set[bytes]:
-        """The different texts of a field."""
+        """The different texts of a field; a field that is the same in every line is seen at a glance."""
         starts, ends = self.starts(at), self.ends(at)
+        if _all_alike(self.padded, starts, ends - starts):
+            return {self.block[int(starts[0]) : int(ends[0])]}
         heads = self._run_heads(starts, ends)
         return set(self._slices(starts[heads], ends[heads]))
 
@@ -90,15 +94,16 @@ class Grid:
         codes = np.fromiter(map(table.__getitem__, self._slices(starts[heads], ends[heads])), np.int32)
         return np.asarray(codes[np.cumsum(heads) - 1])
 
-    def figures(self, at: int) -> tuple[Ints, Mask]:
-        """A field read as figures, in millionths; True where its text is no plain figure (`123`, `123.000000`)."""
-        starts, ends = self.starts(at), self.ends(at)
+    def whole_numbers(self, fields: Sequence[int]) -> tuple[Ints, Mask]:
+        """(fields, rows): fields read as whole numbers; True where the text is anything else."""
+        starts = np.concatenate([self.starts(at) for at in fields])
+        ends = np.concatenate([self.ends(at) for at in fields])
         values, odd = _whole_numbers(self.padded, starts, ends)
-        values *= 10**MICRO_DIGITS
-        rows = np.flatnonzero(odd)
-        if len(rows):
-            values[rows], odd[rows] = _decimals(self.block, starts[rows], ends[rows])
-        return values, odd
+        return values.reshape(len(fields), -1), odd.reshape(len(fields), -1)
+
+    def decimals(self, at: int, rows: Ints) -> tuple[Ints, Mask]:
+        """A field of some rows read as figures (`123.000000`), in millionths; True where the text is no plain figure."""
+        return _decimals(self.block, self.starts(at)[rows], self.ends(at)[rows])
 
     def only(self, mask: Mask) -> Grid:
         """The lines where `mask` is true."""
@@ -117,7 +122,7 @@ class Grid:
     def _recurring(self, starts: Ints, ends: Ints, table: Interner) -> NDArray[np.int32]:
         lengths = ends - starts
         words = _words(self.padded, starts, lengths)
-        first, place = _alike(_fingerprints(words))
+        first, place = _alike(words)
         alike = first[place]
         odd = _differ(words, words.take(alike, axis=0)) | (lengths != lengths[alike]) | (lengths > _WIDEST)
         slices = self._slices(starts[first], ends[first])
@@ -159,10 +164,24 @@ def _words(padded: NDArray[np.uint8], starts: Ints, lengths: Ints) -> Words:
     They are gathered as voids from a view that has one at every byte: the whole span at once, wherever it begins.
     """
     width = max(1, -(-min(int(lengths.max(initial=0)), _WIDEST) // 8))
-    at_every_byte = np.ndarray(len(padded) - 8 * width + 1, dtype=f"V{8 * width}", buffer=padded.data, strides=(1,))
-    words = at_every_byte[starts + _PAD].view(np.uint64).reshape(-1, width)
+    words = _taken(padded, starts, width)
     words &= _masks(width).take(lengths, axis=0, mode="clip")
     return words
+
+
+def _taken(padded: NDArray[np.uint8], starts: Ints, width: int) -> Words:
+    """(rows, width): so many words from each place on, whatever they hold."""
+    at_every_byte = np.ndarray(len(padded) - 8 * width + 1, dtype=f"V{8 * width}", buffer=padded.data, strides=(1,))
+    return at_every_byte[starts + _PAD].view(np.uint64).reshape(-1, width)
+
+
+def _all_alike(padded: NDArray[np.uint8], starts: Ints, lengths: Ints) -> bool:
+    """Whether there are spans and all are the same, byte for byte; never said of very wide ones."""
+    if not len(lengths) or lengths[0] > _WIDEST or (lengths != lengths[0]).any():
+        return False
+    width = int(lengths[0]) // 8 + 1
+    words = _taken(padded, starts, width)
+    return not any(((column ^ column[0]) & mask).any() for column, mask in zip(words.T, _masks(width)[lengths[0]], strict=True))
 
 
 @lru_cache(maxsize=_WIDEST // 8)
@@ -174,30 +193,22 @@ def _masks(width: int) -> Words:
 
 def _differ(some: Words, others: Words) -> Mask:
     """True for each row in which any word differs."""
-    return np.asarray(reduce(np.bitwise_or, (some ^ others).T) != 0)
+    rows = np.zeros(len(some), dtype=np.bool_)
+    rows[np.flatnonzero(some != others) // some.shape[1]] = True  # few words differ: cheaper than a look at each row
+    return rows
 
 
-def _fingerprints(words: Words) -> NDArray[np.uint64]:
-    """A number for each row, most likely different for different ones."""
+def _alike(words: Words) -> tuple[Ints, Ints]:
+    """A row for each of the texts that differ, and for every row its place among them. Two texts may be taken for one: rows
+    are thrown into buckets by a fingerprint, and whatever falls into one bucket counts as alike."""
     mix = _MIX * (2 * np.arange(words.shape[1], dtype=np.uint64) + np.uint64(1))
-    return np.asarray(np.einsum("ij,j->i", words, mix))
-
-
-def _alike(values: NDArray[np.uint64]) -> tuple[Ints, Ints]:
-    """A row that has each of the different values, and for every row its place among them.
-
-    Looks at a sample first: most often it holds them all.
-    """
-    known, first = np.unique(values[:_SAMPLE], return_index=True)
-    place = np.searchsorted(known, values)
-    missing = np.flatnonzero(known[np.minimum(place, len(known) - 1)] != values)
-    if len(missing):
-        more, at = np.unique(values[missing], return_index=True)
-        known, first = np.concatenate((known, more)), np.concatenate((first, missing[at]))
-        order = np.argsort(known)
-        known, first = known[order], first[order]
-        place = np.searchsorted(known, values)
-    return first, place
+    bucket = (np.einsum("ij,j->i", words, mix) >> _BUCKET_SHIFT).astype(np.intp)
+    rows = np.arange(len(words))
+    in_bucket = np.empty(_BUCKETS, dtype=np.intp)
+    in_bucket[bucket] = rows
+    first = np.flatnonzero(in_bucket[bucket] == rows)
+    in_bucket[bucket[first]] = np.arange(len(first))
+    return first, in_bucket[bucket]
 
 
 def _whole_numbers(padded: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple[Ints, Mask]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from itertools import pairwise, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -52,16 +52,14 @@ _UNREADABLE = {SHARES: "unreadable share quantity", TRADES: "unreadable trade co
 _NEGATIVE = {SHARES: "negative share quantity", TRADES: "negative trade count", NOTIONAL: "negative notional"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """A line that did not become a row. `line_number` counts from 1 over the whole file."""
 
     line_number: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WeeklyFile:
+class WeeklyFile(NamedTuple):
     """What a file holds: its rows as columns, the lines rejected, and what was left out on purpose."""
 
     columns: Columns
@@ -122,9 +120,12 @@ class _Reader:
             "line": lines,
         }
         good: Mask = np.ones(len(lines), dtype=np.bool_)
-        for name in (SHARES, TRADES, NOTIONAL):
-            if (at := self._header.at(name)) is not None:
-                part[name], good = self._figures(grid, at, name, lines, good)
+        figures = {name: at for name in (SHARES, TRADES, NOTIONAL) if (at := self._header.at(name)) is not None}
+        for (name, at), values, odd in zip(figures.items(), *grid.whole_numbers(list(figures.values())), strict=True):
+            part[name] = values if name == TRADES else values * MICRO
+            if odd.any():
+                rows = np.flatnonzero(odd)
+                part[name][rows] = self._odd_figures(grid, at, name, lines, rows, good)
         if not good.all():
             part = {name: values[good] for name, values in part.items()}
         self._parts.append(part)
@@ -171,22 +172,26 @@ class _Reader:
         columns = [grid.texts(at) for at in fields]
         return np.fromiter(map(table.__getitem__, joined(columns, self._delimiter)), np.int32, len(grid.lines))
 
-    def _figures(self, grid: Grid, at: int, name: str, lines: Ints, good: Mask) -> tuple[Ints, Mask]:
-        """A column of figures in millionths; odd ones are read one by one, unreadable ones rejected."""
-        values, odd = grid.figures(at)
-        for row in np.flatnonzero(odd & good).tolist():
-            text = grid.text(row, at)
-            value = _figure(text, name, int(lines[row]))
+    def _odd_figures(self, grid: Grid, at: int, name: str, lines: Ints, rows: Ints, good: Mask) -> Ints:
+        """The figures of rows where the text is no whole number: in trades, else in millionths. The oddest are read one by one;
+        unreadable ones are rejected and no longer `good`."""
+        values, odd = grid.decimals(at, rows)
+        for place in np.flatnonzero(odd & good[rows]).tolist():
+            row = int(rows[place])
+            value = _figure(grid.text(row, at), name, int(lines[row]))
             if isinstance(value, str):
-                good[row] = False
-                self._rejects.append(Reject(int(lines[row]), value))
+                self._reject(row, value, lines, good)
             else:
-                values[row] = value
-        if name == TRADES:
-            for row in np.flatnonzero((values % MICRO != 0) & good).tolist():
-                good[row] = False
-                self._rejects.append(Reject(int(lines[row]), "trade count is not a whole number"))
-        return values, good
+                values[place] = value
+        if name != TRADES:
+            return values
+        for row in rows[(values % MICRO != 0) & good[rows]].tolist():
+            self._reject(row, "trade count is not a whole number", lines, good)
+        return values // MICRO
+
+    def _reject(self, row: int, reason: str, lines: Ints, good: Mask) -> None:
+        good[row] = False
+        self._rejects.append(Reject(int(lines[row]), reason))
 
     def finish(self) -> WeeklyFile:
         rows = self._rows()
@@ -201,7 +206,7 @@ class _Reader:
             issue=rows["issue"],
             venue=rows["venue"],
             shares=rows[SHARES],
-            trades=rows[TRADES] // MICRO,
+            trades=rows[TRADES],
             notional=rows.get(NOTIONAL),
         )
         updated = sorted(day for value in self._updated if (day := _date_text(value)))
@@ -233,7 +238,7 @@ class _Reader:
         texts = _plain_texts(table)
         if texts and self._plain_issue and table is self._issues and {delimiter, " "}.isdisjoint(text[0] for text in texts):
             fields = delimiter.join(texts).split(delimiter)
-            return list(map(Issue, fields[::2], fields[1::2], repeat(""))), {}
+            return list(map(_AN_ISSUE, zip(fields[::2], fields[1::2], repeat("")))), {}
         values: list[Any] = []
         bad = {}
         closely: Iterable[str | bytes] = texts or table
@@ -303,6 +308,9 @@ class _Reader:
             else:
                 self._rejects.append(Reject(int(rows["line"][row]), "conflicting duplicate"))
         return {column: values[keep] for column, values in rows.items()}, duplicates
+
+
+_AN_ISSUE = partial(tuple.__new__, Issue)  # in a third of the time that Issue(…) takes
 
 
 class _NotAValue(Exception):
