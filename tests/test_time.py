@@ -78,10 +78,10 @@ def test_the_day_of_a_moment_is_new_york_s_in_every_time_zone(moment: str, day: 
 @pytest.mark.parametrize(
     ("start", "day", "end"),
     [
-        pytest.param("2026-01-31T04:59:59", "20260130", "2026-01-31T05", id="across midnight in New York"),
-        pytest.param("2026-01-30T23:59:59", "20260130", "2026-01-31T00", id="across midnight in UTC"),
-        pytest.param("2026-03-08T06:59:59", "20260308", "2026-03-08T07", id="across the hour of spring"),
-        pytest.param("2026-11-01T05:59:59", "20261101", "2026-11-01T06", id="across the hour of autumn"),
+        pytest.param("2026-01-31T04:59:55", "20260130", "2026-01-31T05", id="across midnight in New York"),
+        pytest.param("2026-01-30T23:59:55", "20260130", "2026-01-31T00", id="across midnight in UTC"),
+        pytest.param("2026-03-08T06:59:55", "20260308", "2026-03-08T07", id="across the hour of spring"),
+        pytest.param("2026-11-01T05:59:55", "20261101", "2026-11-01T06", id="across the hour of autumn"),
     ],
 )
 def test_a_run_keeps_the_day_on_which_it_began(tmp_path: Path, start: str, day: str, end: str) -> None:

@@ -5,20 +5,30 @@ Next to nothing is imported here: loading what the two scripts import is what ta
 
 from __future__ import annotations
 
+import gc
+
 from market_spine.quiet_exit import at_once
 
 
 def run_finra_weekly_schedule() -> None:
     """The weekly run."""
     at_once()
-    from market_spine.cli import main
+    gc.disable()  # until the command begins: modules are made to stay
+    try:
+        from market_spine.cli import main
 
-    main()
+        main()
+    finally:
+        gc.freeze()  # and are not searched for garbage as the process ends
 
 
 def spine() -> None:
     """The operators' door."""
     at_once()
-    from market_spine.spine_cli import main
+    gc.disable()
+    try:
+        from market_spine.spine_cli import main
 
-    main()
+        main()
+    finally:
+        gc.freeze()

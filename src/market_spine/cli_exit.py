@@ -34,6 +34,7 @@ def _settle() -> None:
     and the collector looks less often, for what is made here in great numbers has no cycles."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def _carry_out(group: click.Command, arguments: list[str]) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -98,8 +97,7 @@ def origin(ctx: click.Context, name: str) -> str:
     return "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A setting as `spine config show` prints it."""
 
     name: str
@@ -180,4 +178,4 @@ def update_options(command: Command) -> Command:
 
 def watching(given: dict[str, Any]) -> Watching:
     """Takes the values of `watch_options` or `update_options` out of a command's parameters."""
-    return Watching(**{name: given.pop(name) for name in Watching.__slots__ if name in given})
+    return Watching(**{name: given.pop(name) for name in Watching._fields if name in given})

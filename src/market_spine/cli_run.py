@@ -6,9 +6,8 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from market_spine.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """The command's options, checked."""
 
     weeks: tuple[date, ...]
@@ -65,7 +63,7 @@ class Options:
         """What core_executions keeps; the database is named without its password."""
         from market_spine.db import redact
 
-        names = [name for name in self.__slots__ if name not in ("now", "watching")]
+        names = [name for name in self._fields if name not in ("now", "watching")]
         facts = {name: getattr(self, name) for name in names}
         return {**facts, "db": redact(self.db), "weeks": [str(week) for week in self.weeks], "run_date": str(self.run_date)}
 
@@ -92,10 +90,10 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine.app import report
     from market_spine.app.scheduler import Plan, run_schedule
     from market_spine.lock import run_lock
-    from market_spine.process import keep_freed_memory
+    from market_spine.process import work_in_bulk
     from market_spine.store import open_store
 
-    keep_freed_memory()
+    work_in_bulk()
     source, expected = _source(options), _expectations(options)
     plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
     patience = options.lock_wait if options.if_locked == "wait" else 0

@@ -6,10 +6,22 @@ import contextlib
 import os
 import time as time_module
 from datetime import date, datetime, time, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
-MARKET_ZONE = ZoneInfo("America/New_York")
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+MARKET_ZONE = "America/New_York"
+
+
+@lru_cache(maxsize=1)
+def market_zone() -> ZoneInfo:
+    """New York's time, whose rules are read when somebody asks for them."""
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(MARKET_ZONE)
 
 
 def utc_now() -> datetime:
@@ -24,7 +36,7 @@ def exact_now() -> datetime:
 
 def market_date(now: datetime | None = None) -> date:
     """The run date of a moment: its calendar day in New York, whatever TZ the machine has."""
-    return (now or utc_now()).astimezone(MARKET_ZONE).date()
+    return (now or utc_now()).astimezone(market_zone()).date()
 
 
 def moment_of(run_date: date) -> datetime:
@@ -44,6 +56,8 @@ def machine_zone() -> str:
 
 def machine_zone_rules() -> ZoneInfo | timezone:
     """This machine's own zone with its rules where it can be named, else with today's offset."""
+    from zoneinfo import ZoneInfo
+
     name = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
     with contextlib.suppress(ValueError, OSError):
         return ZoneInfo(name) if name else timezone.utc

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
 from market_spine import __version__, clock
 from market_spine.db import Database
 from market_spine.errors import DatabaseError
+from market_spine.process import hostname
 
 _LAST_WORDS_SECONDS = 1.0
 
@@ -30,7 +30,7 @@ def start(db: Database, execution_id: str, pipeline: str, run_date: date, argume
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             (
-                execution_id, pipeline, run_date.isoformat(), clock.stamp(now), __version__, socket.gethostname(),
+                execution_id, pipeline, run_date.isoformat(), clock.stamp(now), __version__, hostname(),
                 os.getpid(), actor(), json.dumps(arguments, default=str),
             ),
         )  # fmt: skip

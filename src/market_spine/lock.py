@@ -13,7 +13,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -33,8 +32,7 @@ _SETTLE_SECONDS = 3.0  # for a session that is just ending
 _RELEASE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who has a lock. `owner` is the run's execution id."""
 
     owner: str

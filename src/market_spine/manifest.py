@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from typing import Any, NamedTuple
 
@@ -36,8 +35,7 @@ class TierCompleteness(NamedTuple):
     missing_tiers: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class StageRow:
+class StageRow(NamedTuple):
     """One row of core_manifest."""
 
     tier: str | None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.db import Database
@@ -16,8 +16,7 @@ from market_spine.lock import run_lock
 _SCHEMA = Path(__file__).parent / "schema"
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One numbered file; `NNNN_name.sql` for both engines, or `NNNN_name.{engine}.sql` side by side."""
 
     number: int
@@ -63,8 +62,7 @@ def prepare(db: Database, now: datetime | None = None) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Migrated:
+class Migrated(NamedTuple):
     """What a migration did: from and to which schema, and the copy made before (None on PostgreSQL, or with nothing to do)."""
 
     before: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from market_spine.partition import Partition
 
@@ -42,8 +43,7 @@ class Reason(str, Enum):
     UNCHANGED = "unchanged"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One partition (or, without a tier, one week) in one phase. `message` is what the log line says after the mark."""
 
     phase: Phase
@@ -56,7 +56,7 @@ class Outcome:
     rows: int | None = None
     category: str | None = None
     hint: str | None = None
-    details: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, object] = MappingProxyType({})
 
     @classmethod
     def of(cls, phase: Phase, status: Status, partition: Partition, message: str, **facts: object) -> Outcome:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
-import socket
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _DEAD_STATES = "ZX"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _START_TIME = 19  # place of `starttime` after the command's closing bracket in /proc/PID/stat, see proc(5)
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process. `machine` tells apart boots and PID namespaces, `started` a PID that was given out again ('' unknown)."""
 
     host: str
@@ -26,10 +25,19 @@ class Process:
         return f"pid {self.pid} on {self.host}"
 
 
+def hostname() -> str:
+    """What this machine calls itself; asked without the modules of the network, which take their time to load."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import platform
+
+    return platform.node()
+
+
 def this_process() -> Process:
     """The process that asks."""
     pid = os.getpid()
-    return Process(socket.gethostname(), _machine(), pid, _stat(pid)[1])
+    return Process(hostname(), _machine(), pid, _stat(pid)[1])
 
 
 def is_gone(process: Process, here: Process) -> bool:
@@ -48,11 +56,13 @@ def is_gone(process: Process, here: Process) -> bool:
     return False
 
 
-def keep_freed_memory() -> None:
-    """Lets glibc keep blocks of some megabytes for the next use. Else each weekly file's bytes are given back and asked for
-    anew page by page, which takes as long as hashing them. Elsewhere than with glibc nothing happens."""
+def work_in_bulk() -> None:
+    """For a process that reads whole weekly files, and ends: the collector hardly looks for cycles, of which rows have none,
+    and glibc keeps blocks of some megabytes for the next use. Else each file's bytes are given back and asked for anew page
+    by page, which takes as long as hashing them. Elsewhere than with glibc they are."""
     import ctypes
 
+    gc.set_threshold(500_000, 20, 20)
     with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 16 << 20)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from market_spine import exchange
 from market_spine.errors import ConfigurationError, UsageError
@@ -39,20 +38,18 @@ class PublicationState(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(NamedTuple):
     """The exchange's calendar, and what an operator knows beyond it (see read_calendar)."""
 
     closed: frozenset[date] = frozenset()
     opened: frozenset[date] = frozenset()
-    due: Mapping[Partition, date] = field(default_factory=lambda: MappingProxyType({}))
+    due: Mapping[Partition, date] = MappingProxyType({})
 
 
 EXCHANGE = Calendar()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Due:
+class Due(NamedTuple):
     """A partition and the day it is due."""
 
     day: date

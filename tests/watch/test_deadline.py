@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from market_spine.clock import MARKET_ZONE
+from market_spine.clock import market_zone
 from market_spine.errors import ConfigurationError
 from market_spine.partition import NMS_TIER_1, Partition
 from market_spine.watch.deadline import Deadline, parse_deadline
@@ -79,5 +79,5 @@ LACKING = [
 def test_each_week_not_stored_has_its_deadline(deadline: Deadline, stored: set[int], today: str, by: list[str]) -> None:
     partitions = [Partition(week, NMS_TIER_1) for week in WEEKS]
     held = {(partitions[n].week, NMS_TIER_1) for n in stored}
-    now = datetime.fromisoformat(f"{today}T12:00:00").replace(tzinfo=MARKET_ZONE)
+    now = datetime.fromisoformat(f"{today}T12:00:00").replace(tzinfo=market_zone())
     assert [moment.date().isoformat() for moment in lacking_deadlines(partitions, held, now, deadline)] == by

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import anomalies, captures, manifest
 from market_spine.app.run import Run
@@ -23,8 +22,7 @@ _WEEK = "WEEK"
 CROSS_TIER_STAGE = "CROSS_TIER"
 
 
-@dataclass(frozen=True, slots=True)
-class WeekResult:
+class WeekResult(NamedTuple):
     """A week-level result: its identity, and the capture keys by tier it is made from."""
 
     capture_id: str

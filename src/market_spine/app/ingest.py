@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from market_spine import anomalies, captures, clock, manifest, publication
 from market_spine.app.run import Run
@@ -16,8 +16,7 @@ from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
 from market_spine.publication import PublicationState
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What ingest will do with a partition, and why."""
 
     partition: Partition
@@ -28,8 +27,7 @@ class Decision:
     offer: Offer | None = None  # none when a glance was enough
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(NamedTuple):
     """The source has no such partition, or does not answer for one that is not due, and what that means today."""
 
     partition: Partition

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from market_spine.app import calc, ingest, normalize, sweep
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, Result, Tell
@@ -16,7 +14,7 @@ from market_spine.partition import Partition
 def rehearse(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     """What run_schedule would do with the same arguments now: its ingests, its skips, and what an earlier run left undone."""
     swept = sweep.ask(run, source, plan.weeks, plan.tiers) if source and plan.asks_for_revisions else None
-    plan = replace(plan, revised=swept.partitions) if swept else plan
+    plan = plan._replace(revised=swept.partitions) if swept else plan
     result = Result(plan)
     if swept and swept.problem:
         result.outcomes.append(sweep.outcome_of(swept.problem, plan.weeks))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import clock, publication
 from market_spine.db import Database
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _HAND_OVER_SYMBOLS = 500_000  # some fifty megabytes
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a file or a capture may be before it is refused; all are options."""
 
     max_reject_ratio: float = 0.05
@@ -27,8 +26,7 @@ class Limits:
     accept_shrink: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Expectations:
+class Expectations(NamedTuple):
     """What a run expects of its source. Without a calendar every partition is expected at once."""
 
     calendar: Calendar | None = EXCHANGE

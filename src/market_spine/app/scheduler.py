@@ -8,15 +8,15 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from typing import NamedTuple
 
 from market_spine import anomalies, clock, manifest
 from market_spine.anomalies import record_anomaly
 from market_spine.app import calc, ingest, normalize, readiness, sweep
 from market_spine.app.readiness import evaluate_readiness
-from market_spine.app.reading import readings
 from market_spine.app.run import Run
 from market_spine.app.source import Source
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
@@ -64,8 +64,7 @@ def calculate_target_weeks(lookback_weeks: int, reference_date: date | None = No
     return weeks_back(lookback_weeks, reference_date or clock.market_date())
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run is to look at: weeks × tiers, and which phases."""
 
     weeks: tuple[date, ...]
@@ -123,7 +122,7 @@ class _Stop(Exception):
 def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     """Walks the phases. One partition's failure stops no other; every outcome is told as it happens."""
     swept = sweep.ask(run, source, plan.weeks, plan.tiers) if source and plan.asks_for_revisions else None
-    plan = replace(plan, revised=swept.partitions) if swept else plan
+    plan = plan._replace(revised=swept.partitions) if swept else plan
     result = Result(plan)
 
     def note(outcome: Outcome) -> None:
@@ -165,8 +164,8 @@ def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome
         if not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
             yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
     pending = [capture for partition in plan.partitions for capture in normalize.pending(run, partition)]
-    for capture, reading in readings(run, pending):
-        yield guarded(run, Phase.NORMALIZE, capture.partition, partial(normalize.normalize, run, capture, reading))
+    for capture in pending:
+        yield guarded(run, Phase.NORMALIZE, capture.partition, partial(normalize.normalize, run, capture))
 
 
 def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:

@@ -8,8 +8,8 @@ is found again by the next sweep, also once it has left the window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from market_spine import anomalies
 from market_spine.app.run import Run
@@ -22,8 +22,7 @@ from market_spine.partition import DOMAIN, Partition, partition_key
 _STAGE = "SWEEP"
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """What is to be asked for a tier: weeks from the oldest we hold, rows updated since the last sweep."""
 
     tier: str
@@ -31,8 +30,7 @@ class Scope:
     since: date
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """What was found, or why nothing could be. `tiers` are those that were asked for."""
 
     tiers: tuple[str, ...]

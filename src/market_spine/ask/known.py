@@ -43,7 +43,7 @@ class KnownWeek:
 
 def end_of(day: date) -> str:
     """The moment a day in New York is over, as times are stored: what is stamped before it was known on that day."""
-    midnight = datetime.combine(day + timedelta(days=1), time(), clock.MARKET_ZONE)
+    midnight = datetime.combine(day + timedelta(days=1), time(), clock.market_zone())
     return clock.stamp(midnight.astimezone(timezone.utc))
 
 

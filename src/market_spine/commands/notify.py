@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import click
 
 from market_spine.cli_options import notify_level_option, notify_option
 from market_spine.commands import db_option
 from market_spine.errors import ConfigurationError
+from market_spine.process import hostname
 
 
 @click.group("notify", epilog="Example: spine notify test --notify mailtos://user:password@example.com")
@@ -61,4 +61,4 @@ def _needed(notify: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _context() -> dict[str, str]:
-    return {"host": socket.gethostname()}
+    return {"host": hostname()}

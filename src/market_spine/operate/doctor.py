@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date
 
 from market_spine.app.run import Run
@@ -40,4 +39,4 @@ def _later_stages(run: Run, week: date) -> list[Outcome]:
 
 
 def _forced(run: Run) -> Run:
-    return Run(run.db, run.run_date, run.now, run.execution_id, limits=run.limits, force=True, expected=replace(run.expected))
+    return Run(run.db, run.run_date, run.now, run.execution_id, limits=run.limits, force=True, expected=run.expected)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from market_spine.clock import MARKET_ZONE
+from market_spine.clock import market_zone
 from market_spine.errors import ConfigurationError
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -26,7 +26,7 @@ class Deadline:
     def after(self, day: date) -> datetime:
         """The first deadline on a later day than `day`."""
         later = next(day + timedelta(days=n) for n in range(1, 8) if (day + timedelta(days=n)).weekday() in self.days)
-        return datetime.combine(later, self.at, MARKET_ZONE)
+        return datetime.combine(later, self.at, market_zone())
 
 
 def parse_deadline(text: str) -> Deadline:

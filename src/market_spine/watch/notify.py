@@ -192,5 +192,5 @@ def _until(text: str | None) -> datetime | None:
     if not text:
         return None
     if len(text) == 10:
-        return datetime.combine(date.fromisoformat(text), time(), clock.MARKET_ZONE)
+        return datetime.combine(date.fromisoformat(text), time(), clock.market_zone())
     return datetime.fromisoformat(text)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__, clock, log
 from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, LockLost, MarketSpineError, RunLocked
+from market_spine.process import hostname
 
 if TYPE_CHECKING:
     from market_spine.app.run import Expectations, Run
@@ -31,8 +30,7 @@ _HURRIED_SECONDS = 0.5  # the process ends within 2 s of a signal
 logger = logging.getLogger("market_spine")
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
+class Watching(NamedTuple):
     """Who is to hear of a run, as given by the options of those names."""
 
     metrics_textfile: str | None = None
@@ -88,13 +86,13 @@ class Observers:
         self._run_id, self._expected = run.execution_id, run.expected
         self._ticks = clock.ticks()
         log.bind(handler, run=run.execution_id)
-        zone, host = clock.machine_zone(), socket.gethostname()
+        zone, host = clock.machine_zone(), hostname()
         logger.info(
             "market-spine %s, run %s on %s, database %s, zone %s (machine: %s)",
-            __version__, run.execution_id, host, run.db.label, clock.MARKET_ZONE.key, zone,
+            __version__, run.execution_id, host, run.db.label, clock.MARKET_ZONE, zone,
             extra={
                 "event": "run_started", "version": __version__, "host": host, "database": run.db.label,
-                "zone": clock.MARKET_ZONE.key, "machine_zone": zone, "run_date": run.run_date.isoformat(),
+                "zone": clock.MARKET_ZONE, "machine_zone": zone, "run_date": run.run_date.isoformat(),
             },
         )  # fmt: skip
         self._ping("start", "")
@@ -189,7 +187,7 @@ class Observers:
             return
         from market_spine.watch import messenger
 
-        context = {"run": self._run_id, "host": socket.gethostname(), "database": _masked(self._database)}
+        context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
             post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, self._environ)
             for failure in post.tell(db, now, crash) if db else post.tell_without_database(now, crash):

@@ -130,8 +130,8 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
 def _time(machine: Machine) -> Iterator[Finding]:
     """The market's zone can be loaded, and says what time it is there."""
     here = clock.machine_zone()
-    there = machine.now.astimezone(clock.MARKET_ZONE)
-    yield Finding("zone", Grade.OK, f"{there:%A %H:%M} in {clock.MARKET_ZONE.key}; this machine calls its own zone {here}")
+    there = machine.now.astimezone(clock.market_zone())
+    yield Finding("zone", Grade.OK, f"{there:%A %H:%M} in {clock.MARKET_ZONE}; this machine calls its own zone {here}")
 
 
 def _source(machine: Machine) -> Iterator[Finding]:
@@ -225,11 +225,11 @@ def judge_order(last: datetime, now: datetime) -> Finding:
 def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *, knows_cron_tz: bool) -> str:
     """Friday, 8:00 in New York. Where cron cannot be told the zone, it asks each hour whether it is that one."""
     moments = [now + timedelta(days=days) for days in (0, 91, 182, 273)]
-    if all(m.astimezone(machine_zone).utcoffset() == m.astimezone(clock.MARKET_ZONE).utcoffset() for m in moments):
+    if all(m.astimezone(machine_zone).utcoffset() == m.astimezone(clock.market_zone()).utcoffset() for m in moments):
         return f"0 8 * * 5 {command}"
     if knows_cron_tz:
-        return f"CRON_TZ={clock.MARKET_ZONE.key}\n0 8 * * 5 {command}"
-    return f'0 * * * * [ "$(TZ={clock.MARKET_ZONE.key} date +\\%u\\%H)" = 508 ] && {command}'
+        return f"CRON_TZ={clock.MARKET_ZONE}\n0 8 * * 5 {command}"
+    return f'0 * * * * [ "$(TZ={clock.MARKET_ZONE} date +\\%u\\%H)" = 508 ] && {command}'
 
 
 def _file_system(folder: Path) -> str:

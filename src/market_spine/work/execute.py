@@ -121,7 +121,7 @@ def judge(
 def _due(absent: Sequence[Outcome]) -> datetime | None:
     """The first moment, in New York, of the day on which the last of them is published."""
     days = [publication.due_date(Partition(o.week_ending, o.tier)) for o in absent if o.tier is not None]
-    return datetime.combine(max(days), time(), clock.MARKET_ZONE) if days else None
+    return datetime.combine(max(days), time(), clock.market_zone()) if days else None
 
 
 def settle_error(

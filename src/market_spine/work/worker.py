@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from market_spine import __version__, clock, migrations
 from market_spine import log as logs
 from market_spine.db import Database, connect, is_postgres, redact
 from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost
+from market_spine.process import hostname
 from market_spine.work import delivery, lease
 from market_spine.work.execute import Perform, execute, settle_error
 from market_spine.work.fence import ItemTransaction
@@ -80,7 +80,7 @@ class Worker:
 
     def __init__(self, target: str, perform: Perform, settings: Settings) -> None:
         self.target, self.settings = target, settings
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+        self.name = f"{hostname()}:{os.getpid()}:{secrets.token_hex(2)}"
         self.done = 0
         self.stopping = threading.Event()
         self._finished = threading.Event()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from market_spine.errors import ConfigurationError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
@@ -26,8 +26,7 @@ TIER_OF_CODE: Mapping[str, str] = {
 CODE_OF_TIER: Mapping[str, str] = {NMS_TIER_1: "T1", NMS_TIER_2: "T2", OTC: "OTCE"}
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What a source shows for a partition: the exact bytes, and what it says about them.
 
     `metadata` (JSON-able) goes into the manifest's metadata_json; `last_updated` is FINRA's newest lastUpdateDate where known.
@@ -36,18 +35,16 @@ class Offer:
     content: bytes
     uri: str
     last_updated: datetime | None = None
-    metadata: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(NamedTuple):
     """The source has no such partition. Whether that is expected is for the publication calendar to say."""
 
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(NamedTuple):
     """What a source tells of a partition cheaply: its newest lastUpdateDate and how many rows it has."""
 
     last_updated: datetime
@@ -73,15 +70,14 @@ class Source(Protocol):
         """Lets go of connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
+class SourceSettings(NamedTuple):
     """What the sources may need to know; each takes what it understands."""
 
     data_dir: str
     max_bytes: int
     allow_links: bool = False
     today: date = date.max  # the real day, whatever day is replayed: FINRA moves weeks to its archive by it
-    environ: Mapping[str, str] = field(default_factory=dict)  # MARKET_SPINE_… settings by name
+    environ: Mapping[str, str] = MappingProxyType({})  # MARKET_SPINE_… settings by name
 
 
 # A source's name → its class, imported when it is asked for. It is made by its `of(settings)`.
