@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,28 @@ def test_rows_selected_from_an_image_are_those_that_are_bound(
     selected, bound, also_bound = (db.execute(read.format(VOLUME), (key,)).fetchall() for key in (1, 2, 3))
     assert selected == bound == also_bound
     assert {row[3] for row in selected} == ({"integer", "real"} if fractions else {"integer"})
+
+
+class Refusing:
+    """A real connection that takes no image."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def deserialize(self, *_arguments: object, **_more: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_rows_are_bound_when_sqlite_takes_no_image(db: sqlite.Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Values] = {name: np.arange(1_000) for name in ("issue_id", "venue_id", "total_shares", "total_trades")}
+    monkeypatch.setattr(db, "_connection", Refusing(db._connection))
+    with db.transaction():
+        db.bulk_columns(VOLUME, {"capture_key": 1}, made)
+    assert db.execute(f"SELECT COUNT(*), SUM(total_trades) FROM {VOLUME}").fetchone() == (1_000, 499_500)
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])

@@ -56,8 +56,10 @@ def command(
     Exit 0 all well, 1 something failed, 2 everything failed.
     """
     from market_spine.operate import backfill, operation
+    from market_spine.process import work_in_bulk
     from market_spine.watch import observers
 
+    work_in_bulk()
     watched = observers.check(watching(given))
     now, run_date = moment(run_date_text)
     weeks = backfill.weeks_between(first, last)

@@ -145,36 +145,42 @@ class Sqlite:
     def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values]) -> None:
         """Inserts n rows given as columns of n values, each row with the same `constants`. Call it inside a transaction.
 
-        Many rows are laid out as a database in memory and selected from it, in half the time that binding their values takes.
+        Many rows are laid out as a database in memory and selected from it, in 60 % of the time that binding their values takes.
         """
+        arrays = {name: values for name, values in columns.items() if not isinstance(values, list)}
         count = len(next(iter(columns.values())))
         try:
-            arrays = {name: values for name, values in columns.items() if not isinstance(values, list)}
-            if count >= _WORTH_AN_IMAGE and len(arrays) == len(columns) and hasattr(self._connection, "deserialize"):
-                self._insert_images(table, constants, arrays, count)
-            else:
-                self._insert_values(table, constants, columns, count)
+            if count < _WORTH_AN_IMAGE or len(arrays) < len(columns) or not hasattr(self._connection, "deserialize"):
+                self._insert_values(table, constants, columns)
+                return
+            self._attach_staging()
+            for start in range(0, count, _IMAGE_ROWS):
+                self._insert_image(
+                    table, constants, {name: values[start : start + _IMAGE_ROWS] for name, values in arrays.items()}
+                )
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    def _insert_images(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]], count: int) -> None:
+    def _insert_image(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> None:
         from market_spine.db import image
 
-        self._attach_staging()
-        statement = insert_selected(table, tuple(constants), tuple(columns), f"{image.names(len(columns))} FROM {_STAGING}.rows")
-        for start in range(0, count, _IMAGE_ROWS):
-            part = [image.plain(values[start : start + _IMAGE_ROWS]) for values in columns.values()]
-            self._connection.deserialize(image.image(part).data, name=_STAGING)
-            self._connection.execute(statement, tuple(constants.values()))
+        laid_out = image.image([image.plain(values) for values in columns.values()])
+        try:
+            self._connection.deserialize(laid_out.data, name=_STAGING)
+        except sqlite3.OperationalError:  # SQLite may refuse while the image before is not done with
+            self._insert_values(table, constants, columns)
+            return
+        selected = f"{image.names(len(columns))} FROM {_STAGING}.rows"
+        self._connection.execute(insert_selected(table, tuple(constants), tuple(columns), selected), tuple(constants.values()))
 
     def _attach_staging(self) -> None:
         """A database in memory beside the file's; it lives as long as the connection."""
         if _STAGING not in (row[1] for row in self._connection.execute("PRAGMA database_list")):
             self._connection.execute(f"ATTACH ':memory:' AS {_STAGING}")
 
-    def _insert_values(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values], count: int) -> None:
+    def _insert_values(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values]) -> None:
         """Fifty rows to a statement; the columns are woven into one list, so that no row is ever made a tuple."""
-        width = len(columns)
+        width, count = len(columns), len(next(iter(columns.values())))
         woven: list[Any] = [None] * (width * count)
         for at, values in enumerate(columns.values()):
             woven[at::width] = listed(values)
