@@ -104,3 +104,19 @@ def test_a_failed_insert_leaves_nothing_and_the_next_one_works(db: Database) -> 
     with db.transaction():
         db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made | {"venue_id": np.arange(1_000)})
     assert db.execute(f"SELECT COUNT(*), SUM(venue_id) FROM {VOLUME}").fetchone() == (1_000, 499_500)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_large_and_small_captures_follow_each_other(db: Database) -> None:
+    """A statement prepared for one image is run again for the next, whose pages are others."""
+    counts = (50_000, 600, 5_000, 120_000, 2_000, 5_000, 500)
+    for key, count in enumerate(counts, 1):
+        volumes: dict[str, Values] = {name: np.arange(count) + key for name in ("issue_id", "total_shares", "total_trades")}
+        symbols: dict[str, Values] = volumes | {name: np.arange(count) for name in ("ats_shares", "venue_count")}
+        with db.transaction():
+            db.bulk_columns(VOLUME, {"capture_key": key, "venue_id": 1}, volumes)
+            db.bulk_columns("finra_otc_transparency_symbol_measure", {"capture_key": key}, symbols)
+        for table in (VOLUME, "finra_otc_transparency_symbol_measure"):
+            found = db.execute(f"SELECT COUNT(*), SUM(issue_id), SUM(total_trades) FROM {table} WHERE capture_key = ?", (key,))
+            total = count * (count - 1) // 2 + key * count
+            assert found.fetchone() == (count, total, total), (table, count)

@@ -54,20 +54,21 @@ def evaluate_readiness(
     now: datetime | None = None,
     calendar: Calendar | None = EXCHANGE,
 ) -> Readiness:
-    """Judges a week and writes the judgement to core_data_readiness.
+    """Judges a week and writes the judgement to core_data_readiness, in one transaction.
 
     With `now`, the day's publication calendar tells what is awaited from what is missing, and each tier is judged for itself
     too, in a row of its own: a desk can use Tier 1 two weeks before the others exist.
     """
     week, stamp = str(week_ending), clock.stamp(now or clock.utc_now())
-    rows, criticals = manifest.week_rows(week, db_connection), _criticals(week, db_connection)
-    expected = _expected(week, rows, now, calendar)
-    findings = examine(rows, len(criticals), expected)
-    _write(db_connection, partition_key(week), ready_for, findings, stamp)
-    for tier in TIERS if now else ():
-        against = sum(of in (tier, None) for of in criticals)
-        own = examine([row for row in rows if row.tier == tier], against, expected, (tier,))
-        _write(db_connection, partition_key(week, tier), ready_for, own, stamp)
+    with writing(db_connection):
+        rows, criticals = manifest.week_rows(week, db_connection), _criticals(week, db_connection)
+        expected = _expected(week, rows, now, calendar)
+        findings = examine(rows, len(criticals), expected)
+        _write(db_connection, partition_key(week), ready_for, findings, stamp)
+        for tier in TIERS if now else ():
+            against = sum(of in (tier, None) for of in criticals)
+            own = examine([row for row in rows if row.tier == tier], against, expected, (tier,))
+            _write(db_connection, partition_key(week, tier), ready_for, own, stamp)
     return Readiness(not findings.issues(), findings.issues())
 
 

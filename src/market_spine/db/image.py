@@ -23,8 +23,8 @@ MOST_ROWS = 1 << 20  # more would need wider row numbers
 _PAGE = 1 << 16
 _LEAF, _INTERIOR = 13, 5
 _FIRST_ROWID = 1 << 14  # from here to 2,097,151 a row number takes three bytes
-_FIRST_LEAF = 2
-_INT32, _INT64, _DOUBLE, _INT16 = 4, 6, 7, 2  # serial types: how a value is written
+_ROOT = 2
+_INT8, _INT32, _INT64, _DOUBLE = 1, 4, 6, 7  # serial types: how a value is written
 _DTYPE = {_INT32: ">i4", _INT64: ">i8", _DOUBLE: ">f8"}
 
 
@@ -47,7 +47,7 @@ def image(columns: Sequence[Column]) -> Bytes:
     rows_a_page = (_PAGE - 8) // (width + 2)
     leaves = [_page(_LEAF, cells[start : start + rows_a_page]) for start in range(0, count, rows_a_page)]
     root = [_root(len(leaves), rows_a_page)] if len(leaves) > 1 else []
-    return np.concatenate([_schema(len(columns), 1 + len(leaves + root)), *leaves, *root])
+    return np.concatenate([_schema(len(columns), 1 + len(root + leaves)), *root, *leaves])
 
 
 def _cells(columns: Sequence[Column]) -> Bytes:
@@ -100,25 +100,29 @@ def _pointers(count: int, width: int) -> Bytes:
 
 
 def _root(leaves: int, rows_a_page: int) -> Bytes:
-    """The page that leads to the leaves: each but the last with the number of its last row."""
+    """The page that leads to the leaves behind it: each but the last with the number of its last row."""
     cells = np.empty(leaves - 1, dtype=[("leaf", ">u4"), ("last", "V3")])
-    cells["leaf"] = _FIRST_LEAF + np.arange(leaves - 1)
+    cells["leaf"] = _ROOT + 1 + np.arange(leaves - 1)
     cells["last"] = _rowids(leaves * rows_a_page)[rows_a_page - 1 :: rows_a_page][:-1]
-    return _page(_INTERIOR, cells.view(np.uint8).reshape(leaves - 1, -1), after=(_FIRST_LEAF + leaves - 1).to_bytes(4, "big"))
+    return _page(_INTERIOR, cells.view(np.uint8).reshape(leaves - 1, -1), after=(_ROOT + leaves).to_bytes(4, "big"))
 
 
 def _schema(columns: int, pages: int) -> Bytes:
-    """The first page: the database's header, and the one row of sqlite_schema. The table's root is the last page."""
+    """The first page: the database's header, and the one row of sqlite_schema.
+
+    A prepared statement keeps the page of the table's root and is run for one image after the other. It stays right, for the
+    root is the same in all, and SQLite prepares it anew when the schema cookie is another: that is the number of columns.
+    """
     statement = f"CREATE TABLE rows({names(columns)})".encode()
     texts = [b"table", b"rows", b"rows", statement]
     kinds = [13 + 2 * len(text) for text in texts]
-    record = bytes([6, *kinds[:3], _INT16, kinds[3]]) + b"".join(texts[:3]) + pages.to_bytes(2, "big") + statement
+    record = bytes([6, *kinds[:3], _INT8, kinds[3]]) + b"".join(texts[:3]) + bytes([_ROOT]) + statement
     cell = bytes([len(record), 1]) + record
     before = b"".join(
         (
             b"SQLite format 3\0",
             bytes([0, 1, 1, 1, 0, 64, 32, 32]),  # 65,536-byte pages, a rollback journal, nothing reserved
-            _words(1, pages, 0, 0, 1, 4, 0, 0, 1),  # change counter, size, …, schema cookie and format, …, UTF-8
+            _words(1, pages, 0, 0, columns, 4, 0, 0, 1),  # change counter, size, …, schema cookie and format, …, UTF-8
             bytes(32),
             _words(1, 3_040_000),
         )

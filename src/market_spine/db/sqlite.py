@@ -171,7 +171,10 @@ class Sqlite:
             self._insert_values(table, constants, columns)
             return
         selected = f"{image.names(len(columns))} FROM {_STAGING}.rows"
-        self._connection.execute(insert_selected(table, tuple(constants), tuple(columns), selected), tuple(constants.values()))
+        statement = insert_selected(table, tuple(constants), tuple(columns), selected)
+        taken, count = self._connection.execute(statement, tuple(constants.values())).rowcount, len(next(iter(columns.values())))
+        if taken != count:
+            raise DatabaseError(f"{self.label}: SQLite took {taken:,} of {count:,} rows", hint="report it; nothing was stored")
 
     def _attach_staging(self) -> None:
         """A database in memory beside the file's; it lives as long as the connection."""
