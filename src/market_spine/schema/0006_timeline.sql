@@ -1,0 +1,53 @@
+-- What must be kept so that no week is forgotten and no past day is rewritten.
+
+-- The first week each tier was ever asked for or captured: from there on every partition that is due and not complete is open.
+CREATE TABLE core_coverage (
+    domain TEXT NOT NULL,
+    tier TEXT NOT NULL,
+    first_week TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    PRIMARY KEY (domain, tier)
+);
+INSERT INTO core_coverage (domain, tier, first_week, updated_at)
+SELECT 'finra.otc_transparency', tier, MIN(week_ending), MAX(captured_at) FROM finra_otc_transparency_capture GROUP BY tier;
+
+-- When a source's whole content of a partition was last compared with what is stored. `fingerprint` is what the source said
+-- of it cheaply (a file's name, size and time of change; the API's newest date and row count); content_hash is empty for a
+-- file that was seen and, lying before the first week asked for, left alone.
+CREATE TABLE core_source_checks (
+    domain TEXT NOT NULL,
+    source TEXT NOT NULL,
+    week_ending TEXT NOT NULL,
+    tier TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    content_hash TEXT,
+    checked_at TEXT NOT NULL,
+    PRIMARY KEY (domain, source, week_ending, tier)
+);
+
+-- Every content a source showed for a capture. A replay on the same day has the same capture_id and the next ingest_no; the
+-- capture's own content_hash is that of the rows it holds, so a content that was refused never lends it its name.
+CREATE TABLE finra_otc_transparency_version (
+    capture_id TEXT NOT NULL,
+    ingest_no INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    observed_at TEXT NOT NULL,
+    source_uri TEXT NOT NULL,
+    source_last_updated TEXT,
+    PRIMARY KEY (capture_id, ingest_no)
+);
+CREATE INDEX finra_otc_transparency_version_content ON finra_otc_transparency_version (content_hash);
+INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, source_uri, source_last_updated)
+SELECT c.capture_id, COALESCE(CAST(json_extract(m.metadata_json, '$.ingest_no') AS INTEGER), 1), c.content_hash, c.captured_at,
+       c.source_uri, c.source_last_updated
+FROM finra_otc_transparency_capture c
+LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'RAW';
+
+-- Which content was taken back: offered again it stays withdrawn until an operator says otherwise.
+ALTER TABLE finra_otc_transparency_withdrawal ADD COLUMN content_hash TEXT;
+UPDATE finra_otc_transparency_withdrawal SET content_hash = (
+    SELECT c.content_hash FROM finra_otc_transparency_capture c
+    WHERE c.capture_id = finra_otc_transparency_withdrawal.capture_id);
+
+-- The stage a work item waits for (RAW, NORMALIZED, CALC); empty while it waits for nothing.
+ALTER TABLE core_work_items ADD COLUMN waits_for TEXT;
