@@ -10,7 +10,16 @@ import click
 from market_spine import __version__
 from market_spine.app.source import SOURCES
 from market_spine.cli_exit import guarded
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, config_option, option_names, watch_options, watching
+from market_spine.cli_options import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_DB,
+    acting_day,
+    config_option,
+    observed_options,
+    option_names,
+    watch_options,
+    watching,
+)
 from market_spine.cli_run import Options, run
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 from market_spine.quiet_exit import at_once
@@ -59,6 +68,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     "--db", default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
 )
 @click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
+@observed_options
 @click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")
 @click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
 @click.option(
@@ -113,20 +123,24 @@ def check(given: dict[str, object]) -> Options:
     from market_spine import clock
     from market_spine.watch import observers
 
-    run_date_text, weeks_text = given.pop("run_date"), given.pop("weeks")
+    weeks_text = given.pop("weeks")
     lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
     now = clock.utc_now()
     watched = observers.check(watching(given))
-    run_date = clock.market_date(now)
-    if run_date_text:
-        run_date = parse_day(str(run_date_text))
+    as_observed_on, run_date = _text(given.pop("as_observed_on")), clock.market_date(now)
+    if day := acting_day(as_observed_on, _text(given.pop("run_date"))):
+        run_date = parse_day(day)
         now = clock.moment_of(run_date)
     weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
     tiers = parse_tier_list(str(given.pop("tiers")))
     return Options(
-        weeks=tuple(weeks), sweeps=not weeks_text, tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now,
-        watching=watched, **given,  # type: ignore[arg-type]
+        weeks=tuple(weeks), sweeps=not (weeks_text or as_observed_on), as_observed=bool(as_observed_on), tiers=tiers,
+        dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def check_settings(settings: Settings) -> None:

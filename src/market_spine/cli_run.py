@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from market_spine.app.source import Source
     from market_spine.db import Database
     from market_spine.outcome import Outcome
+    from market_spine.timeline import Permits
 
 
 class Options(NamedTuple):
@@ -39,6 +40,8 @@ class Options(NamedTuple):
     db: str
     run_date: date
     now: datetime
+    as_observed: bool
+    allow_future: bool
     ignore_calendar: bool
     calendar_file: str | None
     grace_days: int
@@ -58,6 +61,13 @@ class Options(NamedTuple):
     if_locked: str
     lock_wait: float
     lock_lease: float
+
+    @property
+    def permits(self) -> Permits:
+        """Which days the run may act on beside the present."""
+        from market_spine.timeline import Permits
+
+        return Permits(past=self.as_observed, future=self.allow_future)
 
     def as_arguments(self) -> dict[str, object]:
         """What core_executions keeps; the database is named without its password."""
@@ -101,8 +111,8 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
         run_ = _run_context(options, db, expected)
         with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
             watch.began(run_, handler)
-            arguments = options.as_arguments()
-            with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.utc_now):
+            ledger = (run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments())
+            with executions.recorded(db, *ledger, clock.utc_now, options.permits):
                 result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
                 document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
             executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
@@ -137,14 +147,17 @@ def _tell_result(options: Options, result: Result, document: dict[str, object]) 
 
 
 def _rehearse(options: Options) -> int:
+    from market_spine import clock
     from market_spine.app import report
     from market_spine.app.rehearsal import rehearse
     from market_spine.app.scheduler import Plan
     from market_spine.store import open_for_reading
+    from market_spine.timeline import check_day
 
     source, expected = _source(options), _expectations(options)
     show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
     with open_for_reading(options.db, options.now) as db:
+        check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
         run_ = _run_context(options, db, expected)
         plan = Plan(options.weeks, options.tiers, options.only_stage, sweeps=options.sweeps)
         result = rehearse(run_, source, plan, show)
@@ -175,7 +188,10 @@ def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
 
     limits = Limits(options.max_reject_percent / 100, options.min_kept_percent / 100, options.accept_shrink)
     execution_id = executions.new_execution_id(clock.utc_now())
-    return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected)
+    return Run(
+        db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected,
+        as_observed=options.as_observed, present=clock.utc_now() if options.as_observed else None,
+    )  # fmt: skip
 
 
 def _expectations(options: Options) -> Expectations:

@@ -5,6 +5,8 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── InvalidWeek              a date that is malformed or no Friday; also a ValueError
 │   ├── UnknownTier              also a ValueError
 │   ├── ConfigurationError       a setting, path or missing extra
+│   ├── PastDay                  a run date before the newest day the store has recorded
+│   ├── FutureDay                a run date after today
 │   ├── NotFound                 nothing of that name is stored
 │   └── Pruned                   it was stored, and only its tombstone is left
 ├── DatabaseError            2   the database cannot be used
@@ -53,6 +55,14 @@ class UnknownTier(UsageError, ValueError):
 
 class ConfigurationError(UsageError):
     """A setting, a path or a missing extra."""
+
+
+class PastDay(UsageError):
+    """The run date lies before the newest day the store has recorded: the run would change what was answered since."""
+
+
+class FutureDay(UsageError):
+    """The run date lies after today: its captures would hide every later revision until that day."""
 
 
 class NotFound(UsageError):

@@ -12,6 +12,7 @@ from market_spine import __version__, clock
 from market_spine.db import Database
 from market_spine.errors import DatabaseError
 from market_spine.process import hostname
+from market_spine.timeline import PRESENT, Permits, check_day
 
 _LAST_WORDS_SECONDS = 1.0
 
@@ -49,12 +50,20 @@ def finish(
 
 @contextlib.contextmanager
 def recorded(
-    db: Database, execution_id: str, pipeline: str, run_date: date, arguments: Mapping[str, object], now: Callable[[], datetime]
+    db: Database,
+    execution_id: str,
+    pipeline: str,
+    run_date: date,
+    arguments: Mapping[str, object],
+    now: Callable[[], datetime],
+    permits: Permits = PRESENT,
 ) -> Iterator[None]:
     """Writes the row of a run that begins, and how it ended when the body raises, whatever that is (unless the database is gone).
 
-    After a good end the caller calls `finish` with its outcomes. A run that lost its lock still writes its own row.
+    After a good end the caller calls `finish` with its outcomes. A run that lost its lock still writes its own row. Raises
+    PastDay or FutureDay, and writes nothing, when the run may not act on its run date.
     """
+    check_day(db, run_date, clock.market_date(now()), permits)
     start(db, execution_id, pipeline, run_date, arguments, now())
     try:
         yield

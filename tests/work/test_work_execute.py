@@ -183,9 +183,9 @@ def test_an_item_of_a_past_run_date_makes_that_days_captures(db: Database, tmp_p
 
     folder = Path(str(tmp_path)) / "files"
     write_week(folder, "2025-12-26")
-    (item,) = ask(db, request(params=Params(date(2026, 1, 30))))
+    (item,) = ask(db, request(params=Params(date(2026, 1, 2))))
     claimed = take(db, item)
     perform = Pipelines(lambda: FileSource(str(folder), max_bytes=1 << 20))
     assert execute(db, ItemTransaction(db, serial="x"), claimed, perform) is State.COMPLETE
     found = db.execute("SELECT capture_id FROM finra_otc_transparency_capture").fetchall()
-    assert [row[0] for row in found] == ["finra.otc_transparency:OTC:2025-12-26:20260130"]
+    assert [row[0] for row in found] == ["finra.otc_transparency:OTC:2025-12-26:20260102"]

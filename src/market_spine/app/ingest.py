@@ -9,6 +9,7 @@ from typing import NamedTuple
 from market_spine import anomalies, captures, clock, manifest, publication
 from market_spine.app.run import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
+from market_spine.captures import Version
 from market_spine.errors import SourceError
 from market_spine.manifest import RevisionCheck, StageRow
 from market_spine.outcome import Outcome, Phase, Reason, Status
@@ -79,6 +80,8 @@ def due_for_rehash(partition: Partition, run_date: date, share: float) -> bool:
 
 def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | None, swept: bool) -> Decision:
     content_hash = hashlib.sha256(offer.content).hexdigest()
+    if run.as_observed:
+        _check_day_is_free(run, partition, content_hash)
     check = manifest.compare_hash(content_hash, newest)
     if newest is None:
         reason = Reason.NEW
@@ -88,6 +91,17 @@ def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | No
         reason = Reason.FORCED if run.force else Reason.UNCHANGED
     before = newest.metadata.get("ingest_no", 0) if newest else 0
     return Decision(partition, reason, check.reason, content_hash, before + 1, offer)
+
+
+def _check_day_is_free(run: Run, partition: Partition, content_hash: str) -> None:
+    """A past day keeps what was captured on it: kept content may only fill a gap, or be the same."""
+    taken = captures.content_of_day(run.db, partition, run.run_date)
+    if taken is not None and taken != content_hash:
+        raise SourceError(
+            "DAY_TAKEN",
+            f"{run.run_date} has a capture of other content ({taken[:8]}, offered {content_hash[:8]})",
+            hint=f"spine captures {partition.week} {partition.tier}",
+        )
 
 
 def _state(run: Run, partition: Partition) -> PublicationState:
@@ -145,16 +159,11 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run.run_date)
     updated = clock.stamp(offer.last_updated) if offer.last_updated else None
     rows = _data_lines(offer.content)
+    metadata = _metadata(run, decision, offer, updated)
+    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata)
     with run.db.transaction():
         captures.store_raw(run.db, offer.content, decision.content_hash)
-        captures.open_capture(
-            run.db, partition, capture_id, run.run_date, captured_at=run.stamp, content_hash=decision.content_hash,
-            source_uri=offer.uri, source_last_updated=updated,
-        )  # fmt: skip
-        manifest.record_stage(
-            run.db, manifest.RAW, partition, capture_id, row_count=rows, metadata=_metadata(decision, offer, updated),
-            captured_at=run.stamp, now=run.now,
-        )  # fmt: skip
+        captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
     return Outcome.of(
@@ -175,7 +184,7 @@ def _skip(run: Run, decision: Decision) -> Outcome:
     return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, "Skipped (unchanged)", reason=Reason.UNCHANGED.value)
 
 
-def _metadata(decision: Decision, offer: Offer, updated: str | None) -> dict[str, object]:
+def _metadata(run: Run, decision: Decision, offer: Offer, updated: str | None) -> dict[str, object]:
     facts: dict[str, object] = {
         **offer.metadata,
         "content_hash": decision.content_hash[:16],
@@ -187,6 +196,10 @@ def _metadata(decision: Decision, offer: Offer, updated: str | None) -> dict[str
     }
     if updated:
         facts["source_last_updated"] = updated
+    if run.force:
+        facts["forced"] = True
+    if run.as_observed:
+        facts["as_observed"] = True
     return facts
 
 

@@ -22,7 +22,7 @@ _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "li
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose rows are missing or made from older bytes; a superseded one that failed is left alone."""
-    standing = captures.of_partition(run.db, partition, manifest.NORMALIZED)
+    standing = [c for c in captures.of_partition(run.db, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
     return [
         capture
         for capture in standing
@@ -39,6 +39,8 @@ def failed_before(run: Run, capture: Capture) -> bool:
 def normalize(run: Run, capture: Capture) -> Outcome:
     """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
     try:
+        if _is_left_over(run, capture) and captures.is_superseded(run.db, capture):
+            return _set_aside(run, capture)
         return _normalize(run, capture, read(run.db, capture, hashed=capture.content_hash in run.stored))
     except PartitionError as error:
         error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
@@ -52,6 +54,7 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     _check(run, capture, file)
     try:
         with run.db.transaction():
+            capture = _make_room(run, capture)
             facts = _store(run, capture, reading, run.stamp)
             _note_rejects(run, capture, file)
     except BaseException:
@@ -65,6 +68,28 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
         Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
         details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
     )  # fmt: skip
+
+
+def _is_left_over(run: Run, capture: Capture) -> bool:
+    """Whether another content waits for a capture of an earlier day, which keeps the rows it showed on that day."""
+    return capture.stage_no is not None and capture.run_date < run.run_date.isoformat()
+
+
+def _make_room(run: Run, capture: Capture) -> Capture:
+    """The capture the rows are for: of today where a replay was left over from an earlier day. Inside a transaction."""
+    if _is_left_over(run, capture):
+        return captures.carry_over(run.db, capture, run.run_date, run.now)
+    if capture.stage_no is not None:
+        captures.take_on(run.db, capture)
+    return capture
+
+
+def _set_aside(run: Run, capture: Capture) -> Outcome:
+    """A left-over replay that a later capture has overtaken needs no rows; its content stays in RAW, under its own name."""
+    with run.db.transaction():
+        captures.set_aside(run.db, capture, run.now)
+    message = f"Content {capture.ingest_no} of capture …:{capture.capture_id[-8:]} was superseded before it was normalized"
+    return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
 
 
 def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
@@ -97,9 +122,23 @@ def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
             f"the first: line {first_reject.line_number}, {first_reject.reason}",
             hint="fetch the file again, or raise --max-reject-percent",
         )
-    before = captures.current(run.db, capture.partition)
+    _check_withdrawn(run, capture)
+    before = captures.current(run.db, capture.partition, run.run_date)
     if before is not None and not limits.accept_shrink:
         _check_shrink(limits.min_kept_ratio, before, rows, int(file.columns.shares.sum()) / 1e6)
+
+
+def _check_withdrawn(run: Run, capture: Capture) -> None:
+    """What an operator took back stays withdrawn, whatever came between, until an operator says otherwise."""
+    held = captures.withdrawal_of(run.db, capture.partition, capture.content_hash)
+    if held is None or run.force or captures.version(run.db, capture.capture_id, capture.ingest_no).metadata.get("forced"):
+        return
+    raise UnusableContent(
+        "WITHDRAWN_CONTENT",
+        f"the content of …:{held.capture_id[-8:]}, which {held.withdrawn_by} withdrew on {held.withdrawn_at[:10]} "
+        f"({held.reason}), is offered again",
+        hint=f"spine rollback {capture.partition.week} {capture.partition.tier} --undo",
+    )
 
 
 def _check_shrink(ratio: float, before: tuple[str, int, float], rows: int, shares: float) -> None:

@@ -178,7 +178,8 @@ def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
 
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for week in plan.all_weeks:
-        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=run.now, calendar=run.expected.calendar)
+        now, calendar = run.present or run.now, run.expected.calendar
+        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
         status = Status.READY if judged.is_ready else Status.NOT_READY
         message = "Ready" if judged.is_ready else f"Not ready: {'; '.join(judged.blocking_issues)}"
         yield Outcome(Phase.READINESS, status, week, None, message, details={"blocking_issues": judged.blocking_issues})

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "anomalies": (_LOOK, "market_spine.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
     "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
     "captures": (_LOOK, "market_spine.commands.captures", "Every capture: when, why, rows, shares, current or not."),
+    "raw": (_LOOK, "market_spine.commands.raw", "The stored content of a partition, byte for byte."),
     "diff": (_LOOK, "market_spine.commands.diff", "What a restatement changed."),
     "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
     "export": (_LOOK, "market_spine.commands.export", "A view as hive-partitioned parquet or CSV files."),

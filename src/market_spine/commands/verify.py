@@ -19,11 +19,12 @@ Examples:
 @json_option
 def command(deep: bool, db: str, as_json: bool) -> None:
     """Hash every blob, count and sum every capture, its measures and the weeks again. One line a fault, exit 1."""
+    from market_spine import clock
     from market_spine.operate.verify import verify
 
     with reading(db) as store:
         faults = []
-        for fault in verify(store, deep=deep):
+        for fault in verify(store, deep=deep, today=clock.market_date()):
             faults.append(fault)
             if not as_json:
                 click.echo(str(fault))

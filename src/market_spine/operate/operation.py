@@ -14,6 +14,7 @@ from market_spine.db import Connection, Database, connect, writing
 from market_spine.lock import run_lock
 from market_spine.migrations import prepare
 from market_spine.outcome import Outcome, Status
+from market_spine.timeline import PRESENT, Permits
 
 _LOCK_WAIT_SECONDS = 3.0
 
@@ -54,6 +55,7 @@ def execution(
     expected: Expectations | None = None,
     force: bool = False,
     create: bool = False,
+    permits: Permits = PRESENT,
 ) -> Iterator[tuple[Run, list[Outcome]]]:
     """A run on that database with the lock and its row in core_executions; the outcomes put into the list are what the row keeps.
 
@@ -62,11 +64,11 @@ def execution(
     with _existing(target, now, create=create) as db:
         run = Run(
             db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force,
-            expected=expected or Expectations(),
+            expected=expected or Expectations(), as_observed=permits.past, present=clock.utc_now() if permits.past else None,
         )  # fmt: skip
         outcomes: list[Outcome] = []
         with run_lock(db, run.execution_id, wait_seconds=_LOCK_WAIT_SECONDS):
-            with executions.recorded(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now):
+            with executions.recorded(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now, permits):
                 yield run, outcomes
             executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
 

@@ -39,6 +39,7 @@ class Stored:
     """What is recorded of a capture, against which its rows are counted and summed."""
 
     capture: Capture
+    has_raw_row: bool
     manifest_hash: str | None
     row_count: int | None
     total_shares: float | None
@@ -46,9 +47,12 @@ class Stored:
     manifest_rows: int | None
 
 
-def verify(db: Database, *, deep: bool = False) -> Iterator[Fault]:
-    """Every fault there is, as it is found."""
+def verify(db: Database, *, deep: bool = False, today: date | None = None) -> Iterator[Fault]:
+    """Every fault there is, as it is found; with `today`, captures of a later day are faults too."""
     yield from _blobs(db)
+    yield from _lost_contents(db)
+    if today is not None:
+        yield from _of_the_future(db, today)
     for stored in _stored(db):
         yield from _capture(db, stored)
         if deep:
@@ -68,6 +72,28 @@ def _blobs(db: Database) -> Iterator[Fault]:
             yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}", "restore a backup")
 
 
+def _lost_contents(db: Database) -> Iterator[Fault]:
+    """The contents of captures, those that were replaced or refused among them, whose bytes are not there."""
+    lost = db.execute(
+        """
+        SELECT v.capture_id, v.content_hash FROM finra_otc_transparency_version v
+        WHERE NOT EXISTS (SELECT 1 FROM finra_otc_transparency_raw r WHERE r.content_hash = v.content_hash)
+        ORDER BY v.capture_id, v.ingest_no
+        """
+    ).fetchall()
+    for capture_id, content_hash in lost:
+        yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", "restore a backup, or ingest them with --force")
+
+
+def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
+    """The captures that stand and are of a day after today: they hide every revision until then."""
+    for capture_id, run_date in captures.later_than(db, today):
+        yield Fault(
+            capture_id, f"is of {run_date}, a day after today, and hides every revision until then",
+            'spine rollback --future --reason "a run dated in the future"',
+        )  # fmt: skip
+
+
 def _stored(db: Database) -> Iterator[Stored]:
     rows = db.execute(
         """
@@ -84,19 +110,19 @@ def _stored(db: Database) -> Iterator[Stored]:
         partition = Partition(date.fromisoformat(row[2]), row[3])
         ingest_no = raw["ingest_no"] if raw else 0
         capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no, done["ingest_no"] if done else None)
-        yield Stored(capture, raw and raw["sha256"], row[8], row[9], done if row[12] else None, row[11])
+        made_of = done or raw
+        manifest_hash = made_of["sha256"] if made_of else None
+        yield Stored(capture, raw is not None, manifest_hash, row[8], row[9], done if row[12] else None, row[11])
 
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     """A capture's bytes are there; its rows, sums and measures are those recorded."""
     capture, again = stored.capture, f"spine rebuild {stored.capture.partition.week}"
     where = capture.capture_id
-    if stored.manifest_hash is None:
+    if not stored.has_raw_row:
         yield Fault(where, "has no RAW row in core_manifest", "spine doctor --fix")
-    elif stored.manifest_hash != capture.content_hash:
+    if stored.manifest_hash and stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
-    if db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (capture.content_hash,)).fetchone() is None:
-        yield Fault(where, f"its bytes {capture.content_hash[:16]} are gone", "restore a backup, or ingest them with --force")
     if stored.normalized is None:
         return
     count, total = _sums(db, _VOLUME_SUMS, capture.capture_key)
@@ -132,7 +158,7 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
     from market_spine.app.reading import read
 
     capture = stored.capture
-    if stored.normalized is None or capture.stage_no != capture.ingest_no:
+    if stored.normalized is None:
         return
     try:
         columns = read(db, capture).file.columns

@@ -32,16 +32,33 @@ CREATE TABLE finra_otc_transparency_version (
     ingest_no INTEGER NOT NULL,
     content_hash TEXT NOT NULL,
     observed_at TEXT NOT NULL,
-    source_uri TEXT NOT NULL,
-    source_last_updated TEXT,
+    row_count INTEGER NOT NULL,
+    metadata_json TEXT NOT NULL,
     PRIMARY KEY (capture_id, ingest_no)
 );
 CREATE INDEX finra_otc_transparency_version_content ON finra_otc_transparency_version (content_hash);
-INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, source_uri, source_last_updated)
-SELECT c.capture_id, COALESCE(CAST(json_extract(m.metadata_json, '$.ingest_no') AS INTEGER), 1), c.content_hash, c.captured_at,
-       c.source_uri, c.source_last_updated
+INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
+SELECT c.capture_id, CAST(json_extract(m.metadata_json, '$.ingest_no') AS INTEGER), json_extract(m.metadata_json, '$.sha256'),
+       c.captured_at, COALESCE(m.row_count, 0), m.metadata_json
 FROM finra_otc_transparency_capture c
-LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'RAW';
+JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'RAW';
+
+-- Where a replay was refused, the capture had the refused content's name and the rows of the one before: it gets its own back.
+INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
+SELECT c.capture_id, CAST(json_extract(m.metadata_json, '$.ingest_no') AS INTEGER), json_extract(m.metadata_json, '$.sha256'),
+       c.captured_at, COALESCE(m.row_count, 0), m.metadata_json
+FROM finra_otc_transparency_capture c
+JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'NORMALIZED'
+WHERE NOT EXISTS (
+    SELECT 1 FROM finra_otc_transparency_version v
+    WHERE v.capture_id = c.capture_id AND v.ingest_no = CAST(json_extract(m.metadata_json, '$.ingest_no') AS INTEGER));
+UPDATE finra_otc_transparency_capture SET content_hash = (
+    SELECT json_extract(m.metadata_json, '$.sha256') FROM core_manifest m
+    WHERE m.capture_id = finra_otc_transparency_capture.capture_id AND m.stage = 'NORMALIZED')
+WHERE EXISTS (
+    SELECT 1 FROM core_manifest m
+    WHERE m.capture_id = finra_otc_transparency_capture.capture_id AND m.stage = 'NORMALIZED'
+      AND json_extract(m.metadata_json, '$.sha256') <> finra_otc_transparency_capture.content_hash);
 
 -- Which content was taken back: offered again it stays withdrawn until an operator says otherwise.
 ALTER TABLE finra_otc_transparency_withdrawal ADD COLUMN content_hash TEXT;

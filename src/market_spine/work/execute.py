@@ -24,6 +24,7 @@ from market_spine.errors import (
 )
 from market_spine.outcome import Outcome, Status
 from market_spine.partition import Partition
+from market_spine.timeline import check_day
 from market_spine.work import lease
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_failure, after_loss, after_waiting, given_back
@@ -47,6 +48,7 @@ class Pipelines:
         params = item.params
         run_date = params.run_date or clock.market_date(now)
         moment = clock.moment_of(run_date) if params.run_date else now
+        check_day(db.database, run_date, clock.market_date(now))
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source() if pipelines.needs_source(item.pipeline) else None
         if item.pipeline.startswith("compute_"):
