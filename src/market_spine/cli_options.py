@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
-from market_spine.errors import UsageError
 from market_spine.watch.observers import DEFAULT_EXPECTED_BY, Watching
 
 if TYPE_CHECKING:
@@ -165,16 +164,17 @@ def observed_options(command: Command) -> Command:
     """On which day beside the present an ingest may act."""
     for option in (
         _option("--allow-future", is_flag=True, help="Let --run-date lie after today."),
-        _option("--as-observed-on", metavar="DAY", help="Load kept files under the past day they were observed on: YYYY-MM-DD."),
-    ):
+        _option(
+            "--as-observed-on", metavar="DAY",
+            help="Load kept files under the past day they were observed on: YYYY-MM-DD, instead of --run-date.",
+        ),
+    ):  # fmt: skip
         command = option(command)
     return command
 
 
 def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
-    """The day a command acts on, where it is not today. Raises UsageError when both are given."""
-    if as_observed_on and run_date:
-        raise UsageError("--as-observed-on names the run date itself", hint="leave --run-date out")
+    """The day a command acts on, where it is not today; --as-observed-on comes before --run-date."""
     return as_observed_on or run_date
 
 
