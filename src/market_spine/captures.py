@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -56,10 +57,10 @@ def store_raw(db: Database, content: bytes, content_hash: str) -> None:
     """Keeps the bytes under their SHA-256 (64 hex), once; mends those that are damaged. Call it inside a transaction."""
     known = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
     if known is None or not is_intact(db, content_hash):
-        import zstandard
-
-        parameters = zstandard.ZstdCompressionParameters.from_level(_ZSTD_LEVEL, window_log=_ZSTD_WINDOW)
-        packed = zstandard.ZstdCompressor(compression_params=parameters).compress(content)
+        zstd = _zstd()
+        parameter = zstd.CompressionParameter
+        options = {parameter.compression_level: _ZSTD_LEVEL, parameter.window_log: _ZSTD_WINDOW}
+        packed = zstd.compress(content, options=options)
         db.execute(
             """
             INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)
@@ -92,18 +93,28 @@ def unpacked(packed: bytes, content_hash: str, *, hashed: bool = False) -> Itera
 
     With `hashed` that is not tried: they are those of a content that was hashed and stored a moment ago.
     """
-    import zstandard
-
-    digest = hashlib.sha256()
+    zstd, digest = _zstd(), hashlib.sha256()
+    stream = zstd.ZstdDecompressor()
     try:
-        for block in zstandard.ZstdDecompressor().read_to_iter(packed, write_size=_BLOCK):
+        block = stream.decompress(packed, _BLOCK)
+        while block:
             if not hashed:
                 digest.update(block)
             yield block
-    except zstandard.ZstdError as error:
+            block = b"" if stream.eof else stream.decompress(b"", _BLOCK)
+    except zstd.ZstdError as error:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} are damaged: {error}") from error
     if not hashed and digest.hexdigest() != content_hash:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} do not hash to their name")
+
+
+def _zstd() -> Any:
+    """Zstandard: in the standard library from Python 3.14 on, before that its backport."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
 
 
 def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:

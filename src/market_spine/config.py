@@ -11,7 +11,6 @@ port = 8080
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -101,12 +100,10 @@ def find(named: str | None) -> Path | None:
 
 def read(path: Path) -> Settings:
     """Raises ConfigurationError when the file cannot be read or is no TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib as toml
-    else:
-        import tomli as toml
+    import tomllib
+
     try:
-        content = toml.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ConfigurationError(f"cannot read {path}: {words}", hint="mend the file; it is TOML") from error

@@ -8,7 +8,6 @@ does not keep, shift nothing. No function here reads a clock.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -121,12 +120,10 @@ def read_calendar(path: str) -> Calendar:
 
 
 def _load(path: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib as toml
-    else:
-        import tomli as toml
+    import tomllib
+
     try:
-        return dict(toml.loads(Path(path).read_text("utf-8")))
+        return dict(tomllib.loads(Path(path).read_text("utf-8")))
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ConfigurationError(f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form") from error

@@ -245,7 +245,7 @@ def test_a_missing_extra_is_said_before_anything_is_done(
 def test_what_is_not_asked_for_is_not_imported(run_command: RunCommand, folder: Path) -> None:
     """A run with metrics and notifications off; and the programs' help, which imports next to nothing."""
     heavy = ["apprise", "prometheus_client", "http.client", "fastapi", "uvicorn", "tomllib", "smtplib"]
-    light = [*heavy, "numpy", "requests", "sqlite_utils", "sqlite3", "holidays", "pyarrow", "zstandard", "psycopg"]
+    light = [*heavy, "numpy", "requests", "sqlite_utils", "sqlite3", "holidays", "pyarrow", "backports", "psycopg"]
     for arguments, unwanted in (
         (["--help"], light),
         (["--weeks", WEEK, "--data-dir", "files", "--run-date", "2026-01-30"], heavy),
