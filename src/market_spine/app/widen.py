@@ -62,5 +62,6 @@ def _with_changes(run: Run, source: Source, plan: Plan, dry: bool) -> Wide:
             remarks.append(folder.remark(plan, seen))
         if not dry:
             folder.record(run, source, plan, seen)
-    revised = (swept.partitions if swept else ()) + (seen.changed if seen else ())
+    found = (*(swept.partitions if swept else ()), *(seen.changed if seen else ()))
+    revised = tuple(partition for partition in found if partition not in plan.open)
     return Wide(plan._replace(revised=revised), swept, tuple(remarks))
