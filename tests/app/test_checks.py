@@ -11,7 +11,7 @@ import pytest
 
 from market_spine import clock, migrations
 from market_spine.app import coverage
-from market_spine.app.checks import due
+from market_spine.app.checks import due, overdue
 from market_spine.db import connect
 from market_spine.partition import TIERS, Partition
 
@@ -59,6 +59,15 @@ def test_each_partition_has_its_turn_within_so_many_runs_while_new_ones_come(sha
             new = Partition(DAY + timedelta(weeks=n), tier)
             checked[new], last_turn[new] = clock.moment_of(day), n
         assert all(n - turn < runs for turn in last_turn.values())
+
+
+@pytest.mark.parametrize(
+    ("days", "share", "expected"),
+    [(20, 0.25, False), (21, 0.25, True), (6, 0.5, False), (7, 0.5, True), (0, 1.0, True), (400, 0.0, False)],
+)
+def test_a_partition_asked_for_by_name_has_its_turn_by_the_time_that_has_passed(days: int, share: float, expected: bool) -> None:
+    (partition,) = partitions(1)
+    assert overdue({partition: days_ago(days)}, DAY, share) == ([partition] if expected else [])
 
 
 def statements(function: object) -> list[str]:

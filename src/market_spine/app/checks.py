@@ -6,7 +6,7 @@ partitions is compared whole in each run, those first that have waited longest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -66,23 +66,35 @@ def last_checked(db: Database, source: str, partition: Partition) -> str | None:
 
 
 def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
-    """The partitions to compare whole in this run: of the plan and, for a run with a window, of the settled time after it."""
+    """The partitions to compare whole in this run. A run with a window takes turns in it and the settled time after it; one
+    that is given its weeks by name knows of no others, and goes by the time that has passed."""
+    day, share = run.run_date, run.expected.rehash_share
     settled = min(plan.weeks) - timedelta(weeks=SETTLED_WEEKS if plan.sweeps else 0)
     held = _held(run.db, source.name, settled, max(plan.weeks))
-    weeks, all_since = set(plan.weeks), plan.sweeps
-    ours = {p: at for p, at in held.items() if p.tier in plan.tiers and (all_since or p.week_ending in weeks)}
-    return tuple(due(ours, run.run_date, run.expected.rehash_share))
+    checked = {p: at for p, at in held.items() if p.tier in plan.tiers and (plan.sweeps or p.week_ending in plan.weeks)}
+    return tuple(due(checked, day, share) if plan.sweeps else overdue(checked, day, share))
 
 
-def due(checked: Mapping[Partition, datetime], day: date, share: float) -> Iterable[Partition]:
+def due(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
     """Those whose turn it is, the longest unchecked first: so many that each has its turn once in round(1 / share) days with a
     run. What was compared on the day itself counts, so a run that is repeated does not compare the next ones."""
     if share <= 0:
         return []
     today = sum(clock.market_date(at) >= day for at in checked.values())
     waiting = sorted((at, partition) for partition, at in checked.items() if clock.market_date(at) < day)
-    quota = -(-len(checked) // max(1, round(1 / share)))
+    quota = -(-len(checked) // _rounds(share))
     return [partition for _, partition in waiting[: max(0, quota - today)]]
+
+
+def overdue(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
+    """Those that round(1 / share) weekly runs would have compared by now."""
+    if share <= 0:
+        return []
+    return [partition for partition, at in checked.items() if day - clock.market_date(at) >= timedelta(weeks=_rounds(share) - 1)]
+
+
+def _rounds(share: float) -> int:
+    return max(1, round(1 / share))
 
 
 def _held(db: Database, source: str, first: date, last: date) -> dict[Partition, datetime]:

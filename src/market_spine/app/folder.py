@@ -14,7 +14,7 @@ from market_spine.app.source import Source
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition, partition_key
 
-_STAGE, _UNKNOWN_FILE = "FOLDER", "UNKNOWN_FILE"
+_STAGE = "FOLDER"
 _NAMES_SHOWN = 5
 
 
@@ -47,18 +47,18 @@ def record(run: Run, source: Source, plan: Plan, seen: Look) -> None:
             checks.record(run, source.name, seen.left_alone, None)
     if seen.unknown:
         anomalies.observe(
-            run.db, severity=anomalies.WARN, category=_UNKNOWN_FILE, message=_message(seen.unknown), now=run.now, stage=_STAGE,
+            run.db, severity=anomalies.WARN, category="UNKNOWN_FILE", message=_message(seen.unknown), now=run.now, stage=_STAGE,
             partition_key=_key(run, plan), execution_id=run.execution_id, details={"files": list(seen.unknown[:1000])},
         )  # fmt: skip
     elif _stands_open(run):
-        anomalies.resolve_category(run.db, _UNKNOWN_FILE, "no such file is left", run.now)
+        anomalies.resolve_category(run.db, "UNKNOWN_FILE", "no such file is left", run.now)
 
 
 def remark(plan: Plan, seen: Look) -> Outcome:
     """The warning that names the unknown files; it changes no exit code."""
-    message = f"{_UNKNOWN_FILE}: {_message(seen.unknown)}"
+    message = f"UNKNOWN_FILE: {_message(seen.unknown)}"
     hint = "name weekly files like nms_tier_1_week_2025-12-26.psv, or move these out of the data folder"
-    return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category=_UNKNOWN_FILE, hint=hint)
+    return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category="UNKNOWN_FILE", hint=hint)
 
 
 def _is_earlier(partition: Partition, plan: Plan) -> bool:
@@ -84,6 +84,6 @@ def _key(run: Run, plan: Plan) -> str:
 
 def _stands_open(run: Run) -> bool:
     found = run.db.execute(
-        "SELECT 1 FROM core_anomalies WHERE severity = 'WARN' AND resolved_at IS NULL AND category = ?", (_UNKNOWN_FILE,)
+        "SELECT 1 FROM core_anomalies WHERE severity = 'WARN' AND resolved_at IS NULL AND category = 'UNKNOWN_FILE'"
     )
     return found.fetchone() is not None

@@ -1,6 +1,6 @@
 """Where a partition's bytes come from. FINRA's own tier codes are mapped here, at the border, and nowhere else.
 
-A source answers three questions. A new one is a class with these methods and one entry in SOURCES.
+A source answers four questions. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
