@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from market_spine import __version__
+from market_spine.app.plan import OPEN_WEEKS
 from market_spine.app.source import SOURCES
 from market_spine.cli_exit import guarded
 from market_spine.cli_options import (
@@ -45,6 +46,10 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
 @click.option(
     "--lookback-weeks", type=int, default=6, show_default=True, help="Fridays to look at, counted back from the run date."
 )
+@click.option(
+    "--open-weeks", type=click.IntRange(0), default=OPEN_WEEKS, show_default=True,
+    help="How many weeks before these a missing partition is still asked for.",
+)  # fmt: skip
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
 @click.option(

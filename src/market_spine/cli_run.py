@@ -18,8 +18,9 @@ from market_spine.log import ProgressHandler
 from market_spine.watch.observers import Observers, Watching
 
 if TYPE_CHECKING:
+    from market_spine.app.plan import Plan
     from market_spine.app.run import Expectations, Run
-    from market_spine.app.scheduler import Plan, Result
+    from market_spine.app.scheduler import Result
     from market_spine.app.source import Source
     from market_spine.db import Database
     from market_spine.outcome import Outcome
@@ -31,6 +32,7 @@ class Options(NamedTuple):
 
     weeks: tuple[date, ...]
     sweeps: bool
+    open_weeks: int
     tiers: tuple[str, ...]
     source: str
     data_dir: str
@@ -98,14 +100,14 @@ def run(options: Options) -> int:
 def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine import clock, executions
     from market_spine.app import report
-    from market_spine.app.scheduler import Plan, run_schedule
+    from market_spine.app.scheduler import run_schedule
     from market_spine.lock import run_lock
     from market_spine.process import work_in_bulk
     from market_spine.store import open_store
 
     work_in_bulk()
     source, expected = _source(options), _expectations(options)
-    plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
+    plan = _plan(options)
     patience = options.lock_wait if options.if_locked == "wait" else 0
     with open_store(options.db, options.now) as db:
         run_ = _run_context(options, db, expected)
@@ -150,7 +152,6 @@ def _rehearse(options: Options) -> int:
     from market_spine import clock
     from market_spine.app import report
     from market_spine.app.rehearsal import rehearse
-    from market_spine.app.scheduler import Plan
     from market_spine.store import open_for_reading
     from market_spine.timeline import check_day
 
@@ -159,14 +160,21 @@ def _rehearse(options: Options) -> int:
     with open_for_reading(options.db, options.now) as db:
         check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
         run_ = _run_context(options, db, expected)
-        plan = Plan(options.weeks, options.tiers, options.only_stage, sweeps=options.sweeps)
-        result = rehearse(run_, source, plan, show)
+        result = rehearse(run_, source, _plan(options), show)
         document = report.document(result, run_, "dry-run")
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
     elif not options.quiet:
         click.echo(report.dry_summary(result))
     return result.exit_code
+
+
+def _plan(options: Options) -> Plan:
+    from market_spine.app.plan import Plan
+
+    return Plan(
+        options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps, open_weeks=options.open_weeks
+    )
 
 
 def _source(options: Options) -> Source | None:
@@ -226,6 +234,6 @@ def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[
         logger.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
         done[outcome.phase] += 1
         if isinstance(handler, ProgressHandler):
-            handler.show(done[outcome.phase], total[outcome.phase], outcome.phase.value)
+            handler.show(done[outcome.phase], max(done[outcome.phase], total[outcome.phase]), outcome.phase.value)
 
     return tell

@@ -133,7 +133,8 @@ def check_revision_needed_via_metadata(
     *,
     as_of: date | None = None,
 ) -> RevisionCheck:
-    """Compares the source's newest lastUpdateDate with the one stored. A hint only: silent edits leave no date."""
+    """Compares the source's newest lastUpdateDate with the one stored: an older one is a revision that was taken back. A hint
+    only: silent edits leave no date."""
     newest = newest_raw(week_ending, tier, db_connection, as_of=as_of)
     if newest is None:
         return RevisionCheck(True, "No prior capture (first ingest)")
@@ -141,7 +142,7 @@ def check_revision_needed_via_metadata(
     if not stored:
         return RevisionCheck(True, "Source updated (the prior capture stored no source_last_updated)")
     before, after = _aware(datetime.fromisoformat(stored)), _aware(source_last_updated)
-    if after > before:
+    if after != before:
         return RevisionCheck(True, f"Source updated {after:%Y-%m-%d %H:%M} (stored {before:%Y-%m-%d %H:%M})")
     return RevisionCheck(False, f"Source unchanged since {before:%Y-%m-%d %H:%M}")
 

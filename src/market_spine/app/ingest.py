@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import anomalies, captures, clock, manifest, publication
+from market_spine.app import checks
 from market_spine.app.run import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.captures import Version
 from market_spine.errors import SourceError
 from market_spine.manifest import RevisionCheck, StageRow
 from market_spine.outcome import Outcome, Phase, Reason, Status
-from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
+from market_spine.partition import DOMAIN, Partition, generate_capture_id
 from market_spine.publication import PublicationState
 
 
@@ -37,11 +38,12 @@ class Absence(NamedTuple):
     where: str
 
 
-def decide(run: Run, source: Source, partition: Partition, *, swept: bool = False) -> Decision | Absence:
-    """Asks the source and the manifest; writes nothing. `swept` partitions lie outside the window. Raises SourceError."""
+def decide(run: Run, source: Source, partition: Partition, *, swept: bool = False, whole: bool = False) -> Decision | Absence:
+    """Asks the source and the manifest; writes nothing. `swept` partitions lie outside the window; of those whose `whole`
+    content is to be compared nothing is believed. Raises SourceError."""
     newest = manifest.newest_raw(partition.week_ending, partition.tier, run.db, as_of=run.run_date)
     try:
-        unchanged = _glance(run, source, partition, newest)
+        unchanged = None if whole else _glance(run, source, partition, newest)
         if isinstance(unchanged, Absent):
             return _absence(run, partition, unchanged.where)
         if unchanged:
@@ -58,7 +60,7 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
 
 def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | None) -> RevisionCheck | Absent | None:
     """Asks cheaply whether anything changed; the check when nothing did, None when only the content can tell."""
-    if newest is None or run.force or due_for_rehash(partition, run.run_date, run.expected.rehash_share):
+    if newest is None or run.force:
         return None
     glance = source.glance(partition)
     if not isinstance(glance, Glance):
@@ -66,16 +68,11 @@ def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | N
     check = manifest.check_revision_needed_via_metadata(
         partition.week_ending, partition.tier, glance.last_updated, run.db, as_of=run.run_date
     )
-    return None if check.needed or glance.row_count != newest.metadata.get("rows") else check
-
-
-def due_for_rehash(partition: Partition, run_date: date, share: float) -> bool:
-    """Whether this week's run hashes the partition anew, whatever its dates say: silent edits, deletions and renames leave no
-    date. A share of a quarter reaches every partition once in four weekly runs; 0 never, 1 always."""
-    if share <= 0:
-        return False
-    turn = partition.week_ending.toordinal() // 7 * len(TIERS) + TIERS.index(partition.tier) + run_date.toordinal() // 7
-    return turn % max(1, round(1 / share)) == 0
+    if check.needed or glance.row_count != newest.metadata.get("rows"):
+        return None
+    at = checks.last_checked(run.db, source.name, partition) or newest.captured_at
+    # FINRA dates by the day: what it revised on the day we looked may have been revised again after that.
+    return None if glance.last_updated.date() >= clock.market_date(datetime.fromisoformat(at)) else check
 
 
 def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | None, swept: bool) -> Decision:

@@ -600,20 +600,26 @@ def test_a_sweep_sees_neither_other_weeks_nor_the_tiers_kept_aside(fake: FinraFa
     assert len(fake.asked()) == 1
 
 
-def test_a_sweep_of_more_rows_than_finra_gives_out_is_asked_by_halves(
+def test_a_sweep_of_more_rows_than_a_page_depends_on_no_order(
     fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = (date(2026, 6, 1), date(2026, 8, 7), date(2026, 8, 28))
     whole = list(open_api().revised_since(*sweep))
-    monkeypatch.setattr("market_spine.app.source.query.PAGE_ROWS", 60)
-    monkeypatch.setattr("market_spine.app.source.query.LAST_OFFSET", 140)  # a week has 162 rows
-    fake.page_max = 60
+    assert len(whole) == 3 * 3  # what is out of four weeks
+    fake.restless = True
+    for page_max in (1, 60, 200):  # a partition has 54 rows, a week 162 or less
+        monkeypatch.setattr("market_spine.app.source.api.PAGE_ROWS", page_max)
+        assert list(open_api().revised_since(*sweep)) == whole
+    fake.page_bytes = 500  # FINRA's pages may also be short
     assert list(open_api().revised_since(*sweep)) == whole
-    assert len(whole) == 3 * 3
-    monkeypatch.setattr("market_spine.app.source.query.LAST_OFFSET", 40)
-    with pytest.raises(SourceError, match="gives out the first 100 only") as caught:
-        open_api().revised_since(*sweep)
-    assert caught.value.category == "SOURCE_TOO_LARGE"
+
+
+def test_a_sweep_whose_halves_do_not_add_up_is_unproved(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_max = 100
+    fake.fail(total(3), skip=1, when=lambda seen: "dateRangeFilters" in seen.body)
+    with pytest.raises(SourceError, match="rows were revised, and by halves") as caught:
+        open_api().revised_since(date(2026, 6, 1), date(2026, 8, 7), date(2026, 8, 28))
+    assert caught.value.category == "SOURCE_INCOMPLETE"
 
 
 def test_a_sweep_during_which_something_is_revised_is_repeated(fake: FinraFake, open_api: OpenApi) -> None:

@@ -1,6 +1,6 @@
 """Where a partition's bytes come from. FINRA's own tier codes are mapped here, at the border, and nowhere else.
 
-A source answers three questions. A new one is a class with these methods and one entry in SOURCES.
+A source answers four questions. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Offer(NamedTuple):
     uri: str
     last_updated: datetime | None = None
     metadata: Mapping[str, object] = MappingProxyType({})
+    fingerprint: str = ""  # what the source says of the content without giving it; empty when it says nothing
 
 
 class Absent(NamedTuple):
@@ -49,6 +50,13 @@ class Glance(NamedTuple):
 
     last_updated: datetime
     row_count: int | None = None
+
+
+class Listing(NamedTuple):
+    """What lies in a folder: the fingerprint of each partition's file, and the names that are no partition's."""
+
+    files: Mapping[Partition, str]
+    unknown: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -65,6 +73,9 @@ class Source(Protocol):
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Partitions of those weeks with rows updated on or after `day`; only of a source that `sweeps`."""
+
+    def listing(self) -> Listing | None:
+        """Every partition it has, whatever its week; None of one that cannot tell."""
 
     def close(self) -> None:
         """Lets go of connections."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import IO
 
-from market_spine.app.source import Absent, Glance, Offer, SourceSettings
-from market_spine.errors import ConfigurationError, SourceError
-from market_spine.partition import Partition
+from market_spine.app.source import Absent, Glance, Listing, Offer, SourceSettings
+from market_spine.errors import ConfigurationError, InvalidWeek, SourceError
+from market_spine.partition import TIERS, Partition, parse_week
 
 _ENDINGS = tuple(ending + packed for ending in (".psv", ".csv", ".txt") for packed in ("", ".gz"))
+_NAME = re.compile(rf"({'|'.join(tier.lower() for tier in TIERS)})_week_([0-9-]{{10}})(\.psv|\.csv|\.txt)(\.gz)?")
+# What other programs leave beside a file while they write it, or for themselves.
+_PASSING = re.compile(r"\..*|.*(\.part|\.tmp|\.crdownload|~)|#.*#", re.DOTALL)
 _CHUNK = 1 << 20
 
 
@@ -47,14 +51,29 @@ class FileSource:
         path = self._find(partition)
         if path is None:
             return Absent(str(self._folder / f"{stem(partition)}{_ENDINGS[0]}"))
+        fingerprint = _fingerprint(path)  # before it is read: what is written meanwhile is seen by the next run
         content = self._read(path)
         if not content:
             raise SourceError("EMPTY_FILE", f"{path} is empty", hint="fetch it again; an empty file is never a publication")
-        return Offer(content, uri=f"file:{path.name}")
+        return Offer(content, uri=f"file:{path.name}", fingerprint=fingerprint)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Nothing: a folder cannot tell."""
         return ()
+
+    def listing(self) -> Listing:
+        """Every weekly file by its partition; a partition with two files has the fingerprints of both."""
+        files: dict[Partition, str] = {}
+        unknown: list[str] = []
+        with os.scandir(self._folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                partition = _partition(entry.name)
+                if partition:
+                    said = _fingerprint(Path(entry.path))
+                    files[partition] = f"{files[partition]} {said}" if partition in files else said
+                elif not _PASSING.fullmatch(entry.name) and not entry.is_dir():
+                    unknown.append(entry.name)
+        return Listing(files, tuple(unknown))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -119,6 +138,24 @@ def _state(descriptor: int) -> tuple[int, int]:
     """What changes when somebody writes to a file."""
     stat = os.fstat(descriptor)
     return stat.st_size, stat.st_mtime_ns
+
+
+def _partition(name: str) -> Partition | None:
+    """The partition a file's name stands for; None when it stands for none."""
+    parts = _NAME.fullmatch(name)
+    try:
+        return Partition(parse_week(parts[2]), parts[1].upper()) if parts else None
+    except InvalidWeek:
+        return None
+
+
+def _fingerprint(path: Path) -> str:
+    """Its name, size and time of change; of one that cannot be looked at the name alone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return path.name
+    return f"{path.name}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
 def stem(partition: Partition) -> str:

@@ -74,6 +74,9 @@ class UrlSource:
         """Nothing: files cannot tell."""
         return ()
 
+    def listing(self) -> None:
+        """None: an address is asked for by its partition."""
+
     def close(self) -> None:
         self._client.close()
 
