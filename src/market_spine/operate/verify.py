@@ -15,7 +15,7 @@ from typing import Any
 from market_spine import captures
 from market_spine.captures import Capture
 from market_spine.db import Database
-from market_spine.errors import PartitionError
+from market_spine.errors import RECOVERY, PartitionError
 from market_spine.parse.columns import MICRO, whole_or_fraction
 from market_spine.partition import Partition
 
@@ -47,13 +47,30 @@ class Stored:
 
 
 def verify(db: Database, *, deep: bool = False) -> Iterator[Fault]:
-    """Every fault there is, as it is found."""
-    yield from _blobs(db)
-    for stored in _stored(db):
-        yield from _capture(db, stored)
-        if deep:
-            yield from _contents(db, stored)
-    yield from _weeks(db)
+    """Every fault there is, as it is found. Of a damaged file only that it is: nothing that is read from it can be trusted."""
+    damaged = [Fault(db.label, f"is damaged: {what}", RECOVERY) for what in db.damage()]
+    yield from damaged
+    if damaged:
+        return
+    yield from _readable("the exact bytes", _blobs(db))
+    for row in _rows_of_captures(db):
+        yield from _readable(row[1], _of_capture(db, row, deep))
+    yield from _readable("the weeks", _weeks(db))
+
+
+def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
+    """The faults found; what a check trips over (a key or a date of ours that is none) is one itself."""
+    try:
+        yield from faults
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        yield Fault(where, f"holds what was never written there: {type(error).__name__}: {error}", RECOVERY)
+
+
+def _of_capture(db: Database, row: Any, deep: bool) -> Iterator[Fault]:
+    stored = _stored(row)
+    yield from _capture(db, stored)
+    if deep:
+        yield from _contents(db, stored)
 
 
 def _blobs(db: Database) -> Iterator[Fault]:
@@ -68,8 +85,8 @@ def _blobs(db: Database) -> Iterator[Fault]:
             yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}", "restore a backup")
 
 
-def _stored(db: Database) -> Iterator[Stored]:
-    rows = db.execute(
+def _rows_of_captures(db: Database) -> list[Any]:
+    return db.execute(
         """
         SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, c.content_hash,
                raw.metadata_json, c.row_count, c.total_shares, done.metadata_json, done.row_count, c.normalized_at
@@ -79,12 +96,14 @@ def _stored(db: Database) -> Iterator[Stored]:
         ORDER BY c.week_ending, c.tier, c.run_date
         """
     ).fetchall()
-    for row in rows:
-        raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
-        partition = Partition(date.fromisoformat(row[2]), row[3])
-        ingest_no = raw["ingest_no"] if raw else 0
-        capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no, done["ingest_no"] if done else None)
-        yield Stored(capture, raw and raw["sha256"], row[8], row[9], done if row[12] else None, row[11])
+
+
+def _stored(row: Any) -> Stored:
+    raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
+    partition = Partition(date.fromisoformat(row[2]), row[3])
+    ingest_no, stage_no = (None if facts is None else facts["ingest_no"] for facts in (raw, done))
+    capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no or 0, stage_no)
+    return Stored(capture, None if raw is None else raw["sha256"], row[8], row[9], done if row[12] else None, row[11])
 
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
