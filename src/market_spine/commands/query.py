@@ -39,17 +39,21 @@ def command(
     view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None, form: str | None,
     db: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Any measure, now or as it was known on a date: the answer equals, byte for byte, what was answered then."""
-    from market_spine import table
+    """Any measure, now or as it was known on a date: the answer equals, byte for byte, what was answered then.
+
+    All rows are of one moment (with --json, seen_at), whatever is committed while they are read.
+    """
+    from market_spine import clock, table
     from market_spine.ask import query
     from market_spine.ask.views import find_view
     from market_spine.commands import reading
 
     question = query.Question(find_view(view), weeks, tiers, symbol, as_of)
     columns = question.view.columns
+    seen_at = clock.stamp(clock.utc_now())  # what was committed before is in the answer
     with reading(db) as store, contextlib.closing(query.answer(store, question)) as rows:
         if as_json:
-            print_json(view=question.view.name, rows=[dict(zip(columns, row, strict=True)) for row in rows])
+            print_json(view=question.view.name, seen_at=seen_at, rows=[dict(zip(columns, row, strict=True)) for row in rows])
         elif form is not None:
             for text in query.as_csv(question.view, rows) if form == "csv" else query.as_nl(question.view, rows):
                 click.echo(text, nl=False)
