@@ -81,6 +81,36 @@ def test_only_these_rooms_import_these_packages(packages: set[str], allowed: tup
     assert elsewhere == []
 
 
+OPENERS = {"reading", "looking", "open_for_reading", "snapshot_of"}  # each of them opens a snapshot
+READING = (
+    "anomalies", "captures", "diff", "doctor", "export", "metrics", "prune", "query", "retry", "status", "verify", "work",
+)  # fmt: skip
+
+
+def called(tree: ast.AST) -> set[str]:
+    """The names of what is called, without what stands before them."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        call.attr if isinstance(call, ast.Attribute) else call.id for call in calls if isinstance(call, (ast.Attribute, ast.Name))
+    }
+
+
+def opens_read_only(tree: ast.AST) -> bool:
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(keyword.arg == "read_only" for call in calls for keyword in call.keywords)
+
+
+def test_who_reads_opens_one_moment_of_the_database() -> None:
+    trees = dict(modules())
+    outside = {name: tree for name, tree in trees.items() if not name.startswith("db/")}
+    assert [name for name in outside if opens_read_only(trees[name]) and name != "place.py"] == ["api/connections.py", "store.py"]
+    for opener in ("api/connections.py", "store.py"):
+        functions = [node for node in ast.walk(trees[opener]) if isinstance(node, ast.FunctionDef) and opens_read_only(node)]
+        assert [function.name for function in functions if "snapshot" not in called(function)] == [], opener
+    assert [name for name in READING if not called(trees[f"commands/{name}.py"]) & OPENERS] == []
+    assert [n for n in trees if n.startswith("commands/") and "connect" in called(trees[n])] == ["commands/db.py"]
+
+
 def test_only_the_clock_reads_a_clock() -> None:
     readers = []
     for name, tree in modules():

@@ -13,6 +13,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── DatabaseLocked           another process holds a write transaction for too long
 │   ├── DatabaseLost             the connection went away
 │   ├── NotADatabase             the file is something else
+│   ├── DamagedDatabase          what it holds can no longer be read
 │   ├── SchemaTooNew             written by a newer program
 │   └── SchemaTooOld             must be migrated first
 ├── RunLocked               75   another run holds the lock
@@ -28,6 +29,8 @@ Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that
 """
 
 from __future__ import annotations
+
+RECOVERY = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
 
 
 class MarketSpineError(Exception):
@@ -87,6 +90,10 @@ class DatabaseLost(DatabaseError):
 
 class NotADatabase(DatabaseError):
     """The file is not a SQLite database."""
+
+
+class DamagedDatabase(DatabaseError):
+    """What the database holds can no longer be read."""
 
 
 class SchemaTooNew(DatabaseError):

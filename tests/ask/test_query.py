@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -135,6 +135,7 @@ def test_csv_json_and_lines_say_the_same(desk: Desk, target: str, run_command: R
     asked = ("spine", "query", "venue_share", "--week", str(WEEK), "--tier", "otc", "--db", target)
     csv_answer, nl, document = (run_command(*asked, form) for form in ("--csv", "--nl", "--json"))
     rows = json.loads(document.stdout)["rows"]
+    assert datetime.fromisoformat(json.loads(document.stdout)["seen_at"]) <= datetime.now(timezone.utc)
     assert [json.loads(line) for line in nl.stdout.splitlines()] == rows
     assert csv_answer.stdout.splitlines()[0] == ",".join(VIEWS["venue_share"].columns)
     assert [line.split(",")[4] for line in csv_answer.stdout.splitlines()[1:]] == ["UBSA", "JPMX", ""]

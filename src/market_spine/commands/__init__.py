@@ -195,12 +195,10 @@ def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 
 @contextlib.contextmanager
 def reading(target: str) -> Iterator[Database]:
-    """The database, for reading only. Raises ConfigurationError where there is none."""
-    from market_spine.db import connect
-    from market_spine.migrations import prepare
+    """One moment of the database, for reading only. Raises ConfigurationError where there is none."""
+    from market_spine import store
 
-    with contextlib.closing(connect(target, read_only=True)) as db:
-        prepare(db)
+    with store.reading(target) as db:
         yield db
 
 

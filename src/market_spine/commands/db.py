@@ -64,8 +64,9 @@ def copy(source: str, destination: str, as_json: bool) -> None:
     """Copy SOURCE into the empty database DESTINATION and verify counts and digests; either engine, either way."""
     from market_spine.db import connect
     from market_spine.db import copy as db_copy
+    from market_spine.store import snapshot_of
 
-    with contextlib.closing(connect(source, create=False)) as old, contextlib.closing(connect(destination)) as new:
+    with snapshot_of(source) as old, contextlib.closing(connect(destination)) as new:
         copied = db_copy.copy(old, new, clock.utc_now())
     if as_json:
         tables = [{"table": done.table, "rows": done.rows, "digest": done.digest} for done in copied]

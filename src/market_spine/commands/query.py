@@ -41,20 +41,23 @@ def command(
 ) -> None:  # fmt: skip
     """Any measure, now or as it was known on a date: the answer equals, byte for byte, what was answered then.
 
-    Partitions whose rows of that day were pruned since are left out and named, exit 1.
+    All rows are of one moment (with --json, seen_at), whatever is committed while they are read. Partitions whose rows of that
+    day were pruned since are left out and named, exit 1.
     """
-    from market_spine import table
+    from market_spine import clock, table
     from market_spine.ask import query
     from market_spine.ask.views import find_view
     from market_spine.commands import reading
 
     question = query.Question(find_view(view), weeks, tiers, symbol, as_of)
     columns = question.view.columns
+    seen_at = clock.stamp(clock.utc_now())  # what was committed before is in the answer
     with reading(db) as store, contextlib.closing(query.answer(store, question)) as rows:
         gone = query.left_out(store, question)
         if as_json:
             entries = [dict(zip(columns, row, strict=True)) for row in rows]
-            print_json(view=question.view.name, rows=entries, left_out=[capture.capture_id for capture in gone])
+            left_out = [capture.capture_id for capture in gone]
+            print_json(view=question.view.name, seen_at=seen_at, rows=entries, left_out=left_out)
         elif form is not None:
             for text in query.as_csv(question.view, rows) if form == "csv" else query.as_nl(question.view, rows):
                 click.echo(text, nl=False)

@@ -14,6 +14,7 @@ from market_spine.db import Connection, Database, connect, writing
 from market_spine.lock import run_lock
 from market_spine.migrations import prepare
 from market_spine.outcome import Outcome, Status
+from market_spine.store import reading
 from market_spine.timeline import PRESENT, Permits
 
 _LOCK_WAIT_SECONDS = 3.0
@@ -37,9 +38,8 @@ def _existing(target: str, now: datetime, *, create: bool) -> Iterator[Database]
 
 @contextlib.contextmanager
 def looking(target: str, run_date: date, now: datetime, expected: Expectations | None = None) -> Iterator[Run]:
-    """A run that only looks: on the database for reading, without a row of its own. Raises ConfigurationError without one."""
-    with contextlib.closing(connect(target, read_only=True)) as db:
-        prepare(db, now)
+    """A run that only looks: on one moment of the database, without a row of its own. Raises ConfigurationError without one."""
+    with reading(target) as db:
         yield Run(db, run_date, now, "", expected=expected or Expectations())
 
 

@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from market_spine import captures
 from market_spine.captures import Capture
 from market_spine.db import Database
-from market_spine.errors import PartitionError
+from market_spine.errors import RECOVERY, PartitionError
 from market_spine.parse.columns import MICRO, whole_or_fraction
 from market_spine.partition import Partition
 
@@ -48,16 +49,32 @@ class Stored:
 
 
 def verify(db: Database, *, deep: bool = False, today: date | None = None) -> Iterator[Fault]:
-    """Every fault there is, as it is found; with `today`, captures of a later day are faults too."""
-    yield from _blobs(db)
-    yield from _lost_contents(db)
-    if today is not None:
-        yield from _of_the_future(db, today)
-    for stored in _stored(db):
-        yield from _capture(db, stored)
-        if deep:
-            yield from _contents(db, stored)
-    yield from _weeks(db)
+    """Every fault there is, as it is found; with `today`, captures of a later day are faults too. Of a damaged file only that it
+    is: nothing that is read from it can be trusted."""
+    damaged = [Fault(db.label, f"is damaged: {what}", RECOVERY) for what in db.damage()]
+    yield from damaged
+    if damaged:
+        return
+    yield from _readable("the stored contents", chain(_blobs(db), _lost_contents(db)))
+    yield from _of_the_future(db, today) if today else ()
+    for row in _rows_of_captures(db):
+        yield from _readable(row[1], _of_capture(db, row, deep))
+    yield from _readable("the weeks", _weeks(db))
+
+
+def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
+    """The faults found; what a check trips over (a key or a date of ours that is none) is one itself."""
+    try:
+        yield from faults
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        yield Fault(where, f"holds what was never written there: {type(error).__name__}: {error}", RECOVERY)
+
+
+def _of_capture(db: Database, row: Any, deep: bool) -> Iterator[Fault]:
+    stored = _stored(row)
+    yield from _capture(db, stored)
+    if deep:
+        yield from _contents(db, stored)
 
 
 def _blobs(db: Database) -> Iterator[Fault]:
@@ -94,8 +111,8 @@ def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
         )  # fmt: skip
 
 
-def _stored(db: Database) -> Iterator[Stored]:
-    rows = db.execute(
+def _rows_of_captures(db: Database) -> list[Any]:
+    return db.execute(
         """
         SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, c.content_hash,
                raw.metadata_json, c.row_count, c.total_shares, done.metadata_json, done.row_count, c.normalized_at
@@ -105,14 +122,16 @@ def _stored(db: Database) -> Iterator[Stored]:
         ORDER BY c.week_ending, c.tier, c.run_date
         """
     ).fetchall()
-    for row in rows:
-        raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
-        partition = Partition(date.fromisoformat(row[2]), row[3])
-        ingest_no = raw["ingest_no"] if raw else 0
-        capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no, done["ingest_no"] if done else None)
-        made_of = done or raw
-        manifest_hash = made_of["sha256"] if made_of else None
-        yield Stored(capture, raw is not None, manifest_hash, row[8], row[9], done if row[12] else None, row[11])
+
+
+def _stored(row: Any) -> Stored:
+    raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
+    partition = Partition(date.fromisoformat(row[2]), row[3])
+    ingest_no, stage_no = (None if facts is None else facts["ingest_no"] for facts in (raw, done))
+    capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no or 0, stage_no)
+    made_of = done or raw
+    manifest_hash = made_of["sha256"] if made_of else None
+    return Stored(capture, raw is not None, manifest_hash, row[8], row[9], done if row[12] else None, row[11])
 
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ A check answers findings and never raises; nothing is written but a probe file t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -23,6 +24,7 @@ from market_spine.db import Database, connect, is_postgres
 from market_spine.errors import MarketSpineError
 from market_spine.lock import holder_of
 from market_spine.place import file_system, is_network
+from market_spine.store import snapshot_of
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 OLDEST_POSTGRES = 120000
@@ -84,18 +86,14 @@ def _database(machine: Machine) -> Iterator[Finding]:
     """The engine's version, the schema, the lock, and a clock that is not behind the last run."""
     new = not is_postgres(machine.db) and not Path(machine.db).exists()
     try:
-        db = connect(":memory:") if new else connect(machine.db, read_only=True)
+        with contextlib.closing(connect(":memory:")) if new else snapshot_of(machine.db) as db:
+            yield _engine_version(db)
+            if new or migrations.schema_version(db) == 0:
+                yield Finding("schema", Grade.OK, "the first run will make it")
+            else:
+                yield from _contents(db, machine)
     except MarketSpineError as error:
         yield Finding("database", Grade.FAIL, error.message, error.hint)
-        return
-    try:
-        yield _engine_version(db)
-        if new or migrations.schema_version(db) == 0:
-            yield Finding("schema", Grade.OK, "the first run will make it")
-        else:
-            yield from _contents(db, machine)
-    finally:
-        db.close()
 
 
 def _engine_version(db: Database) -> Finding:
