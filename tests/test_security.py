@@ -34,6 +34,7 @@ ASSEMBLED = {
     "ask/query.py": "texts from the table of views",
     "operate/retention.py": "texts from a table of literals",
     "operate/verify.py": "texts passed between its own functions",
+    "work/delivered.py": "the statements of db/postgres_session.py",
     "work/delivery.py": "the schema that comes with Procrastinate",
 }
 
