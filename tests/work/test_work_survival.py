@@ -166,13 +166,6 @@ def test_every_duty_survives_a_table_altered_under_it(target: str, db: Database,
     assert worker.ends_well()
 
 
-class Idle:
-    """Performs nothing."""
-
-    def __call__(self, db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
-        return []
-
-
 @pytest.mark.parametrize("duty", ["sweep", "beat"])
 def test_a_duty_that_cannot_recover_ends_the_worker_with_its_error(
     target: str, db: Database, monkeypatch: pytest.MonkeyPatch, duty: str
@@ -180,18 +173,16 @@ def test_a_duty_that_cannot_recover_ends_the_worker_with_its_error(
     def broken(*_: object) -> None:
         raise ZeroDivisionError(duty)
 
-    class Holding(Idle):
-        def __call__(self, db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
-            assert ended.wait(SECONDS)
-            return []
+    def until_the_worker_stops(_db: ItemTransaction, _item: Item, _now: datetime) -> Sequence[Outcome]:
+        worker.stopping.wait(SECONDS)
+        return []
 
-    ended = threading.Event()
     monkeypatch.setattr(lease, duty, broken)
-    ask(db, "ingest_week")
-    worker = Worker(target, Holding(), Settings(lease=Lease(timedelta(seconds=3)), give_up=0))
+    item = ask(db, "ingest_week")
+    worker = Worker(target, until_the_worker_stops, Settings(lease=Lease(timedelta(seconds=3)), give_up=0))
     with pytest.raises(ZeroDivisionError, match=duty):
         worker.run()
-    ended.set()
+    assert desk.find(db, item.id).state is not State.RUNNING
 
 
 # Runs a worker whose one item sends SIGTERM to its own thread: as after a SIGCONT, it is not the main thread that gets it.

@@ -74,11 +74,11 @@ def _value(sql: Any, name: str, value: str) -> Any:
     return sql.SQL("{}, pg_temp").format(sql.Identifier(value)) if name == "search_path" else sql.Literal(value)
 
 
-def is_driver_error(error: BaseException) -> bool:
-    """Whether an error that another library (the delivery engine) raised comes from the driver."""
+def is_loss(error: BaseException) -> bool:
+    """Whether an error that another library (the delivery engine) raised says that the server is away."""
     import psycopg
 
-    return isinstance(error.__cause__ or error, psycopg.Error)
+    return isinstance(error.__cause__ or error, (psycopg.OperationalError, psycopg.InterfaceError, OSError))
 
 
 def _refuse_encoding(connection: Any, label: str) -> None:

@@ -51,3 +51,9 @@ UPDATE finra_otc_transparency_withdrawal SET content_hash = (
 
 -- The stage a work item waits for (RAW, NORMALIZED, CALC); empty while it waits for nothing.
 ALTER TABLE core_work_items ADD COLUMN waits_for TEXT;
+CREATE INDEX core_work_items_waiting ON core_work_items (waits_for) WHERE waits_for IS NOT NULL;
+UPDATE core_work_items SET waits_for = CASE
+    WHEN last_error LIKE 'waits: prerequisite missing: RAW %' THEN 'RAW'
+    WHEN last_error LIKE 'waits: prerequisite missing: NORMALIZED %' THEN 'NORMALIZED'
+    WHEN last_error LIKE 'waits: prerequisite missing: CALC %' THEN 'CALC' END
+WHERE state = 'RETRY_WAIT';

@@ -120,7 +120,7 @@ class Worker:
             # A signal may reach any thread, after a SIGCONT mostly another one: then it does not end this one's wait.
             while not self._finished.wait(_SIGNAL_SECONDS):
                 pass
-        for thread in threads[1:]:
+        for thread in threads:
             thread.join(5)
         if self._failure is not None:
             raise self._failure
