@@ -21,6 +21,8 @@ from postgres_server import PostgresServer
 from market_spine import migrations
 from market_spine.db import Database, connect
 from market_spine.outcome import Outcome
+from market_spine.watch import readings
+from market_spine.watch.deadline import parse_deadline
 from market_spine.work import desk, lease
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease, Request, State
@@ -91,6 +93,12 @@ def is_done(db: Database, item: Item) -> bool:
     return desk.find(db, item.id).state is State.COMPLETE
 
 
+def counted(db: Database) -> tuple[float, ...]:
+    """What the metrics say of workers and outages."""
+    samples = {sample.name: sample.value for sample in readings.take(db, db.now(), parse_deadline("Fri 12:00"))}
+    return samples["market_spine_workers"], samples["market_spine_worker_outages"]
+
+
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("milliseconds", [0, 2_500], ids=["idle", "with an item in hand"])
 def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
@@ -111,7 +119,9 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
     db.reconnect()
     second = ask(db, "normalize_week")
     wait_until(lambda: is_done(db, first) and is_done(db, second), "both items")
+    wait_until(lambda: counted(db) == (1, 2), "its heartbeat says so, and so do the metrics")
     assert worker.ends_well()
+    assert counted(db) == (0, 0), "it has said goodbye"
     said = [event for event in worker.events() if not event.startswith(("work_", "worker_"))]
     assert said == ["database_away", "database_back"] * 2
     assert db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0] == 2

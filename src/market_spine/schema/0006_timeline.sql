@@ -57,3 +57,12 @@ UPDATE core_work_items SET waits_for = CASE
     WHEN last_error LIKE 'waits: prerequisite missing: NORMALIZED %' THEN 'NORMALIZED'
     WHEN last_error LIKE 'waits: prerequisite missing: CALC %' THEN 'CALC' END
 WHERE state = 'RETRY_WAIT';
+
+-- The workers that live: written by their heartbeats, taken back when they end. `outages` counts the absences of the database
+-- that each has lived through.
+CREATE TABLE core_workers (
+    worker TEXT NOT NULL PRIMARY KEY,
+    started_at TEXT NOT NULL,
+    seen_at TEXT NOT NULL,
+    outages INTEGER NOT NULL
+);

@@ -12,5 +12,6 @@ fence.py      one transaction around everything an item writes, committed only w
 delivery.py   PostgreSQL: Procrastinate brings item ids to workers, and is rebuilt from the ledger when it loses any
 execute.py    one claimed item, from its pipeline to its settlement
 trouble.py    what a worker does while its database is away or a duty of its fails
+roster.py     which workers live, for metrics
 worker.py     a worker process: its threads, heartbeats, signals
 """

@@ -26,7 +26,7 @@ from market_spine import log as logs
 from market_spine.db import Database, connect, is_postgres, redact
 from market_spine.errors import DatabaseError, DatabaseLocked
 from market_spine.process import hostname
-from market_spine.work import delivery, lease
+from market_spine.work import delivery, lease, roster
 from market_spine.work.execute import Perform, execute, settle_error
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, Lease, State
@@ -221,8 +221,11 @@ class Worker:
             for item, transaction in self._in_hand():
                 if not lease.beat(db, item, db.now()) and (item, transaction) in self._in_hand():
                     transaction.abandon()
+            roster.seen(db, self.name, self.troubles.outages, db.now())
 
         self._every("heartbeat", self.settings.lease.beat, beat)
+        with contextlib.suppress(DatabaseError), contextlib.closing(self.open()) as db:
+            roster.gone(db, self.name)
 
     def _sweeper(self) -> None:
         watch = lease.Watch(self.settings.lease, patience=0 if self.settings.ends else 2 * self.settings.lease.beat)
@@ -245,9 +248,9 @@ class Worker:
                 self.troubles.recovered(duty)
                 wait = seconds
             except Exception as error:
-                wait = min(self.troubles.failed(duty, error), seconds)
                 if db is not None and not isinstance(error, DatabaseLocked):  # a new session knows nothing of what went wrong
                     db.close()
                     db = None
+                wait = min(self.troubles.failed(duty, error), seconds)
         if db is not None:
             db.close()
