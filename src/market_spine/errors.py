@@ -126,9 +126,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class PrerequisiteMissing(MarketSpineError):
-    """A pipeline's input is not there yet. Not a failure of the data: `hint` is the command that makes it."""
+    """A pipeline's input is not there yet. Not a failure of the data: `hint` is the command that makes it, `stage` what it
+    will have recorded in the manifest then."""
 
     exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, stage: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
 
 
 class PartitionError(MarketSpineError):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timezone
 from typing import Any, NamedTuple
 
-from market_spine import clock
+from market_spine import clock, waiting
 from market_spine.db import Connection, writing
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
 
@@ -179,7 +179,8 @@ def record_stage(
     captured_at: str,
     now: datetime,
 ) -> None:
-    """Writes or replaces a stage's row. `partition` may be a week ('2025-12-26') for week-level results."""
+    """Writes or replaces a stage's row, and wakes the work that waits for it. `partition` may be a week ('2025-12-26') for
+    week-level results."""
     key = partition.key if isinstance(partition, Partition) else partition_key(partition)
     moment = clock.stamp(now)
     with writing(connection):
@@ -194,6 +195,7 @@ def record_stage(
             """,
             (DOMAIN, stage, RANK[stage], key, capture_id, row_count, json.dumps(metadata), captured_at, moment, moment),
         )
+        waiting.wake(connection, stage, key, moment)
 
 
 def forget_stage(connection: Connection, stage: str, capture_id: str) -> None:

@@ -14,7 +14,9 @@ from market_spine.errors import RECOVERY, DamagedDatabase, DatabaseError, Market
 from market_spine.statements import Row
 
 _BATCH = 20_000
-_LEFT_OUT = frozenset({"core_migrations", "core_locks"})  # made by the schema; a lock is of its own machine
+_LEFT_OUT = frozenset(
+    {"core_migrations", "core_locks", "core_workers"}
+)  # made by the schema; locks and workers are this one's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
+from market_spine.db import postgres_session
+from market_spine.db.postgres_session import SERVER_BUSY_SECONDS
 from market_spine.db.target import redact
 from market_spine.db.transactions import transaction
 from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, DatabaseLost
@@ -16,18 +18,13 @@ from market_spine.statements import Row, Values, copy_fields, insert_new, listed
 if TYPE_CHECKING:
     from market_spine.db import Cursor
 
-_SERVER_BUSY_SECONDS = 30
 _COPY_ROWS = 5_000
 _INSERT_ROWS = 1_000  # a message to the server and back for each statement
-# A peer that is cut off is noticed after half a minute, by us and by the server; defaults of the system are hours.
+# A peer that is cut off is noticed after half a minute; defaults of the system are hours.
 _CONNECTION = {
     "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }  # fmt: skip
-_SESSION = f"""
-SET client_min_messages = warning; SET lock_timeout = '{_SERVER_BUSY_SECONDS}s';
-SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000
-"""
 _STREAMS = count(1)  # two cursors of one transaction may not have one name
 _LOCK_KEY = (
     "hashtextextended('market-spine ' || current_schema() || ' ' || ?, 0)"  # advisory locks are a database's, not a schema's
@@ -48,7 +45,7 @@ class Postgres:
             ) from error
         self.label = redact(target)
         self.guard: Callable[[], None] | None = None
-        self.patience: float = _SERVER_BUSY_SECONDS
+        self.patience: float = SERVER_BUSY_SECONDS
         self._target, self._read_only, self._psycopg = target, read_only, psycopg
         self._session = "market-spine"
         self._settings = {**({"default_transaction_read_only": "on"} if read_only else {}), **(settings or {})}
@@ -62,16 +59,21 @@ class Postgres:
             raise ConfigurationError(
                 f"{self.label} is no PostgreSQL URL", hint="write postgresql://user@host/name, special characters as %XX"
             ) from error
+        conninfo = {**_CONNECTION, **given, "application_name": self._session, "client_encoding": "utf8"}
         try:
-            self._connection = psycopg.connect(**{**_CONNECTION, **given, "application_name": self._session}, autocommit=True)
+            self._connection = psycopg.connect(**conninfo, autocommit=True)
+            try:
+                self.session_statements = postgres_session.prepare(
+                    psycopg, self._connection, self.label, conninfo, self._settings
+                )
+            except BaseException:
+                self._connection.close()
+                raise
         except psycopg.Error as error:
             raise DatabaseLost(
                 f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
         _register_types(psycopg, self._connection)
-        self._connection.execute(_SESSION)
-        for name, value in self._settings.items():
-            self._connection.execute("SELECT set_config(%s, %s, false)", (name, value))
 
     @property
     def driver(self) -> Any:
@@ -264,7 +266,7 @@ class Postgres:
             return DamagedDatabase(f"{self.label} is damaged: {self._words(error)}", hint=RECOVERY)
         if isinstance(error, wrong.LockNotAvailable):
             return DatabaseLocked(
-                f"{self.label} has been locked by another session for {_SERVER_BUSY_SECONDS} s",
+                f"{self.label} has been locked by another session for {SERVER_BUSY_SECONDS} s",
                 hint="wait for it, or find it: select pid, query from pg_stat_activity where state like 'idle in%'",
             )
         if isinstance(error, (wrong.ReadOnlySqlTransaction, wrong.InsufficientPrivilege)):

@@ -68,8 +68,23 @@ UPDATE finra_otc_transparency_withdrawal SET content_hash = (
 
 -- The stage a work item waits for (RAW, NORMALIZED, CALC); empty while it waits for nothing.
 ALTER TABLE core_work_items ADD COLUMN waits_for TEXT;
+CREATE INDEX core_work_items_waiting ON core_work_items (waits_for) WHERE waits_for IS NOT NULL;
+UPDATE core_work_items SET waits_for = CASE
+    WHEN last_error LIKE 'waits: prerequisite missing: RAW %' THEN 'RAW'
+    WHEN last_error LIKE 'waits: prerequisite missing: NORMALIZED %' THEN 'NORMALIZED'
+    WHEN last_error LIKE 'waits: prerequisite missing: CALC %' THEN 'CALC' END
+WHERE state = 'RETRY_WAIT';
 
 -- Which content each stage was made from, beside its key: whether a stage is behind anywhere is asked by every weekly run, and
 -- answered from this index without reading (or parsing) a row.
 DROP INDEX core_manifest_capture;
 CREATE INDEX core_manifest_capture ON core_manifest (capture_id, stage, json_extract(metadata_json, '$.ingest_no'));
+
+-- The workers that live: written by their heartbeats, taken back when they end. `outages` counts the absences of the database
+-- that each has lived through.
+CREATE TABLE core_workers (
+    worker TEXT NOT NULL PRIMARY KEY,
+    started_at TEXT NOT NULL,
+    seen_at TEXT NOT NULL,
+    outages INTEGER NOT NULL
+);

@@ -26,6 +26,7 @@ EXIT_CODES = (0, 1, 2, 130, 143)
 WORK_STATES = ("PENDING", "RUNNING", "RETRY_WAIT", "COMPLETE", "FAILED", "CANCELLED")
 
 _WINDOW_WEEKS = 12
+_SILENT = timedelta(minutes=5)
 
 
 class Kind(NamedTuple):
@@ -65,6 +66,8 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_worker_oldest_heartbeat_timestamp_seconds": Kind(
         "gauge", (), "Last sign of life of the worker that has been silent longest with an item in hand."
     ),
+    "market_spine_workers": Kind("gauge", (), "Workers that gave a sign of life in the last five minutes."),
+    "market_spine_worker_outages": Kind("gauge", (), "Absences of the database that these workers have lived through."),
     "market_spine_database_bytes": Kind("gauge", (), "Size of the database."),
 }
 
@@ -88,6 +91,7 @@ def take(
     ]
     for reading in (_runs, _last_run, _anomalies, _weeks, _work):
         samples += reading(db)
+    samples += _workers(db, now)
     samples += _expected_run(db, deadline, calendar)
     samples += _expected_weeks(db, now, deadline, calendar, grace_days)
     return samples
@@ -183,6 +187,13 @@ def _work(db: Database) -> list[Sample]:
         *(Sample("market_spine_work_item_oldest_timestamp_seconds", _seconds(row[2]), (row[0],)) for row in rows),
         *(Sample("market_spine_worker_oldest_heartbeat_timestamp_seconds", _seconds(moment)) for moment in beats),
     ]
+
+
+def _workers(db: Database, now: datetime) -> list[Sample]:
+    row = db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(outages), 0) FROM core_workers WHERE seen_at >= ?", (clock.stamp(now - _SILENT),)
+    ).fetchone()
+    return [Sample("market_spine_workers", row[0]), Sample("market_spine_worker_outages", row[1])]
 
 
 def _expected_run(db: Database, deadline: Deadline, calendar: Calendar) -> list[Sample]:

@@ -97,7 +97,6 @@ def _settle(db: Database, item: Item, done: Sequence[Outcome] | PrerequisiteMiss
     verdict = judge(item, done, now, retry_after)
     if verdict is None:
         lease.complete(db, item, now)
-        lease.wake_waiting(db, item, now)
         log.info("%s: done", item.where, extra=_facts("work_complete", item))
         return State.COMPLETE
     lease.settle(db, item, verdict, now)
@@ -110,7 +109,7 @@ def judge(
 ) -> Verdict | None:
     """None when all went well; a failure is tried again, and what is not made or not published yet is waited for."""
     if isinstance(done, PrerequisiteMissing):
-        return after_waiting(item, f"{done.message}; made by: {done.hint}", now, None, retry_after)
+        return after_waiting(item, f"{done.message}; made by: {done.hint}", now, None, retry_after, done.stage)
     failed = [outcome for outcome in done if outcome.status is Status.FAILED]
     if failed:
         return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)
