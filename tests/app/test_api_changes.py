@@ -90,6 +90,20 @@ def test_a_symbol_that_moves_between_tiers_is_never_counted_twice(
     assert shares_of(db, "T00000", right) == [2 * shares]
 
 
+@pytest.mark.parametrize("weeks_later", [0, 1], ids=["in the window", "outside it"])
+def test_a_change_in_one_tier_has_the_others_compared_in_the_same_run(
+    fake: FinraFake, on_friday: OnFriday, weeks_later: int
+) -> None:
+    on_friday(0)
+    rename(fake.rows(MONDAY, "T2")[0])  # neither its date nor its number of rows says so
+    fake.revise(FRIDAY, MONDAY, "OTCE", more_shares)
+    dry, run = (on_friday(weeks_later, rehash_share=0, dry=dry) for dry in (True, False))
+    assert ingested(dry) == ingested(run)
+    taken = {outcome.tier for outcome in run.of(Phase.INGEST) if outcome.reason in (Reason.CHANGED, Reason.REVISED)}
+    assert taken == {NMS_TIER_2, OTC}
+    assert sum(outcome.where == f"{WHOLE} / {NMS_TIER_1}" for outcome in run.of(Phase.INGEST)) == 1
+
+
 def test_a_deletion_without_a_date_is_found_after_the_week_has_left_the_window(
     db: Database, fake: FinraFake, on_friday: OnFriday
 ) -> None:
