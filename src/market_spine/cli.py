@@ -14,6 +14,8 @@ from market_spine.cli_exit import guarded
 from market_spine.cli_options import (
     DEFAULT_DATA_DIR,
     DEFAULT_DB,
+    Number,
+    Whole,
     acting_day,
     config_option,
     observed_options,
@@ -44,10 +46,11 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     epilog=EPILOG,
 )
 @click.option(
-    "--lookback-weeks", type=int, default=6, show_default=True, help="Fridays to look at, counted back from the run date."
-)
+    "--lookback-weeks", type=Whole(1, 5200), default=6, show_default=True,
+    help="Fridays to look at, counted back from the run date.",
+)  # fmt: skip
 @click.option(
-    "--open-weeks", type=click.IntRange(0), default=OPEN_WEEKS, show_default=True,
+    "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
     help="How many weeks before these a missing partition is still asked for.",
 )  # fmt: skip
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
@@ -78,37 +81,33 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
 @click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
 @click.option(
     "--grace-days",
-    type=click.IntRange(0),
+    type=Whole(0, 3650),
     default=1,
     show_default=True,
     help="Days after publication day before late is missing.",
 )
 @click.option(
-    "--rehash-share", type=click.FloatRange(0, 1), default=0.25, show_default=True,
+    "--rehash-share", type=Number(0, 1), default=0.25, show_default=True,
     help="Partitions hashed anew in each run though the source calls them unchanged.",
 )  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
+@click.option("--max-reject-percent", type=Number(0, 100), default=5, show_default=True, help="Rejected lines a file may have.")
 @click.option(
-    "--max-reject-percent", type=click.FloatRange(0, 100), default=5, show_default=True, help="Rejected lines a file may have."
-)
-@click.option(
-    "--min-kept-percent", type=click.FloatRange(0, 100), default=50, show_default=True,
+    "--min-kept-percent", type=Number(0, 100), default=50, show_default=True,
     help="Rows and shares a restatement must keep of the current capture.",
 )  # fmt: skip
 @click.option("--accept-shrink", is_flag=True, help="Let a shrunken capture become current.")
-@click.option("--max-file-mb", type=click.IntRange(1), default=512, show_default=True, help="Largest file taken, unpacked.")
+@click.option("--max-file-mb", type=Whole(1), default=512, show_default=True, help="Largest file taken, unpacked.")
 @click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
 @click.option(
     "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
     help="When another run holds the lock: exit 75, exit 0, or wait for it.",
 )  # fmt: skip
 @click.option(
-    "--lock-lease", type=click.FloatRange(1), default=60, show_default=True, metavar="SECONDS",
+    "--lock-lease", type=Number(1), default=60, show_default=True, metavar="SECONDS",
     help="Silence after which others take this run for dead and its lock over.",
 )  # fmt: skip
-@click.option(
-    "--lock-wait", type=click.FloatRange(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it."
-)
+@click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
 @click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")

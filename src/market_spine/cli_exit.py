@@ -11,7 +11,8 @@ import click
 
 from market_spine import log
 from market_spine.cli_options import blame
-from market_spine.errors import Interrupted, MarketSpineError
+from market_spine.errors import Interrupted, MarketSpineError, UsageError
+from market_spine.log import UNPRINTABLE, printable
 
 
 def guarded(group: click.Command, arguments: list[str]) -> int:
@@ -39,6 +40,7 @@ def _settle() -> None:
 
 def _carry_out(group: click.Command, arguments: list[str]) -> int:
     try:
+        _check_text(arguments)
         answer = group.main(arguments, standalone_mode=False)
         return answer if isinstance(answer, int) else 0
     except MarketSpineError as error:
@@ -57,8 +59,16 @@ def _carry_out(group: click.Command, arguments: list[str]) -> int:
         return _say(f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback", 2, arguments)
 
 
+def _check_text(arguments: list[str]) -> None:
+    """No option takes control characters or bytes that are not UTF-8: no database keeps them, and a log would be forged.
+    Raises UsageError."""
+    settings = (f"{name}={value}" for name, value in os.environ.items() if name.startswith("MARKET_SPINE_"))
+    if bad := next((text for text in (*arguments, *settings) if UNPRINTABLE.search(text)), None):
+        raise UsageError(f"'{printable(bad, 100)}' has control characters or is not UTF-8", hint="write it as plain text")
+
+
 def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
-    one_line = " ".join(message.split())
+    one_line, hint = printable(" ".join(message.split()), 600), hint and printable(hint, 600)
     if log.speaks_json():
         facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}
         logging.getLogger("market_spine").error(one_line, extra=facts)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from market_spine.log import printable
 from market_spine.watch.observers import DEFAULT_EXPECTED_BY, Watching
 
 if TYPE_CHECKING:
@@ -20,6 +22,35 @@ _META = "market_spine.settings"
 
 DEFAULT_DB = "data/market_spine.db"
 DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
+
+
+LARGEST_ID = 2**63 - 1
+_LARGEST = 10**9  # where a range names no end; with more, moments and sizes overflow
+_FIGURE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+class Number(click.FloatRange):
+    """The type of every option that is a number. What `float` takes beyond plain figures (nan, inf, 1_0, ١) is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _within(self, float(value) if _FIGURE.fullmatch(str(value)) else None, value, "a number", param, ctx)
+
+
+class Whole(click.IntRange):
+    """The type of every option that is a whole number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(_within(self, int(value) if _DIGITS.fullmatch(str(value)) else None, value, "a whole number", param, ctx))
+
+
+def _within(
+    kind: Number | Whole, number: float | None, given: object, what: str, param: click.Parameter | None, ctx: click.Context | None
+) -> float:
+    least, most = -_LARGEST if kind.min is None else kind.min, _LARGEST if kind.max is None else kind.max
+    if number is None or not least <= number <= most:
+        kind.fail(f"'{printable(str(given), 40)}' is not {what} from {least:,} to {most:,}", param, ctx)
+    return number
 
 
 def config_option(command: click.Command, table: str, check: Callable[[Settings], None]) -> click.Command:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from market_spine import exchange
 from market_spine.errors import ConfigurationError, UsageError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition, parse_week
+from market_spine.small_files import read_small_text, why
 
 DELAY_DAYS: Mapping[str, int] = {NMS_TIER_1: 21, NMS_TIER_2: 35, OTC: 35}
 GRACE_DAYS = 1
@@ -123,10 +123,10 @@ def _load(path: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return dict(tomllib.loads(Path(path).read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ConfigurationError(f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form") from error
+        return dict(tomllib.loads(read_small_text(path)))
+    except (OSError, ValueError, RecursionError) as error:
+        message = f"cannot read the calendar {path}: {why(error)}"
+        raise ConfigurationError(message, hint="check --calendar-file; it is TOML") from error
 
 
 def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 from market_spine.db import Database, connect, is_postgres
 from market_spine.errors import ConfigurationError
@@ -13,9 +12,9 @@ from market_spine.migrations import prepare, schema_version
 
 
 @contextlib.contextmanager
-def open_store(target: str, now: datetime) -> Iterator[Database]:
+def open_store(target: str, now: datetime, *, create: bool = True) -> Iterator[Database]:
     """For reading and writing."""
-    with contextlib.closing(connect(target)) as db:
+    with contextlib.closing(connect(target, create=create)) as db:
         prepare(db, now)
         yield db
 
@@ -43,7 +42,7 @@ def reading(target: str) -> Iterator[Database]:
 def open_for_reading(target: str, now: datetime) -> Iterator[Database]:
     """As `reading`; where nothing is stored yet, an empty database in memory takes its place."""
     with contextlib.ExitStack() as opened:
-        if is_postgres(target) or Path(target).exists():
+        if is_postgres(target) or os.path.exists(target):  # noqa: PTH110 - a name too long is not there
             db = opened.enter_context(snapshot_of(target))
             if schema_version(db):
                 prepare(db)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB
+from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole
 from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def source_options(command: Command) -> Command:
     for option in (
         click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links that lead out."),
         click.option(
-            "--max-file-mb", type=click.IntRange(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
+            "--max-file-mb", type=Whole(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
             help="Largest file taken, unpacked.",
         ),
         click.option(
@@ -101,7 +101,7 @@ def calendar_options(command: Command) -> Command:
     """By which publication calendar an absence is judged: the options of the weekly run, under the same names."""
     for option in (
         click.option(
-            "--grace-days", type=click.IntRange(0), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
+            "--grace-days", type=Whole(0, 3650), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
             help="Days after publication day before late is missing.",
         ),
         click.option(

@@ -7,6 +7,7 @@ from datetime import date
 import click
 
 from market_spine.anomalies import SEVERITIES
+from market_spine.cli_options import Whole
 from market_spine.commands import as_week, db_option, json_option, moment, next_line, print_json, reading, run_date_option
 from market_spine.errors import UsageError
 
@@ -31,7 +32,7 @@ Examples:
 @click.option("--severity", "severities", callback=as_severities, help="INFO, WARN, ERROR, CRITICAL, comma-separated.")
 @click.option("--week", callback=as_week, help="One week's Friday, YYYY-MM-DD.")
 @click.option("--unresolved", is_flag=True, help="Only those that stand.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="So many, the newest first.")
+@click.option("--limit", type=Whole(1), default=50, show_default=True, help="So many, the newest first.")
 @run_date_option
 @db_option
 @json_option

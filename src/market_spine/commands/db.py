@@ -8,6 +8,7 @@ import json
 import click
 
 from market_spine import clock
+from market_spine.cli_options import Number
 from market_spine.commands import db_option, json_option
 
 
@@ -33,7 +34,7 @@ def init(db: str) -> None:
 @command.command("migrate", epilog="Example: spine db migrate --db data/market_spine.db")
 @db_option
 @click.option("--backup/--no-backup", default=True, show_default=True, help="Copy a SQLite file beside itself before.")
-@click.option("--lock-wait", type=click.FloatRange(0), default=0, show_default=True, help="Seconds to wait for a run to end.")
+@click.option("--lock-wait", type=Number(0), default=0, show_default=True, help="Seconds to wait for a run to end.")
 @json_option
 def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
     """Bring an existing database to this program's schema, after a copy of it, while no run works on it."""

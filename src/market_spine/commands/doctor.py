@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from market_spine.cli_options import Whole
 from market_spine.commands import (
     as_week,
     calendar_options,
@@ -34,7 +35,7 @@ Examples:
   spine doctor --weeks 26
   spine doctor --from 2025-10-03 --to 2025-12-26 --fix --source api""",
 )
-@click.option("--weeks", type=click.IntRange(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
+@click.option("--weeks", type=Whole(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
 @click.option("--from", "first", callback=as_week, help="The first week's Friday instead.")
 @click.option("--to", "last", callback=as_week, help="The last week's Friday.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended, then look again.")

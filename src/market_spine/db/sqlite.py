@@ -15,7 +15,7 @@ from market_spine import clock
 from market_spine.db.sqlite_cursor import TranslatingConnection, TranslatingCursor
 from market_spine.db.transactions import transaction
 from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, NotADatabase
-from market_spine.place import check_place
+from market_spine.place import check_place, make_private
 from market_spine.statements import (
     VALUES_ROWS,
     Row,
@@ -322,6 +322,7 @@ class Sqlite:
         """A copy beside the file, `FILE.NAME.bak`; it has that name only when it is whole and on the disk."""
         part, whole = Path(f"{self.label}.{name}.part"), Path(f"{self.label}.{name}.bak")
         part.unlink(missing_ok=True)
+        make_private(part)  # a copy is as secret as what it is a copy of
         self.backup_to(part)
         with part.open("rb+") as copy:
             os.fsync(copy.fileno())

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__, clock, log
+from market_spine.config import address, shown
 from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, LockLost, MarketSpineError, RunLocked
 from market_spine.process import hostname
 
@@ -48,6 +49,10 @@ def check(watching: Watching) -> Watching:
     parse_deadline(watching.expected_by)
     if watching.metrics_textfile or watching.pushgateway:
         _need("prometheus_client", "metrics")
+    if watching.pushgateway:
+        _check_address(watching.pushgateway)
+    for url in watching.notify:
+        address(url, "--notify", port=False)
     if watching.notify:
         _need("apprise", "notify")
     if watching.ping_url:
@@ -55,6 +60,14 @@ def check(watching: Watching) -> Watching:
 
         ping.check(watching.ping_url)
     return watching
+
+
+def _check_address(gateway: str) -> None:
+    """Raises ConfigurationError for what is neither http(s)://HOST[:PORT] nor HOST[:PORT]."""
+    parts = address(gateway if "://" in gateway else f"http://{gateway}", "--pushgateway")
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() or c > "~" for c in gateway):
+        message = f"--pushgateway {shown('pushgateway', gateway)} is not an address"
+        raise ConfigurationError(message, hint="for example --pushgateway localhost:9091")
 
 
 def _need(package: str, extra: str) -> None:

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
+from market_spine import config
 from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.exports import Patience, export
@@ -17,6 +16,7 @@ from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, 
 from market_spine.app.source.web import Client, Manners, host
 from market_spine.errors import ConfigurationError, InvalidWeek, SourceError, Unproved
 from market_spine.partition import TIERS, Partition, friday_of
+from market_spine.small_files import read_small_text, why
 
 _log = logging.getLogger(__name__)
 
@@ -279,7 +279,7 @@ def _twice(ask: Callable[[], T]) -> T:
 
 def _address(environ: Mapping[str, str], name: str, default: str) -> str:
     address = environ.get(name, "").strip() or default
-    parts = urlsplit(address)
+    parts = config.address(address, name)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{name} is no http(s) address: {address!r}", hint=f"for example {default}")
     if parts.username or parts.password:  # it would be kept with every capture, as where it came from
@@ -293,11 +293,10 @@ def _secret(environ: Mapping[str, str]) -> str:
     if not path:
         return environ.get("MARKET_SPINE_FINRA_CLIENT_SECRET", "").strip()
     try:
-        return Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        words = getattr(error, "strerror", None) or "not text"
+        return read_small_text(path).strip()
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"cannot read MARKET_SPINE_FINRA_CLIENT_SECRET_FILE {path}: {words}", hint="make it readable for this user"
+            f"cannot read MARKET_SPINE_FINRA_CLIENT_SECRET_FILE {path}: {why(error)}", hint="make it readable for this user"
         ) from error
 
 

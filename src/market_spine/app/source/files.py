@@ -29,7 +29,7 @@ class FileSource:
 
     def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False) -> None:
         self._folder = Path(data_dir)
-        if not self._folder.is_dir():
+        if not os.path.isdir(self._folder):  # noqa: PTH112 - a name too long is not there
             raise ConfigurationError(
                 f"there is no data folder {data_dir}", hint="name the folder of the weekly files with --data-dir"
             )
