@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
+from market_spine.app.source import DEFAULT_DATA_DIR
 from market_spine.watch.observers import DEFAULT_EXPECTED_BY, Watching
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _META = "market_spine.settings"
 
+__all__ = ["DEFAULT_DATA_DIR"]
+
 DEFAULT_DB = "data/market_spine.db"
-DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
 
 def config_option(command: click.Command, table: str, check: Callable[[Settings], None]) -> click.Command:

@@ -129,7 +129,7 @@ def _load(path: str) -> dict[str, Any]:
         return dict(toml.loads(Path(path).read_text("utf-8")))
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ConfigurationError(f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form") from error
+        raise ConfigurationError(f"cannot read the calendar {path}: {words}", hint="write closed = [2027-01-11]") from error
 
 
 def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:

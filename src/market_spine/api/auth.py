@@ -54,7 +54,9 @@ def read_tokens(path: str) -> Tokens:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         words = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"cannot read the token file {path}: {words}", hint="see docs/ops/queue.md") from error
+        raise ConfigurationError(
+            f"cannot read the token file {path}: {words}", hint="give --token-file a file that this user may read"
+        ) from error
     callers = [_caller(path, number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not callers:
         raise ConfigurationError(f"the token file {path} has no token", hint="write a line: operate NAME TOKEN")

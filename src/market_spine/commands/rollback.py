@@ -13,7 +13,7 @@ from market_spine.commands import (
     db_option,
     json_option,
     moment,
-    next_line,
+    pasteable,
     print_json,
     run_date_option,
     say_outcomes,
@@ -62,4 +62,4 @@ def command(
     say_outcomes(done.outcomes)
     if not undo:
         back = " ".join(["spine rollback", str(week), *([tier] if tier else []), "--undo"])
-        click.echo(next_line(back, "a good capture ends it; to take it back: "))
+        click.echo(f"a good capture ends it; to take it back: {pasteable(back)}")

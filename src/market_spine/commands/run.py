@@ -62,5 +62,5 @@ def command(
         print_json(run_id=run.execution_id, pipeline=pipeline, **operation.document(done), exit_code=operation.exit_code(done))
     else:
         say_outcomes(done)
-        say_next(done)
+        say_next(done, run.execution_id)
     raise click.exceptions.Exit(operation.exit_code(done))

@@ -307,7 +307,7 @@ class Sqlite:
         if "unable to open" in text:
             return ConfigurationError(f"cannot open the database {name}", hint="check that its folder exists and is writable")
         if "malformed" in text:
-            return DatabaseError(f"{name} is damaged: {text}", hint="see workflows/incident/DATABASE_RECOVERY.md")
+            return DatabaseError(f"{name} is damaged: {text}", hint="restore the last backup of it")
         if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
             return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
         return DatabaseError(f"{name}: {text}")

@@ -13,9 +13,11 @@ from datetime import date
 from typing import Any
 
 from market_spine import captures
+from market_spine.app import readiness
 from market_spine.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import PartitionError
+from market_spine.operate import gaps
 from market_spine.parse.columns import MICRO, whole_or_fraction
 from market_spine.partition import Partition
 
@@ -24,11 +26,11 @@ _NEAR = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it was stored, and what mends it."""
+    """Something that is not as it was stored, and the command that repairs it; None where only a backup can."""
 
     where: str
     what: str
-    remedy: str
+    remedy: str | None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -54,6 +56,7 @@ def verify(db: Database, *, deep: bool = False) -> Iterator[Fault]:
         if deep:
             yield from _contents(db, stored)
     yield from _weeks(db)
+    yield from _readiness(db)
 
 
 def _blobs(db: Database) -> Iterator[Fault]:
@@ -62,10 +65,10 @@ def _blobs(db: Database) -> Iterator[Fault]:
         try:
             read = sum(map(len, captures.read_raw(db, content_hash)))
         except PartitionError as error:
-            yield Fault(f"blob {content_hash[:16]}", error.message, str(error.hint))
+            yield Fault(f"blob {content_hash[:16]}", error.message, _doctor_of(db, content_hash))
             continue
         if read != size:
-            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}", "restore a backup")
+            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}; only a backup is right", None)
 
 
 def _stored(db: Database) -> Iterator[Stored]:
@@ -89,14 +92,14 @@ def _stored(db: Database) -> Iterator[Stored]:
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     """A capture's bytes are there; its rows, sums and measures are those recorded."""
-    capture, again = stored.capture, f"spine rebuild {stored.capture.partition.week}"
-    where = capture.capture_id
+    capture, week = stored.capture, stored.capture.partition.week
+    where, again = capture.capture_id, f"spine rebuild {week}"
     if stored.manifest_hash is None:
         yield Fault(where, "has no RAW row in core_manifest", "spine doctor --fix")
     elif stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
     if db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (capture.content_hash,)).fetchone() is None:
-        yield Fault(where, f"its bytes {capture.content_hash[:16]} are gone", "restore a backup, or ingest them with --force")
+        yield Fault(where, f"its bytes {capture.content_hash[:16]} are gone", f"spine doctor --from {week} --to {week}")
     if stored.normalized is None:
         return
     count, total = _sums(db, _VOLUME_SUMS, capture.capture_key)
@@ -137,7 +140,8 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
     try:
         columns = read(db, capture).file.columns
     except PartitionError as error:
-        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", str(error.hint))
+        week = capture.partition.week
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
     notional = [None] * len(columns.shares) if columns.notional is None else columns.notional.tolist()
     of_file = (columns.issue, columns.venue, columns.shares, columns.trades)
@@ -160,6 +164,22 @@ def _weeks(db: Database) -> Iterator[Fault]:
             yield Fault(capture_id, f"its tiers sum to {_said(split)} shares, the week says {_said(recorded)}", again)
         if tiers == 3 and not _near(measured, recorded):
             yield Fault(capture_id, f"its captures measure {_said(measured)} shares, the week says {_said(recorded)}", again)
+
+
+def _readiness(db: Database) -> Iterator[Fault]:
+    """The stored judgement of each week is the one its captures give now."""
+    for week in readiness.judged_weeks(db):
+        for found in readiness.differences(db, week):
+            where = f"{week} / {found.tier}" if found.tier else str(week)
+            yield Fault(where, found.what, gaps.judge_command(week))
+
+
+def _doctor_of(db: Database, content_hash: str) -> str | None:
+    """The command that says how to get a content back, for the newest week that has it."""
+    row = db.execute(
+        "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
+    ).fetchone()
+    return f"spine doctor --from {row[0]} --to {row[0]}" if row[0] else None
 
 
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from market_spine import captures, executions
+from market_spine import anomalies, captures, executions, manifest
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, run_schedule
 from market_spine.errors import NotFound
@@ -74,6 +74,8 @@ def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
         for capture_id in withdrawn.values():
             captures.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
             record_action(run.db, "rollback --undo", capture_id, reason, run.now)
+        for partition in withdrawn:
+            anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the withdrawal was undone", run.now)
         return _follow(run, {partition: before.get(partition) for partition in withdrawn})
 
 
