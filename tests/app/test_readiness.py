@@ -169,7 +169,7 @@ class Operator:
             )
         self.desk.run(FRIDAYS[2], only="readiness")
         run = self.desk.context(FRIDAYS[3])
-        doctor.fix(run, self.desk.source, [gap for gap in gaps.orphans(run.db)])
+        doctor.fix(run, self.desk.source, gaps.orphans(run.db))
 
     def _forget(self, stage: str) -> None:
         with self.desk.db.transaction():
@@ -221,6 +221,7 @@ def test_verify_names_a_judgement_that_is_not_todays_and_its_command_repairs_it(
     finished = run_command("spine", "verify", "--db", target)
     command = finished.stdout.splitlines()[-1].removeprefix("next: ").split()
     assert finished.exit_code == 1 and command[0] == "run_finra_weekly_schedule"
-    run_command(*command, "--run-date", str(FRIDAYS[0]))
+    repaired = run_command(*command, "--run-date", str(FRIDAYS[0]))
+    assert repaired.exit_code == 0, repaired.stderr
     assert list(verify(desk.db)) == []
     assert json.loads(run_command("spine", "verify", "--db", target, "--json").stdout)["faults"] == []

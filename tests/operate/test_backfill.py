@@ -146,9 +146,7 @@ def test_what_cannot_be_retried_is_said(db: Database) -> None:
         retry.find_failed(db, "r")
 
 
-def test_a_retry_of_refused_content_takes_the_file_that_replaced_it(
-    desk: Desk, target: str, run_command: RunCommand
-) -> None:
+def test_a_retry_of_refused_content_takes_the_file_that_replaced_it(desk: Desk, target: str, run_command: RunCommand) -> None:
     desk.run(RUN_DATE - timedelta(days=7), [WEEK], [OTC])
     on = ("--db", target, "--run-date", str(RUN_DATE))
     desk.publish(WEEK, OTC, REVISED[:1])

@@ -242,7 +242,8 @@ def pasteable(command: str) -> str:
 
     context = click.get_current_context()
     carried = {"--db": "db"} if command.startswith(("spine ", "run_finra_weekly_schedule ")) else {}
-    carried |= {"--source": "source", "--data-dir": "data_dir"} if command.startswith("spine backfill ") else {}
+    asks_source = command.startswith("spine backfill ") or " --fix" in command
+    carried |= {"--source": "source", "--data-dir": "data_dir"} if asks_source and "data_dir" in context.params else {}
     for option, name in carried.items():
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and f" {option} " not in f"{command} ":

@@ -53,7 +53,8 @@ def command(
 
     now, run_date = moment(run_date_text)
     pipelines.find(pipeline)
-    arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force, **source}
+    arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force}
+    arguments |= source if pipelines.needs_source(pipeline) else {}
     with operation.execution(db, pipeline, run_date, now, arguments, force=force, create=True) as (run, done):
         operation.record_action(run.db, "run", f"{pipeline} {week}{f' / {tier}' if tier else ''}", reason, now)
         opened = source_of(**source) if pipelines.needs_source(pipeline) else None  # type: ignore[arg-type]

@@ -37,6 +37,11 @@ def fix(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> li
     return outcomes
 
 
+def asks_source(found: Sequence[Gap]) -> bool:
+    """Whether closing these gaps asks the source for anything."""
+    return bool(_to_fetch(found))
+
+
 def _to_fetch(found: Sequence[Gap]) -> dict[Partition, Remedy]:
     """The partitions whose source is to be asked, once each; damaged bytes are asked for even where nothing changed."""
     wanted: dict[Partition, Remedy] = {}

@@ -130,11 +130,15 @@ def judge_command(week: date) -> str:
 
 def fetch_command(db: Database, week: date, tier: str) -> str:
     """The command that asks for a partition where the newest run did; what is the default is left out."""
+    return f"spine backfill --from {week} --to {week} --tiers {tier}{_where_asked(db)}"
+
+
+def _where_asked(db: Database) -> str:
+    """The options with which a command asks the source that the newest run asked."""
     asked = executions.last_source(db)
-    command = f"spine backfill --from {week} --to {week} --tiers {tier}"
     if asked.source != "file":
-        return f"{command} --source {asked.source}"
-    return command if asked.data_dir in (None, DEFAULT_DATA_DIR) else f"{command} --data-dir {shlex.quote(asked.data_dir)}"
+        return f" --source {asked.source}"
+    return "" if asked.data_dir in (None, DEFAULT_DATA_DIR) else f" --data-dir {shlex.quote(asked.data_dir)}"
 
 
 def publication_state(run: Run, partition: Partition) -> PublicationState:
@@ -182,12 +186,13 @@ def orphans(db: Database) -> list[Gap]:
         keys = [row[0] for row in db.execute(statement).fetchall()]
         if keys:
             what = f"{table} has rows of {len(keys)} captures that do not exist: {', '.join(map(str, keys[:5]))}"
-            found.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, "spine doctor --fix"))
+            found.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --weeks 1 --fix{_where_asked(db)}"))
     for lost in raw_rows.find(db):
         partition, what = lost.partition, f"capture …:{lost.capture_id[-8:]} has no RAW row in core_manifest"
         if lost.is_intact:
             week, tier = partition.week_ending, partition.tier
-            found.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, "spine doctor --fix"))
+            command = f"spine doctor --from {week} --to {week} --fix{_where_asked(db)}"
+            found.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, command))
         else:
             found.append(_lost_bytes(db, partition, lost.capture_id, f"{what}, and its bytes are lost"))
     return found

@@ -95,7 +95,7 @@ def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     capture, week = stored.capture, stored.capture.partition.week
     where, again = capture.capture_id, f"spine rebuild {week}"
     if stored.manifest_hash is None:
-        yield Fault(where, "has no RAW row in core_manifest", "spine doctor --fix")
+        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --from {week} --to {week}")
     elif stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
     if db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (capture.content_hash,)).fetchone() is None:
