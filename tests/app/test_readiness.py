@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from commands import RunCommand
@@ -221,7 +222,8 @@ def test_verify_names_a_judgement_that_is_not_todays_and_its_command_repairs_it(
     finished = run_command("spine", "verify", "--db", target)
     command = finished.stdout.splitlines()[-1].removeprefix("next: ").split()
     assert finished.exit_code == 1 and command[0] == "run_finra_weekly_schedule"
-    repaired = run_command(*command, "--run-date", str(FRIDAYS[0]))
+    password = {"PGPASSWORD": urlsplit(target).password or ""} if "://" in target else {}
+    repaired = run_command(*command, "--run-date", str(FRIDAYS[0]), env=password)
     assert repaired.exit_code == 0, repaired.stderr
     assert list(verify(desk.db)) == []
     assert json.loads(run_command("spine", "verify", "--db", target, "--json").stdout)["faults"] == []
