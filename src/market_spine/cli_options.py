@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
+from market_spine.app.source import DEFAULT_DATA_DIR
 from market_spine.log import printable
 from market_spine.watch.observers import DEFAULT_EXPECTED_BY, Watching
 
@@ -20,8 +21,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _META = "market_spine.settings"
 
+__all__ = ["DEFAULT_DATA_DIR"]
+
 DEFAULT_DB = "data/market_spine.db"
-DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
 
 LARGEST_ID = 2**63 - 1

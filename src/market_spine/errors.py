@@ -137,16 +137,24 @@ class PrerequisiteMissing(MarketSpineError):
 
 
 class PartitionError(MarketSpineError):
-    """One partition failed; the others go on. `category` is the word core_anomalies files it under."""
+    """One partition failed; the others go on. `category` is the word core_anomalies files it under.
+
+    What a person must do about it stands in the message, and no command is named here: which one helps depends on how the
+    partition stands by then, and that is what `spine status` and `spine doctor` look at.
+    """
 
     exit_code = 1
     severity = "ERROR"
 
     def __init__(self, category: str, message: str, *, hint: str | None = None, capture_id: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(f"{message}; {hint}" if hint else message)
         self.category = category
         self.capture_id = capture_id
         self.ingest_no: int | None = None
+
+
+# The categories of failures that say nothing of the content: what was stored can be worked on again as it is.
+NOT_OF_THE_CONTENT = frozenset({"UNEXPECTED", "DATABASE_LOST"})
 
 
 class SourceError(PartitionError):
@@ -165,5 +173,4 @@ class DamagedRaw(PartitionError):
     """The bytes stored for a capture are gone or no longer hash to their name."""
 
     def __init__(self, message: str) -> None:
-        hint = "restore them from a backup (workflows/incident/DATABASE_RECOVERY.md), or ingest the same content with --force"
-        super().__init__("RAW_DAMAGED", message, hint=hint)
+        super().__init__("RAW_DAMAGED", message, hint="spine doctor names the command that asks for them again")

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from typing import NamedTuple
 
 from market_spine import __version__, clock
 from market_spine.db import Database
@@ -77,15 +78,24 @@ def recorded(
         raise
 
 
-def last_source(db: Database) -> str | None:
-    """The source the newest run asked: `file`, `api`, `file_url`; None where none has asked one."""
+class Asked(NamedTuple):
+    """Where a run asked for its data: `file`, `api` or `file_url`, and for files the folder."""
+
+    source: str = "file"
+    data_dir: str | None = None
+
+
+def last_source(db: Database) -> Asked:
+    """Where the newest run asked that asked a source."""
     row = db.execute(
         """
-        SELECT json_extract(arguments_json, '$.source') FROM core_executions
-        WHERE json_extract(arguments_json, '$.source') IS NOT NULL ORDER BY started_at DESC, execution_id DESC LIMIT 1
+        SELECT json_extract(arguments_json, '$.source'), json_extract(arguments_json, '$.data_dir') FROM core_executions
+        WHERE json_extract(arguments_json, '$.source') IS NOT NULL AND error IS NULL
+          AND COALESCE(json_extract(arguments_json, '$.only_stage'), 'all') IN ('all', 'ingest')
+        ORDER BY started_at DESC, execution_id DESC LIMIT 1
         """
     ).fetchone()
-    return str(row[0]) if row else None
+    return Asked(str(row[0]), row[1]) if row else Asked()
 
 
 def actor() -> str:

@@ -126,7 +126,7 @@ def _load(path: str) -> dict[str, Any]:
         return dict(tomllib.loads(read_small_text(path)))
     except (OSError, ValueError, RecursionError) as error:
         message = f"cannot read the calendar {path}: {why(error)}"
-        raise ConfigurationError(message, hint="check --calendar-file; it is TOML") from error
+        raise ConfigurationError(message, hint="write closed = [2027-01-11]") from error
 
 
 def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:

@@ -54,7 +54,8 @@ def read_tokens(path: str) -> Tokens:
     try:
         lines = read_small_text(path).splitlines()
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read the token file {path}: {why(error)}", hint="check --token-file") from error
+        hint = "give --token-file a file that this user may read"
+        raise ConfigurationError(f"cannot read the token file {path}: {why(error)}", hint=hint) from error
     callers = [_caller(path, number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not callers:
         raise ConfigurationError(f"the token file {path} has no token", hint="write a line: operate NAME TOKEN")

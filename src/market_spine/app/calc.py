@@ -45,6 +45,7 @@ def measure(run: Run, capture: Capture) -> Outcome:
     with run.db.transaction():
         made = _store_measures(run, capture, measured)
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
+        run.judge(capture.partition.week_ending)
     message = f"Measured {measured.tier.venue_count:,} venues, {measured.tier.symbol_count:,} symbols"
     return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
 
@@ -109,6 +110,7 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         result = WeekResult(capture_id, week, run.run_date.isoformat(), run.stamp, {tier: row[0] for tier, row in used.items()})
         store_week(run, result, made_from)
         _all_is_well(run, key, f"measured as {capture_id}")
+        run.judge(week)
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
 
 

@@ -11,7 +11,7 @@ from market_spine.app import checks
 from market_spine.app.run import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.captures import Version
-from market_spine.errors import SourceError
+from market_spine.errors import SourceError, UnusableContent
 from market_spine.manifest import RevisionCheck, StageRow
 from market_spine.outcome import Outcome, Phase, Reason, Status
 from market_spine.partition import DOMAIN, Partition, generate_capture_id
@@ -40,13 +40,17 @@ class Absence(NamedTuple):
 
 def decide(run: Run, source: Source, partition: Partition, *, swept: bool = False, whole: bool = False) -> Decision | Absence:
     """Asks the source and the manifest; writes nothing. `swept` partitions lie outside the window; of those whose `whole`
-    content is to be compared nothing is believed. Raises SourceError."""
+    content is to be compared nothing is believed.
+
+    Raises SourceError, and UnusableContent for content that was withdrawn.
+    """
     newest = manifest.newest_raw(partition.week_ending, partition.tier, run.db, as_of=run.run_date)
     try:
         unchanged = None if whole else _glance(run, source, partition, newest)
         if isinstance(unchanged, Absent):
             return _absence(run, partition, unchanged.where)
         if unchanged:
+            _check_withdrawn(run, partition, newest)
             return Decision(partition, Reason.UNCHANGED, unchanged.reason)
         offer = source.fetch(partition)
     except SourceError as error:
@@ -55,7 +59,25 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
         return _absence(run, partition, error.message)
     if isinstance(offer, Absent):
         return _absence(run, partition, offer.where)
-    return _compare(run, partition, offer, newest, swept)
+    decision = _compare(run, partition, offer, newest, swept)
+    if decision.reason is Reason.UNCHANGED:
+        _check_withdrawn(run, partition, newest)
+    return decision
+
+
+def _check_withdrawn(run: Run, partition: Partition, newest: StageRow | None) -> None:
+    """Content that an operator took back and the source still shows is a failure while the partition has nothing else.
+
+    Raises UnusableContent: a week without data must not look like one with nothing to do.
+    """
+    if newest is None or captures.current(run.db, partition) is not None:
+        return
+    rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
+    withdrawn = next((r for r in rows if r.stage == manifest.WITHDRAWN and r.capture_id == newest.capture_id), None)
+    if withdrawn is not None:
+        reason = withdrawn.metadata.get("reason", "no reason given")
+        message = f"the source still shows only the content that was withdrawn ({reason}); a better file from FINRA ends it"
+        raise UnusableContent("WITHDRAWN_CONTENT", message)
 
 
 def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | None) -> RevisionCheck | Absent | None:
@@ -129,8 +151,7 @@ def absence_outcome(absence: Absence) -> Outcome:
     if absence.state is PublicationState.AWAITING:
         return Outcome.of(Phase.INGEST, Status.AWAITING, absence.partition, f"Awaiting publication ({due})", reason="awaiting")
     if absence.state is PublicationState.MISSING:
-        hint = "see workflows/incident/DEBUG_MISSING_DATA.md"
-        raise SourceError("SOURCE_UNAVAILABLE", f"not found: {absence.where} ({due})", hint=hint)
+        raise SourceError("SOURCE_UNAVAILABLE", f"not found: {absence.where} ({due})")
     message = f"LATE_DATA: not there yet ({due}): {absence.where}"
     return Outcome.of(Phase.INGEST, Status.LATE, absence.partition, message, reason=str(absence.state), category="LATE_DATA")
 

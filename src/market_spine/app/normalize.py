@@ -57,6 +57,7 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
             capture = _make_room(run, capture)
             facts = _store(run, capture, reading, run.stamp)
             _note_rejects(run, capture, file)
+            run.judge(capture.partition.week_ending)
     except BaseException:
         run.dimensions.forget()
         raise

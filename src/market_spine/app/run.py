@@ -67,6 +67,19 @@ class Run:
         own = self.run_date.isoformat()
         return run_date == own if self.as_observed else run_date <= own
 
+    def forced(self) -> Run:
+        """The same run, which also takes what is unchanged."""
+        return Run(
+            self.db, self.run_date, self.now, self.execution_id, self.limits, force=True, as_observed=self.as_observed,
+            present=self.present, expected=self.expected,
+        )  # fmt: skip
+
+    def judge(self, week_ending: date | str) -> None:
+        """Judges a week anew in the transaction that changed what it rests on, so that no kill leaves it ready by mistake."""
+        from market_spine.app.readiness import evaluate_readiness
+
+        evaluate_readiness(week_ending, self.db, now=self.present or self.now, calendar=self.expected.calendar)
+
     def hand_over(self, capture_id: str, ingest_no: int, measured: TierMeasures) -> None:
         """Keeps the measures of rows just normalized for the calc phase, which else reads the rows back from the tables."""
         held = sum(kept.tier.symbol_count for kept in self._measured.values())

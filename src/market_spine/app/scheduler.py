@@ -202,8 +202,8 @@ def _failed(
         if isinstance(error, PartitionError) and error.ingest_no is not None:
             details["ingest_no"] = error.ingest_no
     else:
-        said = f"{type(error).__name__}: {error}"
-        details = {"hint": "a fault of the program: report it with this traceback", "traceback": traceback.format_exc(limit=20)}
+        said = f"{type(error).__name__}: {error}; a fault of the program, report it with what spine anomalies --json shows"
+        details = {"hint": None, "traceback": traceback.format_exc(limit=20)}
     key = where.key if isinstance(where, Partition) else partition_key(where.isoformat())
     anomalies.observe(
         run.db, severity=anomalies.ERROR, category=category, message=said, partition_key=key, stage=STAGE_OF_PHASE[phase],

@@ -212,29 +212,43 @@ def say_outcomes(outcomes: Iterable[Outcome]) -> None:
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 
-def say_next(outcomes: Iterable[Outcome]) -> None:
-    """The `next:` line for the first outcome that is a failure; nothing when there is none."""
-    from market_spine.outcome import Status
+def say_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
+    """What only other content can change, and the `next:` line; nothing when nothing failed. `run_id` is a run to retry."""
+    from market_spine.errors import NOT_OF_THE_CONTENT
+    from market_spine.outcome import Phase, Status
 
-    failed = next((outcome for outcome in outcomes if outcome.status is Status.FAILED), None)
-    if failed is not None:
-        click.echo(next_line(failed.hint or f"spine anomalies --unresolved --week {failed.week_ending}"))
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if not failed:
+        return
+    of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
+    if of_content:
+        click.echo(f"only FINRA or a better file can help: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
+    week = failed[0].week_ending
+    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
 
 
-def next_line(command: str, before: str = "") -> str:
-    """The `next:` line, with what this command was told on its command line of where things are: what is typed next must find
-    the same database, and a backfill the same source."""
+def next_line(command: str) -> str:
+    """The `next:` line."""
+    return f"next: {pasteable(command)}"
+
+
+def pasteable(command: str) -> str:
+    """A command with what this one was told on its command line of where things are: what is typed next must find the same
+    database, and a backfill the same source."""
+    import shlex
+
     from market_spine.db import redact
 
     context = click.get_current_context()
-    carried = {"--db": "db"} if command.startswith("spine ") else {}
-    carried |= {"--source": "source", "--data-dir": "data_dir"} if command.startswith("spine backfill ") else {}
+    carried = {"--db": "db"} if command.startswith(("spine ", "run_finra_weekly_schedule ")) else {}
+    asks_source = command.startswith("spine backfill ") or " --fix" in command
+    carried |= {"--source": "source", "--data-dir": "data_dir"} if asks_source and "data_dir" in context.params else {}
     for option, name in carried.items():
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and f" {option} " not in f"{command} ":
             value = str(context.params[name])
-            command += f" {option} {redact(value) if name == 'db' else value}"
-    return f"next: {before}{command}"
+            command += f" {option} {shlex.quote(redact(value) if name == 'db' else value)}"
+    return command
 
 
 def print_json(**document: object) -> None:

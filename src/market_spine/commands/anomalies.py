@@ -47,11 +47,14 @@ def command(
 ) -> None:
     """List anomalies, the newest first: how grave, where, how often seen, and whether over."""
     from market_spine import table
-    from market_spine.operate import triage
+    from market_spine.app.run import Run
+    from market_spine.operate import status, triage
 
-    _, today = moment(run_date_text)
+    now, today = moment(run_date_text)
     with reading(db) as store:
         found = triage.list_anomalies(store, severities, week, unresolved)
+        standing = next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
+        command = None if standing is None else status.command_against(Run(store, today, now, ""), standing)
     if as_json:
         print_json(total=len(found), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[:limit]])
         return
@@ -63,5 +66,5 @@ def command(
     click.echo(table.render(_COLUMNS, rows) if rows else "No anomalies.")
     if len(found) > limit:
         click.echo(f"… and {len(found) - limit:,} older. Try: --limit {len(found)}", err=True)
-    if standing := next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None):
-        click.echo(next_line(standing.hint or f"spine resolve {standing.id} --note …"))
+    if command is not None:
+        click.echo(next_line(command))

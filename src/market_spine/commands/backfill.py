@@ -17,9 +17,9 @@ from market_spine.commands import (
     expectations,
     json_option,
     moment,
-    next_line,
     print_json,
     run_date_option,
+    say_next,
     source_of,
     source_options,
 )
@@ -84,7 +84,7 @@ def command(
     if as_json:
         print_json(run_id=run.execution_id, weeks=[week.entry() for week in done], exit_code=code)
     elif code:
-        click.echo(next_line(f"spine retry {run.execution_id}"))
+        say_next(outcomes, run.execution_id)
     raise click.exceptions.Exit(code)
 
 
@@ -110,6 +110,8 @@ class _Progress:
         counts = ", ".join(f"{n} {name}" for name, n in parts if n) or "complete already"
         blocking = f"; not ready: {'; '.join(week.blocking)}" if week.blocking else "; ready" if worked else ""
         click.echo(f"{week.week}: {mark} {counts}{blocking}  [{self._count}/{self._total}{self._eta()}]")
+        for failure in week.failures:
+            click.echo(f"  {failure.tier or 'week'}: {failure.message}")
 
     def _eta(self) -> str:
         left = self._total - self._count

@@ -13,7 +13,7 @@ from market_spine.commands import (
     db_option,
     json_option,
     moment,
-    next_line,
+    pasteable,
     print_json,
     run_date_option,
     say_outcomes,
@@ -67,7 +67,7 @@ def command(
         click.echo(f"{change.partition}: {change.says}")
     say_outcomes(done.outcomes)
     if week and not undo:
-        click.echo(next_line(_typed(week, tier, "--undo"), "a good capture ends it; to take it back: "))
+        click.echo(f"a good capture ends it; to take it back: {pasteable(_typed(week, tier, '--undo'))}")
 
 
 def _typed(week: date | None, tier: str | None, ending: str) -> str:

@@ -31,5 +31,6 @@ def command(deep: bool, db: str, as_json: bool) -> None:
     if as_json:
         print_json(faults=[{"where": f.where, "what": f.what, "remedy": f.remedy} for f in faults], exit_code=int(bool(faults)))
     else:
-        click.echo(next_line(faults[0].remedy) if faults else "Everything is as it was stored.")
+        command = next((fault.remedy for fault in faults if fault.remedy), None)
+        click.echo(next_line(command) if command else "only a backup can help" if faults else "Everything is as it was stored.")
     raise click.exceptions.Exit(int(bool(faults)))

@@ -267,7 +267,7 @@ class Postgres:
         if isinstance(error, wrong.LockNotAvailable):
             return DatabaseLocked(
                 f"{self.label} has been locked by another session for {SERVER_BUSY_SECONDS} s",
-                hint="wait for it, or find it: select pid, query from pg_stat_activity where state like 'idle in%'",
+                hint="wait for it, or end the session that is idle in a transaction",
             )
         if isinstance(error, (wrong.ReadOnlySqlTransaction, wrong.InsufficientPrivilege)):
             return DatabaseError(f"{self.label}: {self._words(error)}", hint="use a user that may write")

@@ -50,6 +50,7 @@ def _remake_capture(run: Run, capture: Capture, normalized_at: str) -> Outcome:
             calc.remake(run, capture, facts)
             note = f"rebuilt from its bytes on {run.run_date}"
             anomalies.resolve_damage(run.db, capture.partition.key, capture.capture_id, note, run.now)
+            run.judge(capture.partition.week_ending)
     except BaseException as error:
         run.dimensions.forget()
         if isinstance(error, PartitionError):
@@ -89,6 +90,7 @@ def _remake_results(run: Run, week: date) -> Iterator[Outcome]:
 def _remake_result(run: Run, week: date, result: WeekResult, made_from: dict[str, dict[str, object]]) -> Outcome:
     with run.db.transaction():
         calc.store_week(run, result, made_from)
+        run.judge(week)
     message = f"Rebuilt week totals and tier split (…:{result.capture_id[-8:]})"
     return Outcome(Phase.CALC, Status.DONE, week, None, message, capture_id=result.capture_id)
 

@@ -60,6 +60,7 @@ def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
             _bury(run, pruning.entry, rule, reason)
             _remove(run.db, pruning.entry)
             record_action(run.db, "prune", pruning.capture_id, reason, run.now, {"rule": rule})
+            run.judge(pruning.entry.week)  # a withdrawn one that goes no longer blocks its week
     return goes
 
 

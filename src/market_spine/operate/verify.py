@@ -14,9 +14,11 @@ from itertools import chain
 from typing import Any
 
 from market_spine import captures
+from market_spine.app import readiness
 from market_spine.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import RECOVERY, PartitionError
+from market_spine.operate import gaps
 from market_spine.parse.columns import MICRO, whole_or_fraction
 from market_spine.partition import Partition
 
@@ -25,11 +27,11 @@ _NEAR = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it was stored, and what mends it."""
+    """Something that is not as it was stored, and the command that repairs it; None where only a backup can."""
 
     where: str
     what: str
-    remedy: str
+    remedy: str | None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -59,7 +61,7 @@ def verify(db: Database, *, deep: bool = False, today: date | None = None) -> It
     yield from _of_the_future(db, today) if today else ()
     for row in _rows_of_captures(db):
         yield from _readable(row[1], _of_capture(db, row, deep))
-    yield from _readable("the weeks", _weeks(db))
+    yield from _readable("the weeks", chain(_weeks(db), _readiness(db)))
 
 
 def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
@@ -83,23 +85,24 @@ def _blobs(db: Database) -> Iterator[Fault]:
         try:
             read = sum(map(len, captures.read_raw(db, content_hash)))
         except PartitionError as error:
-            yield Fault(f"blob {content_hash[:16]}", error.message, str(error.hint))
+            yield Fault(f"blob {content_hash[:16]}", error.message, _doctor_of(db, content_hash))
             continue
         if read != size:
-            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}", "restore a backup")
+            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}; only a backup is right", None)
 
 
 def _lost_contents(db: Database) -> Iterator[Fault]:
     """The contents of captures, those that were replaced or refused among them, whose bytes are not there."""
     lost = db.execute(
         """
-        SELECT v.capture_id, v.content_hash FROM finra_otc_transparency_version v
+        SELECT v.capture_id, v.content_hash, c.week_ending FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_capture c ON c.capture_id = v.capture_id
         WHERE NOT EXISTS (SELECT 1 FROM finra_otc_transparency_raw r WHERE r.content_hash = v.content_hash)
         ORDER BY v.capture_id, v.ingest_no
         """
     ).fetchall()
-    for capture_id, content_hash in lost:
-        yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", "restore a backup, or ingest them with --force")
+    for capture_id, content_hash, week in lost:
+        yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", f"spine doctor --from {week} --to {week}")
 
 
 def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
@@ -136,10 +139,10 @@ def _stored(row: Any) -> Stored:
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     """A capture's bytes are there; its rows, sums and measures are those recorded."""
-    capture, again = stored.capture, f"spine rebuild {stored.capture.partition.week}"
-    where = capture.capture_id
+    capture, week = stored.capture, stored.capture.partition.week
+    where, again = capture.capture_id, f"spine rebuild {week}"
     if not stored.has_raw_row:
-        yield Fault(where, "has no RAW row in core_manifest", "spine doctor --fix")
+        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --from {week} --to {week}")
     if stored.manifest_hash and stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
     if stored.normalized is None:
@@ -182,7 +185,8 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
     try:
         columns = read(db, capture).file.columns
     except PartitionError as error:
-        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", str(error.hint))
+        week = capture.partition.week
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
     notional = [None] * len(columns.shares) if columns.notional is None else columns.notional.tolist()
     of_file = (columns.issue, columns.venue, columns.shares, columns.trades)
@@ -205,6 +209,22 @@ def _weeks(db: Database) -> Iterator[Fault]:
             yield Fault(capture_id, f"its tiers sum to {_said(split)} shares, the week says {_said(recorded)}", again)
         if tiers == 3 and not _near(measured, recorded):
             yield Fault(capture_id, f"its captures measure {_said(measured)} shares, the week says {_said(recorded)}", again)
+
+
+def _readiness(db: Database) -> Iterator[Fault]:
+    """The stored judgement of each week is the one its captures give now."""
+    for week in readiness.judged_weeks(db):
+        for found in readiness.differences(db, week):
+            where = f"{week} / {found.tier}" if found.tier else str(week)
+            yield Fault(where, found.what, gaps.judge_command(week))
+
+
+def _doctor_of(db: Database, content_hash: str) -> str | None:
+    """The command that says how to get a content back, for the newest week that has it."""
+    row = db.execute(
+        "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
+    ).fetchone()
+    return f"spine doctor --from {row[0]} --to {row[0]}" if row[0] else None
 
 
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 
-from market_spine import captures, executions
+from market_spine import anomalies, captures, executions, manifest
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, run_schedule
 from market_spine.errors import NotFound
@@ -105,6 +105,8 @@ def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
         for capture_id in withdrawn.values():
             captures.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
             record_action(run.db, "rollback --undo", capture_id, reason, run.now)
+        for partition in withdrawn:
+            anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the withdrawal was undone", run.now)
         return _follow(run, {partition: before[partition] for partition in withdrawn})
 
 

@@ -427,7 +427,7 @@ def test_a_service_that_wants_a_login_says_which_settings_give_it(fake: FinraFak
     with pytest.raises(SourceError) as caught:
         open_api().fetch(T1)
     assert caught.value.category == "SOURCE_UNAUTHORIZED"
-    assert "MARKET_SPINE_FINRA_CLIENT_ID" in str(caught.value.hint)
+    assert "MARKET_SPINE_FINRA_CLIENT_ID" in str(caught.value)
 
 
 def test_a_secret_may_lie_in_a_file_and_shows_nowhere(tmp_path: Path, fake: FinraFake, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 from market_spine.errors import ConfigurationError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
 
+DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
+
 # FINRA's tierIdentifier and tierDescription → our tier.
 TIER_OF_CODE: Mapping[str, str] = {
     "T1": NMS_TIER_1,
