@@ -144,5 +144,5 @@ def test_an_item_that_waited_before_the_migration_is_woken_too(db: Database) -> 
     db.execute("UPDATE core_work_items SET waits_for = NULL, last_error = 'waits: prerequisite missing: RAW of 2025-12-26 / OTC'")
     script = (Path(manifest.__file__).parent / "schema" / "0006_timeline.sql").read_text("utf-8")
     with db.transaction():
-        db.run_script(script[script.index("UPDATE core_work_items SET waits_for") :].split(";")[0])
+        db.run_script(script[script.index("UPDATE core_work_items SET waits_for") :].split(";")[0] + ";")
     assert desk.find(db, item.id).waits_for == "RAW"
