@@ -15,33 +15,35 @@ def wake(connection: Connection, stage: str, key: str, moment: str) -> None:
     While nothing waits it costs one look at an empty index. On PostgreSQL an item that another transaction is just changing
     is left to that one: a run never waits here for a worker that may be waiting for the run.
     """
-    made, lasting = json.loads(key), getattr(connection, "engine", "sqlite") == "postgresql"
-    for item_id, waiting in _waiting_for(connection, stage, locked=lasting):
-        asked = json.loads(waiting)
-        if asked["week_ending"] == made["week_ending"] and asked.get("tier") in (None, made.get("tier")):
-            _make_due(connection, item_id, clock.stamp(connection.now()) if hasattr(connection, "now") else moment)
-            if lasting:
-                _deliver(connection, item_id)
+    made, shared = json.loads(key), getattr(connection, "engine", "sqlite") == "postgresql"
+    for item_id in _waiting_for(connection, stage, made["week_ending"], made.get("tier") or "", shared=shared):
+        _make_due(connection, item_id, clock.stamp(connection.now()) if hasattr(connection, "now") else moment)
+        if shared:
+            _deliver(connection, item_id)
 
 
-def _waiting_for(connection: Connection, stage: str, *, locked: bool) -> list[tuple[int, str]]:
-    if locked:
+def _waiting_for(connection: Connection, stage: str, week: str, tier: str, *, shared: bool) -> list[int]:
+    """Exactly the items to wake: one that is locked here is passed over by whoever makes what another one waits for."""
+    wanted = (stage, DOMAIN, week, tier, tier)
+    if shared:
         rows = connection.execute(
             """
-            SELECT id, partition_key FROM core_work_items
-            WHERE waits_for = ? AND domain = ? AND state = 'RETRY_WAIT' ORDER BY id FOR UPDATE SKIP LOCKED
+            SELECT id FROM core_work_items
+            WHERE waits_for = ? AND domain = ? AND state = 'RETRY_WAIT' AND json_extract(partition_key, '$.week_ending') = ?
+              AND COALESCE(json_extract(partition_key, '$.tier'), ?) = ? ORDER BY id FOR UPDATE SKIP LOCKED
             """,
-            (stage, DOMAIN),
+            wanted,
         )
     else:
         rows = connection.execute(
             """
-            SELECT id, partition_key FROM core_work_items
-            WHERE waits_for = ? AND domain = ? AND state = 'RETRY_WAIT' ORDER BY id
+            SELECT id FROM core_work_items
+            WHERE waits_for = ? AND domain = ? AND state = 'RETRY_WAIT' AND json_extract(partition_key, '$.week_ending') = ?
+              AND COALESCE(json_extract(partition_key, '$.tier'), ?) = ? ORDER BY id
             """,
-            (stage, DOMAIN),
+            wanted,
         )
-    return [tuple(row) for row in rows.fetchall()]
+    return [row[0] for row in rows.fetchall()]
 
 
 def _make_due(connection: Connection, item_id: int, moment: str) -> None:

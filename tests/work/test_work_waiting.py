@@ -90,6 +90,17 @@ def test_a_run_does_not_wait_for_a_worker_that_is_changing_the_item(db: Database
     assert state_of(db, item) is State.RETRY_WAIT
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_two_who_make_different_weeks_at_once_wake_both(db: Database) -> None:
+    one, two = waiting(db, "normalize_week", OTC, "RAW"), waiting(db, "normalize_week", OTC, "RAW", OTHER)
+    other = db.reopen()
+    with db.transaction(), other.transaction():
+        record(db, "RAW", Partition(WEEK, OTC))
+        record(other, "RAW", Partition(OTHER, OTC))
+    other.close()
+    assert (state_of(db, one), state_of(db, two)) == (State.PENDING, State.PENDING)
+
+
 MAKERS = {
     "weekly run": ("run_finra_weekly_schedule", "--weeks", str(WEEK), "--run-date", "2026-01-30"),
     "one stage of a weekly run": (
@@ -133,5 +144,5 @@ def test_an_item_that_waited_before_the_migration_is_woken_too(db: Database) -> 
     db.execute("UPDATE core_work_items SET waits_for = NULL, last_error = 'waits: prerequisite missing: RAW of 2025-12-26 / OTC'")
     script = (Path(manifest.__file__).parent / "schema" / "0006_timeline.sql").read_text("utf-8")
     with db.transaction():
-        db.run_script(script[script.index("UPDATE core_work_items SET waits_for") :])
+        db.run_script(script[script.index("UPDATE core_work_items SET waits_for") :].split(";")[0] + ";")
     assert desk.find(db, item.id).waits_for == "RAW"
