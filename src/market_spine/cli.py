@@ -10,7 +10,7 @@ import click
 from market_spine import __version__
 from market_spine.app.source import SOURCES
 from market_spine.cli_exit import guarded
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, config_option, option_names, watch_options, watching
+from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, as_target, config_option, option_names, watch_options, watching
 from market_spine.cli_run import Options, run
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 from market_spine.quiet_exit import at_once
@@ -56,7 +56,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     help="One phase only.",
 )
 @click.option(
-    "--db", default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
+    "--db", callback=as_target, default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
 )
 @click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
 @click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")

@@ -97,7 +97,7 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     source, expected = _source(options), _expectations(options)
     plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
     patience = options.lock_wait if options.if_locked == "wait" else 0
-    with open_store(options.db, options.now) as db:
+    with open_store(options.db, options.now, create=True) as db:
         run_ = _run_context(options, db, expected)
         with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
             watch.began(run_, handler)

@@ -12,7 +12,8 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── DatabaseLost             the connection went away
 │   ├── NotADatabase             the file is something else
 │   ├── SchemaTooNew             written by a newer program
-│   └── SchemaTooOld             must be migrated first
+│   ├── SchemaTooOld             must be migrated first
+│   └── SchemaDiffers            a migration was edited after it made this database
 ├── RunLocked               75   another run holds the lock
 │   └── LockLost                 another run took it over while this one was stopped or cut off
 ├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
@@ -85,6 +86,10 @@ class SchemaTooNew(DatabaseError):
 
 class SchemaTooOld(DatabaseError):
     """The database must be migrated before this version can use it."""
+
+
+class SchemaDiffers(DatabaseError):
+    """A migration file of this program is not the one that made the database."""
 
 
 class RunLocked(MarketSpineError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB
+from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, as_target
 from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 db_option = click.option(
     "--db",
+    callback=as_target,
     default=DEFAULT_DB,
     show_default=True,
     envvar="MARKET_SPINE_DB",
@@ -196,10 +197,10 @@ def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 def reading(target: str) -> Iterator[Database]:
     """The database, for reading only. Raises ConfigurationError where there is none."""
     from market_spine.db import connect
-    from market_spine.migrations import prepare
+    from market_spine.migrations import check_schema
 
     with contextlib.closing(connect(target, read_only=True)) as db:
-        prepare(db)
+        check_schema(db)
         yield db
 
 

@@ -12,8 +12,9 @@ from market_spine.app.report import entry
 from market_spine.app.run import Expectations, Limits, Run
 from market_spine.db import Connection, Database, connect, writing
 from market_spine.lock import run_lock
-from market_spine.migrations import prepare
+from market_spine.migrations import check_schema
 from market_spine.outcome import Outcome, Status
+from market_spine.store import open_store
 
 _LOCK_WAIT_SECONDS = 3.0
 
@@ -22,15 +23,7 @@ _LOCK_WAIT_SECONDS = 3.0
 def changing(target: str, now: datetime) -> Iterator[Database]:
     """The database for a change that is no run, with the lock. Raises RunLocked when a run keeps it for long."""
     owner = executions.new_execution_id(clock.utc_now())
-    with _existing(target, now, create=False) as db, run_lock(db, owner, wait_seconds=_LOCK_WAIT_SECONDS):
-        yield db
-
-
-@contextlib.contextmanager
-def _existing(target: str, now: datetime, *, create: bool) -> Iterator[Database]:
-    """The database for reading and writing; unlike a weekly run, an operator's command makes none unless it says so."""
-    with contextlib.closing(connect(target, create=create)) as db:
-        prepare(db, now)
+    with open_store(target, now) as db, run_lock(db, owner, wait_seconds=_LOCK_WAIT_SECONDS):
         yield db
 
 
@@ -38,7 +31,7 @@ def _existing(target: str, now: datetime, *, create: bool) -> Iterator[Database]
 def looking(target: str, run_date: date, now: datetime, expected: Expectations | None = None) -> Iterator[Run]:
     """A run that only looks: on the database for reading, without a row of its own. Raises ConfigurationError without one."""
     with contextlib.closing(connect(target, read_only=True)) as db:
-        prepare(db, now)
+        check_schema(db)
         yield Run(db, run_date, now, "", expected=expected or Expectations())
 
 
@@ -59,7 +52,7 @@ def execution(
 
     Raises RunLocked when another run keeps the lock for long.
     """
-    with _existing(target, now, create=create) as db:
+    with open_store(target, now, create=create) as db:
         run = Run(
             db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force,
             expected=expected or Expectations(),
