@@ -56,7 +56,11 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     help="One phase only.",
 )
 @click.option(
-    "--db", callback=as_target, default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
+    "--db",
+    callback=as_target,
+    default=DEFAULT_DB,
+    show_default=True,
+    help="SQLite file (made when missing) or postgresql://user@host/name.",
 )
 @click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
 @click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")

@@ -102,10 +102,10 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
         with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
             watch.began(run_, handler)
             arguments = options.as_arguments()
-            with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.utc_now):
+            with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.exact_now):
                 result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
                 document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
-            executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
+            executions.end(db, run_.execution_id, result.exit_code, clock.exact_now(), outcomes=document)
         watch.ended(db, result.exit_code, report.summary(result))
     if result.exit_code or isinstance(handler, ProgressHandler):
         log.release(handler)  # the lines before the summary they lead to

@@ -24,6 +24,8 @@ MarketSpineError                 message, hint (what to do next), exit_code
     └── DamagedRaw               the stored bytes are gone or no longer hash to their name
 
 Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
+
+BrokenPipeError            141   nobody reads what is written; any other exception: 2
 """
 
 from __future__ import annotations
@@ -111,6 +113,15 @@ class Interrupted(KeyboardInterrupt):
         self.message = "interrupted; the open partition was rolled back, the next run completes it"
         super().__init__(self.message)
         self.exit_code = 128 + signal_number
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The code a process ends with when `error` ends it: the one rule, for the process, core_executions and the observers."""
+    if isinstance(error, (MarketSpineError, Interrupted)):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 141 if isinstance(error, BrokenPipeError) else 2
 
 
 class PrerequisiteMissing(MarketSpineError):

@@ -27,6 +27,8 @@ def check_place(path: str, *, read_only: bool, create: bool) -> None:
             raise ConfigurationError(
                 f"the database {path} is a folder", hint=f"name a file: --db {path.rstrip('/')}/market_spine.db"
             )
+        if file.exists() and not file.is_file():
+            raise ConfigurationError(f"the database {path} is not a regular file", hint="name a file: --db data/market_spine.db")
         if not file.exists():
             if read_only or not create:
                 raise ConfigurationError(f"there is no database {path}", hint="run run_finra_weekly_schedule first, or give --db")

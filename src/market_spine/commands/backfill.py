@@ -67,10 +67,10 @@ def command(
     arguments = {"weeks": [str(week) for week in weeks], "tiers": list(tiers), "force": force, **given}
     done: list[WeekDone] = []
     expected = expectations(calendar_file, grace_days)
-    with operation.execution(db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True) as (
-        run,
-        outcomes,
-    ):
+    with operation.execution(
+        db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True,
+        ends_with=lambda: backfill.exit_code(done),
+    ) as (run, outcomes):  # fmt: skip
         operation.record_action(run.db, "backfill", f"{first} to {last}", reason, now)
         progress = _Progress(len(weeks), quiet=as_json)
         for week, result in backfill.backfill(run, opened, weeks, tiers, outcomes.append, missing_only=missing_only):

@@ -66,7 +66,9 @@ def command(
         raise click.exceptions.Exit(1) from None
     if found and fix:
         arguments = {"weeks": [str(week) for week in chosen], **source}
-        with operation.execution(db, "doctor --fix", run_date, now, arguments, expected=expected) as (run, done):
+        with operation.execution(
+            db, "doctor --fix", run_date, now, arguments, expected=expected, ends_with=lambda: int(bool(found))
+        ) as (run, done):
             operation.record_action(run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
             done += doctor.mend(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
             found = gaps.find_gaps(run, chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
 from market_spine import clock, executions
@@ -47,10 +47,11 @@ def execution(
     expected: Expectations | None = None,
     force: bool = False,
     create: bool = False,
+    ends_with: Callable[[], int] | None = None,
 ) -> Iterator[tuple[Run, list[Outcome]]]:
     """A run on that database with the lock and its row in core_executions; the outcomes put into the list are what the row keeps.
 
-    Raises RunLocked when another run keeps the lock for long.
+    `ends_with` is the exit code of a command with a rule of its own. Raises RunLocked when another run keeps the lock for long.
     """
     with open_store(target, now, create=create) as db:
         run = Run(
@@ -59,9 +60,10 @@ def execution(
         )  # fmt: skip
         outcomes: list[Outcome] = []
         with run_lock(db, run.execution_id, wait_seconds=_LOCK_WAIT_SECONDS):
-            with executions.recorded(db, run.execution_id, pipeline, run_date, arguments, clock.utc_now):
+            with executions.recorded(db, run.execution_id, pipeline, run_date, arguments, clock.exact_now):
                 yield run, outcomes
-            executions.finish(db, run.execution_id, exit_code(outcomes), clock.utc_now(), outcomes=document(outcomes))
+            code = ends_with() if ends_with else exit_code(outcomes)
+            executions.end(db, run.execution_id, code, clock.exact_now(), outcomes=document(outcomes))
 
 
 def document(outcomes: list[Outcome]) -> dict[str, object]:
