@@ -1,0 +1,42 @@
+"""Moments that are held: a child says that it has come to one, and stays there until it is let go on.
+
+A Gate is two named pipes. Nothing here polls and nothing measures time; DEADLINE only keeps a broken test from hanging.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from pathlib import Path
+
+DEADLINE = 120.0
+
+
+class Gate:
+    """Where a child stops. It writes a line to `arrived`, then reads from `onward` until that has an end."""
+
+    def __init__(self, folder: Path, name: str = "gate") -> None:
+        self.arrived, self.onward = folder / f"{name}.arrived", folder / f"{name}.onward"
+        os.mkfifo(self.arrived)
+        os.mkfifo(self.onward)
+        # Both ends are kept open here, so that neither side ever waits for the other to open its own.
+        self._arrived = os.open(self.arrived, os.O_RDWR)
+        self._onward = os.open(self.onward, os.O_RDWR)
+
+    @property
+    def shell(self) -> str:
+        """What a shell script does to stop here."""
+        return f'echo here >"{self.arrived}"; read -r _ <"{self.onward}"'
+
+    def wait(self) -> str:
+        """Returns what the child said when it has come here."""
+        assert select.select([self._arrived], [], [], DEADLINE)[0], "nobody came to the gate"
+        return os.read(self._arrived, 4096).decode().strip()
+
+    def open(self) -> None:
+        """Lets the child go on."""
+        os.write(self._onward, b"go\n")
+
+    def close(self) -> None:
+        os.close(self._arrived)
+        os.close(self._onward)
