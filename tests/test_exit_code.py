@@ -56,7 +56,9 @@ def _stdout_kept():  # type: ignore[no-untyped-def]
 
 def recorded(db: Database) -> tuple[int, bool]:
     """The newest row's exit code, and whether it has outcomes."""
-    row = db.execute("SELECT exit_code, outcomes_json FROM core_executions ORDER BY started_at DESC, execution_id DESC").fetchone()
+    row = db.execute(
+        "SELECT exit_code, outcomes_json FROM core_executions ORDER BY started_at DESC, execution_id DESC"
+    ).fetchone()
     return row[0], row[1] is not None
 
 

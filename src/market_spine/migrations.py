@@ -29,7 +29,22 @@ class Migration(NamedTuple):
     @property
     def digest(self) -> str:
         """What tells one text of the file from every other."""
-        return hashlib.sha256(self.script.encode()).hexdigest()
+        return _digest(self.script)
+
+
+def _digest(script: str) -> str:
+    return hashlib.sha256(script.encode()).hexdigest()
+
+
+def digests() -> dict[str, str]:
+    """Every migration file's digest."""
+    return {file.name: _digest(file.read_text("utf-8")) for file in sorted(SCHEMA.glob("*.sql"))}
+
+
+def landed() -> dict[str, str]:
+    """The digests of the migrations that databases may have been made with; scripts/land_migrations.py adds new ones."""
+    lines = (SCHEMA / "digests.txt").read_text("utf-8").splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines)}
 
 
 @lru_cache(maxsize=4)
