@@ -6,8 +6,6 @@ import os
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,12 +57,6 @@ def run(desk: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess
 def run_in(shell: list[str], desk: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     command = [*shell, str(SCRIPT), *arguments]
     return subprocess.run(command, env=environment(desk, **more), capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with closing(Gate(tmp_path)) as made:
-        yield made
 
 
 def path_without_flock(desk: Path) -> str:
