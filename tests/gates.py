@@ -5,9 +5,14 @@ A Gate is two named pipes. Nothing here polls and nothing measures time; DEADLIN
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import select
+import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 DEADLINE = 120.0
 
@@ -40,3 +45,29 @@ class Gate:
     def close(self) -> None:
         os.close(self._arrived)
         os.close(self._onward)
+
+
+class Events:
+    """The JSON lines that processes write to their stderr, as they come; start them with `stderr=PIPE` and add them."""
+
+    def __init__(self, *processes: subprocess.Popen[bytes]) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        for process in processes:
+            threading.Thread(target=self._read, args=(process,), daemon=True).start()
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        with process.stderr as lines:
+            for line in lines:
+                self._lines.put(line)
+
+    def wait(self, event: str, count: int = 1) -> None:
+        """Returns when so many more of these events have come."""
+        while count:
+            try:
+                line = self._lines.get(timeout=DEADLINE)
+            except queue.Empty:
+                raise AssertionError(f"{event} never came; there were {self.seen}") from None
+            self.seen.append(json.loads(line) if line.startswith(b"{") else {"event": "", "text": line.decode()})
+            count -= self.seen[-1]["event"] == event
