@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DEADLINE = 120.0
+_GO = b"go\n"
 
 
 class Gate:
@@ -33,18 +34,37 @@ class Gate:
         """What a shell script does to stop here."""
         return f'echo here >"{self.arrived}"; read -r _ <"{self.onward}"'
 
-    def wait(self) -> str:
-        """Returns what the child said when it has come here."""
-        assert select.select([self._arrived], [], [], DEADLINE)[0], "nobody came to the gate"
+    def wait(self, process: subprocess.Popen[Any] | None = None) -> str:
+        """Returns what the child said when it has come here; fails at once when `process` ends instead."""
+        watched = [self._arrived, *([os.pidfd_open(process.pid)] if process else [])]
+        come = select.select(watched, [], [], DEADLINE)[0]
+        for pidfd in watched[1:]:
+            os.close(pidfd)
+        assert self._arrived in come, "it ended before it came to the gate" if come else "nobody came to the gate"
         return os.read(self._arrived, 4096).decode().strip()
 
     def open(self) -> None:
         """Lets the child go on."""
-        os.write(self._onward, b"go\n")
+        os.write(self._onward, _GO)
 
     def close(self) -> None:
         os.close(self._arrived)
         os.close(self._onward)
+
+
+def stop_at(arrived: str, onward: str, what: object = "here") -> None:
+    """In the child: says that it has come to the gate, and stays until it is opened."""
+    Path(arrived).write_text(f"{what}\n")
+    pipe = os.open(onward, os.O_RDONLY)
+    os.read(pipe, len(_GO))
+    os.close(pipe)
+
+
+def wait_for_end(*pidfds: int) -> None:
+    """Returns when these processes, which need not be ours, have ended (os.pidfd_open, while they lived)."""
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], DEADLINE)[0], "it is still there"
+        os.close(pidfd)
 
 
 class Events:

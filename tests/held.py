@@ -1,7 +1,8 @@
 """Runs a command's real entry point and stops it at a moment: `python held.py MOMENT ARRIVED ONWARD COMMAND ARGUMENT…`.
 
 ARRIVED and ONWARD are the pipes of a gates.Gate. MOMENT is `before:TABLE` or `after:TABLE`, where rows are put into that table
-(inside the transaction that stores them), or `blocked`, which says that another session is in the way, and does not stop.
+(inside the transaction that stores them), or the same with a method of the database. `blocked` (another session is in the way) and
+`serving` (the API answers) are only announced.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from gates import stop_at
 
 from market_spine import clock
 from market_spine.db.postgres import Postgres
@@ -24,34 +27,48 @@ def main(moment: str, arrived: str, onward: str, command: str, *arguments: str) 
         Path(arrived).write_text(f"{what}\n")
 
     def stop(db: Any) -> None:
-        announce(db.driver.info.backend_pid if isinstance(db, Postgres) else "here")
-        with Path(onward).open() as pipe:
-            pipe.readline()
+        stop_at(arrived, onward, db.driver.info.backend_pid if isinstance(db, Postgres) else "here")
 
-    where, _, table = moment.partition(":")
+    where, _, name = moment.partition(":")
     if where == "blocked":
         _wrap_blocked(announce)
+    elif where == "serving":
+        _wrap_serving(announce)
     else:
         for engine in ENGINES:
-            for method in ("bulk_columns", "bulk_insert"):
-                _wrap_bulk(engine, method, table, stop, first=where == "before")
+            for method in [name] if hasattr(engine, name) else ["bulk_columns", "bulk_insert"]:
+                _wrap(engine, method, None if method == name else name, stop, first=where == "before")
     from market_spine import cli_entry
 
     sys.argv = [command, *arguments]
     getattr(cli_entry, command)()
 
 
-def _wrap_bulk(engine: type, method: str, table: str, stop: Callable[[Any], None], *, first: bool) -> None:
+def _wrap(engine: type, method: str, table: str | None, stop: Callable[[Any], None], *, first: bool) -> None:
     original = getattr(engine, method)
 
-    def held(db: Any, name: str, *rest: Any) -> None:
-        if name == table and first:
+    def held(db: Any, name: Any, *rest: Any) -> Any:
+        here = table in (None, name)
+        if here and first:
             stop(db)
-        original(db, name, *rest)
-        if name == table and not first:
+        result = original(db, name, *rest)
+        if here and not first:
             stop(db)
+        return result
 
     setattr(engine, method, held)
+
+
+def _wrap_serving(announce: Callable[[], None]) -> None:
+    import uvicorn
+
+    startup = uvicorn.Server.startup
+
+    async def started(server: uvicorn.Server, *rest: Any, **more: Any) -> None:
+        await startup(server, *rest, **more)
+        announce()
+
+    uvicorn.Server.startup = started  # type: ignore[method-assign]
 
 
 def _wrap_blocked(announce: Callable[[], None]) -> None:

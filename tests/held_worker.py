@@ -10,8 +10,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
+
+from gates import stop_at
 
 from market_spine.outcome import Outcome
 from market_spine.work import lease
@@ -20,12 +21,10 @@ from market_spine.work.item import Item, Lease
 from market_spine.work.worker import Settings, Worker, start_log
 
 
-def main(target: str, lease_seconds: str, grace: str, *gate: str) -> None:
+def main(target: str, lease_seconds: str, grace: str, gate: tuple[str, str] | None) -> None:
     def perform(db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
         if gate:
-            Path(gate[0]).write_text(f"{item.id}\n")
-            with Path(gate[1]).open() as onward:
-                onward.readline()
+            stop_at(*gate, item.id)
         with db.transaction():
             db.execute("INSERT INTO torture_effect (item_id) VALUES (?)", (item.id,))
         return []
@@ -50,4 +49,4 @@ def announced(act: Callable[..., Any], event: str) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], (sys.argv[4], sys.argv[5]) if len(sys.argv) > 4 else None)

@@ -53,7 +53,7 @@ def command(
     app = build(serving)
     log.set_up(quiet=False, verbose=False, json_lines=log_format == "json")
     with open_store(db, clock.utc_now()):
-        pass  # made when new, checked when not, before anything is served
+        pass  # checked before anything is served
     server = uvicorn.Server(
         uvicorn.Config(
             app, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15,
