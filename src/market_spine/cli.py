@@ -25,7 +25,7 @@ Examples:
   run_finra_weekly_schedule --run-date 2026-01-09 --db /var/lib/spine.db --json
 \b
 Exit codes: 0 all well, 1 some partitions failed, 2 critical (usage, configuration, database,
-or every partition failed), 75 another run holds the lock, 130/143 interrupted."""
+or every partition failed), 75 another run holds the lock, 130/143 interrupted, 141 broken pipe."""
 
 
 @click.command(

@@ -94,7 +94,7 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine.store import open_store
 
     work_in_bulk()
-    source, expected = _source(options), _expectations(options)
+    source, expected = _source(options), expectations(options)
     plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
     patience = options.lock_wait if options.if_locked == "wait" else 0
     with open_store(options.db, options.now, create=True) as db:
@@ -142,7 +142,7 @@ def _rehearse(options: Options) -> int:
     from market_spine.app.scheduler import Plan
     from market_spine.store import open_for_reading
 
-    source, expected = _source(options), _expectations(options)
+    source, expected = _source(options), expectations(options)
     show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
     with open_for_reading(options.db, options.now) as db:
         run_ = _run_context(options, db, expected)
@@ -178,7 +178,7 @@ def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
     return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected)
 
 
-def _expectations(options: Options) -> Expectations:
+def expectations(options: Options) -> Expectations:
     """What is to be there, by the calendar; raises ConfigurationError."""
     from market_spine.app.run import Expectations
     from market_spine.publication import EXCHANGE, read_calendar

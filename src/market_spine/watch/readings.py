@@ -40,7 +40,9 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_info": Kind("gauge", ("version", "engine", "schema"), "Always 1; the program and the database's schema."),
     "market_spine_runs_total": Kind("counter", ("exit_code",), "Weekly runs that ended, by exit code."),
     "market_spine_last_run_timestamp_seconds": Kind("gauge", (), "When the last weekly run ended."),
-    "market_spine_last_run_exit_code": Kind("gauge", (), "0 all well, 1 partial failure, 2 critical, 130/143 interrupted, 141 broken pipe."),
+    "market_spine_last_run_exit_code": Kind(
+        "gauge", (), "0 all well, 1 partial failure, 2 critical, 130/143 interrupted, 141 broken pipe."
+    ),
     "market_spine_last_run_duration_seconds": Kind("gauge", (), "How long the last weekly run took."),
     "market_spine_last_run_phase_seconds": Kind("gauge", ("phase",), "How long each phase of it took."),
     "market_spine_last_run_weeks": Kind("gauge", (), "Weeks it looked at."),
@@ -55,7 +57,9 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_week_expected_by_timestamp_seconds": Kind(
         "gauge", ("tier",), "By when the oldest week that is not stored should be: deadline after its publication and grace."
     ),
-    "market_spine_weeks_overdue": Kind("gauge", ("tier",), "Weeks since the first one asked for that should be stored and are not."),
+    "market_spine_weeks_overdue": Kind(
+        "gauge", ("tier",), "Weeks since the first one asked for that should be stored and are not."
+    ),
     "market_spine_weeks": Kind("gauge", ("ready",), "Weeks judged, by whether they are ready for trading."),
     "market_spine_anomalies_unresolved": Kind("gauge", ("severity",), "Unresolved anomalies."),
     "market_spine_work_items": Kind("gauge", ("state",), "Work items."),
