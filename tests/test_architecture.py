@@ -148,3 +148,45 @@ def test_no_sql_reads_the_clock_of_the_database() -> None:
     words = ("CURRENT_TIMESTAMP", "datetime('now", "strftime(")
     texts = {path.name: path.read_text("utf-8") for path in (SOURCE / "schema").glob("*.sql")}
     assert [name for name, text in texts.items() if any(word in text for word in words)] == []
+
+
+TESTS = Path(__file__).parent
+# What a test needs to sleep, to poll, or to compare seconds and megabytes. `pause` and `ticks` are clock.py's.
+CLOCKS = {"sleep", "monotonic", "perf_counter", "process_time", "time_ns", "pause", "ticks", "getrusage", "ru_maxrss", "wait4"}
+PASSES_ON = {("held.py", "pause")}  # announces that the product naps, and lets it
+
+
+def test_no_test_sleeps_polls_or_compares_seconds_or_megabytes() -> None:
+    """A test waits for an event: hold the moment with gates.Gate, read gates.Events, or move the clock yourself."""
+    called = {
+        (path.relative_to(TESTS).as_posix(), name)
+        for path in sorted(TESTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in names_read(node)
+        if name in CLOCKS
+    }
+    assert called == PASSES_ON
+
+
+def names_read(node: ast.AST) -> set[str]:
+    """The function that is called; and what is taken from `time`, `resource` or the result of a call, called or not."""
+    if isinstance(node, ast.Call):
+        return {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")}
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and node.attr in ("ru_maxrss", "getrusage", "wait4"):
+        return {node.attr}
+    if isinstance(node, ast.ImportFrom) and node.module in ("time", "resource"):
+        return {alias.name for alias in node.names}
+    return set()
+
+
+def test_no_test_waits_for_a_condition_that_it_asks_for_again_and_again() -> None:
+    """A short wait within a loop is a sleep by another name."""
+    polls = [
+        f"{path.relative_to(TESTS)}:{node.lineno}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for loop in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(loop, ast.While)
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("wait", "select", "poll")
+    ]
+    assert polls == []

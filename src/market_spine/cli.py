@@ -17,6 +17,7 @@ from market_spine.cli_options import (
     Number,
     Whole,
     acting_day,
+    as_target,
     config_option,
     observed_options,
     option_names,
@@ -37,7 +38,7 @@ Examples:
   run_finra_weekly_schedule --run-date 2026-01-09 --db /var/lib/spine.db --json
 \b
 Exit codes: 0 all well, 1 some partitions failed, 2 critical (usage, configuration, database,
-or every partition failed), 75 another run holds the lock, 130/143 interrupted."""
+or every partition failed), 75 another run holds the lock, 130/143 interrupted, 141 broken pipe."""
 
 
 @click.command(
@@ -73,7 +74,11 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     help="One phase only.",
 )
 @click.option(
-    "--db", default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
+    "--db",
+    callback=as_target,
+    default=DEFAULT_DB,
+    show_default=True,
+    help="SQLite file (made when missing) or postgresql://user@host/name.",
 )
 @click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
 @observed_options

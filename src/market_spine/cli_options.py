@@ -167,6 +167,13 @@ def blame(error: click.UsageError) -> str:
     return said if where in ("flag", "default") else f"{said} (from {where})"
 
 
+def as_target(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Callback of an option or argument that names a database, wherever its value was set. Raises ConfigurationError."""
+    from market_spine.db import resolve
+
+    return resolve(value)
+
+
 def _option(name: str, **how: Any) -> Callable[[Command], Command]:
     """One option; every command that has it reads the same environment variable."""
     return click.option(name, envvar="MARKET_SPINE_" + name.removeprefix("--").replace("-", "_").upper(), **how)

@@ -106,18 +106,18 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine.store import open_store
 
     work_in_bulk()
-    source, expected = _source(options), _expectations(options)
+    source, expected = _source(options), expectations(options)
     plan = _plan(options)
     patience = options.lock_wait if options.if_locked == "wait" else 0
-    with open_store(options.db, options.now) as db:
+    with open_store(options.db, options.now, create=True) as db:
         run_ = _run_context(options, db, expected)
         with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
             watch.began(run_, handler)
             ledger = (run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments())
-            with executions.recorded(db, *ledger, clock.utc_now, options.permits):
+            with executions.recorded(db, *ledger, clock.exact_now, options.permits):
                 result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
                 document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
-            executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
+            executions.end(db, run_.execution_id, result.exit_code, clock.exact_now(), outcomes=document)
         watch.ended(db, result.exit_code, report.summary(result))
     if result.exit_code or isinstance(handler, ProgressHandler):
         log.release(handler)  # the lines before the summary they lead to
@@ -155,7 +155,7 @@ def _rehearse(options: Options) -> int:
     from market_spine.store import open_for_reading
     from market_spine.timeline import check_day
 
-    source, expected = _source(options), _expectations(options)
+    source, expected = _source(options), expectations(options)
     show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
     with open_for_reading(options.db, options.now) as db:
         check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
@@ -202,7 +202,7 @@ def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
     )  # fmt: skip
 
 
-def _expectations(options: Options) -> Expectations:
+def expectations(options: Options) -> Expectations:
     """What is to be there, by the calendar; raises ConfigurationError."""
     from market_spine.app.run import Expectations
     from market_spine.publication import EXCHANGE, read_calendar

@@ -15,7 +15,8 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── NotADatabase             the file is something else
 │   ├── DamagedDatabase          what it holds can no longer be read
 │   ├── SchemaTooNew             written by a newer program
-│   └── SchemaTooOld             must be migrated first
+│   ├── SchemaTooOld             must be migrated first
+│   └── SchemaDiffers            a migration was edited after it made this database
 ├── RunLocked               75   another run holds the lock
 │   └── LockLost                 another run took it over while this one was stopped or cut off
 ├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
@@ -26,6 +27,8 @@ MarketSpineError                 message, hint (what to do next), exit_code
     └── DamagedRaw               the stored bytes are gone or no longer hash to their name
 
 Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
+
+BrokenPipeError            141   nobody reads what is written; any other exception: 2
 """
 
 from __future__ import annotations
@@ -104,6 +107,10 @@ class SchemaTooOld(DatabaseError):
     """The database must be migrated before this version can use it."""
 
 
+class SchemaDiffers(DatabaseError):
+    """A migration file of this program is not the one that made the database."""
+
+
 class RunLocked(MarketSpineError):
     """Another run holds the lock."""
 
@@ -123,6 +130,15 @@ class Interrupted(KeyboardInterrupt):
         self.message = "interrupted; the open partition was rolled back, the next run completes it"
         super().__init__(self.message)
         self.exit_code = 128 + signal_number
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The code a process ends with when `error` ends it: the one rule, for the process, core_executions and the observers."""
+    if isinstance(error, (MarketSpineError, Interrupted)):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 141 if isinstance(error, BrokenPipeError) else 2
 
 
 class PrerequisiteMissing(MarketSpineError):

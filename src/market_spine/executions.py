@@ -11,11 +11,22 @@ from typing import NamedTuple
 
 from market_spine import __version__, clock
 from market_spine.db import Database
-from market_spine.errors import DatabaseError
+from market_spine.errors import DatabaseError, exit_code_of
 from market_spine.process import hostname
 from market_spine.timeline import PRESENT, Permits, check_day
 
 _LAST_WORDS_SECONDS = 1.0
+
+
+class _Ended(NamedTuple):
+    """The run of this process whose end was recorded."""
+
+    db: Database
+    execution_id: str
+    exit_code: int
+
+
+_ended: _Ended | None = None
 
 
 def new_execution_id(now: datetime) -> str:
@@ -32,7 +43,7 @@ def start(db: Database, execution_id: str, pipeline: str, run_date: date, argume
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             (
-                execution_id, pipeline, run_date.isoformat(), clock.stamp(now), __version__, hostname(),
+                execution_id, pipeline, run_date.isoformat(), clock.exact_stamp(now), __version__, hostname(),
                 os.getpid(), actor(), json.dumps(arguments, default=str),
             ),
         )  # fmt: skip
@@ -45,8 +56,25 @@ def finish(
     with db.transaction():
         db.execute(
             "UPDATE core_executions SET finished_at = ?, exit_code = ?, outcomes_json = ?, error = ? WHERE execution_id = ?",
-            (clock.stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
+            (clock.exact_stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
         )
+
+
+def end(db: Database, execution_id: str, exit_code: int, now: datetime, *, outcomes: object) -> None:
+    """As finish, for the run that is this process's: when the process then ends otherwise, `correct` puts its row right."""
+    global _ended
+    finish(db, execution_id, exit_code, now, outcomes=outcomes)
+    _ended = _Ended(db, execution_id, exit_code)
+
+
+def correct(exit_code: int) -> None:
+    """After its run was recorded the process came to another end: nobody read its answer, or a signal came. Its outcomes stay."""
+    if _ended is None or _ended.exit_code == exit_code:
+        return
+    with contextlib.suppress(DatabaseError), contextlib.closing(_ended.db.reopen()) as db:
+        db.patience = _LAST_WORDS_SECONDS
+        with db.transaction():
+            db.execute("UPDATE core_executions SET exit_code = ? WHERE execution_id = ?", (exit_code, _ended.execution_id))
 
 
 @contextlib.contextmanager
@@ -61,7 +89,7 @@ def recorded(
 ) -> Iterator[None]:
     """Writes the row of a run that begins, and how it ended when the body raises, whatever that is (unless the database is gone).
 
-    After a good end the caller calls `finish` with its outcomes. A run that lost its lock still writes its own row. Raises
+    After a good end the caller calls `end` with its outcomes. A run that lost its lock still writes its own row. Raises
     PastDay or FutureDay, and writes nothing, when the run may not act on its run date.
     """
     check_day(db, run_date, clock.market_date(now()), permits)
@@ -74,7 +102,7 @@ def recorded(
         db.rollback()
         message = getattr(error, "message", f"{type(error).__name__}: {error}")
         with contextlib.suppress(DatabaseError):
-            finish(db, execution_id, getattr(error, "exit_code", 2), now(), error=message)
+            finish(db, execution_id, exit_code_of(error), now(), error=message)
         raise
 
 

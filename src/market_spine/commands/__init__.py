@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole
+from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
 from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 db_option = click.option(
     "--db",
+    callback=as_target,
     default=DEFAULT_DB,
     show_default=True,
     envvar="MARKET_SPINE_DB",

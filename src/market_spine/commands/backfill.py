@@ -72,8 +72,9 @@ def command(
     done: list[WeekDone] = []
     expected = expectations(calendar_file, grace_days)
     with operation.execution(
-        db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True, permits=permits
-    ) as (run, outcomes):
+        db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True, permits=permits,
+        ends_with=lambda: backfill.exit_code(done),
+    ) as (run, outcomes):  # fmt: skip
         operation.record_action(run.db, "backfill", f"{first} to {last}", reason, now)
         progress = _Progress(len(weeks), quiet=as_json)
         for week, result in backfill.backfill(run, opened, weeks, tiers, outcomes.append, missing_only=missing_only):

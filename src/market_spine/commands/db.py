@@ -8,7 +8,7 @@ import json
 import click
 
 from market_spine import clock
-from market_spine.cli_options import Number
+from market_spine.cli_options import Number, as_target
 from market_spine.commands import db_option, json_option
 
 
@@ -58,8 +58,8 @@ def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
 
 
 @command.command("copy", epilog="Example: spine db copy data/market_spine.db postgresql://spine@db.example/spine")
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", callback=as_target)
+@click.argument("destination", callback=as_target)
 @json_option
 def copy(source: str, destination: str, as_json: bool) -> None:
     """Copy SOURCE into the empty database DESTINATION and verify counts and digests; either engine, either way."""

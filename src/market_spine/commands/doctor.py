@@ -67,7 +67,9 @@ def command(
         raise click.exceptions.Exit(1) from None
     if found and fix:
         arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(found) else {})}
-        with operation.execution(db, "doctor --fix", run_date, now, arguments, expected=expected, create=True) as (run, done):
+        with operation.execution(
+            db, "doctor --fix", run_date, now, arguments, expected=expected, ends_with=lambda: int(bool(found))
+        ) as (run, done):
             operation.record_action(run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
             done += doctor.fix(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
             found = gaps.find_gaps(run, chosen)

@@ -55,7 +55,7 @@ def command(
     pipelines.find(pipeline)
     arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force}
     arguments |= source if pipelines.needs_source(pipeline) else {}
-    with operation.execution(db, pipeline, run_date, now, arguments, force=force, create=True) as (run, done):
+    with operation.execution(db, pipeline, run_date, now, arguments, force=force) as (run, done):
         operation.record_action(run.db, "run", f"{pipeline} {week}{f' / {tier}' if tier else ''}", reason, now)
         opened = source_of(**source) if pipelines.needs_source(pipeline) else None  # type: ignore[arg-type]
         done += pipelines.run_pipeline(pipeline, run, opened, week, tier)

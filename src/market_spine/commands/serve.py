@@ -67,7 +67,7 @@ def command(
     app = build(serving)
     log_lines.set_up(log.set_up(quiet=False, verbose=False, json_lines=log_format == "json"))
     with open_store(db, clock.utc_now()):
-        pass  # made when new, checked when not, before anything is served
+        pass  # checked before anything is served
     _warn_of_readers(token_file, db)
     guard = Guard(most_connections(max_connections), request_seconds / 3)
     server = uvicorn.Server(

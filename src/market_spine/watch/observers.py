@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__, clock, log
 from market_spine.config import address, shown
-from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, LockLost, MarketSpineError, RunLocked
+from market_spine.errors import (
+    ConfigurationError,
+    DatabaseError,
+    Interrupted,
+    LockLost,
+    MarketSpineError,
+    RunLocked,
+    exit_code_of,
+)
 from market_spine.process import hostname
 
 if TYPE_CHECKING:
@@ -222,11 +230,9 @@ def told_as(error: BaseException) -> tuple[int, str]:
     """The exit code an exception leads to, and what is said of it."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
-    if isinstance(error, Interrupted):
-        return error.exit_code, error.message
     if isinstance(error, KeyboardInterrupt):
-        return 130, "interrupted"
-    return 2, f"unexpected {type(error).__name__}: {error}"
+        return exit_code_of(error), "interrupted"
+    return exit_code_of(error), f"unexpected {type(error).__name__}: {error}"
 
 
 def warn(message: str) -> None:

@@ -106,7 +106,7 @@ class Worker:
         Raises SchemaTooNew and SchemaTooOld before it takes anything.
         """
         with contextlib.closing(self.open()) as db:
-            migrations.prepare(db)
+            migrations.check_schema(db)
             delivery.prepare(db)
             if self.settings.ends:
                 self._sweep(db, lease.Watch(self.settings.lease, patience=0))

@@ -29,6 +29,7 @@ from finra_fake import (
     without,
 )
 
+from market_spine import clock
 from market_spine.app.source import Absent, Glance, Offer
 from market_spine.app.source.api import ApiSettings, ApiSource
 from market_spine.app.source.canonical import FIELDS
@@ -343,15 +344,18 @@ def test_a_tier_that_fails_leaves_the_others_their_patience(fake: FinraFake, ope
     assert isinstance(source.fetch(OTCE), Offer)
 
 
-def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(fake: FinraFake, open_api: OpenApi) -> None:
+def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(
+    fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
     fake.fail(status(429, Retry_After="3600"), times=1)
     with pytest.raises(SourceError, match="come back in 3600 s"):
         open_api().fetch(T1)
     assert len(fake.asked()) == 1
-    fake.fail(status(429, Retry_After="1"), times=1)
-    begun = datetime.now(timezone.utc)
+    fake.fail(status(429, Retry_After="7"), times=1)
     assert isinstance(open_api().fetch(T1), Offer)
-    assert datetime.now(timezone.utc) - begun >= timedelta(seconds=0.9)
+    assert 7 in pauses
 
 
 def test_a_server_that_is_not_there_is_said_in_one_line(open_api: OpenApi) -> None:
@@ -367,13 +371,15 @@ def test_a_refusal_carries_finras_own_words(fake: FinraFake, open_api: OpenApi, 
     assert caught.value.category == "SOURCE_REFUSED"
 
 
-def test_at_most_twenty_requests_a_second(fake: FinraFake, open_api: OpenApi) -> None:
+def test_at_most_twenty_requests_a_second(fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(clock, "ticks", lambda: sum(pauses))
+    monkeypatch.setattr(clock, "pause", pauses.append)
     fake.page_max = 3
-    begun = datetime.now(timezone.utc)
     open_api(paced=True).fetch(T1)
     count = len(fake.asked())
     assert count == 18
-    assert (datetime.now(timezone.utc) - begun).total_seconds() >= (count - 1) / 20
+    assert sum(pauses) == pytest.approx((count - 1) / 20), "by a clock that only its own pauses move"
 
 
 # --- The login --------------------------------------------------------------------------------------------------------
