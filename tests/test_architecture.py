@@ -118,3 +118,16 @@ def test_no_sql_reads_the_clock_of_the_database() -> None:
     words = ("CURRENT_TIMESTAMP", "datetime('now", "strftime(")
     texts = {path.name: path.read_text("utf-8") for path in (SOURCE / "schema").glob("*.sql")}
     assert [name for name, text in texts.items() if any(word in text for word in words)] == []
+
+
+def test_no_hint_is_sql_or_a_path_of_the_repository() -> None:
+    words = ("SELECT ", "select ", "nothing:", "workflows/", "docs/")
+    wrong = [
+        f"{name}:{node.value.lineno}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "hint"
+        for text in ast.walk(node.value)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str) and any(word in text.value for word in words)
+    ]
+    assert wrong == [], "a hint is read where only the wheel is installed"
