@@ -190,3 +190,16 @@ def test_no_test_waits_for_a_condition_that_it_asks_for_again_and_again() -> Non
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("wait", "select", "poll")
     ]
     assert polls == []
+
+
+def test_no_hint_is_sql_or_a_path_of_the_repository() -> None:
+    words = ("SELECT ", "select ", "nothing:", "workflows/", "docs/")
+    wrong = [
+        f"{name}:{node.value.lineno}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "hint"
+        for text in ast.walk(node.value)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str) and any(word in text.value for word in words)
+    ]
+    assert wrong == [], "a hint is read where only the wheel is installed"
