@@ -68,18 +68,20 @@ class Theatre:
 
 
 def play(
-    engine: str, source: str, seeds: range, *, sequences: bool = False, fridays: int = stories.FRIDAYS, shrinks: bool = True
-) -> dict[str, Any]:
+    engine: str, source: str, seeds: range, *, sequences: bool = False, fridays: int = stories.FRIDAYS, shrinks: bool = True,
+    without: frozenset[str] = frozenset(),
+) -> dict[str, Any]:  # fmt: skip
     """Plays the story of each seed; returns what happened. `faults` is empty when nothing differed."""
     began, found = time.monotonic(), []
     with ExitStack() as stack:
         theatre = Theatre(engine, source, stack)
         for seed in seeds:
             steps = stories.sequence(seed, source) if sequences else stories.season(seed, fridays, source)
+            steps = [step for step in steps if step.action not in without]
             faults = theatre.play(steps, seed, to_the_end=not sequences)
             if faults:
                 smallest = _smallest(theatre, steps, seed, faults) if shrinks else steps
-                found.append({"seed": seed, "steps": ",".join(map(str, smallest)), "faults": faults[:5]})
+                found.append({"seed": seed, "sequence": sequences, "steps": ",".join(map(str, smallest)), "faults": faults[:5]})
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
         return {
             "engine": engine, "source": source, "stories": len(seeds), "steps": dict(theatre.steps.most_common()),
@@ -113,7 +115,7 @@ def main() -> int:
     seeds = range(options.seed, options.seed + (options.sequences or options.count))
     told = play(
         options.engine, options.source, seeds, sequences=bool(options.sequences), fridays=options.fridays,
-        shrinks=not options.no_shrink,
+        shrinks=not options.no_shrink, without=frozenset(options.without.split(",")),
     )  # fmt: skip
     print(json.dumps(told, indent=2))
     return 1 if told["faults"] else 0
@@ -137,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fridays", type=int, default=stories.FRIDAYS)
     parser.add_argument("--sequences", type=int, default=0, metavar="N", help="N short sequences instead of seasons.")
     parser.add_argument("--steps", help="Play these steps.")
+    parser.add_argument("--without", default="", metavar="ACTIONS", help="Leave these steps out, comma-separated.")
     parser.add_argument("--no-shrink", action="store_true", help="Print a failing story as it is.")
     return parser
 

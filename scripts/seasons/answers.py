@@ -146,9 +146,12 @@ def _first_odd(rows: Sequence[Any], expected: Sequence[Any]) -> tuple[Any, Any]:
     return next((row for row in rows if tuple(row) not in known), None), next((r for r in expected if r not in wanted), None)
 
 
-def readiness(ready: Mapping[str, bool], ledger: Ledger) -> list[str]:
-    """The readiness table against the ledger."""
+def readiness(ready: Mapping[str, bool], ledger: Ledger, *, interrupted: bool) -> list[str]:
+    """The readiness table against the ledger; after a run that was interrupted a week may not have been judged again yet, but
+    none is called ready that is not."""
     weeks = sorted({str(p.week) for p in ledger.partitions()} | set(ready))
     return [
-        f"{week} is {'' if ready.get(week) else 'not '}ready" for week in weeks if bool(ready.get(week)) != ledger.is_ready(week)
+        f"READINESS: {week} is {'' if ready.get(week) else 'not '}ready"
+        for week in weeks
+        if bool(ready.get(week)) != ledger.is_ready(week) and not (interrupted and ledger.is_ready(week))
     ]

@@ -31,6 +31,7 @@ class Player:
         self.answers, self.counts = Answers(), Counter[str]()
         self._seen = Observed({}, {}, {})
         self._number = 0
+        self._interrupted = False  # since the last whole run
 
     @property
     def today(self) -> date:
@@ -67,6 +68,7 @@ class Player:
 
     def _run(self, draw: Random, *extra: str) -> list[str]:
         done = self.engine.run(*extra)
+        self._interrupted = False
         faults = self._learn(forced="--force" in extra)
         if faults or "Traceback" in done.stderr or not done.stdout:
             return faults or [f"exit {done.exit_code}: {done.stderr[-2000:]}"]
@@ -96,6 +98,7 @@ class Player:
         return self._learn() + _crashed(done)
 
     def _killed(self, draw: Random) -> list[str]:
+        self._interrupted = True
         self.engine.killed(1 + int(_STATEMENTS * draw.random() ** 1.5))
         return self._learn()
 
@@ -107,6 +110,7 @@ class Player:
         self._number += 1
         self.engine.on(self.today, self._number)
         run = self.engine.run()
+        self._interrupted = False
         faults = self._learn()
         planned, done = _ingested(dry), _ingested(run)
         if planned != done:
@@ -251,7 +255,8 @@ class Player:
         """Everything now; of the past every day, or a few by luck."""
         if not self.engine.exists():
             return []
-        faults, days = readiness(self._seen.ready, self.ledger), sorted(self.ledger.history)
+        faults = readiness(self._seen.ready, self.ledger, interrupted=self._interrupted)
+        days = sorted(self.ledger.history)
         if luck is not None:
             days = Random(luck).sample(days, min(len(days), 3))
         with self.engine.database() as db:
