@@ -4,7 +4,7 @@ python scripts/season.py                                         20 seasons on S
 python scripts/season.py --engine postgresql --source api        the same on PostgreSQL, from a fake of FINRA's API
 python scripts/season.py --sequences 5000                        short sequences of all commands instead
 python scripts/season.py --seed 7 --count 1                      one season again
-python scripts/season.py --sequences 1 --seed 7 --steps 0:run:1,7:rollback:2      a story as it was printed
+python scripts/season.py --seed 7 --sequences 1 --steps 0:run:1,7:rollback:2      a story as it was printed
 
 Revisions with a date, without one, taken back, and moves between tiers; late, truncated and wrong files; outages; skipped
 Fridays; runs killed (SIGKILL) before any statement; retries, replays, prune, rollbacks, undos, pins, rebuilds. A story that

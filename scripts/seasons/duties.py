@@ -52,7 +52,8 @@ class Duties:
         self.asked(weeks)
         faults = []
         looked_at = [p for p in self.scope(finra) if p.tier not in out_of_order]
-        touched = {c.partition.week for c in ledger.captures.values() if c.day == finra.today}
+        changed = {c.partition for c in ledger.captures.values() if c.day == finra.today}
+        touched = {p.week for p in changed if len(ledger.of(p)) > 1}  # a change in one tier is reason to look at the others
         for partition in looked_at:
             faults += [f"{partition.week} {partition.tier}: {fault}" for fault in self._taken(partition, finra, ledger, touched)]
             faults += [f"{partition.week} {partition.tier}: {fault}" for fault in _complete(partition, ledger)]
