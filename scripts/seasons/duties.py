@@ -73,6 +73,8 @@ class Duties:
         if ledger.stored(stored) == ledger.stored(served) and stored.raw == served.raw:
             self.unseen.pop(partition, None)
             return
+        if ledger.is_withdrawn(partition, served):
+            return  # refused; whether it is stored once more is the program's affair
         if not self.dated or self._shows(partition, stored, served, known[0], finra) or partition.week in touched:
             yield f"OVERLOOKED: changed on {served.changed}, and the content of {known[0].day} is still the newest"
             return
@@ -90,7 +92,7 @@ class Duties:
 
     def _code(self, finra: Finra, ledger: Ledger, out_of_order: frozenset[str], exit_code: int) -> Iterator[str]:
         failing = [*self._absent(finra, out_of_order), *refused(ledger)]
-        maybe = failing or [name for name in ledger.withdrawn if ledger.current(ledger.captures[name].partition) is None]
+        maybe = failing or [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
         if exit_code not in ((1, 2) if failing else (0, 1) if maybe else (0,)):
             yield f"EXIT {exit_code} with {len(failing)} failing: {failing[:2]}"
         if out_of_order == frozenset(TIERS) and len(failing) >= self._due(finra.today) and exit_code != 2:
@@ -159,5 +161,5 @@ def at_the_end(finra: Finra, ledger: Ledger, duties: Duties) -> Iterator[str]:
             yield f"{partition.week} {partition.tier}: FORGOTTEN for ever"
         elif partition.week >= settled or not duties.dated:
             stored = known[0].versions[known[1]]
-            if ledger.stored(stored) != ledger.stored(served):
+            if ledger.stored(stored) != ledger.stored(served) and not ledger.is_withdrawn(partition, served):
                 yield f"{partition.week} {partition.tier}: not what FINRA serves at the end"

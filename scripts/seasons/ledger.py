@@ -103,6 +103,12 @@ class Ledger:
             if self.captures[name].partition == partition
         }
 
+    def is_withdrawn(self, partition: Partition, served: Served) -> bool:
+        """Whether that content of the partition was taken back."""
+        captures = [self.captures[name] for name in self.withdrawn if self.captures[name].partition == partition]
+        contents = [capture.versions[capture.normalized or capture.newest] for capture in captures]
+        return any(self.stored(content) == self.stored(served) and content.raw == served.raw for content in contents)
+
     def is_ready(self, week: str) -> bool:
         """Every tier current and measured, the week's result made of just these, no rollback without a newer capture."""
         partitions = [Partition(date.fromisoformat(week), tier) for tier in TIERS]
