@@ -20,6 +20,7 @@ from market_spine.cli_exit import guarded
 from market_spine.db import Database, connect
 from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite
+from market_spine.errors import ConfigurationError
 from market_spine.spine_cli import command as spine
 from seasons.sources import Source
 
@@ -114,7 +115,7 @@ class Engine:
         try:
             with contextlib.closing(connect(self.target, create=False)) as db:
                 return db.has_table("finra_otc_transparency_version")
-        except Exception:
+        except ConfigurationError:  # there is no such file
             return False
 
     def observe(self) -> Observed:
