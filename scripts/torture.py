@@ -6,6 +6,7 @@ python scripts/torture.py --fault signal --rounds 50             SIGTERM and SIG
 python scripts/torture.py --fault disk --rounds 50               the disk is full at a random byte (SQLite; a tmpfs as root)
 python scripts/torture.py --fault disk --engine postgresql       the same for a server's tables; root only
 python scripts/torture.py --fault server --rounds 20             the PostgreSQL server itself is killed
+python scripts/torture.py --fault chaos --minutes 10             all commands at once, killed, frozen and stopped
 
 A round: one to three runs of six weeks, each broken at a random moment; after each, and meanwhile by a second process, all
 promises of promises.py are checked. Then a run to the end, whose database must equal, view for view, that of a run never
@@ -29,6 +30,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import promises
 import torture_places as places
@@ -216,17 +219,34 @@ def torture(fault: str, engine: str, rounds: int, seed: int = 1, folder: Path = 
 
 def main() -> int:
     options = _parser().parse_args()
+    if options.fault == "chaos":
+        return _report(chaos(options.engine, options.minutes * 60, options.seed))
     engine = "postgresql" if options.fault == "server" else options.engine
-    told = torture(options.fault, engine, options.rounds, options.seed, options.data_dir)
-    print(json.dumps(told, indent=2))
-    return 1 if told["faults"] else 0
+    return _report(torture(options.fault, engine, options.rounds, options.seed, options.data_dir))
+
+
+def chaos(engine: str, seconds: float, seed: int = 1) -> dict[str, object]:
+    """All commands at once for so long; returns what happened. `faults` is empty when every answer was right."""
+    from torture_chaos import rage
+
+    with tempfile.TemporaryDirectory(prefix="torture_") as folder, _places(engine, "kill", Path(folder)) as new:
+        place = next(new)
+        happened = rage(place, Path(folder), seconds, seed)
+        place.forget()
+    return {"fault": "chaos", "engine": engine, "seed": seed, "seconds": round(seconds), **happened}
+
+
+def _report(happened: dict[str, object]) -> int:
+    print(json.dumps(happened, indent=2))
+    return 1 if happened["faults"] else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fault", choices=FAULTS, default="kill")
+    parser.add_argument("--fault", choices=[*FAULTS, "chaos"], default="kill")
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=10.0, help="How long, with --fault chaos.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data-dir", type=Path, default=FIXTURES)
     return parser

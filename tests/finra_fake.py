@@ -589,7 +589,8 @@ class FinraFake:
             return Answer(204, b"", None, headers | {"Record-Total": "0" if not found else str(len(found))})
         as_json = seen.headers.get("accept") == "application/json"
         write = _json_row if as_json else self._text_writer(body)
-        lines, size = [], 0
+        lines: list[str] = []
+        size = 0
         for row in found[offset : offset + limit]:
             line = write([(name, row[name]) for name in fields])
             size += len(line) + 1
@@ -602,7 +603,7 @@ class FinraFake:
         return Answer(200, ("\n".join([write([(name, name) for name in fields]), *lines]) + "\n").encode(), "text/plain", headers)
 
     def _text_writer(self, body: dict[str, Any]) -> Callable[[list[tuple[str, Any]]], str]:
-        quoting = csv.QUOTE_ALL if body.get("quoteValues", True) else csv.QUOTE_NONE
+        quoting: Any = csv.QUOTE_ALL if body.get("quoteValues", True) else csv.QUOTE_NONE
         delimiter = body.get("delimiter", ",")
 
         def write(pairs: list[tuple[str, Any]]) -> str:

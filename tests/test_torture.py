@@ -9,7 +9,7 @@ import promises
 import pytest
 import weekly_files
 from commands import RunCommand
-from torture import torture
+from torture import chaos, torture
 
 from market_spine.db import Database
 
@@ -61,3 +61,12 @@ def test_what_breaks_a_promise_is_found(run_command: RunCommand, target: str, db
         found = [rows for name, query in promises.PROMISES.items() if (rows := db.execute(query).fetchall()) and name == promise]
         db.rollback()
         assert found, promise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_with_everything_at_once_every_answer_is_right(engine: str) -> None:
+    happened = chaos(engine, 10, seed=3)
+
+    assert happened["faults"] == []
+    assert happened["strikes"]

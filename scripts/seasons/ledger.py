@@ -1,0 +1,229 @@
+"""What the store must hold: every content it was shown, what was made of it, what was taken back, and each past day as it ended.
+
+When the program looked is its own affair (duties.py says when it must). What it then stored is compared with what FINRA served
+at that moment, and from there on the ledger alone says what every view shows, now and as of every day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+from seasons.engine import Observed, Stored
+from seasons.finra import TIERS, Content, Partition, Served
+from seasons.measures import Shown
+
+
+@dataclass(slots=True)
+class Capture:
+    """A partition as it was stored on one day. `versions` by ingest number; `normalized` and `measured` name one of them."""
+
+    capture_id: str
+    partition: Partition
+    day: date
+    captured_at: str
+    versions: dict[int, Served] = field(default_factory=dict)
+    hashes: dict[int, str] = field(default_factory=dict)
+    normalized: int | None = None
+    measured: int | None = None
+    pruned: bool = False
+    pinned: bool = False
+
+    @property
+    def newest(self) -> int:
+        return max(self.versions)
+
+
+class Showing(NamedTuple):
+    """A current capture, which of its contents, and whether it has its measures."""
+
+    shown: Shown
+    number: int
+    measured: bool
+
+
+class WeekShowing(NamedTuple):
+    """A current week-level result."""
+
+    result_id: str
+    week: str
+    captured_at: str
+    tiers: tuple[tuple[str, Content], ...]
+
+
+class Picture(NamedTuple):
+    """What every view shows at a moment."""
+
+    captures: Mapping[Partition, Showing]
+    weeks: Mapping[str, WeekShowing]
+
+
+class Moment(NamedTuple):
+    """In which circumstances a command ran."""
+
+    day: date
+    served: Mapping[Partition, Served]
+    out_of_order: frozenset[str]
+    forced: bool
+    is_content: Callable[[str, Partition, Served], bool]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The model of the store. `stored`: what of a content reaches the store."""
+
+    stored: Callable[[Served], Content]
+    captures: dict[str, Capture] = field(default_factory=dict)
+    withdrawn: list[str] = field(default_factory=list)  # capture ids, in the order of their rollbacks
+    results: dict[str, list[tuple[str, str, str, dict[str, tuple[str, int]]]]] = field(default_factory=dict)
+    history: dict[date, Picture] = field(default_factory=dict)
+
+    def of(self, partition: Partition) -> list[Capture]:
+        """Its captures, oldest first; pruned ones too."""
+        return sorted((c for c in self.captures.values() if c.partition == partition), key=lambda c: c.day)
+
+    def partitions(self) -> list[Partition]:
+        return sorted({capture.partition for capture in self.captures.values()})
+
+    def current(self, partition: Partition) -> Capture | None:
+        standing = [c for c in self.of(partition) if c.normalized and c.capture_id not in self.withdrawn and not c.pruned]
+        return standing[-1] if standing else None
+
+    def newest(self, partition: Partition) -> tuple[Capture, int] | None:
+        """What the source showed last."""
+        captures = [capture for capture in self.of(partition) if not capture.pruned]
+        return (captures[-1], captures[-1].newest) if captures else None
+
+    def withdrawn_hashes(self, partition: Partition) -> set[str]:
+        return {
+            self.captures[name].hashes[self.captures[name].normalized or self.captures[name].newest]
+            for name in self.withdrawn
+            if self.captures[name].partition == partition
+        }
+
+    def is_withdrawn(self, partition: Partition, served: Served) -> bool:
+        """Whether that content of the partition was taken back."""
+        captures = [self.captures[name] for name in self.withdrawn if self.captures[name].partition == partition]
+        contents = [capture.versions[capture.normalized or capture.newest] for capture in captures]
+        return any(self.stored(content) == self.stored(served) and content.raw == served.raw for content in contents)
+
+    def is_ready(self, week: str) -> bool:
+        """Every tier current and measured, the week's result made of just these, no rollback without a newer capture."""
+        partitions = [Partition(date.fromisoformat(week), tier) for tier in TIERS]
+        current = [self.current(partition) for partition in partitions]
+        if any(c is None or c.measured != c.normalized for c in current) or week not in self.picture().weeks:
+            return False
+        for name in self.withdrawn:
+            gone = self.captures[name]
+            if gone.partition in partitions:
+                latest = self.current(gone.partition)
+                if latest is None or latest.day <= gone.day:
+                    return False
+        return True
+
+    def picture(self) -> Picture:
+        """What every view shows now."""
+        current = {p: c for p in self.partitions() if (c := self.current(p))}
+        shown = {p: self._showing(c) for p, c in current.items()}
+        weeks: dict[str, WeekShowing] = {}
+        for week in sorted({p.week for p in current}):
+            tiers = [current.get(Partition(week, tier)) for tier in TIERS]
+            if all(tiers) and (result := self._result(str(week), [c for c in tiers if c])):
+                weeks[str(week)] = result
+        return Picture(shown, weeks)
+
+    def _showing(self, capture: Capture) -> Showing:
+        lines = self.stored(capture.versions[capture.normalized or 0])
+        shown = Shown(capture.capture_id, str(capture.partition.week), capture.partition.tier, lines, capture.captured_at)
+        return Showing(shown, capture.normalized or 0, capture.measured == capture.normalized)
+
+    def _result(self, week: str, current: list[Capture]) -> WeekShowing | None:
+        """The newest result made of just these contents, if they are measured."""
+        wanted = {c.partition.tier: (c.capture_id, c.measured) for c in current}
+        for _, result_id, captured_at, made_from in sorted(self.results.get(week, []), reverse=True):
+            if made_from == wanted and all(c.measured == c.normalized for c in current):
+                tiers = tuple((c.partition.tier, self.stored(c.versions[c.measured or 0])) for c in current)
+                return WeekShowing(result_id, week, captured_at, tiers)
+        return None
+
+    # What a command left behind.
+
+    def learn(self, seen: Observed, moment: Moment) -> list[str]:
+        """Takes over what a command stored; returns what it may not have done."""
+        faults = [f"{name} is gone, and was not pruned" for name in self._vanished(seen)]
+        for name, stored in sorted(seen.captures.items()):
+            faults += [f"{name}: {fault}" for fault in self._learn_capture(stored, moment)]
+        faults += self._learn_weeks(seen, moment)
+        return faults
+
+    def _vanished(self, seen: Observed) -> list[str]:
+        return [name for name, c in self.captures.items() if not c.pruned and name not in seen.captures]
+
+    def _learn_capture(self, stored: Stored, moment: Moment) -> Iterator[str]:
+        partition = Partition(date.fromisoformat(stored.week), stored.tier)
+        before = self.newest(partition)
+        known = self.captures.get(stored.capture_id)
+        if known is None or known.pruned:
+            known = Capture(stored.capture_id, partition, date.fromisoformat(stored.run_date), stored.captured_at)
+        if stored.ingested not in known.versions:
+            yield from self._learn_content(known, stored, moment, before)
+        if known.captured_at != stored.captured_at and known.day != moment.day:
+            yield f"its captured_at was rewritten on {moment.day}"
+        known.captured_at, known.pinned = stored.captured_at, stored.pinned
+        yield from self._learn_stages(known, stored, moment)
+        if stored.withdrawn != (stored.capture_id in self.withdrawn):
+            yield f"is {'' if stored.withdrawn else 'not '}withdrawn"
+
+    def _learn_content(self, known: Capture, stored: Stored, moment: Moment, before: tuple[Capture, int] | None) -> Iterator[str]:
+        partition, number = known.partition, stored.ingested
+        moved = before is not None and before[0].hashes[before[1]] == stored.ingested_hash
+        waiting = moved and before is not None and before[0].normalized != before[1] and before[0].day != moment.day
+        if known.day != moment.day:
+            yield f"a content of {moment.day} was stored under a past day"
+        if moved and not (waiting or moment.forced):
+            yield "the same content was stored again"
+        served = moment.served.get(partition)
+        if before is not None and waiting:
+            known.versions[number] = before[0].versions[before[1]]
+        elif served is None or partition.tier in moment.out_of_order:
+            yield "was stored while the source had nothing"
+            known.versions[number] = served or Served((), moment.day, "NOTHING")
+        else:
+            if not moment.is_content(stored.ingested_hash, partition, served):
+                yield "the stored bytes are not what was served"
+            known.versions[number] = served
+        known.hashes[number] = stored.ingested_hash
+        self.captures[known.capture_id] = known
+
+    def _learn_stages(self, known: Capture, stored: Stored, moment: Moment) -> Iterator[str]:
+        if stored.normalized is not None and stored.normalized != known.normalized:
+            served = known.versions.get(stored.normalized)
+            if served is None:
+                yield f"was normalized from an unknown content @{stored.normalized}"
+                return
+            if served.fault:
+                yield f"{served.fault}: a content that must be refused was normalized"
+            if known.hashes[stored.normalized] in self.withdrawn_hashes(known.partition) and not moment.forced:
+                yield "a withdrawn content was made current again"
+            if known.normalized is not None and known.day != moment.day:
+                yield f"its rows were replaced on {moment.day}"
+        if stored.normalized is None and known.normalized is not None and known.day != moment.day:
+            yield f"lost its rows on {moment.day}"
+        known.normalized, known.measured = stored.normalized, stored.measured
+        if known.normalized and stored.content_hash != known.hashes[known.normalized]:
+            yield "its content_hash is not that of the rows it holds"
+        if known.measured is not None and known.normalized is None:
+            yield "is measured and not normalized"
+
+    def _learn_weeks(self, seen: Observed, moment: Moment) -> Iterator[str]:
+        known = {entry[1]: (week, entry) for week, entries in self.results.items() for entry in entries}
+        for name, result in sorted(seen.weeks.items()):
+            entry = (result.run_date, name, result.captured_at, result.made_from)
+            if name in known and known[name][1] != entry and result.run_date != str(moment.day):
+                yield f"{name}: a week-level result of a past day was rewritten on {moment.day}"
+            entries = [other for other in self.results.get(result.week, []) if other[1] != name]
+            self.results[result.week] = [*entries, entry]
+        for name in known.keys() - seen.weeks.keys():
+            yield f"{name}: a week-level result is gone"

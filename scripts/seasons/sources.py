@@ -1,0 +1,170 @@
+"""The two ways to FINRA's data: a folder of weekly files, and a fake of the Query API. Both can be out of order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from datetime import datetime, time, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+from finra_fake import FinraFake, make_row, status
+
+from seasons.finra import CODES, MICRO, Content, Finra, Line, Partition, Served
+
+_HEADER = (
+    "tierDescription|issueSymbolIdentifier|issueName|marketParticipantName|MPID|totalWeeklyShareQuantity|"
+    "totalWeeklyTradeCount|lastUpdateDate"
+)
+_NAMES = {"NMS_TIER_1": "NMS Tier 1", "NMS_TIER_2": "NMS Tier 2", "OTC": "OTC"}
+
+
+class Source(Protocol):
+    """A way to FINRA's data."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environ: dict[str, str]
+
+    def show(self, finra: Finra, out_of_order: frozenset[str]) -> None:
+        """Offers what FINRA serves now; the tiers out of order fail."""
+
+    def stored(self, served: Served) -> Content:
+        """What of a content reaches the store: a file has fewer columns."""
+
+    def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
+        """Whether the stored bytes are what is served."""
+
+
+class Files:
+    """Weekly files in a folder; a tier out of order has none."""
+
+    name = "file"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._written: dict[Partition, bytes] = {}
+        self._writes = 0
+        self.arguments: tuple[str, ...] = ("--source", "file", "--data-dir", str(folder))
+        self.environ: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def show(self, finra: Finra, out_of_order: frozenset[str]) -> None:
+        wanted = {p: _file(p, served) for p, served in finra.partitions.items() if p.tier not in out_of_order}
+        for partition in self._written.keys() - wanted.keys():
+            self._path(partition).unlink()
+            del self._written[partition]
+        for partition, content in wanted.items():
+            if self._written.get(partition) != content:
+                self._write(partition, content, finra)
+
+    def stored(self, served: Served) -> Content:
+        return tuple(line._replace(tape="", crd=0, notional=None) for line in served.lines)
+
+    def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
+        return raw(sha) == _file(partition, served)
+
+    def _write(self, partition: Partition, content: bytes, finra: Finra) -> None:
+        """Each write has a time of its own, on the simulated day."""
+        path = self._path(partition)
+        path.write_bytes(content)
+        self._writes += 1
+        morning = datetime.combine(finra.today, time(6), timezone.utc).timestamp()
+        os.utime(path, (morning, morning + self._writes / 1000))
+        self._written[partition] = content
+
+    def _path(self, partition: Partition) -> Path:
+        return self._folder / f"{partition.tier.lower()}_week_{partition.week}.psv"
+
+
+class Api:
+    """The fake of FINRA's Query API; a tier out of order answers 503."""
+
+    name = "api"
+    arguments: tuple[str, ...] = ("--source", "api")
+
+    def __init__(self, fake: FinraFake) -> None:
+        self._fake = fake
+        self._shown: dict[Partition, Served] = {}
+        self.environ = {**fake.environ, "MARKET_SPINE_HTTP_RETRIES": "1"}
+
+    def show(self, finra: Finra, out_of_order: frozenset[str]) -> None:
+        for partition, served in finra.partitions.items():
+            if self._shown.get(partition) != served:
+                self._put(partition, served, finra)
+        if self._fake.today != finra.today:
+            self._fake.today = finra.today
+        self._fake.heal()
+        codes = {CODES[tier] for tier in out_of_order}
+        if codes:
+            everything = codes == set(CODES.values())
+            self._fake.fail(status(503), when=lambda seen: seen.is_data and (everything or seen.tier in codes))
+
+    def stored(self, served: Served) -> Content:
+        return served.lines
+
+    def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
+        content = raw(sha)
+        return hashlib.sha256(content).hexdigest() == sha and _canonical(content) == sorted(map(_fields, served.lines))
+
+    def _put(self, partition: Partition, served: Served, finra: Finra) -> None:
+        monday, code = partition.monday, CODES[partition.tier]
+        first = finra.published_on(partition).isoformat()
+        made = [_row(partition, line) | {"initialPublishedDate": first} for line in served.lines]
+        if partition in self._shown:
+            self._fake.rows(monday, code)[:] = made
+        else:
+            self._fake.put(made)
+        self._shown[partition] = served
+
+
+def _file(partition: Partition, served: Served) -> bytes:
+    if served.raw is not None:
+        return served.raw
+    return file_bytes(partition.tier, served.lines)
+
+
+def file_bytes(tier: str, lines: Content) -> bytes:
+    """A weekly file."""
+    rows = [
+        f"{_NAMES[tier]}|{li.symbol}|{li.name}|{li.venue}|{li.mpid}|{_number(li.shares)}|{li.trades}|{li.updated}" for li in lines
+    ]
+    return ("\n".join([_HEADER, *rows]) + "\n").encode()
+
+
+def _row(partition: Partition, line: Line) -> dict[str, Any]:
+    return make_row(
+        partition.monday, CODES[partition.tier], f"{line.venue_class}_W_SMBL_FIRM", issueSymbolIdentifier=line.symbol,
+        issueName=line.name, productTypeCode=line.tape, marketParticipantName=line.venue, MPID=line.mpid or None,
+        firmCRDNumber=line.crd or None, totalWeeklyShareQuantity=Decimal(_number(line.shares)),
+        totalWeeklyTradeCount=line.trades, lastUpdateDate=line.updated.isoformat(),
+        totalNotionalSum=None if line.notional is None else line.notional / MICRO,
+    )  # fmt: skip
+
+
+def _canonical(content: bytes) -> list[tuple[str, ...]]:
+    """The rows of a stored document, read by its header line."""
+    lines = [line for line in content.decode().splitlines() if not line.startswith("#")]
+    names = lines[0].split("|")
+    wanted = [names.index(name) for name in _COMPARED]
+    return sorted(tuple(fields[at] for at in wanted) for fields in (line.split("|") for line in lines[1:]))
+
+
+_COMPARED = (
+    "issueSymbolIdentifier", "issueName", "productTypeCode", "summaryTypeCode", "MPID", "firmCRDNumber",
+    "marketParticipantName", "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "totalNotionalSum", "lastUpdateDate",
+)  # fmt: skip
+
+
+def _fields(line: Line) -> tuple[str, ...]:
+    return (
+        line.symbol, line.name, line.tape, f"{line.venue_class}_W_SMBL_FIRM", line.mpid, str(line.crd or ""), line.venue,
+        _number(line.shares), str(line.trades), "" if line.notional is None else _number(line.notional), str(line.updated),
+    )  # fmt: skip
+
+
+def _number(micros: int) -> str:
+    whole, rest = divmod(micros, MICRO)
+    return f"{whole}.{rest:06d}".rstrip("0") if rest else str(whole)
