@@ -151,6 +151,14 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
             run.db, partition, capture_id, run.run_date, captured_at=run.stamp, content_hash=decision.content_hash,
             source_uri=offer.uri, source_last_updated=updated,
         )  # fmt: skip
+        # MERGE: stands in for the one that writes versions with everything about them; SAME_CONTENT looks them up by content.
+        run.db.execute(
+            """
+            INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, source_uri)
+            VALUES (?, ?, ?, ?, ?) ON CONFLICT (capture_id, ingest_no) DO NOTHING
+            """,
+            (capture_id, decision.ingest_no, decision.content_hash, run.stamp, offer.uri),
+        )
         manifest.record_stage(
             run.db, manifest.RAW, partition, capture_id, row_count=rows, metadata=_metadata(decision, offer, updated),
             captured_at=run.stamp, now=run.now,
