@@ -22,6 +22,7 @@ from market_spine.db import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
+os.environ["MARKET_SPINE_SETTLE_SECONDS"] = "0"  # tests run on files that they have just written
 ENGINES = ("sqlite", "postgresql")
 
 

@@ -107,7 +107,11 @@ def test_a_command_runs_outside_our_own_environment(
     monkeypatch.setenv("MARKET_SPINE_TIERS", "OTC")
     program = "import os; print(os.getcwd(), sorted(n for n in os.environ if n.startswith('MARKET')))"
     done = run_command("python", "-c", program, env={"MARKET_SPINE_DB": "x"})
-    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{tmp_path} ['MARKET_SPINE_DB']\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        0,
+        f"{tmp_path} ['MARKET_SPINE_DB', 'MARKET_SPINE_SETTLE_SECONDS']\n",
+        "",
+    )
 
 
 def test_a_command_started_can_be_signalled(start_command: StartCommand) -> None:

@@ -392,3 +392,16 @@ def current(db: Database, partition: Partition, as_of: date | None = None) -> tu
         (partition.week, partition.tier, as_of.isoformat() if as_of else "9"),
     ).fetchone()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def twin(db: Database, partition: Partition, content_hash: str) -> Partition | None:
+    """Another partition that is current with this very content."""
+    row = db.execute(
+        """
+        SELECT c.week_ending, c.tier FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_current c ON c.capture_id = v.capture_id AND c.content_hash = v.content_hash
+        WHERE v.content_hash = ? AND NOT (c.week_ending = ? AND c.tier = ?) ORDER BY c.week_ending, c.tier LIMIT 1
+        """,
+        (content_hash, partition.week, partition.tier),
+    ).fetchone()
+    return None if row is None else Partition(date.fromisoformat(row[0]), row[1])

@@ -74,6 +74,11 @@ def ticks() -> float:
     return time_module.monotonic()
 
 
+def epoch() -> float:
+    """Seconds since 1970, as the times of files are counted: only for how long ago a file was written."""
+    return time_module.time()
+
+
 def pause(seconds: float) -> None:
     """Waits."""
     time_module.sleep(max(0.0, seconds))

@@ -55,11 +55,16 @@ class Due(NamedTuple):
     partition: Partition
 
 
+def nominal_day(partition: Partition) -> date:
+    """The Monday a partition is published on, unless an exchange holiday moves it to the day after."""
+    return partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
+
+
 def due_date(partition: Partition, calendar: Calendar = EXCHANGE) -> date:
     """The day FINRA publishes a partition."""
     if partition in calendar.due:
         return calendar.due[partition]
-    day = partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
+    day = nominal_day(partition)
     while not is_open(day, calendar):
         day += timedelta(days=1)
     return day

@@ -218,9 +218,9 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
 
 def _exact_sum(values: list[float | None]) -> int | float | None:
     """A sum by millionths, so that no order of adding matters; None when any part is unknown."""
-    from market_spine.parse.columns import MICRO, whole_or_fraction
+    from market_spine.parse.columns import millionths, whole_or_fraction
 
-    known = [round(value * MICRO) for value in values if value is not None]
+    known = [millionths(value) for value in values if value is not None]
     return whole_or_fraction(sum(known)) if len(known) == len(values) else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from market_spine import captures
 from market_spine.app import readiness
@@ -19,8 +19,11 @@ from market_spine.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import RECOVERY, PartitionError
 from market_spine.operate import gaps
-from market_spine.parse.columns import MICRO, whole_or_fraction
+from market_spine.parse.columns import MICRO, UNKNOWN, millionths, whole_or_fraction
 from market_spine.partition import Partition
+
+if TYPE_CHECKING:
+    from market_spine.parse.columns import Columns
 
 _NEAR = 1e-12
 
@@ -188,16 +191,23 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
         week = capture.partition.week
         yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
-    notional = [None] * len(columns.shares) if columns.notional is None else columns.notional.tolist()
-    of_file = (columns.issue, columns.venue, columns.shares, columns.trades)
-    figures = zip(*(column.tolist() for column in of_file), notional, strict=True)
-    read_rows = {
-        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money) for i, v, shares, trades, money in figures
-    }
-    kept = {(*row[:7], _micro(row[7]), row[8], _micro(row[9])) for row in db.execute(_ROWS, (capture.capture_key,))}
+    kept = {(*row[:7], millionths(row[7]), row[8], _micro(row[9])) for row in db.execute(_ROWS, (capture.capture_key,))}
+    read_rows = _rows_of(columns)
     if different := len(read_rows ^ kept):
         again = f"spine rebuild {capture.partition.week}"
         yield Fault(capture.capture_id, f"{different:,} rows are not those of its bytes", again)
+
+
+def _rows_of(columns: Columns) -> set[tuple[object, ...]]:
+    """A file's rows as the tables hold them."""
+    from market_spine.parse.figures import as_stored
+
+    notional = [UNKNOWN] * len(columns.shares) if columns.notional is None else as_stored(columns.notional).tolist()
+    of_file = (columns.issue, columns.venue, as_stored(columns.shares), columns.trades)
+    return {
+        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money)
+        for i, v, shares, trades, money in zip(*(column.tolist() for column in of_file), notional, strict=True)
+    }
 
 
 def _weeks(db: Database) -> Iterator[Fault]:
@@ -237,12 +247,12 @@ def _near(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and abs(a - b) <= _NEAR * max(abs(a), abs(b))
 
 
-def _micro(value: float | None) -> int | None:
-    return None if value is None else round(value * MICRO)
+def _micro(value: float | None) -> int:
+    return UNKNOWN if value is None else millionths(value)
 
 
 def _said(value: float | None) -> str:
-    return "none" if value is None else f"{whole_or_fraction(round(value * MICRO)):,}"
+    return "none" if value is None else f"{whole_or_fraction(millionths(value)):,}"
 
 
 _VOLUME_SUMS = """

@@ -88,3 +88,37 @@ CREATE TABLE core_workers (
     seen_at TEXT NOT NULL,
     outages INTEGER NOT NULL
 );
+
+-- Millionths alone overflow 64 bits beyond nine trillion shares: there SQLite failed and PostgreSQL refused the cast.
+DROP VIEW finra_otc_transparency_symbol_venue_share;
+DROP VIEW finra_otc_transparency_symbol_venue_share_latest;
+
+-- A venue's share of each symbol: a view over the facts, dense, never stored. Whole shares and millionths
+-- are summed apart, exactly.
+CREATE VIEW finra_otc_transparency_symbol_venue_share AS
+SELECT c.capture_id, c.week_ending, c.tier, i.symbol, v.venue_class, v.mpid, NULLIF(v.firm_crd, 0) AS firm_crd, v.venue_name,
+       f.total_shares,
+       (1000000 * CAST(ROUND(f.total_shares) AS DOUBLE PRECISION)
+           + CAST(ROUND((f.total_shares - ROUND(f.total_shares)) * 1000000) AS DOUBLE PRECISION))
+       / NULLIF(1000000 * CAST(SUM(CAST(ROUND(f.total_shares) AS BIGINT)) OVER symbols AS DOUBLE PRECISION)
+           + CAST(SUM(CAST(ROUND((f.total_shares - ROUND(f.total_shares)) * 1000000) AS BIGINT)) OVER symbols
+                  AS DOUBLE PRECISION), 0) AS share, c.captured_at
+FROM finra_otc_transparency_capture c
+JOIN finra_otc_transparency_volume f ON f.capture_key = c.capture_key
+JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
+JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
+WINDOW symbols AS (PARTITION BY c.capture_id, i.symbol);
+
+CREATE VIEW finra_otc_transparency_symbol_venue_share_latest AS
+SELECT c.capture_id, c.week_ending, c.tier, i.symbol, v.venue_class, v.mpid, NULLIF(v.firm_crd, 0) AS firm_crd, v.venue_name,
+       f.total_shares,
+       (1000000 * CAST(ROUND(f.total_shares) AS DOUBLE PRECISION)
+           + CAST(ROUND((f.total_shares - ROUND(f.total_shares)) * 1000000) AS DOUBLE PRECISION))
+       / NULLIF(1000000 * CAST(SUM(CAST(ROUND(f.total_shares) AS BIGINT)) OVER symbols AS DOUBLE PRECISION)
+           + CAST(SUM(CAST(ROUND((f.total_shares - ROUND(f.total_shares)) * 1000000) AS BIGINT)) OVER symbols
+                  AS DOUBLE PRECISION), 0) AS share, c.captured_at
+FROM finra_otc_transparency_current c
+JOIN finra_otc_transparency_volume f ON f.capture_key = c.capture_key
+JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
+JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
+WINDOW symbols AS (PARTITION BY c.capture_id, i.symbol);

@@ -108,3 +108,15 @@ def open_source(name: str, settings: SourceSettings) -> Source:
     module, _, kind = SOURCES[name].partition(":")
     source: Source = getattr(importlib.import_module(module), kind).of(settings)
     return source
+
+
+def seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """A setting of the environment that is a number. Raises ConfigurationError."""
+    text = environ.get(name, "").strip()
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e6:
+        raise ConfigurationError(f"{name} is not a number of its kind: {text!r}", hint=f"the default is {default:g}")
+    return number

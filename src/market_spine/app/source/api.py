@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from market_spine import config
-from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings
+from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings, seconds
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.exports import Patience, export
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
@@ -61,11 +61,11 @@ class ApiSettings:
             client_id=environ.get("MARKET_SPINE_FINRA_CLIENT_ID", "").strip(),
             secret=_secret(environ),
             manners=Manners(
-                timeout=_seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.manners.timeout),
-                retries=int(_seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
-                backoff=_seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
+                timeout=seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.manners.timeout),
+                retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
+                backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
             ),
-            patience=Patience(poll=_seconds(environ, "MARKET_SPINE_FINRA_POLL", default.patience.poll)),
+            patience=Patience(poll=seconds(environ, "MARKET_SPINE_FINRA_POLL", default.patience.poll)),
         )
         if bool(settings.client_id) != bool(settings.secret):
             raise ConfigurationError(
@@ -298,14 +298,3 @@ def _secret(environ: Mapping[str, str]) -> str:
         raise ConfigurationError(
             f"cannot read MARKET_SPINE_FINRA_CLIENT_SECRET_FILE {path}: {why(error)}", hint="make it readable for this user"
         ) from error
-
-
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name, "").strip()
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e6:
-        raise ConfigurationError(f"{name} is no number of its kind: {text!r}", hint=f"the default is {default:g}")
-    return number
