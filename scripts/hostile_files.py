@@ -29,8 +29,8 @@ from pathlib import Path
 import mutations
 import promises
 
-from market_spine.cli import command
-from market_spine.cli_exit import guarded
+from market_spine.cli.exit import guarded
+from market_spine.cli.weekly import command
 from market_spine.db import Database, connect
 
 WEEK, TIER = "2025-12-26", "NMS_TIER_1"

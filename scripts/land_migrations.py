@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from market_spine.migrations import SCHEMA, digests, landed
+from market_spine.db.migrations import SCHEMA, digests, landed
 
 
 def main() -> int:

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT / "src") not in sys.path:
     sys.path.insert(0, str(ROOT / "src"))
 
-from market_spine import cli, errors, spine_cli  # noqa: E402
+from market_spine import errors  # noqa: E402
+from market_spine.cli import spine, weekly  # noqa: E402
 
 PAGE = ROOT / "docs" / "CLI.md"
 
@@ -73,8 +74,8 @@ def render() -> str:
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command with its full name, groups before their members."""
-    yield "run_finra_weekly_schedule", cli.command
-    yield from _walk("spine", spine_cli.command)
+    yield "run_finra_weekly_schedule", weekly.command
+    yield from _walk("spine", spine.command)
 
 
 def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

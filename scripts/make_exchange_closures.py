@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/market_spine/exchange_closures.py: the exchange's closures and half days as the package `holidays` says.
+"""Writes src/market_spine/calendar/closures.py: the exchange's closures and half days as the package `holidays` says.
 
 python scripts/make_exchange_closures.py        writes the file; a test compares it with what the installed package says
 """

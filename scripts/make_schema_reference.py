@@ -17,7 +17,7 @@ if str(ROOT / "src") not in sys.path:
     sys.path.insert(0, str(ROOT / "src"))
 
 from market_spine.db import Database, connect  # noqa: E402
-from market_spine.migrations import migrations, prepare  # noqa: E402
+from market_spine.db.migrations import migrations, prepare  # noqa: E402
 
 PAGE = ROOT / "docs" / "architecture" / "schema.md"
 INTRODUCTION = """\

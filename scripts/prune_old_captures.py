@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from market_spine.spine_cli import main
+from market_spine.cli.spine import main
 
 if __name__ == "__main__":
     main(["prune", *sys.argv[1:]])

@@ -34,11 +34,11 @@ import click
 
 from market_spine import clock
 from market_spine.db import Database, connect
+from market_spine.db.migrations import prepare
 from market_spine.errors import DatabaseLost
-from market_spine.migrations import prepare
 from market_spine.outcome import Outcome
 from market_spine.partition import TIERS
-from market_spine.work import desk, lease
+from market_spine.work import lease, queue
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease, Request, State
 from market_spine.work.worker import Settings, Worker, start_log
@@ -214,13 +214,13 @@ def enqueue(db: Database, count: int) -> None:
     ]
     random.shuffle(requests)
     for start in range(0, count, 500):
-        desk.enqueue(db, requests[start : start + 500], db.now())
+        queue.enqueue(db, requests[start : start + 500], db.now())
 
 
 def done(db: Database) -> int:
     try:
         db.reconnect()
-        return desk.counts(db)[State.COMPLETE]
+        return queue.counts(db)[State.COMPLETE]
     except DatabaseLost:  # the server is being restarted
         return 0
 
@@ -229,7 +229,7 @@ def wait_for(db: Database, count: int, deadline: float) -> None:
     """Until so many items are COMPLETE."""
     while (now_done := done(db)) < count:
         if time.monotonic() > deadline:
-            raise click.ClickException(f"only {now_done} of {count} items are COMPLETE: {desk.counts(db)}")
+            raise click.ClickException(f"only {now_done} of {count} items are COMPLETE: {queue.counts(db)}")
         time.sleep(0.05)
 
 
@@ -242,7 +242,7 @@ def effects(db: Database) -> dict[str, Any]:
         "SELECT COUNT(*) FROM (SELECT item_id FROM torture_effect GROUP BY item_id HAVING COUNT(*) > 1) AS twice"
     ).fetchone()[0]
     again = db.execute("SELECT COUNT(*) FROM core_work_items WHERE attempt_count > 1").fetchone()[0]
-    states = {state.value: n for state, n in desk.counts(db).items() if n}
+    states = {state.value: n for state, n in queue.counts(db).items() if n}
     return {"states": states, "lost": lost, "doubled": doubled, "taken_up_again": again}
 
 

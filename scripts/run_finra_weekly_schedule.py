@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from market_spine.cli import main
+from market_spine.cli.weekly import main
 
 if __name__ == "__main__":
     main()

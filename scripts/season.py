@@ -27,12 +27,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import torture_places as places
-from finra_fake import FinraFake
 from seasons import stories
 from seasons.engine import Engine
 from seasons.player import Player
 from seasons.sources import Api, Files, Source
 from seasons.stories import Step
+from support.finra_fake import FinraFake
 from torture_places import Place
 
 ENGINES, SOURCES = ("sqlite", "postgresql"), ("file", "api")

@@ -153,7 +153,7 @@ class Torturer:
         print(self.tally.faults[-1], file=sys.stderr, flush=True)
 
     def _start(self, place: Place) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "market_spine.cli", "--db", place.target, "--data-dir", str(self._folder)]
+        command = [sys.executable, "-m", "market_spine.cli.weekly", "--db", place.target, "--data-dir", str(self._folder)]
         return subprocess.Popen(
             [*command, "--run-date", RUN_DATE, "--json"], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, preexec_fn=place.confine,

@@ -152,7 +152,7 @@ class Chaos:
         return Actor(name, command, process, stdout, stderr, time.monotonic())
 
     def _command(self, name: str, *arguments: str) -> list[str]:
-        module = "market_spine.cli" if name == "run" else "market_spine.spine_cli"
+        module = "market_spine.cli.weekly" if name == "run" else "market_spine.cli.spine"
         words = arguments if name == "run" else (name, *arguments)
         database = () if words[:2] == ("db", "copy") else ("--db", self.place.target)
         return [sys.executable, "-m", module, *words, *database]

@@ -38,7 +38,7 @@ import queue_torture
 from psycopg import sql
 
 from market_spine.db import Database, connect
-from market_spine.work import desk
+from market_spine.work import queue
 from market_spine.work.item import State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,7 @@ class Machine:
 
     def start(self, url: str, *more: str) -> subprocess.Popen[str]:
         """Starts a weekly run there."""
-        run = [sys.executable, "-m", "market_spine.cli", "--db", self._as_seen(url), "--data-dir", str(FIXTURES)]
+        run = [sys.executable, "-m", "market_spine.cli.weekly", "--db", self._as_seen(url), "--data-dir", str(FIXTURES)]
         return self._start([*run, "--run-date", "2026-01-09", "--lock-lease", LEASE, *more], subprocess.PIPE)
 
     def work(self, url: str, log: Path) -> subprocess.Popen[str]:
@@ -172,7 +172,7 @@ class Pair:
             workers = [machine.work(url, log) for machine, log in zip((self._first, self._second), logs, strict=True)]
             try:
                 held = self._cut_off_with_an_item(db, items)
-                self._until(lambda: desk.counts(db)[State.COMPLETE] == items, "the second does not take over")
+                self._until(lambda: queue.counts(db)[State.COMPLETE] == items, "the second does not take over")
                 self._first.mend()
                 self._until(lambda: "work_lost" in logs[0].read_text("utf-8"), "the first does not notice what it lost")
             finally:
@@ -186,7 +186,7 @@ class Pair:
         """Cuts the first machine off; answers the items that it then has in hand."""
         while True:
             self._until(
-                lambda: desk.counts(db)[State.COMPLETE] >= items // 4 and self._in_hand(db), "the first worker has nothing to do"
+                lambda: queue.counts(db)[State.COMPLETE] >= items // 4 and self._in_hand(db), "the first worker has nothing to do"
             )
             self._first.cut()
             time.sleep(0.3)  # longer than an item takes: what was under way when the cable was cut has arrived or never will

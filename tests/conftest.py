@@ -10,15 +10,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import commands
 import pytest
-from commands import Finished, RunCommand, StartCommand
-from gates import Gate
-from postgres_server import Databases, PostgresServer, required_binaries
+from support import commands
+from support.commands import Finished, RunCommand, StartCommand
+from support.gates import Gate
+from support.postgres_server import Databases, PostgresServer, required_binaries
 
 from market_spine import db as databases
-from market_spine import migrations
-from market_spine.db import Database
+from market_spine.db import Database, migrations
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
@@ -120,7 +119,7 @@ def start_held(start_command: StartCommand, gate: Gate) -> StartCommand:
         name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.Popen[str]:
         return start_command(
-            sys.executable, Path(__file__).with_name("held.py"), name, gate.arrived, gate.onward, *arguments, env=env, cwd=cwd
+            sys.executable, Path(__file__).parent / "support" / "held.py", name, gate.arrived, gate.onward, *arguments, env=env, cwd=cwd
         )
 
     return start

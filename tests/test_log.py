@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import weekly_files
-from commands import RunCommand
+from support import weekly_files
+from support.commands import RunCommand
 
 from market_spine import log
 

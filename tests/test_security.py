@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import weekly_files
-from commands import RunCommand
+from support import weekly_files
+from support.commands import RunCommand
 
 import market_spine
 from market_spine.db import Database, redact

@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import weekly_files
-from commands import RunCommand
 from freezegun import freeze_time
+from support import weekly_files
+from support.commands import RunCommand
 
 from market_spine import clock
-from market_spine.cli import command
-from market_spine.cli_exit import guarded
+from market_spine.cli.exit import guarded
+from market_spine.cli.weekly import command
 from market_spine.db import connect
 
 WEEK = "2025-12-26"

@@ -6,7 +6,7 @@ import hashlib
 import json
 from datetime import date, timedelta
 
-from market_spine import captures
+from market_spine.core import captures
 from market_spine.db import Database
 from market_spine.partition import DOMAIN, TIERS, generate_capture_id, partition_key
 

@@ -88,7 +88,7 @@ def _note(finding: Finding, name: str, few: list[Usage], many: list[Usage]) -> N
 def _filled(target: str, weeks: int) -> str:
     from bench import many_weeks
     from market_spine.db import connect
-    from market_spine.migrations import prepare
+    from market_spine.db.migrations import prepare
 
     with contextlib.closing(connect(target)) as db:
         prepare(db, _NOW)

@@ -32,8 +32,8 @@ def reported() -> Iterator[None]:
 
 def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as our command does, before NumPy is there
-    from market_spine.cli import command
-    from market_spine.cli_exit import guarded
+    from market_spine.cli.exit import guarded
+    from market_spine.cli.weekly import command
 
     for name in _IMPORTS:
         importlib.import_module(f"market_spine.{name}")

@@ -8,10 +8,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from market_spine.ask.query import Question, answer
-from market_spine.ask.views import VIEWS
 from market_spine.db import Database
 from market_spine.errors import Pruned
+from market_spine.query.answer import Question, answer
+from market_spine.query.views import VIEWS
 from seasons import measures
 from seasons.finra import TIERS, Partition
 from seasons.ledger import Ledger, Picture, Showing

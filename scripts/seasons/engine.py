@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from market_spine import clock
-from market_spine.captures import read_raw
-from market_spine.cli import command as weekly
-from market_spine.cli_exit import guarded
+from market_spine.cli.exit import guarded
+from market_spine.cli.spine import command as spine
+from market_spine.cli.weekly import command as weekly
+from market_spine.core.captures import read_raw
 from market_spine.db import Database, connect
 from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite
 from market_spine.errors import ConfigurationError
-from market_spine.spine_cli import command as spine
 from seasons.sources import Source
 
 _COMMANDS = {"run_finra_weekly_schedule": weekly, "spine": spine}

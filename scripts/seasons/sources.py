@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from finra_fake import FinraFake, make_row, status
+from support.finra_fake import FinraFake, make_row, status
 
 from seasons.finra import CODES, MICRO, Content, Finra, Line, Partition, Served
 

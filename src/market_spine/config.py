@@ -147,7 +147,7 @@ def mask(url: str, *, whole: bool = False) -> str:
         return MASK
     if whole:
         return f"{parts.scheme}://{MASK}"
-    from market_spine.db import is_postgres, redact
+    from market_spine.target import is_postgres, redact
 
     if is_postgres(url):
         return redact(url)

@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from api_server import Api, serving
-from weekly_files import write_week
+from support.api_server import Api, serving
+from support.weekly_files import write_week
 
 from market_spine.db import connect
-from market_spine.work import desk, lease
+from market_spine.work import lease, queue
 from market_spine.work.item import State, Verdict
 
 WORK = "/api/v1/work"
@@ -295,5 +295,5 @@ def test_get_requests_have_connections_that_cannot_write(api: Api) -> None:
 
 def test_the_work_of_a_day_can_be_looked_up_by_the_ledger(api: Api) -> None:
     db = connect(api.target)
-    assert desk.find(db, 1).week_ending <= date(2025, 12, 26)
+    assert queue.find(db, 1).week_ending <= date(2025, 12, 26)
     db.close()

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_server import Api, serving
-from commands import RunCommand
+from support.api_server import Api, serving
+from support.commands import RunCommand
 
 from market_spine import log
 from market_spine.api.app import Serving, build
 from market_spine.api.gate import App
 from market_spine.api.log_lines import Sparing
 from market_spine.clock import utc_now
+from market_spine.core.store import open_store
 from market_spine.db import connect
-from market_spine.store import open_store
 
 ENQUEUE = "/api/v1/work/enqueue"
 ITEM = json.dumps({"pipeline": "ingest_week", "partition_key": {"week_ending": "2025-12-26", "tier": "OTC"}}).encode()

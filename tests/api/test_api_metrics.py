@@ -7,14 +7,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from api_server import serving
-from commands import RunCommand
 from prometheus_client.parser import text_string_to_metric_families
+from support.api_server import serving
+from support.commands import RunCommand
 
-from market_spine import clock, executions
+from market_spine import clock
+from market_spine.core import executions
 from market_spine.db import Database
-from market_spine.watch import metrics
-from market_spine.watch.readings import METRICS
+from market_spine.monitor import metrics
+from market_spine.monitor.samples import METRICS
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 

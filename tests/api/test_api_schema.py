@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from api_server import serving
+from support.api_server import serving
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "schemathesis"
 METHODS = {"get", "post", "put", "patch", "delete"}

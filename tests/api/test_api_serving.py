@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from api_server import serving
-from commands import RunCommand
+from support.api_server import serving
+from support.commands import RunCommand
 
 from market_spine.api.app import Serving, is_loopback
 from market_spine.api.auth import read_tokens
@@ -119,7 +119,7 @@ def test_a_host_can_be_allowed_by_name_and_is_compared_exactly() -> None:
 
 
 def test_a_database_that_went_away_is_said_and_the_server_recovers(tmp_path: Path, postgres_server: object) -> None:
-    from postgres_server import PostgresServer
+    from support.postgres_server import PostgresServer
 
     assert isinstance(postgres_server, PostgresServer)
     with serving(postgres_server.url, tmp_path) as api:

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pages
 import pytest
-from api_server import Api, serving
+from support import pages
+from support.api_server import Api, serving
 
 ROOT = pages.ROOT
 PAGE = pages.page("docs/ops/queue.md")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from finra_fake import FinraFake, Row
-from schedules import ingested, schedule
+from support.finra_fake import FinraFake, Row
+from support.schedules import ingested, schedule
 
 from market_spine.app.scheduler import Result
 from market_spine.app.source.api import ApiSource

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from finra_fake import FinraFake, Row, cut, data, html, status, tier, total
-from schedules import ingested, open_anomalies, schedule
+from support.finra_fake import FinraFake, Row, cut, data, html, status, tier, total
+from support.schedules import ingested, open_anomalies, schedule
 
-from market_spine.app.source import CODE_OF_TIER
 from market_spine.app.source.api import ApiSource
+from market_spine.calendar.tiers import CODE_OF_TIER
 from market_spine.db import Database
 from market_spine.errors import ConfigurationError
 from market_spine.outcome import Phase, Status

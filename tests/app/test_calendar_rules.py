@@ -7,14 +7,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import weekly_files
-from schedules import ingested, open_anomalies, schedule
+from support import weekly_files
+from support.schedules import ingested, open_anomalies, schedule
 
 from market_spine.app.source import Source, SourceSettings, open_source
+from market_spine.calendar.publication import Calendar
 from market_spine.db import Database
 from market_spine.outcome import Phase, Status
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC
-from market_spine.publication import Calendar
 
 WEEK = date(2026, 1, 9)  # Tier 1 is due on 2026-01-26, the others on 2026-02-09
 

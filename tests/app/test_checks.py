@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from market_spine import clock, migrations
+from market_spine import clock
 from market_spine.app import coverage
 from market_spine.app.checks import due, overdue
-from market_spine.db import connect
+from market_spine.db import connect, migrations
 from market_spine.partition import TIERS, Partition
 
 DAY = date(2026, 10, 2)

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from desk import REVISED, Desk
-from schedules import ingested, open_anomalies, schedule
+from support.desk import REVISED, Desk
+from support.schedules import ingested, open_anomalies, schedule
 
 from market_spine.app import checks
 from market_spine.app.source import Listing

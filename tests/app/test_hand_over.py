@@ -6,14 +6,14 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-import database_picture
 import pytest
-from schedules import schedule
+from support import database_picture
+from support.schedules import schedule
 
-from market_spine.app import run as runs
+from market_spine.app import context as runs
 from market_spine.app.source.files import FileSource
 from market_spine.db import Database, connect
-from market_spine.migrations import prepare
+from market_spine.db.migrations import prepare
 
 FIXTURES = Path(__file__).resolve().parents[2] / "data" / "fixtures" / "finra_otc"
 

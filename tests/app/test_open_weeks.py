@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from desk import REVISED, Desk
-from schedules import ingested, schedule
+from support.desk import REVISED, Desk
+from support.schedules import ingested, schedule
 
 from market_spine.app import calc, normalize, report
 from market_spine.app.scheduler import Result
@@ -154,7 +154,7 @@ def test_a_process_killed_between_its_phases_is_completed_by_the_next(season: Se
     held = (
         "import sys\n"
         "from market_spine.app import normalize\n"
-        "from market_spine.cli import main\n"
+        "from market_spine.cli.weekly import main\n"
         "def hold(*_):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"

@@ -10,16 +10,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from commands import RunCommand
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.commands import RunCommand
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
-from market_spine.anomalies import record_anomaly
 from market_spine.app import readiness
 from market_spine.app.readiness import STALE_RESULT
 from market_spine.app.scheduler import Plan, run_schedule
+from market_spine.core.anomalies import record_anomaly
+from market_spine.core.manifest import StageRow
 from market_spine.db import Database
-from market_spine.manifest import StageRow
-from market_spine.operate import doctor, gaps, rebuild, retention, status, triage, withdrawal
+from market_spine.operate import anomalies, doctor, gaps, prune, rebuild, rollback, status
 from market_spine.operate.verify import verify
 from market_spine.outcome import Outcome
 from market_spine.partition import DOMAIN, OTC, TIERS, partition_key
@@ -131,17 +131,17 @@ class Operator:
     desk: Desk
 
     def roll_back(self) -> None:
-        withdrawal.roll_back(self.desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
+        rollback.roll_back(self.desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
 
     def undo(self) -> None:
         self.roll_back()
-        withdrawal.undo(self.desk.context(FRIDAYS[2]), WEEK, [OTC], "it was right")
+        rollback.undo(self.desk.context(FRIDAYS[2]), WEEK, [OTC], "it was right")
 
     def prune_a_withdrawn_one(self) -> None:
         self.roll_back()
         self.desk.publish(WEEK, OTC, ())
         self.desk.run(FRIDAYS[3])
-        retention.prune(self.desk.context(FRIDAYS[3]), 0, "old")
+        prune.prune(self.desk.context(FRIDAYS[3]), 0, "old")
 
     def rebuild_without_measures(self) -> None:
         self._forget("CALC")
@@ -153,7 +153,7 @@ class Operator:
             self.desk.db, domain=DOMAIN, severity="CRITICAL", category="RULE", message="odd", partition_key=key, now=moment
         )
         self.desk.run(FRIDAYS[2], only="readiness")
-        triage.resolve(self.desk.db, number, "explained", moment)
+        anomalies.resolve(self.desk.db, number, "explained", moment)
 
     def fix_lost_rows(self) -> None:
         self._forget("RAW")

@@ -6,15 +6,15 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-import weekly_files
-from desk import FRIDAYS, WEEK, Desk
+from support import weekly_files
+from support.desk import FRIDAYS, WEEK, Desk
 
 from market_spine.app import refusals
+from market_spine.app.context import Limits
 from market_spine.app.refusals import MOST_UNITS
-from market_spine.app.run import Limits
 from market_spine.db import Database
 from market_spine.errors import UnusableContent
-from market_spine.operate import withdrawal
+from market_spine.operate import rollback
 from market_spine.parse import weekly_file
 from market_spine.parse.weekly_file import WeeklyFile
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
@@ -112,7 +112,7 @@ def test_a_file_first_taken_under_a_wrong_name_is_taken_under_its_own_once_that_
     wrong.rename(right)
     desk.run(FRIDAYS[1], [later], [OTC])
     assert states(db) == ({str(WEEK)}, ["SAME_CONTENT"])
-    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "another week under its name")
+    rollback.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "another week under its name")
     desk.run(FRIDAYS[2], [later], [OTC])
     assert states(db) == ({str(later)}, [])
 

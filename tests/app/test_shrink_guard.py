@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from desk import Desk, Line
+from support.desk import Desk, Line
 
-from market_spine.app.run import Limits
+from market_spine.app.context import Limits
 from market_spine.db import Database
 from market_spine.outcome import Phase
 

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from finra_fake import FinraFake
-from schedules import ingested, schedule
+from support.finra_fake import FinraFake
+from support.schedules import ingested, schedule
 
 from market_spine.app.source.api import ApiSource
 from market_spine.db import Database

@@ -8,10 +8,9 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-import database_picture
 import pytest
-import weekly_files
-from commands import Finished, RunCommand
+from support import database_picture, weekly_files
+from support.commands import Finished, RunCommand
 
 from market_spine import db as databases
 from market_spine.db import Database

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from market_spine import captures
+from market_spine.core import captures
 from market_spine.db import Database
 from market_spine.errors import DamagedRaw
 

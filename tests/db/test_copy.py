@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import database_picture
 import pytest
-import weekly_files
-from commands import RunCommand
+from support import database_picture, weekly_files
+from support.commands import RunCommand
 
 from market_spine import db as databases
 from market_spine.db import Database

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from desk import FRIDAYS, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, REVISED, WEEK, Desk
 
+from market_spine.cli.spine import command
 from market_spine.db import Database, connect
+from market_spine.db.migrations import prepare
 from market_spine.errors import RECOVERY, DamagedDatabase, MarketSpineError
-from market_spine.migrations import prepare
 from market_spine.operate.verify import verify
-from market_spine.spine_cli import command
 
 _PAGE = 8192
 _TEXTS = (b"finra.otc", b"2025-11-28", b"NMS_TIER", b"2026-01-", b'{"', b"ingest_no", b"sha256")

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import database_picture
 import pytest
-import weekly_files
-from commands import RunCommand, StartCommand
-from gates import DEADLINE, Gate
-from postgres_server import PostgresServer
+from support import database_picture, weekly_files
+from support.commands import RunCommand, StartCommand
+from support.gates import DEADLINE, Gate
+from support.postgres_server import PostgresServer
 
 from market_spine import db as databases
 from market_spine.db import Database, redact
@@ -118,7 +117,7 @@ def test_the_password_may_come_from_the_environment_or_a_pgpass_file(
 def test_without_psycopg_the_error_says_what_to_install() -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from market_spine.cli import main\n"
+        "from market_spine.cli.weekly import main\n"
         "main(['--db', 'postgresql://x/y', '--data-dir', '.'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

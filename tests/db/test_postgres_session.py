@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import database_picture
-import pgbouncer
 import psycopg
 import pytest
-from commands import RunCommand
-from desk import restated
+from support import database_picture, pgbouncer
+from support.commands import RunCommand
+from support.desk import restated
 
-from market_spine import migrations
-from market_spine.db import connect
+from market_spine.core.locks import run_lock
+from market_spine.db import connect, migrations
 from market_spine.errors import ConfigurationError, DatabaseLost, RunLocked
-from market_spine.lock import run_lock
 
 Picture = dict[str, list[tuple[Any, ...]]]
 ODD = {

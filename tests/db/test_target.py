@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import weekly_files
-from commands import RunCommand
+from support import weekly_files
+from support.commands import RunCommand
 
 from market_spine.db import connect, redact, resolve
 from market_spine.errors import ConfigurationError

@@ -9,9 +9,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from commands import RunCommand
-from desk import FRIDAYS, REVISED, WEEK, Desk
-from listeners import http_listener
+from support.commands import RunCommand
+from support.desk import FRIDAYS, REVISED, WEEK, Desk
+from support.listeners import http_listener
 
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine.db import Database
-from market_spine.operate import withdrawal
+from market_spine.operate import rollback
 from market_spine.partition import OTC
 
 WEEKS = tuple(WEEK + timedelta(weeks=n) for n in range(3))
@@ -88,7 +88,7 @@ def test_a_rollback_to_captures_that_have_a_result_brings_it_back_without_a_writ
     desk.publish(RESTATED, OTC, REVISED)
     desk.run(FRIDAYS[1], WEEKS)
     writes(desk)
-    withdrawal.roll_back(desk.context(FRIDAYS[2]), RESTATED, [OTC], "x")
+    rollback.roll_back(desk.context(FRIDAYS[2]), RESTATED, [OTC], "x")
     assert writes(desk) == {}
     total = desk.db.execute(
         "SELECT total_shares FROM finra_otc_transparency_weekly_totals_latest WHERE week_ending = ?", (str(RESTATED),)
@@ -101,5 +101,5 @@ def test_a_rollback_to_a_combination_that_never_was_makes_that_weeks_result_only
         desk.publish(RESTATED, tier, REVISED)
     desk.run(FRIDAYS[1], WEEKS)
     writes(desk)
-    withdrawal.roll_back(desk.context(FRIDAYS[2]), RESTATED, [OTC], "x")
+    rollback.roll_back(desk.context(FRIDAYS[2]), RESTATED, [OTC], "x")
     assert writes(desk) == made(RESTATED)

@@ -6,11 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from desk import FRIDAYS, WEEK, Desk
+from support.desk import FRIDAYS, WEEK, Desk
 
-from market_spine import publication
-from market_spine.ask import diff, export, history
-from market_spine.ask.views import VIEWS
+from market_spine.calendar import publication
 from market_spine.db import Database
 from market_spine.measure import facts as facts_of
 from market_spine.measure.measures import measure_tier
@@ -19,6 +17,8 @@ from market_spine.operate import verify
 from market_spine.operate.rebuild import rebuild
 from market_spine.parse.columns import MICRO
 from market_spine.partition import NMS_TIER_1, TIERS, Partition
+from market_spine.query import diff, export, history
+from market_spine.query.views import VIEWS
 
 HEADER = (
     "tierDescription|issueSymbolIdentifier|issueName|productTypeCode|marketParticipantName|MPID|totalWeeklyShareQuantity|"

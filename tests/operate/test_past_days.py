@@ -8,21 +8,22 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from commands import RunCommand
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
+from support.commands import RunCommand
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
 
-from market_spine import captures, clock
-from market_spine.app.run import Run
+from market_spine import clock
+from market_spine.app.context import Run
 from market_spine.app.scheduler import Plan, Result, run_schedule
-from market_spine.ask import history, query, raw
-from market_spine.ask.views import VIEWS
+from market_spine.core import captures
+from market_spine.core.timeline import Permits, check_day
 from market_spine.db import Database, redact
 from market_spine.errors import FutureDay, NotFound, PastDay, Pruned, UsageError
-from market_spine.operate import retention, verify, withdrawal
+from market_spine.operate import prune, rollback, verify
 from market_spine.operate.operation import execution
 from market_spine.operate.rebuild import rebuild
 from market_spine.partition import OTC, TIERS, Partition
-from market_spine.timeline import Permits, check_day
+from market_spine.query import answer, history, raw
+from market_spine.query.views import VIEWS
 
 OF_OTC = Partition(WEEK, OTC)
 ID = "finra.otc_transparency:OTC:2025-11-28:"
@@ -32,7 +33,7 @@ THIRD = (*REVISED, ("TSLA", "UBSA", "UBS ATS", 9, 1))
 def answers(db: Database, *days: date) -> dict[tuple[str, date], list[object]]:
     """Every view as of every day."""
     return {
-        (name, day): [tuple(row) for row in query.answer(db, query.Question(view, as_of=day))]
+        (name, day): [tuple(row) for row in answer.answer(db, answer.Question(view, as_of=day))]
         for name, view in VIEWS.items()
         for day in days
     }
@@ -159,7 +160,7 @@ def test_kept_content_fills_a_past_day_and_all_days_it_changes(db: Database, tmp
     (desk.folder / "nms_tier_1_week_2025-11-28.psv").unlink()
     (desk.folder / "nms_tier_2_week_2025-11-28.psv").unlink()
     observed_on(desk, FRIDAYS[0])  # only the OTC file was kept
-    split = {day: [row[3] for row in query.answer(db, query.Question(VIEWS["tier_split"], as_of=day))] for day in FRIDAYS}
+    split = {day: [row[3] for row in answer.answer(db, answer.Question(VIEWS["tier_split"], as_of=day))] for day in FRIDAYS}
     assert split == {FRIDAYS[0]: [], FRIDAYS[1]: [2000.5] * 3, FRIDAYS[2]: [2370, 2000.5, 2000.5], FRIDAYS[3]: [2370, 2000.5, 2000.5]}
     assert faults(db) == []
 
@@ -176,7 +177,7 @@ def test_a_past_day_that_has_other_content_is_taken(desk: Desk) -> None:
 
 
 def test_withdrawn_content_stays_withdrawn_when_it_comes_after_another(desk: Desk) -> None:
-    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")  # REVISED is taken back
+    rollback.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")  # REVISED is taken back
     desk.publish(WEEK, OTC, THIRD)
     desk.run(FRIDAYS[2])
     desk.publish(WEEK, OTC, REVISED)
@@ -188,8 +189,8 @@ def test_withdrawn_content_stays_withdrawn_when_it_comes_after_another(desk: Des
 
 
 def test_an_undone_rollback_lets_the_content_come_again(desk: Desk) -> None:
-    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
-    withdrawal.undo(desk.context(FRIDAYS[1]), WEEK, [OTC], "it was right")
+    rollback.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
+    rollback.undo(desk.context(FRIDAYS[1]), WEEK, [OTC], "it was right")
     for day, lines in ((FRIDAYS[2], THIRD), (FRIDAYS[3], REVISED)):
         desk.publish(WEEK, OTC, lines)
         assert desk.run(day).exit_code == 0
@@ -197,7 +198,7 @@ def test_an_undone_rollback_lets_the_content_come_again(desk: Desk) -> None:
 
 
 def test_content_withdrawn_and_replaced_on_one_day_stays_withdrawn(desk: Desk) -> None:
-    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
+    rollback.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
     desk.publish(WEEK, OTC, THIRD)
     desk.run(FRIDAYS[1])  # the same capture, with other content, stands again
     assert captures.current(desk.db, OF_OTC) == (ID + "20260116", 5, 2379)
@@ -206,12 +207,12 @@ def test_content_withdrawn_and_replaced_on_one_day_stays_withdrawn(desk: Desk) -
 
 
 def test_after_prune_and_rollback_every_other_partition_can_be_asked(desk: Desk) -> None:
-    retention.prune(desk.context(FRIDAYS[2]), 0, "space")
-    withdrawal.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
-    left = {row[2] for row in query.answer(desk.db, query.Question(VIEWS["normalized"], as_of=FRIDAYS[2]))}
+    prune.prune(desk.context(FRIDAYS[2]), 0, "space")
+    rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
+    left = {row[2] for row in answer.answer(desk.db, answer.Question(VIEWS["normalized"], as_of=FRIDAYS[2]))}
     assert left == set(TIERS) - {OTC}
     with pytest.raises(Pruned):
-        list(query.answer(desk.db, query.Question(VIEWS["normalized"], (WEEK,), (OTC,), as_of=FRIDAYS[0])))
+        list(answer.answer(desk.db, answer.Question(VIEWS["normalized"], (WEEK,), (OTC,), as_of=FRIDAYS[0])))
 
 
 def test_captures_from_the_future_are_named_and_withdrawn_by_one_command(

@@ -7,13 +7,13 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from commands import RunCommand
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.commands import RunCommand
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
-from market_spine import executions
-from market_spine.anomalies import record_anomaly
+from market_spine.core import executions
+from market_spine.core.anomalies import record_anomaly
 from market_spine.db import Database, redact
-from market_spine.operate import doctor, gaps, status, withdrawal
+from market_spine.operate import doctor, gaps, rollback, status
 from market_spine.operate.verify import verify
 from market_spine.outcome import Phase
 from market_spine.partition import DOMAIN, NMS_TIER_1, NMS_TIER_2, OTC, partition_key
@@ -82,11 +82,11 @@ def test_a_restated_tier_counts_its_revisions_and_a_withdrawn_one_says_so(desk: 
     desk.publish(WEEK, OTC, REVISED)
     desk.run(FRIDAYS[1])
     assert cells(desk) == ["ready", "ready", "ready (revised 1)"]
-    withdrawal.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
+    rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
     row = status.examine(desk.context(FRIDAYS[2]), [WEEK])[0]
     assert str(row.cells[2]) == "withdrawn (CALC)"
     assert (row.is_ready, row.blocks) == (False, ["OTC: withdrawn (faulty); a good capture is awaited"])
-    withdrawal.undo(desk.context(FRIDAYS[2]), WEEK, [OTC], "x")
+    rollback.undo(desk.context(FRIDAYS[2]), WEEK, [OTC], "x")
     assert cells(desk) == ["ready", "ready", "ready (revised 1)"]
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from commands import Finished, RunCommand
-from database_picture import core
-from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.commands import Finished, RunCommand
+from support.database_picture import core
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine.app import normalize
+from market_spine.core.locks import run_lock
 from market_spine.db import Database
-from market_spine.lock import run_lock
-from market_spine.operate import retention, withdrawal
+from market_spine.operate import prune, rollback
 from market_spine.partition import NMS_TIER_1, OTC, TIERS
 
 DAY = FRIDAYS[0]
@@ -160,7 +160,7 @@ def only_normalized(office: Office) -> None:
 
 def withdrawn(office: Office) -> None:
     office.weekly()
-    withdrawal.roll_back(office.desk.context(DAY), WEEK, [OTC], "faulty")
+    rollback.roll_back(office.desk.context(DAY), WEEK, [OTC], "faulty")
     assert office.weekly().exit_code == 1, "the source still shows only what was withdrawn"
 
 
@@ -169,7 +169,7 @@ def withdrawn_over_a_good_one(office: Office) -> None:
     office.day = FRIDAYS[1]
     office.desk.publish(WEEK, OTC, REVISED)
     office.weekly()
-    withdrawal.roll_back(office.desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
+    rollback.roll_back(office.desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
 
 
 def pruned(office: Office) -> None:
@@ -177,7 +177,7 @@ def pruned(office: Office) -> None:
     office.desk.publish(WEEK, OTC, ())
     office.day = FRIDAYS[2]
     office.weekly()
-    retention.prune(office.desk.context(FRIDAYS[3]), 0, "old")
+    prune.prune(office.desk.context(FRIDAYS[3]), 0, "old")
 
 
 DAMAGE = """

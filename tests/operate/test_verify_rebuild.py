@@ -7,18 +7,18 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from commands import RunCommand
-from desk import FRIDAYS, REVISED, WEEK, Desk
+from support.commands import RunCommand
+from support.desk import FRIDAYS, REVISED, WEEK, Desk
 
-from market_spine.app.run import Limits
-from market_spine.ask import query
-from market_spine.ask.query import Question
-from market_spine.ask.views import VIEWS
+from market_spine.app.context import Limits
 from market_spine.db import Database, redact
-from market_spine.operate import verify, withdrawal
+from market_spine.operate import rollback, verify
+from market_spine.operate.anomalies import list_anomalies
 from market_spine.operate.rebuild import rebuild
-from market_spine.operate.triage import list_anomalies
 from market_spine.partition import OTC, TIERS
+from market_spine.query import answer
+from market_spine.query.answer import Question
+from market_spine.query.views import VIEWS
 
 LATER = date(2026, 3, 6)
 ID = "finra.otc_transparency:OTC:2025-11-28:20260116"
@@ -33,7 +33,7 @@ def desk(db: Database, tmp_path: Path) -> Desk:
     desk.run(FRIDAYS[0], weeks)
     desk.publish(WEEK, OTC, (*REVISED, ("", "UBSA", "UBS ATS", 5, 1)))
     desk.run(FRIDAYS[1], weeks, limits=Limits(max_reject_ratio=0.5))
-    withdrawal.roll_back(desk.context(FRIDAYS[2]), weeks[1], [OTC], "why")
+    rollback.roll_back(desk.context(FRIDAYS[2]), weeks[1], [OTC], "why")
     assert faults(desk) == []
     return desk
 
@@ -43,7 +43,7 @@ def faults(desk: Desk, *, deep: bool = True) -> list[str]:
 
 
 def views(desk: Desk) -> list[str]:
-    return ["".join(query.as_csv(view, query.answer(desk.db, Question(view)))) for view in VIEWS.values()]
+    return ["".join(answer.as_csv(view, answer.answer(desk.db, Question(view)))) for view in VIEWS.values()]
 
 
 def core(desk: Desk) -> list[object]:

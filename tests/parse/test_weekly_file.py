@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from market_spine.errors import UnusableContent
-from market_spine.parse import text_lines, weekly_file
+from market_spine.parse import lines, weekly_file
 from market_spine.parse.columns import MICRO, UNKNOWN
 from market_spine.parse.weekly_file import WeeklyFile
 from market_spine.partition import Partition
@@ -251,7 +251,7 @@ def test_a_line_beyond_a_megabyte_is_refused() -> None:
 
 def test_rejected_lines_are_found_again_by_their_numbers() -> None:
     content = (HEADER + row(symbol="A") + row(symbol="") + row(symbol="B")).encode()
-    assert text_lines.lines_at([content[:150], content[150:]], [1, 3]) == {1: HEADER.rstrip(), 3: row(symbol="").rstrip()}
+    assert lines.lines_at([content[:150], content[150:]], [1, 3]) == {1: HEADER.rstrip(), 3: row(symbol="").rstrip()}
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_rejected_lines_are_found_again_by_their_numbers() -> None:
     [("", 0), (HEADER, 0), (HEADER + GOOD, 1), (HEADER + GOOD + GOOD.rstrip(), 2), ("# c\n" + HEADER + GOOD, 1), ("# only", 0)],
 )
 def test_data_lines_are_counted_at_a_glance(text: str, lines: int) -> None:
-    assert text_lines.data_lines(text.encode()) == lines
+    assert lines.data_lines(text.encode()) == lines
 
 
 def test_blocks_may_be_cut_anywhere() -> None:

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from work_asked import NOW, ask, put_in, request
+from support.work_asked import NOW, ask, put_in, request
 
 from market_spine.db import Database
 from market_spine.errors import SchemaTooOld
-from market_spine.work import delivery, desk, lease
-from market_spine.work.delivered import straight_to_the_next
-from market_spine.work.desk import Filter
+from market_spine.work import lease, outbox, queue
 from market_spine.work.item import Lease, State
+from market_spine.work.procrastinate_feed import straight_to_the_next
+from market_spine.work.queue import Filter
 
 
 @pytest.fixture
@@ -33,19 +33,19 @@ def test_every_open_item_is_on_its_way_once(db: Database) -> None:
     first, second, third = ask(db, request("OTC"), request("NMS_TIER_1"), request("NMS_TIER_2"))
     ask(db, request("OTC"))
     assert deliveries(db) == sorted([first.id, second.id, third.id])
-    desk.cancel(db, [first.id], NOW)
+    queue.cancel(db, [first.id], NOW)
     assert deliveries(db) == sorted([second.id, third.id])
     put_in(db, second, State.FAILED)
-    desk.retry(db, [first.id, second.id], NOW)
+    queue.retry(db, [first.id, second.id], NOW)
     assert deliveries(db) == sorted([first.id, second.id, third.id])
 
 
 def test_a_rolled_back_enqueue_delivers_nothing(db: Database) -> None:
-    delivery.prepare(db)
+    outbox.prepare(db)
     with contextlib.suppress(ZeroDivisionError), db.transaction():
         ask(db, request())
         raise ZeroDivisionError
-    assert (deliveries(db), desk.listed(db, Filter()).total) == ([], 0)
+    assert (deliveries(db), queue.listed(db, Filter()).total) == ([], 0)
 
 
 def test_deliveries_that_were_lost_are_announced_again(db: Database) -> None:
@@ -80,7 +80,7 @@ def test_tables_of_another_version_are_refused_and_can_be_rebuilt(db: Database) 
     with pytest.raises(SchemaTooOld, match="another version of procrastinate") as caught:
         ask(db, request("NMS_TIER_1"))
     assert "rebuild-delivery" in str(caught.value.hint)
-    assert delivery.rebuild(db) == 1
+    assert outbox.rebuild(db) == 1
     assert deliveries(db) == [item.id]
 
 
@@ -88,7 +88,7 @@ def test_two_first_enqueues_at_once_make_the_delivery_tables_once(db: Database) 
     connections = [db.reopen() for _ in range(4)]
     try:
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(delivery.prepare, connections))
+            list(pool.map(outbox.prepare, connections))
     finally:
         for connection in connections:
             connection.close()
@@ -111,7 +111,7 @@ async def _rows_touched_by_a_fetch(target: str) -> int:
 
 
 def test_the_next_job_is_found_without_sorting_a_backlog_that_was_just_enqueued(db: Database, target: str) -> None:
-    delivery.prepare(db)
+    outbox.prepare(db)
     db.execute(
         """
         INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, priority, scheduled_at, args)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
-from work_asked import NOW, WEEK, ask, at, request, take
+from support.work_asked import NOW, WEEK, ask, at, request, take
 
 from market_spine.db import Database
 from market_spine.errors import DatabaseLocked, DatabaseLost, Interrupted, PrerequisiteMissing, SourceError, UsageError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition
-from market_spine.work import desk, lease
+from market_spine.work import lease, queue
 from market_spine.work.execute import execute, judge
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease, State
@@ -63,7 +63,7 @@ def run(db: Database, act: Act, item: Item | None = None) -> tuple[State | None,
         (asked,) = ask(db, request())
         item = take(db, asked)
     state = execute(db, ItemTransaction(db, serial="x"), item, lambda transaction, _item, _now: act(transaction))
-    return state, desk.find(db, item.id)
+    return state, queue.find(db, item.id)
 
 
 def noting(then: Act) -> Act:
@@ -159,7 +159,7 @@ def test_a_worker_that_was_frozen_past_its_lease_writes_nothing(db: Database) ->
 def test_a_worker_that_fails_after_it_lost_its_item_changes_nothing(db: Database) -> None:
     (item,) = ask(db, request())
     frozen = take(db, item)
-    desk.cancel(db, [item.id], NOW)
+    queue.cancel(db, [item.id], NOW)
     state, item = run(db, fails_with(ZeroDivisionError()), frozen)
     assert (state, item.state, item.last_error) == (None, State.CANCELLED, None)
 
@@ -167,7 +167,7 @@ def test_a_worker_that_fails_after_it_lost_its_item_changes_nothing(db: Database
 def test_an_item_of_a_past_run_date_makes_that_days_captures(db: Database, tmp_path: object) -> None:
     from pathlib import Path
 
-    from weekly_files import write_week
+    from support.weekly_files import write_week
 
     from market_spine.app.source.files import FileSource
     from market_spine.work.execute import Pipelines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fenced_notes import fenced, notes, seen_from_outside, write
+from support.fenced_notes import fenced, notes, seen_from_outside, write
 
 from market_spine.db import Database
 from market_spine.errors import DatabaseError, DatabaseLost

@@ -6,13 +6,13 @@ import dataclasses
 from datetime import date, timedelta
 
 import pytest
-from work_asked import NOW, ask, at, put_in, request, take
+from support.work_asked import NOW, ask, at, put_in, request, take
 
 from market_spine.db import Database
 from market_spine.errors import NotFound
-from market_spine.work import desk, lease
-from market_spine.work.desk import Filter
+from market_spine.work import lease, queue
 from market_spine.work.item import Answer, Item, Lease, Params, Request, State, Verdict, given_back
+from market_spine.work.queue import Filter
 
 DOMAIN = "finra.otc_transparency"
 
@@ -28,7 +28,7 @@ def test_a_new_item_is_pending_and_due_at_once(db: Database) -> None:
         State.PENDING, "2026-01-09T12:00:00+00:00", 4, 0, 3,
     )  # fmt: skip
     assert item.params == Params(date(2026, 1, 9))
-    assert desk.find(db, item.id) == item
+    assert queue.find(db, item.id) == item
 
 
 AGAIN = [
@@ -45,21 +45,21 @@ AGAIN = [
 def test_asking_for_an_item_that_exists(db: Database, state: State, plain: Answer, rerun: Answer) -> None:
     (item,) = ask(db, request())
     put_in(db, item, state)
-    before = desk.find(db, item.id)
-    (answered,) = desk.enqueue(db, [request(priority=9)], at(60))
+    before = queue.find(db, item.id)
+    (answered,) = queue.enqueue(db, [request(priority=9)], at(60))
     assert (answered.answer, answered.item) == (plain, before)
-    (answered,) = desk.enqueue(db, [request(priority=9, rerun=True)], at(60))
+    (answered,) = queue.enqueue(db, [request(priority=9, rerun=True)], at(60))
     assert answered.answer is rerun
     if rerun is Answer.EXISTING:
-        assert desk.find(db, item.id) == before
+        assert queue.find(db, item.id) == before
     else:
-        anew = desk.find(db, item.id)
+        anew = queue.find(db, item.id)
         assert (anew.state, anew.attempt_count, anew.priority, anew.completed_at) == (State.PENDING, 0, 9, None)
         assert anew.desired_at == "2026-01-09T13:00:00+00:00"
 
 
 def test_a_list_is_answered_in_its_order_and_an_item_twice_in_it_is_made_once(db: Database) -> None:
-    answers = desk.enqueue(db, [request("OTC"), request("NMS_TIER_1"), request("OTC")], NOW)
+    answers = queue.enqueue(db, [request("OTC"), request("NMS_TIER_1"), request("OTC")], NOW)
     assert [a.item.tier for a in answers] == ["OTC", "NMS_TIER_1", "OTC"]
     assert sorted(a.answer.value for a in answers) == ["created", "created", "existing"]
 
@@ -68,8 +68,8 @@ def test_a_list_with_a_fault_in_the_middle_makes_nothing(db: Database) -> None:
     bad = request()
     object.__setattr__(bad, "max_attempts", 0)
     with pytest.raises(Exception, match=r"(?i)check"):
-        desk.enqueue(db, [request("NMS_TIER_1"), bad], NOW)
-    assert desk.listed(db, Filter()).total == 0
+        queue.enqueue(db, [request("NMS_TIER_1"), bad], NOW)
+    assert queue.listed(db, Filter()).total == 0
 
 
 def test_the_claim_takes_what_is_due_by_priority_then_time(db: Database) -> None:
@@ -122,7 +122,7 @@ SETTLED = [
 def test_an_item_is_settled_with(db: Database, verdict: Verdict, expected: tuple[object, ...], exit_code: int) -> None:
     (item,) = ask(db, request())
     lease.settle(db, take(db, item), verdict, at(1))
-    settled = desk.find(db, item.id)
+    settled = queue.find(db, item.id)
     assert (settled.state, settled.attempt_count, settled.last_error) == expected
     assert (settled.current_execution_id, settled.locked_by, settled.locked_at) == (None, None, None)
     assert db.execute("SELECT exit_code FROM core_executions").fetchone()[0] == exit_code
@@ -138,10 +138,10 @@ def test_only_the_holder_may_beat_complete_or_settle(db: Database) -> None:
         lease.complete(db, frozen, at(41))
     with pytest.raises(lease.LeaseLost):
         lease.settle(db, frozen, Verdict(State.FAILED, "?"), at(41))
-    assert desk.find(db, item.id) == other
+    assert queue.find(db, item.id) == other
     assert lease.beat(db, other, at(41))
     lease.complete(db, other, at(42))
-    assert desk.find(db, item.id).state is State.COMPLETE
+    assert queue.find(db, item.id).state is State.COMPLETE
 
 
 def taken_back(db: Database, item: Item) -> list[Item]:
@@ -160,7 +160,7 @@ def test_a_beating_workers_item_stays(db: Database) -> None:
     claimed = take(db, item)
     assert lease.beat(db, claimed, at(10))
     assert taken_back(db, claimed) == []
-    assert desk.find(db, item.id).state is State.RUNNING
+    assert queue.find(db, item.id).state is State.RUNNING
 
 
 def test_the_last_attempt_of_a_silent_worker_is_final(db: Database) -> None:
@@ -175,7 +175,7 @@ def test_a_heartbeat_between_the_look_and_the_taking_keeps_the_item(db: Database
     with db.transaction():
         assert lease.beat(db, claimed, at(30.5))
         assert lease._take_back(db, claimed, at(31)) is None
-    assert desk.find(db, item.id).state is State.RUNNING
+    assert queue.find(db, item.id).state is State.RUNNING
 
 
 def test_a_clock_that_is_ahead_takes_nobodys_item(db: Database) -> None:
@@ -193,7 +193,7 @@ def test_the_sweep_makes_waiting_items_pending(db: Database) -> None:
     (item,) = ask(db, request())
     put_in(db, item, State.RETRY_WAIT)
     lease.sweep(db, lease.Watch(Lease(), 0), at(6), 0)
-    assert desk.find(db, item.id).state is State.PENDING
+    assert queue.find(db, item.id).state is State.PENDING
 
 
 RETRIED = [
@@ -206,9 +206,9 @@ RETRIED = [
 def test_a_retry_makes_it_due_at_once_with_all_its_attempts(db: Database, state: State, changes: bool) -> None:
     (item,) = ask(db, request())
     put_in(db, item, state)
-    before = desk.find(db, item.id)
-    done = desk.retry(db, [item.id], at(60))
-    after = desk.find(db, item.id)
+    before = queue.find(db, item.id)
+    done = queue.retry(db, [item.id], at(60))
+    after = queue.find(db, item.id)
     assert ([i.id for i in done.changed], [i.id for i in done.unchanged]) == (([item.id], []) if changes else ([], [item.id]))
     if changes:
         assert (after.state, after.attempt_count, after.desired_at) == (State.PENDING, 0, "2026-01-09T13:00:00+00:00")
@@ -220,8 +220,8 @@ def test_a_domains_failed_items_can_be_retried_together(db: Database) -> None:
     items = ask(db, request("OTC"), request("NMS_TIER_1"), request("NMS_TIER_2"))
     for item in items[:2]:
         put_in(db, item, State.FAILED)
-    assert desk.failed_of(db, DOMAIN) == sorted([items[0].id, items[1].id])
-    assert desk.failed_of(db, "other") == []
+    assert queue.failed_of(db, DOMAIN) == sorted([items[0].id, items[1].id])
+    assert queue.failed_of(db, "other") == []
 
 
 CANCELLED = [(state, state not in (State.COMPLETE, State.CANCELLED)) for state in State]
@@ -231,26 +231,26 @@ CANCELLED = [(state, state not in (State.COMPLETE, State.CANCELLED)) for state i
 def test_a_cancel_ends_whatever_is_not_over(db: Database, state: State, changes: bool) -> None:
     (item,) = ask(db, request())
     put_in(db, item, state)
-    assert bool(desk.cancel(db, [item.id], NOW).changed) is changes
-    assert desk.find(db, item.id).state is (State.CANCELLED if changes else state)
+    assert bool(queue.cancel(db, [item.id], NOW).changed) is changes
+    assert queue.find(db, item.id).state is (State.CANCELLED if changes else state)
 
 
 def test_a_worker_whose_item_was_cancelled_finds_it_no_longer_its_own(db: Database) -> None:
     (item,) = ask(db, request())
     claimed = take(db, item)
-    desk.cancel(db, [item.id], NOW)
+    queue.cancel(db, [item.id], NOW)
     assert not lease.beat(db, claimed, NOW)
     with pytest.raises(lease.LeaseLost):
         lease.complete(db, claimed, NOW)
 
 
-@pytest.mark.parametrize("act", [desk.retry, desk.cancel], ids=["retry", "cancel"])
+@pytest.mark.parametrize("act", [queue.retry, queue.cancel], ids=["retry", "cancel"])
 def test_an_unknown_id_is_refused_and_changes_nothing(db: Database, act: object) -> None:
     (item,) = ask(db, request())
     put_in(db, item, State.FAILED)
     with pytest.raises(NotFound, match="no work item 999"):
         act(db, [item.id, 999], NOW)  # type: ignore[operator]
-    assert desk.find(db, item.id).state is State.FAILED
+    assert queue.find(db, item.id).state is State.FAILED
 
 
 def test_lists_are_narrowed_sorted_and_paged(db: Database) -> None:
@@ -258,15 +258,15 @@ def test_lists_are_narrowed_sorted_and_paged(db: Database) -> None:
         db, request("OTC"), request("NMS_TIER_1", priority=5), request("NMS_TIER_2"), Request("ingest_week", date(2026, 1, 2), "OTC"),
     )  # fmt: skip
     put_in(db, items[2], State.FAILED)
-    assert [i.id for i in desk.listed(db, Filter()).items] == [items[1].id, items[0].id, items[3].id]
-    assert [i.id for i in desk.listed(db, Filter(states=(State.FAILED,))).items] == [items[2].id]
-    assert desk.listed(db, Filter(week="2026-01-02")).total == 1
-    assert desk.listed(db, Filter(pipeline="normalize_week")).total == 0
-    assert desk.listed(db, Filter(domain="other")).total == 0
-    page = desk.listed(db, Filter(), limit=1, offset=1)
+    assert [i.id for i in queue.listed(db, Filter()).items] == [items[1].id, items[0].id, items[3].id]
+    assert [i.id for i in queue.listed(db, Filter(states=(State.FAILED,))).items] == [items[2].id]
+    assert queue.listed(db, Filter(week="2026-01-02")).total == 1
+    assert queue.listed(db, Filter(pipeline="normalize_week")).total == 0
+    assert queue.listed(db, Filter(domain="other")).total == 0
+    page = queue.listed(db, Filter(), limit=1, offset=1)
     assert (page.total, [i.id for i in page.items]) == (3, [items[0].id])
-    assert desk.listed(db, Filter(states=tuple(State)), newest=True).total == 4
-    assert desk.counts(db)[State.FAILED] == 1
+    assert queue.listed(db, Filter(states=tuple(State)), newest=True).total == 4
+    assert queue.counts(db)[State.FAILED] == 1
 
 
 ILLEGAL = [

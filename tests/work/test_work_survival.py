@@ -16,14 +16,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres_server import PostgresServer
+from support.postgres_server import PostgresServer
 
-from market_spine import migrations
-from market_spine.db import Database, connect
+from market_spine.db import Database, connect, migrations
+from market_spine.monitor import samples
+from market_spine.monitor.deadline import parse_deadline
 from market_spine.outcome import Outcome
-from market_spine.watch import readings
-from market_spine.watch.deadline import parse_deadline
-from market_spine.work import desk, lease
+from market_spine.work import lease, queue
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease, Request, State
 from market_spine.work.worker import Settings, Worker
@@ -86,17 +85,17 @@ def make_ready(db: Database) -> None:
 
 
 def ask(db: Database, pipeline: str) -> Item:
-    return desk.enqueue(db, [Request(pipeline, WEEK, "OTC")], db.now())[0].item
+    return queue.enqueue(db, [Request(pipeline, WEEK, "OTC")], db.now())[0].item
 
 
 def is_done(db: Database, item: Item) -> bool:
-    return desk.find(db, item.id).state is State.COMPLETE
+    return queue.find(db, item.id).state is State.COMPLETE
 
 
 def counted(db: Database) -> tuple[float, ...]:
     """What the metrics say of workers and outages."""
-    samples = {sample.name: sample.value for sample in readings.take(db, db.now(), parse_deadline("Fri 12:00"))}
-    return samples["market_spine_workers"], samples["market_spine_worker_outages"]
+    by_name = {sample.name: sample.value for sample in samples.take(db, db.now(), parse_deadline("Fri 12:00"))}
+    return by_name["market_spine_workers"], by_name["market_spine_worker_outages"]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -109,7 +108,7 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
     worker = start_worker(postgres_server.url, milliseconds)
     worker.wait_for("worker_start")
     first = ask(db, "ingest_week")
-    wait_until(lambda: desk.find(db, first.id).state in (State.RUNNING, State.COMPLETE), "it has begun")
+    wait_until(lambda: queue.find(db, first.id).state in (State.RUNNING, State.COMPLETE), "it has begun")
     for absence in (1, 2):
         postgres_server.stop(immediate=absence == 2)
         worker.wait_for("database_away", absence)
@@ -172,7 +171,7 @@ def test_every_duty_survives_a_table_altered_under_it(target: str, db: Database,
     with db.transaction():
         claimed = lease.claim(db, dead.id, "a worker that died", now) or lease.claim(db, dead.id, "a worker that died", db.now())
     wait_until(lambda: is_done(db, dead), "the sweeper takes it back and it is done")
-    assert claimed is None or desk.find(db, dead.id).attempt_count == 2
+    assert claimed is None or queue.find(db, dead.id).attempt_count == 2
     assert worker.ends_well()
 
 
@@ -192,7 +191,7 @@ def test_a_duty_that_cannot_recover_ends_the_worker_with_its_error(
     worker = Worker(target, until_the_worker_stops, Settings(lease=Lease(timedelta(seconds=3)), give_up=0))
     with pytest.raises(ZeroDivisionError, match=duty):
         worker.run()
-    assert desk.find(db, item.id).state is not State.RUNNING
+    assert queue.find(db, item.id).state is not State.RUNNING
 
 
 # Runs a worker whose one item sends SIGTERM to its own thread: as after a SIGCONT, it is not the main thread that gets it.

@@ -7,13 +7,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from commands import RunCommand
-from weekly_files import write_week
+from support.commands import RunCommand
+from support.weekly_files import write_week
 
-from market_spine import manifest
-from market_spine.db import Database
+from market_spine.core import manifest
+from market_spine.db import Database, migrations
 from market_spine.partition import NMS_TIER_1, OTC, Partition
-from market_spine.work import desk, lease
+from market_spine.work import lease, queue
 from market_spine.work.item import Item, Params, Request, State, Verdict
 
 WEEK, OTHER = date(2025, 12, 26), date(2026, 1, 2)
@@ -22,7 +22,7 @@ PARAMS = Params(date(2026, 1, 30))
 
 def waiting(db: Database, pipeline: str, tier: str | None, stage: str, week: date = WEEK) -> Item:
     """An item that has been tried and waits for `stage`, not to be tried by itself for long."""
-    item = desk.enqueue(db, [Request(pipeline, week, tier, params=PARAMS)], db.now())[0].item
+    item = queue.enqueue(db, [Request(pipeline, week, tier, params=PARAMS)], db.now())[0].item
     claimed = lease.claim(db, item.id, "host:1:aa", db.now())
     assert claimed is not None
     later = db.now().replace(year=db.now().year + 1)
@@ -31,7 +31,7 @@ def waiting(db: Database, pipeline: str, tier: str | None, stage: str, week: dat
 
 
 def state_of(db: Database, item: Item) -> State:
-    return desk.find(db, item.id).state
+    return queue.find(db, item.id).state
 
 
 def record(db: Database, stage: str, partition: Partition | str, capture: str = "c") -> None:
@@ -57,7 +57,7 @@ def test_a_stage_wakes_what_waits_for_it_and_nothing_else(
 ) -> None:
     item = waiting(db, pipeline, tier, waits_for)
     record(db, stage, partition)
-    found = desk.find(db, item.id)
+    found = queue.find(db, item.id)
     assert (found.state, found.waits_for) == ((State.PENDING, None) if woken else (State.RETRY_WAIT, waits_for))
     claimed = lease.claim(db, item.id, "host:2:bb", db.now())
     assert (claimed is not None) is woken
@@ -71,11 +71,11 @@ def test_what_is_rolled_back_wakes_nobody(db: Database) -> None:
     assert state_of(db, item) is State.RETRY_WAIT
 
 
-@pytest.mark.parametrize("act", [desk.retry, desk.cancel], ids=["retry", "cancel"])
+@pytest.mark.parametrize("act", [queue.retry, queue.cancel], ids=["retry", "cancel"])
 def test_what_people_change_waits_for_nothing_any_more(db: Database, act: Callable[..., object]) -> None:
     item = waiting(db, "normalize_week", OTC, "RAW")
     act(db, [item.id], db.now())
-    assert desk.find(db, item.id).waits_for is None
+    assert queue.find(db, item.id).waits_for is None
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -133,7 +133,7 @@ def test_an_item_is_woken_and_delivered_whoever_makes_what_it_waits_for(
 def test_a_workers_own_item_wakes_the_next_one(target: str, db: Database, tmp_path: Path, run_command: RunCommand) -> None:
     write_week(tmp_path / "files", str(WEEK))
     normalize = waiting(db, "normalize_week", OTC, "RAW")
-    ingest = desk.enqueue(db, [Request("ingest_week", WEEK, OTC, params=PARAMS)], db.now())[0].item
+    ingest = queue.enqueue(db, [Request("ingest_week", WEEK, OTC, params=PARAMS)], db.now())[0].item
     drained = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path / "files")
     assert drained.exit_code == 0, drained.stderr
     assert (state_of(db, ingest), state_of(db, normalize)) == (State.COMPLETE, State.COMPLETE)
@@ -142,7 +142,7 @@ def test_a_workers_own_item_wakes_the_next_one(target: str, db: Database, tmp_pa
 def test_an_item_that_waited_before_the_migration_is_woken_too(db: Database) -> None:
     item = waiting(db, "normalize_week", OTC, "RAW")
     db.execute("UPDATE core_work_items SET waits_for = NULL, last_error = 'waits: prerequisite missing: RAW of 2025-12-26 / OTC'")
-    script = (Path(manifest.__file__).parent / "schema" / "0006_timeline.sql").read_text("utf-8")
+    script = (Path(migrations.__file__).parent / "schema" / "0006_timeline.sql").read_text("utf-8")
     with db.transaction():
         db.run_script(script[script.index("UPDATE core_work_items SET waits_for") :].split(";")[0] + ";")
-    assert desk.find(db, item.id).waits_for == "RAW"
+    assert queue.find(db, item.id).waits_for == "RAW"

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-import database_picture
 import pytest
-from commands import RunCommand
-from gates import DEADLINE, Events, Gate
-from weekly_files import write_week
+from support import database_picture
+from support.commands import RunCommand
+from support.gates import DEADLINE, Events, Gate
+from support.weekly_files import write_week
 
 from market_spine.db import Database, connect
 from market_spine.partition import TIERS
-from market_spine.work import desk
-from market_spine.work.desk import Filter
+from market_spine.work import queue
 from market_spine.work.item import Item, Params, Request, State
+from market_spine.work.queue import Filter
 
 WEEKS = [date(2025, 12, 5) + timedelta(weeks=n) for n in range(6)]
 RUN_DATE = date(2026, 1, 30)
@@ -54,14 +54,14 @@ def test_a_backlog_in_any_order_ends_in_the_same_database_as_the_weekly_run(
     )
     requests = backlog(WEEKS)
     random.Random(7).shuffle(requests)
-    desk.enqueue(db, requests, db.now())
+    queue.enqueue(db, requests, db.now())
 
     workers = [worker(target, fixtures_dir) for _ in range(2)]
     Events(*workers).wait("work_complete", len(requests))
     for process in workers:
         process.terminate()
     assert [process.wait(DEADLINE) for process in workers] == [0, 0]
-    assert desk.counts(db)[State.COMPLETE] == len(requests)
+    assert queue.counts(db)[State.COMPLETE] == len(requests)
     reference = connect(weekly)
     expected, found = database_picture.everything(reference), database_picture.everything(db)
     reference.close()
@@ -89,15 +89,15 @@ def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
         ("work_begun", ingest.id), ("work_complete", ingest.id),
         ("work_begun", normalize.id), ("work_complete", normalize.id),
     ]  # fmt: skip
-    assert desk.counts(db) == dict.fromkeys(State, 0) | {State.COMPLETE: 2, State.PENDING: 1}
-    assert desk.find(db, normalize.id).last_error == (
+    assert queue.counts(db) == dict.fromkeys(State, 0) | {State.COMPLETE: 2, State.PENDING: 1}
+    assert queue.find(db, normalize.id).last_error == (
         "waits: prerequisite missing: RAW of 2025-12-26 / OTC; made by: "
         "spine run finra.otc_transparency.ingest_week --week 2025-12-26 --tier OTC"
     )
 
 
 def asked(db: Database, *requests: Request) -> list[Item]:
-    return [answered.item for answered in desk.enqueue(db, requests, db.now())]
+    return [answered.item for answered in queue.enqueue(db, requests, db.now())]
 
 
 def test_once_is_one_item(target: str, db: Database, tmp_path: Path, run_command: RunCommand) -> None:
@@ -105,7 +105,7 @@ def test_once_is_one_item(target: str, db: Database, tmp_path: Path, run_command
     for tier in TIERS:
         asked(db, Request("ingest_week", date(2025, 12, 26), tier, params=Params(RUN_DATE)))
     done = run_command("spine", "worker", "--once", "--concurrency", "3", "--db", target, "--data-dir", tmp_path / "files")
-    assert (done.exit_code, desk.counts(db)[State.COMPLETE]) == (0, 1)
+    assert (done.exit_code, queue.counts(db)[State.COMPLETE]) == (0, 1)
 
 
 def test_a_worker_without_a_database_says_so_in_one_line(tmp_path: Path, run_command: RunCommand) -> None:
@@ -122,13 +122,13 @@ def test_a_worker_takes_nothing_from_a_database_of_a_newer_program(
     done = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path, "--log-format", "text")
     assert done.exit_code == 2
     assert "has schema 99; this program knows up to" in done.stderr.splitlines()[-1]
-    assert desk.find(db, item.id).state is State.PENDING
+    assert queue.find(db, item.id).state is State.PENDING
 
 
 TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
 
 
-HELD = Path(__file__).resolve().parents[1] / "held_worker.py"
+HELD = Path(__file__).resolve().parents[1] / "support" / "held_worker.py"
 StartWorker = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -170,7 +170,7 @@ def test_sigterm_lets_the_item_in_hand_end(effects: Database, start_worker: Star
     events.wait("worker_stopping")
     gate.open()
     assert worker.wait(DEADLINE) == 0
-    counts = desk.counts(effects)
+    counts = queue.counts(effects)
     assert (counts[State.COMPLETE], counts[State.PENDING], counts[State.RUNNING]) == (1, 5, 0)
     assert count_effects(effects) == 1
 
@@ -184,7 +184,7 @@ def test_sigterm_returns_an_item_that_does_not_end_in_time(effects: Database, st
     events.wait("abandoned")
     gate.open()
     assert worker.wait(DEADLINE) == 0
-    returned = desk.find(effects, item.id)
+    returned = queue.find(effects, item.id)
     assert (returned.state, returned.attempt_count, returned.last_error, count_effects(effects)) == (State.PENDING, 0, None, 0)
 
 
@@ -203,7 +203,7 @@ def test_ctrl_c_after_a_first_signal_kills_and_the_item_is_taken_back(
     Events(other).wait("work_complete")
     other.terminate()
     other.wait(DEADLINE)
-    assert (desk.find(effects, item.id).attempt_count, count_effects(effects)) == (2, 1)
+    assert (queue.find(effects, item.id).attempt_count, count_effects(effects)) == (2, 1)
 
 
 def test_a_long_item_keeps_its_lease_by_heartbeats(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
@@ -217,7 +217,7 @@ def test_a_long_item_keeps_its_lease_by_heartbeats(effects: Database, start_work
     for worker in workers:
         worker.terminate()
         worker.wait(DEADLINE)
-    assert (desk.find(effects, item.id).attempt_count, count_effects(effects)) == (1, 1)
+    assert (queue.find(effects, item.id).attempt_count, count_effects(effects)) == (1, 1)
 
 
 def test_a_cancelled_item_is_dropped_by_its_worker(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
@@ -227,14 +227,14 @@ def test_a_cancelled_item_is_dropped_by_its_worker(effects: Database, start_work
     worker = start_worker(gate)
     events = Events(worker)
     assert gate.wait() == str(long_one.id)
-    desk.cancel(effects, [long_one.id], effects.now(), "a mistake", "tester")
+    queue.cancel(effects, [long_one.id], effects.now(), "a mistake", "tester")
     gate.open()
     assert gate.wait() == str(short_one.id)
     gate.open()
     events.wait("work_complete")
     worker.terminate()
     worker.wait(DEADLINE)
-    assert desk.find(effects, long_one.id).state is State.CANCELLED
+    assert queue.find(effects, long_one.id).state is State.CANCELLED
     assert [row[0] for row in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
     action = effects.execute("SELECT actor, action, target, reason FROM core_operator_actions").fetchone()
     assert tuple(action) == ("tester", "work cancel", "ingest_week 2025-12-05 / OTC", "a mistake")
@@ -252,4 +252,4 @@ def test_workers_killed_stopped_and_frozen_lose_nothing_and_double_nothing(engin
 
 
 def test_nothing_is_listed_where_nothing_was_asked_for(db: Database) -> None:
-    assert desk.listed(db, Filter()).items == []
+    assert queue.listed(db, Filter()).items == []

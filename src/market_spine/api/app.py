@@ -14,10 +14,10 @@ from market_spine.api import data, health, monitoring, problem, work
 from market_spine.api.auth import Tokens, read_tokens
 from market_spine.api.connections import Connections
 from market_spine.api.gate import App, Gate, Limits
+from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar
 from market_spine.errors import ConfigurationError
-from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar
-from market_spine.watch.deadline import parse_deadline
-from market_spine.watch.observers import DEFAULT_EXPECTED_BY
+from market_spine.monitor.deadline import parse_deadline
+from market_spine.monitor.observers import DEFAULT_EXPECTED_BY
 
 # A new group of routes is one more of these.
 ROUTERS: tuple[APIRouter, ...] = (health.router, monitoring.router, work.router, data.router)

@@ -9,18 +9,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from market_spine import clock, manifest
-from market_spine.anomalies import SEVERITIES
+from market_spine import clock
 from market_spine.api.auth import Caller, may_read
 from market_spine.api.models import Day, Friday, Limit, Offset, Tier, Word
 from market_spine.api.problem import Refusal
-from market_spine.app.run import Run
-from market_spine.ask import query
-from market_spine.ask.views import VIEWS
+from market_spine.app.context import Run
+from market_spine.core import manifest
+from market_spine.core.anomalies import SEVERITIES
 from market_spine.db import Database
 from market_spine.errors import InvalidWeek, UnknownTier
-from market_spine.operate import gaps, triage
+from market_spine.operate import gaps
+from market_spine.operate.anomalies import list_anomalies
 from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key, weeks_back
+from market_spine.query import answer
+from market_spine.query.views import VIEWS
 
 router = APIRouter(prefix="/api/v1", tags=["data"])
 
@@ -126,7 +128,7 @@ def anomalies(
     """The newest first."""
     severities = (severity.value,) if severity else SEVERITIES
     with request.app.state.connections.reading() as db:
-        found = triage.list_anomalies(db, severities, week, unresolved)
+        found = list_anomalies(db, severities, week, unresolved)
     today = clock.market_date()
     shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[offset : offset + limit]]
     return {"anomalies": shown, "page": {"total": len(found), "limit": limit, "offset": offset}}
@@ -163,10 +165,10 @@ def data(
     offset: Offset = 0,
 ) -> Any:
     """Rows in one fixed order; as CSV the same bytes as `spine query VIEW --csv`. Without a limit of your own 1,000."""
-    question = query.Question(VIEWS[view.value], (week,) if week else None, (tier.value,) if tier else TIERS, symbol, as_of)
+    question = answer.Question(VIEWS[view.value], (week,) if week else None, (tier.value,) if tier else TIERS, symbol, as_of)
     with request.app.state.connections.reading() as db:
-        rows = list(itertools.islice(query.answer(db, question), offset, offset + limit))
+        rows = list(itertools.islice(answer.answer(db, question), offset, offset + limit))
     if format is Format.csv:
-        return Response("".join(query.as_csv(question.view, rows)), media_type="text/csv; charset=utf-8")
+        return Response("".join(answer.as_csv(question.view, rows)), media_type="text/csv; charset=utf-8")
     shown = [dict(zip(question.view.columns, row, strict=True)) for row in rows]
     return {"view": view.value, "rows": shown, "page": {"limit": limit, "offset": offset}}

@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from market_spine import clock, publication
+from market_spine import clock
+from market_spine.calendar import publication
+from market_spine.db.migrations import check_schema
 from market_spine.errors import MarketSpineError
-from market_spine.migrations import check_schema
 
 router = APIRouter(tags=["health"])
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 
-from market_spine.operate.pipelines import PIPELINES
+from market_spine.app.pipelines import PIPELINES
 from market_spine.partition import DOMAIN, TIERS, check_friday
 from market_spine.work.item import MAX_ATTEMPTS, Params, Request, State
 

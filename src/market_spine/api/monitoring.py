@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse, Response
 from market_spine import clock
 from market_spine.api.auth import may_read
 from market_spine.api.problem import Refusal
-from market_spine.watch import metrics
+from market_spine.monitor import metrics
 
 router = APIRouter(tags=["health"], dependencies=[Depends(may_read)])
 

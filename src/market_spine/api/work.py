@@ -22,9 +22,9 @@ from market_spine.api.models import (
 )
 from market_spine.api.problem import CLIENT_GONE, Refusal
 from market_spine.partition import DOMAIN
-from market_spine.work import desk
-from market_spine.work.desk import OPEN, Filter
+from market_spine.work import queue
 from market_spine.work.item import Answer, State
+from market_spine.work.queue import OPEN, Filter
 
 router = APIRouter(prefix="/api/v1/work", tags=["work"])
 
@@ -62,7 +62,7 @@ def enqueue(
     asked = [one.as_request() for one in (body if isinstance(body, list) else [body])]
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
-        answers = desk.enqueue(db, asked, db.now())
+        answers = queue.enqueue(db, asked, db.now())
     if any(answered.answer in (Answer.CREATED, Answer.RESET) for answered in answers):
         response.status_code = 201
     return {"items": [{"outcome": answered.answer.value, "item": answered.item.as_document()} for answered in answers]}
@@ -87,7 +87,7 @@ def pending(
     """Items under the name of the state asked for, `pending` where none was."""
     which = Filter((state,) if state else OPEN, domain, pipeline.value if pipeline else None, str(week) if week else None)
     with request.app.state.connections.reading() as db:
-        page = desk.listed(db, which, newest=sort == "newest", limit=limit, offset=offset)
+        page = queue.listed(db, which, newest=sort == "newest", limit=limit, offset=offset)
     name = state.value.lower() if state else "pending"
     return {
         name: [item.as_document() for item in page.items],
@@ -102,8 +102,8 @@ def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]
         raise Refusal(422, "nothing to retry is named", hint='send "ids" or "domain"')
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
-        ids = [*body.ids, *(desk.failed_of(db, body.domain) if body.domain else [])]
-        done = desk.retry(db, ids, db.now(), body.reason, caller.name)
+        ids = [*body.ids, *(queue.failed_of(db, body.domain) if body.domain else [])]
+        done = queue.retry(db, ids, db.now(), body.reason, caller.name)
     return {"retried": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 
 
@@ -112,7 +112,7 @@ def cancel(request: Request, caller: Operator, body: CancelBody) -> dict[str, An
     """What a worker has written of one so far is rolled back."""
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
-        done = desk.cancel(db, body.ids, db.now(), body.reason, caller.name)
+        done = queue.cancel(db, body.ids, db.now(), body.reason, caller.name)
     return {"cancelled": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 
 
@@ -120,4 +120,4 @@ def cancel(request: Request, caller: Operator, body: CancelBody) -> dict[str, An
 def show(request: Request, _caller: Reader, item_id: Annotated[ItemId, Path()]) -> dict[str, Any]:
     """All there is to know of it."""
     with request.app.state.connections.reading() as db:
-        return {"item": desk.find(db, item_id).as_document()}
+        return {"item": queue.find(db, item_id).as_document()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from market_spine import manifest
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
+from market_spine.core import manifest
 from market_spine.outcome import Outcome, Reason
 from market_spine.partition import Partition
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_spine import anomalies, captures, clock, manifest
-from market_spine.app.run import Run
-from market_spine.ask import known as as_of
-from market_spine.captures import Capture
+from market_spine import clock
+from market_spine.app.context import Run
+from market_spine.core import anomalies, captures, manifest
+from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
+from market_spine.query import as_of
 
 if TYPE_CHECKING:
     from market_spine.measure.facts import Facts

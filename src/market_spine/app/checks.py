@@ -11,8 +11,8 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from market_spine import clock
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
 from market_spine.app.source import Source
 from market_spine.db import Database
 from market_spine.partition import DOMAIN, Partition

@@ -11,8 +11,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from market_spine.app import calc, normalize
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
 from market_spine.db import Database
 from market_spine.partition import DOMAIN, Partition
 

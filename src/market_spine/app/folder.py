@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
-from market_spine import anomalies
 from market_spine.app import checks, coverage
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
 from market_spine.app.source import Source
+from market_spine.core import anomalies
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition, partition_key
 

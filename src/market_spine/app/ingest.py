@@ -6,16 +6,18 @@ import hashlib
 from datetime import date, datetime
 from typing import NamedTuple
 
-from market_spine import anomalies, captures, clock, manifest, publication
+from market_spine import clock
 from market_spine.app import checks
-from market_spine.app.run import Run
+from market_spine.app.context import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
-from market_spine.captures import Version
+from market_spine.calendar import publication
+from market_spine.calendar.publication import PublicationState
+from market_spine.core import anomalies, captures, manifest
+from market_spine.core.captures import Version
+from market_spine.core.manifest import RevisionCheck, StageRow
 from market_spine.errors import SourceError, UnusableContent
-from market_spine.manifest import RevisionCheck, StageRow
 from market_spine.outcome import Outcome, Phase, Reason, Status
 from market_spine.partition import DOMAIN, Partition, generate_capture_id
-from market_spine.publication import PublicationState
 
 
 class Decision(NamedTuple):
@@ -222,6 +224,6 @@ def _metadata(run: Run, decision: Decision, offer: Offer, updated: str | None) -
 
 
 def _data_lines(content: bytes) -> int:
-    from market_spine.parse.text_lines import data_lines
+    from market_spine.parse.lines import data_lines
 
     return data_lines(content)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from market_spine import anomalies, captures, manifest
 from market_spine.app import refusals
-from market_spine.app.reading import Reading, read
+from market_spine.app.content import Reading, read
+from market_spine.app.context import Run
 from market_spine.app.refusals import Known
-from market_spine.app.run import Run
-from market_spine.captures import Capture, Withdrawal
+from market_spine.core import anomalies, captures, manifest
+from market_spine.core.captures import Capture, Withdrawal
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition

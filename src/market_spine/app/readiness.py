@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
-from market_spine import anomalies, clock, manifest, publication
+from market_spine import clock
+from market_spine.calendar import publication
+from market_spine.calendar.publication import EXCHANGE, Calendar, Due
+from market_spine.core import anomalies, manifest
+from market_spine.core.manifest import StageRow
 from market_spine.db import Connection, writing
-from market_spine.manifest import StageRow
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
-from market_spine.publication import EXCHANGE, Calendar, Due
 
 READY_FOR = "trading"
 STALE_RESULT = "Week totals and tier split are missing or stale"

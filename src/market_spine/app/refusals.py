@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_spine import publication
+from market_spine.calendar import publication
 from market_spine.errors import UnusableContent
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:
-    from market_spine.app.run import Limits
-    from market_spine.captures import Withdrawal
+    from market_spine.app.context import Limits
+    from market_spine.core.captures import Withdrawal
     from market_spine.parse.weekly_file import WeeklyFile
 
 MOST_UNITS = 33 * 10**12

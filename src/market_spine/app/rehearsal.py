@@ -7,8 +7,8 @@ from itertools import chain
 
 from market_spine.app import calc, ingest, normalize
 from market_spine.app.agenda import Agenda, Ask
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
 from market_spine.app.scheduler import Result, Tell
 from market_spine.app.source import Source
 from market_spine.app.widen import widen

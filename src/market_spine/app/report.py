@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from market_spine import __version__
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
 from market_spine.app.scheduler import Result
 from market_spine.outcome import Outcome, Phase, Reason, Status
 

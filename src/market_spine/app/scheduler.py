@@ -12,23 +12,24 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
-from market_spine import anomalies, clock, manifest
-from market_spine.anomalies import record_anomaly
+from market_spine import clock
 from market_spine.app import calc, checks, ingest, normalize, readiness, sweep
 from market_spine.app.agenda import Agenda, Ask
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
 from market_spine.app.readiness import evaluate_readiness
-from market_spine.app.run import Run
 from market_spine.app.source import Source
 from market_spine.app.widen import Wide, widen
-from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
-from market_spine.manifest import (
+from market_spine.core import anomalies, manifest
+from market_spine.core.anomalies import record_anomaly
+from market_spine.core.manifest import (
     check_revision_needed_via_hash,
     check_revision_needed_via_metadata,
     check_stage_ready,
     check_tier_completeness,
     compute_content_hash,
 )
+from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition, generate_capture_id, parse_week_list, partition_key, weeks_back
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from market_spine import anomalies
-from market_spine.app.run import Run
+from market_spine.app.context import Run
 from market_spine.app.source import Source
+from market_spine.core import anomalies
 from market_spine.db import Database
 from market_spine.errors import SourceError
 from market_spine.outcome import Outcome, Phase, Status

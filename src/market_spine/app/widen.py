@@ -6,8 +6,8 @@ import logging
 from typing import NamedTuple
 
 from market_spine.app import checks, coverage, folder, sweep
+from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.run import Run
 from market_spine.app.source import Source
 from market_spine.outcome import Outcome, Phase
 

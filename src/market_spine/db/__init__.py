@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from market_spine.db.target import is_postgres, redact, resolve
-from market_spine.statements import Row, Values
+from market_spine.db.bulk_sql import Row, Values
+from market_spine.target import is_postgres, redact, resolve
 
 __all__ = ["Connection", "Cursor", "Database", "connect", "is_postgres", "redact", "resolve", "writing"]
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from market_spine import migrations
-from market_spine.db import Database
+from market_spine.db import Database, migrations
+from market_spine.db.bulk_sql import Row
 from market_spine.errors import RECOVERY, DamagedDatabase, DatabaseError, MarketSpineError, UsageError
-from market_spine.statements import Row
 
 _BATCH = 20_000
 _LEFT_OUT = frozenset(

@@ -9,11 +9,11 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from market_spine.db import postgres_session
+from market_spine.db.bulk_sql import Row, Values, copy_fields, insert_new, listed, nulls, to_format
 from market_spine.db.postgres_session import SERVER_BUSY_SECONDS
-from market_spine.db.target import redact
 from market_spine.db.transactions import transaction
 from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, DatabaseLost
-from market_spine.statements import Row, Values, copy_fields, insert_new, listed, nulls, to_format
+from market_spine.target import redact
 
 if TYPE_CHECKING:
     from market_spine.db import Cursor

@@ -12,20 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from market_spine import clock
+from market_spine.db.bulk_sql import VALUES_ROWS, Row, Values, insert, insert_columns, insert_or_ignore, insert_selected, listed
+from market_spine.db.location import check_place, make_private
 from market_spine.db.sqlite_cursor import TranslatingConnection, TranslatingCursor
 from market_spine.db.transactions import transaction
 from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, NotADatabase
-from market_spine.place import check_place, make_private
-from market_spine.statements import (
-    VALUES_ROWS,
-    Row,
-    Values,
-    insert,
-    insert_columns,
-    insert_or_ignore,
-    insert_selected,
-    listed,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,15 +195,15 @@ class Sqlite:
             raise self._translate(error) from error
 
     def _insert_image(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> None:
-        from market_spine.db import image
+        from market_spine.db import sqlite_pages
 
         try:
-            laid_out = image.image([image.plain(values) for values in columns.values()])
+            laid_out = sqlite_pages.image([sqlite_pages.plain(values) for values in columns.values()])
             self._connection.deserialize(laid_out.data, name=_STAGING)
-        except (image.Unsuitable, sqlite3.OperationalError):  # SQLite may refuse while the image before is not done with
+        except (sqlite_pages.Unsuitable, sqlite3.OperationalError):  # SQLite may refuse while the image before is not done with
             self._insert_values(table, constants, columns)
             return
-        selected = f"{image.names(len(columns))} FROM {_STAGING}.rows"
+        selected = f"{sqlite_pages.names(len(columns))} FROM {_STAGING}.rows"
         statement = insert_selected(table, tuple(constants), tuple(columns), selected)
         taken, count = self._connection.execute(statement, tuple(constants.values())).rowcount, len(next(iter(columns.values())))
         if taken != count:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from market_spine.db.bulk_sql import Values
 from market_spine.parse.columns import MICRO, whole_or_fraction
 from market_spine.parse.figures import figures, money
-from market_spine.statements import Values
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from market_spine import captures
 from market_spine.app import calc, normalize
+from market_spine.app.context import Run
 from market_spine.app.report import entry
-from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, Result, Tell, run_schedule
 from market_spine.app.source import Source
+from market_spine.core import captures
 from market_spine.errors import UsageError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition

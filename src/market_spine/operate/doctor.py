@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from market_spine.app import readiness
-from market_spine.app.run import Run
+from market_spine.app.context import Run
 from market_spine.app.scheduler import Plan, run_schedule
 from market_spine.app.source import Source
 from market_spine.operate import gaps, raw_rows

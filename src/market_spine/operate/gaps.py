@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from market_spine import captures, executions, publication
 from market_spine.app import calc, normalize, readiness
-from market_spine.app.run import Run
+from market_spine.app.context import Run
+from market_spine.app.pipelines import command_for
 from market_spine.app.source import DEFAULT_DATA_DIR
-from market_spine.ask.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
-from market_spine.captures import Capture
+from market_spine.calendar import publication
+from market_spine.calendar.publication import PublicationState
+from market_spine.core import captures, executions
+from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.operate import raw_rows
-from market_spine.operate.pipelines import command_for
 from market_spine.partition import TIERS, Partition
-from market_spine.publication import PublicationState
+from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
 
 
 class Kind(str, Enum):

@@ -7,14 +7,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 
-from market_spine import clock, executions
+from market_spine import clock
+from market_spine.app.context import Expectations, Limits, Run
 from market_spine.app.report import entry
-from market_spine.app.run import Expectations, Limits, Run
+from market_spine.core import executions
+from market_spine.core.locks import run_lock
+from market_spine.core.store import open_store, reading
+from market_spine.core.timeline import PRESENT, Permits
 from market_spine.db import Connection, Database, writing
-from market_spine.lock import run_lock
 from market_spine.outcome import Outcome, Status
-from market_spine.store import open_store, reading
-from market_spine.timeline import PRESENT, Permits
 
 _LOCK_WAIT_SECONDS = 3.0
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from market_spine import captures, manifest
+from market_spine.core import captures, manifest
 from market_spine.db import Database
 from market_spine.partition import Partition
 
@@ -50,7 +50,7 @@ def restore(db: Database, now: datetime) -> int:
 
     What the source said of its own dates is left out: the next run asks it for the content and compares the hash.
     """
-    from market_spine.parse.text_lines import data_lines
+    from market_spine.parse.lines import data_lines
 
     restorable = [lost for lost in find(db) if lost.is_intact]
     for lost in restorable:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 
-from market_spine import anomalies, manifest
 from market_spine.app import calc, normalize
 from market_spine.app.calc import WeekResult
-from market_spine.app.run import Run
+from market_spine.app.context import Run
 from market_spine.app.scheduler import guarded
-from market_spine.captures import Capture
+from market_spine.core import anomalies, manifest
+from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Status

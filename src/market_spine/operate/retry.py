@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from market_spine.app.run import Run
+from market_spine.app.context import Run
+from market_spine.app.pipelines import PIPELINES
 from market_spine.app.scheduler import Plan, Tell, run_schedule
 from market_spine.app.source import Source
 from market_spine.db import Database
 from market_spine.errors import NOT_OF_THE_CONTENT, NotFound, UsageError
-from market_spine.operate.pipelines import PIPELINES
 from market_spine.outcome import Outcome, Phase
 from market_spine.partition import DOMAIN, TIERS
 

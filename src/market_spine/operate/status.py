@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from market_spine import manifest
 from market_spine.app import readiness
+from market_spine.app.context import Run
 from market_spine.app.readiness import Findings
-from market_spine.app.run import Run
-from market_spine.ask.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
+from market_spine.calendar.publication import PublicationState
+from market_spine.core import manifest
 from market_spine.operate import gaps
+from market_spine.operate.anomalies import Anomaly, list_anomalies, resolve_command
 from market_spine.operate.gaps import Gap
-from market_spine.operate.triage import Anomaly, list_anomalies, resolve_command
 from market_spine.partition import TIERS, Partition
-from market_spine.publication import PublicationState
+from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
 
 READY, AWAITING, LATE, MISSING, FAILED, PENDING = "ready", "awaiting", "late", "missing", "failed", "pending"
 _OF_ABSENCE = {

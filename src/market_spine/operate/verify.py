@@ -13,9 +13,9 @@ from datetime import date
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from market_spine import captures
 from market_spine.app import readiness
-from market_spine.captures import Capture
+from market_spine.core import captures
+from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import RECOVERY, PartitionError
 from market_spine.operate import gaps
@@ -180,7 +180,7 @@ def _measures(db: Database, capture: Capture, total: float, again: str) -> Itera
 
 def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
     """The rows are those of the bytes, field by field."""
-    from market_spine.app.reading import read
+    from market_spine.app.content import read
 
     capture = stored.capture
     if stored.normalized is None:

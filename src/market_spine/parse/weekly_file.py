@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from market_spine.app.source import TIER_OF_CODE
+from market_spine.calendar.tiers import TIER_OF_CODE
 from market_spine.errors import UnusableContent
 from market_spine.parse.columns import MICRO, Columns, Issue, Venue
 from market_spine.parse.figure_text import NOTIONAL, SHARES, TRADES, read_figure
 from market_spine.parse.grid import Grid, Interner, find_grid, joined
+from market_spine.parse.lines import CONTROL, UNIT_SEPARATOR, Header, is_cut, read_header, unquoted, whole_lines
 from market_spine.parse.repeats import are_tapes, move_to_second_tape
 from market_spine.parse.repeats import find as find_repeats
-from market_spine.parse.text_lines import CONTROL, UNIT_SEPARATOR, Header, is_cut, read_header, unquoted, whole_lines
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:

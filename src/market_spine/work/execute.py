@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from functools import partial
 
-from market_spine import clock, publication
-from market_spine.app.run import Limits, Run
+from market_spine import clock
+from market_spine.app.context import Limits, Run
 from market_spine.app.source import Source
+from market_spine.calendar import publication
+from market_spine.core.timeline import check_day
 from market_spine.db import Database
 from market_spine.errors import (
     DatabaseError,
@@ -24,7 +26,6 @@ from market_spine.errors import (
 )
 from market_spine.outcome import Outcome, Status
 from market_spine.partition import Partition
-from market_spine.timeline import check_day
 from market_spine.work import lease
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_failure, after_loss, after_waiting, given_back
@@ -43,7 +44,7 @@ class Pipelines:
     limits: Limits = field(default_factory=Limits)
 
     def __call__(self, db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
-        from market_spine.operate import pipelines
+        from market_spine.app import pipelines
 
         params = item.params
         run_date = params.run_date or clock.market_date(now)

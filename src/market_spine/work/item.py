@@ -72,7 +72,7 @@ class Request:
     rerun: bool = False
 
     def __post_init__(self) -> None:
-        from market_spine.operate.pipelines import PIPELINES
+        from market_spine.app.pipelines import PIPELINES
 
         if self.domain != DOMAIN:
             raise UsageError(f"there is no domain {self.domain!r}", hint=f"the domain is {DOMAIN}")

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from market_spine import clock, executions
+from market_spine import clock
+from market_spine.core import executions
 from market_spine.db import Database
-from market_spine.work import delivery
+from market_spine.work import outbox
 from market_spine.work.item import Item, Lease, State, Verdict, after_loss, is_dead
 
 # How a run of an item ended, as core_executions keeps it: done, failed, to be tried again later, given back on SIGTERM.
@@ -144,7 +145,7 @@ def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
             raise LeaseLost
         _end(db, item, verdict.state, verdict.told, now)
         if verdict.state is not State.FAILED:
-            delivery.announce(db, [Item.of(row)])
+            outbox.announce(db, [Item.of(row)])
 
 
 def _end(db: Database, item: Item, state: State, why: str | None, now: datetime) -> None:
@@ -183,8 +184,8 @@ def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]
     with db.transaction():
         promote(db, now)
         taken = [item for item in (_take_back(db, item, now) for item in dead) if item is not None]
-        delivery.announce(db, (item for item in taken if item.state is State.PENDING))
-        delivery.announce_lost(db)
+        outbox.announce(db, (item for item in taken if item.state is State.PENDING))
+        outbox.announce_lost(db)
     return taken
 
 

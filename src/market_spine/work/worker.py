@@ -21,12 +21,12 @@ from datetime import timedelta
 from types import FrameType
 from typing import Protocol
 
-from market_spine import __version__, clock, migrations
+from market_spine import __version__, clock
 from market_spine import log as logs
-from market_spine.db import Database, connect, is_postgres, redact
+from market_spine.db import Database, connect, is_postgres, migrations, redact
 from market_spine.errors import DatabaseError, DatabaseLocked
 from market_spine.process import hostname
-from market_spine.work import delivery, lease, roster
+from market_spine.work import lease, outbox, roster
 from market_spine.work.execute import Perform, execute, settle_error
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, Lease, State
@@ -107,7 +107,7 @@ class Worker:
         """
         with contextlib.closing(self.open()) as db:
             migrations.check_schema(db)
-            delivery.prepare(db)
+            outbox.prepare(db)
             if self.settings.ends:
                 self._sweep(db, lease.Watch(self.settings.lease, patience=0))
         feed = self._feed()
@@ -128,10 +128,10 @@ class Worker:
 
     def _feed(self) -> Feed:
         if is_postgres(self.target):
-            from market_spine.work.delivered import DeliveredFeed
+            from market_spine.work.procrastinate_feed import DeliveredFeed
 
             return DeliveredFeed(self)
-        from market_spine.work.local import LocalFeed
+        from market_spine.work.sqlite_feed import LocalFeed
 
         return LocalFeed(self)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finra_fake import (
+from support.finra_fake import (
     Fault,
     FinraFake,
     Row,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finra_fake import make_row, on_ats, partition_rows
 from hypothesis import given
 from hypothesis import strategies as st
+from support.finra_fake import make_row, on_ats, partition_rows
 
 from market_spine.app.source.canonical import FIELDS, Collector, number_text, values_of
 from market_spine.app.source.query import read_table

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import weekly_files
-from commands import RunCommand
+from support import weekly_files
+from support.commands import RunCommand
 
 from market_spine.app.source import Absent, Offer, SourceSettings
 from market_spine.app.source.url import UrlSource, address

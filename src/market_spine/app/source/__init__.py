@@ -12,21 +12,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from market_spine.errors import ConfigurationError
-from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
+from market_spine.partition import Partition
 
 DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
-
-# FINRA's tierIdentifier and tierDescription → our tier.
-TIER_OF_CODE: Mapping[str, str] = {
-    "T1": NMS_TIER_1,
-    "T2": NMS_TIER_2,
-    "OTCE": OTC,
-    "NMS Tier 1": NMS_TIER_1,
-    "NMS Tier 2": NMS_TIER_2,
-    "OTC": OTC,
-}
-CODE_OF_TIER: Mapping[str, str] = {NMS_TIER_1: "T1", NMS_TIER_2: "T2", OTC: "OTCE"}
-
 
 class Offer(NamedTuple):
     """What a source shows for a partition: the exact bytes, and what it says about them.

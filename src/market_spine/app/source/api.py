@@ -9,11 +9,12 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from market_spine import config
-from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings, seconds
+from market_spine.app.source import Absent, Glance, Offer, SourceSettings, seconds
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.exports import Patience, export
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
 from market_spine.app.source.web import Client, Manners, host
+from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
 from market_spine.errors import ConfigurationError, InvalidWeek, SourceError, Unproved
 from market_spine.partition import TIERS, Partition, friday_of
 from market_spine.small_files import read_small_text, why

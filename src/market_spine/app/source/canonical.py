@@ -20,7 +20,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from operator import eq
 
-from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE
+from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
 from market_spine.errors import Unproved
 from market_spine.partition import Partition
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from datetime import date
 from urllib.parse import urljoin, urlsplit
 
-from market_spine.app.source import CODE_OF_TIER, Absent, Glance, Offer, SourceSettings
+from market_spine.app.source import Absent, Glance, Offer, SourceSettings
 from market_spine.app.source.web import TRY_LATER, Client, Reply, host
+from market_spine.calendar.tiers import CODE_OF_TIER
 from market_spine.errors import ConfigurationError, SourceError
 from market_spine.partition import Partition
 

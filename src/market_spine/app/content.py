@@ -1,0 +1,34 @@
+"""A capture's bytes, read into rows and rejects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from market_spine.core import captures
+
+if TYPE_CHECKING:
+    from market_spine.core.captures import Capture
+    from market_spine.db import Database
+    from market_spine.parse.weekly_file import WeeklyFile
+
+_REJECTS_KEPT = 1000
+
+
+class Reading(NamedTuple):
+    """A capture's bytes, read: rows and rejects, and the text of the rejected lines by number."""
+
+    file: WeeklyFile
+    rejected: dict[int, str]
+
+
+def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
+    """Reads a capture's stored bytes; with `hashed` their hash is known to be right, and not taken again.
+
+    Raises UnusableContent, or DamagedRaw when the bytes are gone or are not those of the capture.
+    """
+    from market_spine.parse import lines, weekly_file
+
+    packed, content_hash = captures.packed_raw(db, capture.content_hash), capture.content_hash
+    file = weekly_file.read(captures.unpacked(packed, content_hash, hashed=hashed), capture.partition)
+    numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
+    return Reading(file, lines.lines_at(captures.unpacked(packed, content_hash, hashed=True), numbers) if numbers else {})

@@ -1,0 +1,92 @@
+"""A run: the database, the moment and the limits that every phase is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from market_spine import clock
+from market_spine.calendar import publication
+from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar
+from market_spine.db import Database
+from market_spine.measure.dimensions import Dimensions
+from market_spine.partition import Partition
+
+if TYPE_CHECKING:
+    from market_spine.measure.measures import TierMeasures
+
+_HAND_OVER_SYMBOLS = 500_000  # some fifty megabytes
+
+
+class Limits(NamedTuple):
+    """What a file or a capture may be before it is refused; all are options."""
+
+    max_reject_ratio: float = 0.05
+    min_kept_ratio: float = 0.5
+    accept_shrink: bool = False
+
+
+class Expectations(NamedTuple):
+    """What a run expects of its source. Without a calendar every partition is expected at once."""
+
+    calendar: Calendar | None = EXCHANGE
+    grace_days: int = GRACE_DAYS
+    rehash_share: float = 0.25  # of the partitions, hashed anew in a run although the source says they are unchanged
+
+    def awaits(self, partition: Partition, day: date) -> bool:
+        """Whether the partition is not yet due that day."""
+        return self.calendar is not None and publication.awaited(partition, day, self.calendar)
+
+
+@dataclass(slots=True)
+class Run:
+    """What the phases of one run share. `now` is the moment its rows are dated with; `run_date` names its captures."""
+
+    db: Database
+    run_date: date
+    now: datetime
+    execution_id: str
+    limits: Limits = field(default_factory=Limits)
+    force: bool = False
+    as_observed: bool = False  # kept content is loaded under the past day on which it was observed
+    present: datetime | None = None  # the real moment, by which readiness is judged when the run acts on a past day
+    expected: Expectations = field(default_factory=Expectations)
+    dimensions: Dimensions = field(init=False)
+    stored: set[str] = field(init=False, default_factory=set)  # hashes of the contents stored in this run
+    _measured: dict[tuple[str, int], TierMeasures] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.dimensions = Dimensions(self.db)
+
+    @property
+    def stamp(self) -> str:
+        return clock.stamp(self.now)
+
+    def works_on(self, run_date: str) -> bool:
+        """Whether captures of that run date are this run's to complete: none of a later day, and of a past day only its own."""
+        own = self.run_date.isoformat()
+        return run_date == own if self.as_observed else run_date <= own
+
+    def forced(self) -> Run:
+        """The same run, which also takes what is unchanged."""
+        return Run(
+            self.db, self.run_date, self.now, self.execution_id, self.limits, force=True, as_observed=self.as_observed,
+            present=self.present, expected=self.expected,
+        )  # fmt: skip
+
+    def judge(self, week_ending: date | str) -> None:
+        """Judges a week anew in the transaction that changed what it rests on, so that no kill leaves it ready by mistake."""
+        from market_spine.app.readiness import evaluate_readiness
+
+        evaluate_readiness(week_ending, self.db, now=self.present or self.now, calendar=self.expected.calendar)
+
+    def hand_over(self, capture_id: str, ingest_no: int, measured: TierMeasures) -> None:
+        """Keeps the measures of rows just normalized for the calc phase, which else reads the rows back from the tables."""
+        held = sum(kept.tier.symbol_count for kept in self._measured.values())
+        if held + measured.tier.symbol_count <= _HAND_OVER_SYMBOLS:
+            self._measured[capture_id, ingest_no] = measured
+
+    def take_over(self, capture_id: str, ingest_no: int) -> TierMeasures | None:
+        """The measures of that very content, if they were kept."""
+        return self._measured.pop((capture_id, ingest_no), None)

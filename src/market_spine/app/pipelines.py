@@ -1,0 +1,166 @@
+"""The pipelines by name: one phase of one partition, for `spine run` and for the work queue.
+
+    ingest_week  →  normalize_week  →  compute_venue_volume, compute_venue_share, compute_hhi     (a tier)
+                                    →  compute_tier_split, compute_weekly_totals                  (a week)
+
+The measures of a tier are made together, in one transaction with their one manifest row, and so are those of a week: the
+first of the compute pipelines makes them, the others find them made. Each pipeline ends by judging the week's readiness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+from market_spine.app import calc, normalize
+from market_spine.app.context import Run
+from market_spine.app.scheduler import Plan, guarded, run_schedule
+from market_spine.app.source import Source
+from market_spine.core import captures, manifest
+from market_spine.errors import PrerequisiteMissing, UsageError
+from market_spine.outcome import Outcome, Phase, Status
+from market_spine.partition import DOMAIN, TIERS, Partition
+
+Work = Callable[[Run, Source | None, Plan], Iterator[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a pipeline does; `of_week` means that it takes no tier."""
+
+    work: Work
+    says: str
+    of_week: bool = False
+
+
+def run_pipeline(name: str, run: Run, source: Source | None, week_ending: date, tier: str | None) -> list[Outcome]:
+    """Runs `finra.otc_transparency.ingest_week` (short `ingest_week`) and the like; without a tier, of every tier ready for it.
+
+    A partition that fails is a FAILED outcome and an anomaly, as in a weekly run. Raises PrerequisiteMissing when its
+    input is not there yet, and UsageError for an unknown name or a tier where there is none.
+    """
+    pipeline = find(name)
+    if pipeline.of_week and tier is not None:
+        raise UsageError(f"{name} is of a whole week and takes no tier", hint="leave --tier out")
+    plan = Plan((week_ending,), TIERS if tier is None else (Partition(week_ending, tier).tier,), "calc")
+    outcomes = list(pipeline.work(run, source, plan))
+    return outcomes + _judge(run, plan, outcomes)
+
+
+def find(name: str) -> Pipeline:
+    """The pipeline of that name. Raises UsageError."""
+    short = name.removeprefix(f"{DOMAIN}.")
+    if short not in PIPELINES:
+        raise UsageError(f"there is no pipeline {name!r}", hint=f"the pipelines of {DOMAIN} are {', '.join(PIPELINES)}")
+    return PIPELINES[short]
+
+
+def needs_source(name: str) -> bool:
+    """Whether the pipeline asks a source."""
+    return find(name).work is _ingest
+
+
+def command_for(pipeline: str, week_ending: date, tier: str | None = None) -> str:
+    """What a person types to run it."""
+    return f"spine run {DOMAIN}.{pipeline} --week {week_ending}" + (f" --tier {tier}" if tier else "")
+
+
+def _judge(run: Run, plan: Plan, outcomes: list[Outcome]) -> list[Outcome]:
+    """The week's readiness, unless the work has said it already."""
+    if any(outcome.phase is Phase.READINESS for outcome in outcomes):
+        return []
+    return run_schedule(run, None, Plan(plan.weeks, plan.tiers, "readiness"), lambda outcome: None).outcomes
+
+
+def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    yield from run_schedule(run, source, Plan(plan.weeks, plan.tiers, "ingest"), lambda outcome: None).outcomes
+
+
+def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for partition in _having(plan, partial(_raw_gap, run)):
+        pending = normalize.pending(run, partition)
+        if not pending:
+            yield Outcome.of(Phase.NORMALIZE, Status.SKIPPED, partition, "Already normalized")
+        for capture in pending:
+            yield guarded(run, Phase.NORMALIZE, partition, partial(normalize.normalize, run, capture))
+
+
+def _measure(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for partition in _having(plan, partial(_normalized_gap, run)):
+        pending = captures.of_partition(run.db, partition, manifest.CALC)[-1:] if run.force else calc.pending(run, partition)
+        if not pending:
+            yield Outcome.of(Phase.CALC, Status.SKIPPED, partition, "Already measured")
+        for capture in pending:
+            yield guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
+    yield from _cascade(run, plan)
+
+
+def _cascade(run: Run, plan: Plan) -> Iterator[Outcome]:
+    """A week-level result that was made from older captures is made again at once."""
+    for week in plan.weeks:
+        known = any(row.tier is None and row.stage == manifest.CALC for row in manifest.week_rows(week, run.db))
+        if known and _week_gap(run, week) is None:
+            outcome = guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
+            if outcome.status is not Status.SKIPPED:
+                yield outcome
+
+
+def _measure_week(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for week in plan.weeks:
+        gap = _week_gap(run, week)
+        if gap is not None:
+            raise gap
+        yield guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
+
+
+def _having(plan: Plan, gap_of: Callable[[Partition], PrerequisiteMissing | None]) -> list[Partition]:
+    """The partitions that have their prerequisite. Raises the first gap when none has."""
+    gaps = {partition: gap_of(partition) for partition in plan.partitions}
+    ready = [partition for partition, gap in gaps.items() if gap is None]
+    if not ready:
+        raise next(gap for gap in gaps.values() if gap is not None)
+    return ready
+
+
+def _raw_gap(run: Run, partition: Partition) -> PrerequisiteMissing | None:
+    rows = manifest.standing(manifest.week_rows(partition.week_ending, run.db, partition.tier))
+    return None if any(row.stage == manifest.RAW for row in rows) else _missing(manifest.RAW, partition, "ingest_week")
+
+
+def _normalized_gap(run: Run, partition: Partition) -> PrerequisiteMissing | None:
+    """None once the newest capture is normalized; one that failed stands back for the current capture, where there is one."""
+    if (gap := _raw_gap(run, partition)) is not None:
+        return gap
+    has_current = captures.current(run.db, partition) is not None
+    for capture in normalize.pending(run, partition):
+        if not (has_current and normalize.failed_before(run, capture)):
+            return _missing(manifest.NORMALIZED, partition, "normalize_week")
+    return None if has_current else _missing(manifest.NORMALIZED, partition, "normalize_week")
+
+
+def _week_gap(run: Run, week_ending: date) -> PrerequisiteMissing | None:
+    for tier in TIERS:
+        partition = Partition(week_ending, tier)
+        if (gap := _normalized_gap(run, partition)) is not None:
+            return gap
+        if calc.pending(run, partition):
+            return _missing(manifest.CALC, partition, "compute_venue_volume")
+    return None
+
+
+def _missing(stage: str, partition: Partition, pipeline: str) -> PrerequisiteMissing:
+    hint = command_for(pipeline, partition.week_ending, partition.tier)
+    return PrerequisiteMissing(f"prerequisite missing: {stage} of {partition}", hint=hint, stage=stage)
+
+
+PIPELINES: dict[str, Pipeline] = {
+    "ingest_week": Pipeline(_ingest, "take what the source offers, when it is new"),
+    "normalize_week": Pipeline(_normalize, "make typed rows of the raw bytes"),
+    "compute_venue_volume": Pipeline(_measure, "measure a tier: volume by venue"),
+    "compute_venue_share": Pipeline(_measure, "measure a tier: each venue's share"),
+    "compute_hhi": Pipeline(_measure, "measure a tier: concentration"),
+    "compute_tier_split": Pipeline(_measure_week, "measure a week: each tier's share", of_week=True),
+    "compute_weekly_totals": Pipeline(_measure_week, "measure a week: totals", of_week=True),
+}

@@ -1,0 +1,1 @@
+"""When FINRA publishes what, and on which days the exchange is closed."""

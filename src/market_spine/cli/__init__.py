@@ -1,0 +1,1 @@
+"""The two commands and their options, exits and signals."""

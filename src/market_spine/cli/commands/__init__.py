@@ -1,0 +1,257 @@
+"""The commands of `spine`, one group a file. Each module has a click command named `command`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from market_spine.app.source import SOURCES
+from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
+from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
+
+if TYPE_CHECKING:
+    from market_spine.app.context import Expectations
+    from market_spine.app.source import Source
+    from market_spine.calendar.publication import Calendar
+    from market_spine.db import Database
+    from market_spine.outcome import Outcome
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+SCHEMA_VERSION = 1
+
+_LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
+_KEEP, _WATCH = "Keep the database", "Set up and watch"
+
+# command → (task it belongs to in --help, module, one line)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "status": (_LOOK, "market_spine.cli.commands.status", "The grid, weeks × tiers; what blocks; the next command."),
+    "doctor": (_LOOK, "market_spine.cli.commands.doctor", "What should be there and is not, and how to mend it."),
+    "anomalies": (_LOOK, "market_spine.cli.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
+    "calendar": (_LOOK, "market_spine.cli.commands.calendar", "What FINRA publishes when, and what comes next."),
+    "captures": (_LOOK, "market_spine.cli.commands.captures", "Every capture: when, why, rows, shares, current or not."),
+    "raw": (_LOOK, "market_spine.cli.commands.raw", "The stored content of a partition, byte for byte."),
+    "diff": (_LOOK, "market_spine.cli.commands.diff", "What a restatement changed."),
+    "query": (_LOOK, "market_spine.cli.commands.query", "Any view, now or as it was known on a date."),
+    "export": (_LOOK, "market_spine.cli.commands.export", "A view as hive-partitioned parquet or CSV files."),
+    "run": (_RIGHT, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
+    "rollback": (_RIGHT, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
+    "backfill": (_RIGHT, "market_spine.cli.commands.backfill", "A range of weeks in one command, oldest first."),
+    "retry": (_RIGHT, "market_spine.cli.commands.retry", "Exactly what failed in a run, again."),
+    "resolve": (_RIGHT, "market_spine.cli.commands.resolve", "Close an anomaly with a note."),
+    "ack": (_RIGHT, "market_spine.cli.commands.ack", "Keep an anomaly silent until a day."),
+    "work": (_QUEUE, "market_spine.cli.commands.work", "Ask for work, look at it, retry and cancel it."),
+    "worker": (_QUEUE, "market_spine.cli.commands.worker", "Execute what is enqueued."),
+    "serve": (_QUEUE, "market_spine.cli.commands.serve", "The HTTP API."),
+    "rebuild": (_KEEP, "market_spine.cli.commands.rebuild", "Remake everything from the raw bytes alone."),
+    "verify": (_KEEP, "market_spine.cli.commands.verify", "Hash, count and sum everything again."),
+    "prune": (_KEEP, "market_spine.cli.commands.prune", "Remove old captures, leaving tombstones."),
+    "pin": (_KEEP, "market_spine.cli.commands.pin", "Keep a capture for good, under a name."),
+    "completion": (_WATCH, "market_spine.cli.commands.completion", "Let the shell complete commands and options."),
+    "db": (_KEEP, "market_spine.cli.commands.db", "Make, migrate, copy and look at a database."),
+    "preflight": (_WATCH, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
+    "config": (_WATCH, "market_spine.cli.commands.config", "Every setting, its value, and where that comes from."),
+    "notify": (_WATCH, "market_spine.cli.commands.notify", "Try the notification channels."),
+    "metrics": (_WATCH, "market_spine.cli.commands.metrics", "Print, write or push what Prometheus may know."),
+}
+
+db_option = click.option(
+    "--db",
+    callback=as_target,
+    default=DEFAULT_DB,
+    show_default=True,
+    envvar="MARKET_SPINE_DB",
+    help="SQLite file or postgresql://user@host/name.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
+run_date_option = click.option(
+    "--run-date",
+    "run_date_text",
+    envvar="MARKET_SPINE_RUN_DATE",
+    help="Act as on this day: YYYY-MM-DD instead of today in New York.",
+)
+reason_option = click.option("--reason", required=True, help="Why; kept in core_operator_actions.")
+
+
+def source_options(command: Command) -> Command:
+    """Where a command that ingests takes its data from: the options of the weekly run, under the same names."""
+    for option in (
+        click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links that lead out."),
+        click.option(
+            "--max-file-mb", type=Whole(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
+            help="Largest file taken, unpacked.",
+        ),
+        click.option(
+            "--data-dir", default=DEFAULT_DATA_DIR, show_default=True, envvar="MARKET_SPINE_DATA_DIR",
+            help="Folder of {tier}_week_{week}.psv files.",
+        ),
+        click.option(
+            "--source", type=click.Choice(list(SOURCES)), default="file", show_default=True,
+            envvar="MARKET_SPINE_SOURCE", help="Where the data comes from.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def calendar_options(command: Command) -> Command:
+    """By which publication calendar an absence is judged: the options of the weekly run, under the same names."""
+    for option in (
+        click.option(
+            "--grace-days", type=Whole(0, 3650), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
+            help="Days after publication day before late is missing.",
+        ),
+        click.option(
+            "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def calendar_of(calendar_file: str | None) -> Calendar:
+    """The calendar that --calendar-file names, else the exchange's. Raises ConfigurationError."""
+    from market_spine.calendar.publication import EXCHANGE, read_calendar
+
+    return read_calendar(calendar_file) if calendar_file else EXCHANGE
+
+
+def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
+    """What calendar_options say. Raises ConfigurationError."""
+    from market_spine.app.context import Expectations
+
+    return Expectations(calendar_of(calendar_file), grace_days)
+
+
+def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:
+    """The source that source_options name. Raises ConfigurationError."""
+    from market_spine import clock
+    from market_spine.app.source import SourceSettings, open_source
+    from market_spine.cli.options import environment
+
+    return open_source(
+        source, SourceSettings(data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment())
+    )
+
+
+def moment(run_date_text: str | None) -> tuple[datetime, date]:
+    """Now and the run date: the clock's, or those of a replayed day. Raises InvalidWeek."""
+    from market_spine import clock
+
+    if run_date_text is None:
+        now = clock.utc_now()
+        return now, clock.market_date(now)
+    day = parse_day(run_date_text)
+    return clock.moment_of(day), day
+
+
+def complete_view(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """What the shell offers for a view."""
+    from market_spine.query.views import VIEWS
+
+    return [name for name in VIEWS if name.startswith(begun)]
+
+
+def complete_pipeline(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """What the shell offers for a pipeline."""
+    from market_spine.app.pipelines import PIPELINES
+    from market_spine.partition import DOMAIN
+
+    return [name for name in (f"{DOMAIN}.{short}" for short in PIPELINES) if name.startswith(begun)]
+
+
+def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """What the shell offers for a tier."""
+    return [tier for tier in TIERS if tier.startswith(begun.upper())]
+
+
+def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    """Callback of an option or argument that is a week's Friday, `YYYY-MM-DD`."""
+    return None if value is None else parse_week(value)
+
+
+def as_tier(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Callback of an option or argument that is a tier, in any case."""
+    return None if value is None else check_tier(value.upper())
+
+
+def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[date, ...] | None:
+    """Callback of an option that is a list of weeks."""
+    return None if value is None else tuple(parse_week_list(value))
+
+
+def as_tiers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Callback of an option that is a list of tiers; all of them where it is left out."""
+    return TIERS if value is None else parse_tier_list(value)
+
+
+def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    """Callback of an option that is a date."""
+    return None if value is None else parse_day(value)
+
+
+@contextlib.contextmanager
+def reading(target: str) -> Iterator[Database]:
+    """One moment of the database, for reading only. Raises ConfigurationError where there is none."""
+    from market_spine.core import store
+
+    with store.reading(target) as db:
+        yield db
+
+
+def say_outcomes(outcomes: Iterable[Outcome]) -> None:
+    """One line an outcome on stdout, coloured on a terminal that wants it."""
+    from market_spine.app import report
+    from market_spine.cli import table
+
+    for outcome in outcomes:
+        mark = report.MARK[outcome.status]
+        click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
+
+
+def say_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
+    """What only other content can change, and the `next:` line; nothing when nothing failed. `run_id` is a run to retry."""
+    from market_spine.errors import NOT_OF_THE_CONTENT
+    from market_spine.outcome import Phase, Status
+
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if not failed:
+        return
+    of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
+    if of_content:
+        click.echo(f"only FINRA or a better file can help: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
+    week = failed[0].week_ending
+    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
+
+
+def next_line(command: str) -> str:
+    """The `next:` line."""
+    return f"next: {pasteable(command)}"
+
+
+def pasteable(command: str) -> str:
+    """A command with what this one was told on its command line of where things are: what is typed next must find the same
+    database, and a backfill the same source."""
+    import shlex
+
+    from market_spine.db import redact
+
+    context = click.get_current_context()
+    carried = {"--db": "db"} if command.startswith(("spine ", "run_finra_weekly_schedule ")) else {}
+    asks_source = command.startswith("spine backfill ") or " --fix" in command
+    carried |= {"--source": "source", "--data-dir": "data_dir"} if asks_source and "data_dir" in context.params else {}
+    for option, name in carried.items():
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and f" {option} " not in f"{command} ":
+            value = str(context.params[name])
+            command += f" {option} {shlex.quote(redact(value) if name == 'db' else value)}"
+    return command
+
+
+def print_json(**document: object) -> None:
+    """One document on stdout. A contract: `schema_version` changes with its shape."""
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))

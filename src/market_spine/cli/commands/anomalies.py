@@ -1,0 +1,70 @@
+"""`spine anomalies`: what was noticed."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from market_spine.cli.commands import as_week, db_option, json_option, moment, next_line, print_json, reading, run_date_option
+from market_spine.cli.options import Whole
+from market_spine.core.anomalies import SEVERITIES
+from market_spine.errors import UsageError
+
+_COLUMNS = ("id", "severity", "category", "where", "stage", "last seen", "times", "state", "message")
+
+
+def as_severities(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Callback of --severity."""
+    asked = tuple(part.strip().upper() for part in (value or ",".join(SEVERITIES)).split(","))
+    if unknown := [part for part in asked if part not in SEVERITIES]:
+        raise UsageError(f"unknown severity {unknown[0]!r}", hint=f"the severities are {', '.join(SEVERITIES)}")
+    return asked
+
+
+@click.command(
+    "anomalies",
+    epilog="""\b
+Examples:
+  spine anomalies --unresolved
+  spine anomalies --severity ERROR,CRITICAL --week 2025-12-26 --json""",
+)
+@click.option("--severity", "severities", callback=as_severities, help="INFO, WARN, ERROR, CRITICAL, comma-separated.")
+@click.option("--week", callback=as_week, help="One week's Friday, YYYY-MM-DD.")
+@click.option("--unresolved", is_flag=True, help="Only those that stand.")
+@click.option("--limit", type=Whole(1), default=50, show_default=True, help="So many, the newest first.")
+@run_date_option
+@db_option
+@json_option
+def command(
+    severities: tuple[str, ...],
+    week: date | None,
+    unresolved: bool,
+    limit: int,
+    run_date_text: str | None,
+    db: str,
+    as_json: bool,
+) -> None:
+    """List anomalies, the newest first: how grave, where, how often seen, and whether over."""
+    from market_spine.app.context import Run
+    from market_spine.cli import table
+    from market_spine.operate import anomalies, status
+
+    now, today = moment(run_date_text)
+    with reading(db) as store:
+        found = anomalies.list_anomalies(store, severities, week, unresolved)
+        standing = next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
+        command = None if standing is None else status.command_against(Run(store, today, now, ""), standing)
+    if as_json:
+        print_json(total=len(found), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[:limit]])
+        return
+    rows = [
+        (str(a.id), a.severity, a.category, a.where, a.stage, a.last_seen_at[:16].replace("T", " "), a.seen_count,
+         a.state(today), a.message)
+        for a in found[:limit]
+    ]  # fmt: skip
+    click.echo(table.render(_COLUMNS, rows) if rows else "No anomalies.")
+    if len(found) > limit:
+        click.echo(f"… and {len(found) - limit:,} older. Try: --limit {len(found)}", err=True)
+    if command is not None:
+        click.echo(next_line(command))

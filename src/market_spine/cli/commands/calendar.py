@@ -1,0 +1,69 @@
+"""`spine calendar`: what FINRA publishes when, and what comes next."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from market_spine.cli.commands import json_option, moment, print_json, run_date_option
+from market_spine.cli.options import Whole
+
+if TYPE_CHECKING:
+    from market_spine.calendar.publication import Due
+
+
+@click.command(
+    "calendar",
+    epilog="""\b
+Examples:
+  spine calendar
+  spine calendar --weeks 10 --run-date 2026-01-09
+  spine calendar --calendar-file closures.toml --json""",
+)
+@click.option("--weeks", type=Whole(1, 520), default=6, show_default=True, help="Weeks, counted back from the run date.")
+@click.option(
+    "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
+)
+@run_date_option
+@json_option
+def command(weeks: int, calendar_file: str | None, run_date_text: str | None, as_json: bool) -> None:
+    """What is due when, by tier, and what becomes due next: a table on a terminal, JSON otherwise."""
+    from market_spine.calendar.publication import EXCHANGE, Due, due_date, next_due, read_calendar
+    from market_spine.partition import TIERS, Partition, weeks_back
+
+    _, day = moment(run_date_text)
+    calendar = read_calendar(calendar_file) if calendar_file else EXCHANGE
+    listed = [Partition(week, tier) for week in weeks_back(weeks, day) for tier in TIERS]
+    dues = [Due(due_date(partition, calendar), partition) for partition in listed]
+    coming = next_due(day, calendar=calendar)
+    if as_json or not sys.stdout.isatty():
+        print_json(
+            run_date=day,
+            partitions=[{**_entry(due), "state": _state(due, day)} for due in dues],
+            next=[_entry(due) for due in coming],
+        )
+    else:
+        click.echo(_table(dues, coming, day))
+
+
+def _entry(due: Due) -> dict[str, object]:
+    return {"week_ending": due.partition.week, "tier": due.partition.tier, "due": due.day}
+
+
+def _state(due: Due, day: date) -> str:
+    """`awaiting` before its day, `due` from then on: whether it is there, `spine status` knows."""
+    return "awaiting" if day < due.day else "due"
+
+
+def _table(dues: list[Due], coming: list[Due], day: date) -> str:
+    from market_spine.cli import table
+    from market_spine.partition import TIERS
+
+    weeks = dict.fromkeys(due.partition.week for due in dues)
+    cells = {(due.partition.week, due.partition.tier): f"{_state(due, day)} {due.day:%a %Y-%m-%d}" for due in dues}
+    rows = [[week, *(cells[week, tier] for tier in TIERS)] for week in weeks]
+    named = ", ".join(str(due.partition) for due in coming)
+    return f"{table.render(['week ending', *TIERS], rows)}\n\nNext: {coming[0].day:%A %Y-%m-%d}: {named}"

@@ -1,0 +1,110 @@
+"""`spine diff`: what a restatement changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from market_spine.cli.commands import db_option, json_option, print_json, reading
+from market_spine.errors import InvalidWeek
+from market_spine.partition import check_tier, parse_week
+
+if TYPE_CHECKING:
+    from market_spine.query.diff import Difference, Mover
+
+_MOVERS = 10
+
+
+@click.command(
+    "diff",
+    epilog="""\b
+Examples:
+  spine diff 2025-12-26 OTC                              its last two captures
+  spine diff OTC:2025-12-26:20260102 OTC:2025-12-26:20260109 --csv""",
+)
+@click.argument("first", metavar="CAPTURE|WEEK")
+@click.argument("second", metavar="CAPTURE|TIER")
+@click.option("--csv", "as_csv", is_flag=True, help="The changed rows, comma-separated.")
+@db_option
+@json_option
+def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> None:
+    """Compare two captures, or the last two of a partition: rows, shares, top movers, HHI and venue shares."""
+    from market_spine.query import diff, history
+
+    week = _week(first)
+    with reading(db) as store:
+        if week is not None:
+            before, after = history.last_two(store, week, check_tier(second.upper()))
+        else:
+            before, after = history.find_capture(store, first), history.find_capture(store, second)
+        found = diff.compare(store, before, after)
+    if as_json:
+        print_json(**_document(found))
+    elif as_csv:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([diff.ROW_COLUMNS, *map(diff.row_values, found.rows)])
+        click.echo(buffer.getvalue(), nl=False)
+    else:
+        click.echo("\n".join(_lines(found)))
+
+
+def _week(text: str) -> date | None:
+    """The week, where the text is one; a date that is no Friday is refused."""
+    try:
+        return parse_week(text)
+    except InvalidWeek:
+        if text[:4].isdigit():
+            raise
+        return None
+
+
+def _document(found: Difference) -> dict[str, object]:
+    from market_spine.query import diff
+
+    return {
+        "before": found.before.entry(),
+        "after": found.after.entry(),
+        "counts": {kind: found.count(kind) for kind in (diff.ADDED, diff.REMOVED, diff.CHANGED)},
+        "hhi": {"before": found.hhi_before, "after": found.hhi_after},
+        "symbols": [{"symbol": mover.name, "moved": mover.moved} for mover in found.symbols],
+        "venues": [
+            {"venue": m.name, "moved": m.moved, "share_before": m.share_before, "share_after": m.share_after}
+            for m in found.venues
+        ],
+        "rows": [dict(zip(diff.ROW_COLUMNS, diff.row_values(row), strict=True)) for row in found.rows],
+    }  # fmt: skip
+
+
+def _lines(found: Difference) -> list[str]:
+    from market_spine.cli import table
+    from market_spine.query import diff
+
+    before, after = found.before, found.after
+    gained = (after.shares or 0) - (before.shares or 0)
+    lines = [
+        f"{before.capture_id} → {after.capture_id}",
+        "",
+        f"Rows:    {before.rows or 0:,} → {after.rows or 0:,} ({found.count(diff.ADDED):,} added, "
+        f"{found.count(diff.REMOVED):,} removed, {found.count(diff.CHANGED):,} changed)",
+        f"Shares:  {table.cell(before.shares)} → {table.cell(after.shares)} ({_signed(gained)})",
+        f"HHI:     {table.cell(found.hhi_before)} → {table.cell(found.hhi_after)}",
+    ]
+    if found.symbols:
+        lines += ["", table.render(("symbol", "shares moved"), [(m.name, _signed(m.moved)) for m in found.symbols[:_MOVERS]])]
+        lines += _more(found.symbols)
+    if found.venues:
+        venues = [(m.name, _signed(m.moved), m.share_before, m.share_after) for m in found.venues[:_MOVERS]]
+        lines += ["", table.render(("venue", "shares moved", "share before", "share after"), venues), *_more(found.venues)]
+    return lines if found.rows else [*lines, "", "No row differs."]
+
+
+def _more(movers: tuple[Mover, ...]) -> list[str]:
+    return [f"… and {len(movers) - _MOVERS:,} more: --json has them all"] if len(movers) > _MOVERS else []
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:+,}"

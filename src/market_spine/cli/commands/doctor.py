@@ -1,0 +1,103 @@
+"""`spine doctor`: what should be there and is not."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from market_spine.cli.commands import (
+    as_week,
+    calendar_options,
+    db_option,
+    expectations,
+    json_option,
+    moment,
+    next_line,
+    print_json,
+    run_date_option,
+    say_outcomes,
+    source_of,
+    source_options,
+)
+from market_spine.cli.options import Whole
+from market_spine.errors import SchemaTooOld, UsageError
+
+if TYPE_CHECKING:
+    from market_spine.operate.gaps import Gap
+
+
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  spine doctor --weeks 26
+  spine doctor --from 2025-10-03 --to 2025-12-26 --fix --source api""",
+)
+@click.option("--weeks", type=Whole(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
+@click.option("--from", "first", callback=as_week, help="The first week's Friday instead.")
+@click.option("--to", "last", callback=as_week, help="The last week's Friday.")
+@click.option("--fix", is_flag=True, help="Close what can be closed, then look again.")
+@click.option("--reason", default="doctor --fix", show_default=True, help="Why, with --fix; kept in core_operator_actions.")
+@source_options
+@calendar_options
+@run_date_option
+@db_option
+@json_option
+def command(
+    weeks: int, first: date | None, last: date | None, fix: bool, reason: str, calendar_file: str | None, grace_days: int,
+    run_date_text: str | None, db: str, as_json: bool, **source: object,
+) -> None:  # fmt: skip
+    """Compare what the publication calendar expects with what is there, stage by stage. Exit 0 no gaps, 1 gaps.
+
+    Also: orphans, stale week-level results, raw bytes that no longer hash to their name, an out-of-date schema.
+    """
+    from market_spine.app.context import Run
+    from market_spine.core.store import open_for_reading
+    from market_spine.operate import doctor, gaps, operation
+
+    now, run_date = moment(run_date_text)
+    chosen, expected = _weeks(weeks, first, last, run_date), expectations(calendar_file, grace_days)
+    try:
+        with open_for_reading(db, now) as store:
+            found = gaps.find_gaps(Run(store, run_date, now, "", expected=expected), chosen)
+    except SchemaTooOld as error:
+        _tell([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, gaps.Remedy.MIGRATE, str(error.hint))], as_json)
+        raise click.exceptions.Exit(1) from None
+    if found and fix:
+        arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(found) else {})}
+        with operation.execution(
+            db, "doctor --fix", run_date, now, arguments, expected=expected, ends_with=lambda: int(bool(found))
+        ) as (run, done):
+            operation.record_action(run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
+            done += doctor.fix(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
+            found = gaps.find_gaps(run, chosen)
+        if not as_json:
+            say_outcomes(done)
+    _tell(found, as_json)
+    raise click.exceptions.Exit(int(bool(found)))
+
+
+def _weeks(weeks: int, first: date | None, last: date | None, run_date: date) -> list[date]:
+    from market_spine.operate.backfill import weeks_between
+    from market_spine.partition import weeks_back
+
+    if (first is None) != (last is None):
+        raise UsageError("--from and --to belong together", hint="spine doctor --from 2025-10-03 --to 2025-12-26")
+    return weeks_between(first, last) if first and last else weeks_back(weeks, run_date)
+
+
+def _tell(found: list[Gap], as_json: bool) -> None:
+    from market_spine.cli import table
+
+    if as_json:
+        print_json(gaps=[gap.entry() for gap in found], exit_code=int(bool(found)))
+    elif not found:
+        click.echo("No gaps.")
+    else:
+        click.echo(
+            table.render(("where", "stage", "what", "command"), [(g.where, g.kind.value, g.what, g.command or "") for g in found])
+        )
+        if command := next((gap.command for gap in found if gap.command), None):
+            click.echo(next_line(command))

@@ -1,0 +1,53 @@
+"""`spine prune`: remove old captures that nobody needs to see again."""
+
+from __future__ import annotations
+
+import click
+
+from market_spine.cli.commands import db_option, json_option, moment, print_json, run_date_option
+from market_spine.cli.options import Whole
+from market_spine.errors import UsageError
+
+
+@click.command(
+    "prune",
+    epilog="""\b
+Examples:
+  spine prune --older-than 730 --dry-run
+  spine prune --older-than 730 --reason "retention policy 7.2" """,
+)
+@click.option(
+    "--older-than", "days", required=True, type=Whole(0, 36_500), metavar="DAYS", help="Captures of run dates before that."
+)
+@click.option("--dry-run", is_flag=True, help="List what would go, remove nothing.")
+@click.option("--reason", help="Why; kept on each tombstone. Required unless --dry-run.")
+@run_date_option
+@db_option
+@json_option
+def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | None, db: str, as_json: bool) -> None:
+    """Remove old captures; a tombstone (hash, counts, when, who, rule) stays for each.
+
+    Never the current, the last good, the newest or a pinned capture of a partition. The cost: a pruned capture's rows can no
+    longer be asked with --as-of for the days on which it was current. Week-level results stay.
+    """
+    from market_spine.operate import operation, prune
+
+    if not reason and not dry_run:
+        raise UsageError("a prune needs a reason", hint=f'spine prune --older-than {days} --reason "…", or --dry-run first')
+    now, run_date = moment(run_date_text)
+    arguments = {"older_than": days, "reason": reason}
+    if dry_run:
+        with operation.looking(db, run_date, now) as run:
+            goes = prune.plan(run, days)
+    else:
+        with operation.execution(db, "prune", run_date, now, arguments) as (run, _):
+            goes = prune.prune(run, days, str(reason))
+    if as_json:
+        print_json(dry_run=dry_run, captures=[{**p.entry.entry(), "bytes": p.bytes} for p in goes])
+        return
+    did = "would prune" if dry_run else "pruned"
+    for pruning in goes:
+        click.echo(f"{did} {pruning.capture_id}: {pruning.entry.rows or 0:,} rows, {pruning.bytes:,} bytes")
+    click.echo(
+        f"{did} {len(goes)} captures, {sum(p.entry.rows or 0 for p in goes):,} rows, {sum(p.bytes for p in goes):,} bytes of RAW"
+    )

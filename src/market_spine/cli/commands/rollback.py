@@ -1,0 +1,75 @@
+"""`spine rollback`: the current capture is withdrawn, the previous good one becomes current."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from market_spine.cli.commands import (
+    as_tier,
+    as_week,
+    complete_tier,
+    db_option,
+    json_option,
+    moment,
+    pasteable,
+    print_json,
+    run_date_option,
+    say_outcomes,
+)
+from market_spine.errors import UsageError
+from market_spine.partition import TIERS
+
+
+@click.command(
+    "rollback",
+    epilog="""\b
+Examples:
+  spine rollback 2025-12-26 OTC --reason "FINRA announced a faulty file"
+  spine rollback 2025-12-26 --undo""",
+)
+@click.argument("week", required=False, callback=as_week)
+@click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
+@click.option("--reason", help="Why; kept with the withdrawal. Required unless --undo.")
+@click.option("--undo", is_flag=True, help="Let what was withdrawn last stand again.")
+@click.option("--future", is_flag=True, help="Withdraw every capture of a day after today, of any week.")
+@run_date_option
+@db_option
+@json_option
+def command(
+    week: date | None, tier: str | None, reason: str | None, undo: bool, future: bool, run_date_text: str | None, db: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Withdraw the current capture of a tier (of every tier, where none is named). Nothing is deleted.
+
+    The week is not ready until a good capture arrives. The same content offered again stays withdrawn without --force.
+    """
+    from market_spine.operate import operation, rollback
+
+    if (week is None) is not future or (future and undo):
+        raise UsageError("a rollback is of one WEEK, or of all captures from the --future", hint="spine rollback --help")
+    if not reason and not undo:
+        raise UsageError("a rollback needs a reason", hint=_typed(week, tier, '--reason "…"'))
+    now, run_date = moment(run_date_text)
+    tiers, why = (tier,) if tier else TIERS, reason or "undo"
+    arguments = {"weeks": [str(week)] if week else [], "tiers": list(tiers), "reason": why, "undo": undo, "future": future}
+    with operation.execution(db, "rollback", run_date, now, arguments) as (run, outcomes):
+        if week is None:
+            done = rollback.withdraw_future(run, why)
+        else:
+            done = (rollback.undo if undo else rollback.roll_back)(run, week, tiers, why)
+        outcomes += done.outcomes
+    if as_json:
+        print_json(run_id=run.execution_id, changes=[c.entry() for c in done.changes], **operation.document(outcomes))
+        return
+    for change in done.changes:
+        click.echo(f"{change.partition}: {change.says}")
+    say_outcomes(done.outcomes)
+    if week and not undo:
+        click.echo(f"a good capture ends it; to take it back: {pasteable(_typed(week, tier, '--undo'))}")
+
+
+def _typed(week: date | None, tier: str | None, ending: str) -> str:
+    """The command as a person types it."""
+    return " ".join(["spine rollback", str(week) if week else "--future", *([tier] if tier else []), ending])

@@ -1,0 +1,68 @@
+"""`spine run`: one pipeline of one partition."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+from market_spine.cli.commands import (
+    as_tier,
+    as_week,
+    complete_pipeline,
+    complete_tier,
+    db_option,
+    json_option,
+    moment,
+    print_json,
+    run_date_option,
+    say_next,
+    say_outcomes,
+    source_of,
+    source_options,
+)
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  spine run finra.otc_transparency.ingest_week --week 2025-12-26 --tier OTC
+  spine run finra.otc_transparency.compute_weekly_totals --week 2025-12-26
+\b
+Pipelines: ingest_week, normalize_week, compute_venue_volume, compute_venue_share, compute_hhi (of a tier),
+compute_tier_split, compute_weekly_totals (of a week).""",
+)
+@click.argument("pipeline", shell_complete=complete_pipeline)
+@click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
+@click.option(
+    "--tier", callback=as_tier, shell_complete=complete_tier, help="One tier; left out: every tier that is ready for it."
+)
+@click.option("--force", is_flag=True, help="Ingest what is unchanged, measure what is measured.")
+@click.option("--reason", default="run", show_default=True, help="Why; kept in core_operator_actions.")
+@source_options
+@run_date_option
+@db_option
+@json_option
+def command(
+    pipeline: str, week: date, tier: str | None, force: bool, reason: str, run_date_text: str | None, db: str, as_json: bool,
+    **source: object,
+) -> None:  # fmt: skip
+    """Run one pipeline; what it needs and is not there is named, with the command that makes it."""
+    from market_spine.app import pipelines
+    from market_spine.operate import operation
+
+    now, run_date = moment(run_date_text)
+    pipelines.find(pipeline)
+    arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force}
+    arguments |= source if pipelines.needs_source(pipeline) else {}
+    with operation.execution(db, pipeline, run_date, now, arguments, force=force) as (run, done):
+        operation.record_action(run.db, "run", f"{pipeline} {week}{f' / {tier}' if tier else ''}", reason, now)
+        opened = source_of(**source) if pipelines.needs_source(pipeline) else None  # type: ignore[arg-type]
+        done += pipelines.run_pipeline(pipeline, run, opened, week, tier)
+    if as_json:
+        print_json(run_id=run.execution_id, pipeline=pipeline, **operation.document(done), exit_code=operation.exit_code(done))
+    else:
+        say_outcomes(done)
+        say_next(done, run.execution_id)
+    raise click.exceptions.Exit(operation.exit_code(done))

@@ -1,0 +1,58 @@
+"""`spine status`: how the last weeks stand."""
+
+from __future__ import annotations
+
+import click
+
+from market_spine.cli.commands import (
+    calendar_options,
+    db_option,
+    expectations,
+    json_option,
+    moment,
+    next_line,
+    print_json,
+    run_date_option,
+)
+from market_spine.cli.options import Whole
+
+
+@click.command(
+    "status",
+    epilog="""\b
+Examples:
+  spine status
+  spine status --weeks 26 --json""",
+)
+@click.option("--weeks", type=Whole(1, 1000), default=6, show_default=True, help="Weeks, counted back from today.")
+@calendar_options
+@run_date_option
+@db_option
+@json_option
+def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool) -> None:
+    """The grid, weeks × tiers: ready, awaiting, late, missing, failed, withdrawn or pending, with the stage reached.
+
+    Below it: what blocks, and the next command to type.
+    """
+    from market_spine.app.context import Run
+    from market_spine.cli import table
+    from market_spine.core.store import open_for_reading
+    from market_spine.operate import status
+    from market_spine.partition import TIERS, weeks_back
+
+    now, run_date = moment(run_date_text)
+    expected = expectations(calendar_file, grace_days)
+    with open_for_reading(db, now) as store:
+        rows = status.examine(Run(store, run_date, now, "", expected=expected), weeks_back(weeks, run_date))
+    next_command = status.next_command(rows)
+    if as_json:
+        print_json(run_date=run_date, weeks=[row.entry() for row in rows], next=next_command)
+        return
+    grid = [(str(row.week), *map(str, row.cells), "ready" if row.is_ready else "") for row in rows]
+    click.echo(table.render(("week", *TIERS, "week is"), grid))
+    blocks = [(str(row.week), cell.partition.tier, cell.problem) for row in rows for cell in row.cells if cell.problem]
+    blocks += [(str(row.week), "", row.problem) for row in rows if row.problem]
+    if blocks:
+        click.echo("\n" + table.render(("week", "tier", "what stands against it"), sorted(blocks)))
+    if next_command:
+        click.echo("\n" + next_line(next_command))

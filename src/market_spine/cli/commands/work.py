@@ -1,0 +1,179 @@
+"""`spine work`: ask for work, look at it, retry and cancel it, without the HTTP API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from market_spine.cli.commands import as_day, as_tier, as_week, db_option, json_option, print_json, reason_option
+from market_spine.cli.options import LARGEST_ID, Whole
+from market_spine.errors import UsageError
+
+if TYPE_CHECKING:
+    from market_spine.db import Database
+    from market_spine.work.item import Item
+    from market_spine.work.queue import Changed
+
+_COLUMNS = ("id", "pipeline", "week", "tier", "state", "attempts", "desired at", "last error")
+
+
+@click.group("work", epilog="Example: spine work list")
+def command() -> None:
+    """The work queue: what is to be done, by whichever worker is free."""
+
+
+@command.command("enqueue", epilog="Example: spine work enqueue ingest_week --week 2025-12-26 --tier OTC --priority 5")
+@click.argument("pipeline")
+@click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
+@click.option("--tier", callback=as_tier, help="The tier; a pipeline of a whole week takes none.")
+@click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Not before, e.g. 2026-01-09T12:00:00+00:00.")
+@click.option("--priority", type=Whole(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
+@click.option("--run-date", callback=as_day, help="The run date that names its captures; left out: the day it is worked on.")
+@click.option("--force", is_flag=True, help="Ingest what is unchanged, measure what is measured.")
+@click.option("--rerun", is_flag=True, help="Begin anew an item that is over.")
+@db_option
+@json_option
+def enqueue(
+    pipeline: str, week: date, tier: str | None, at: datetime | None, priority: int, run_date: date | None, force: bool,
+    rerun: bool, db: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Ask for one item; one that is there already is only named, unless --rerun."""
+    from market_spine.work import queue
+    from market_spine.work.item import Params, Request
+
+    short = pipeline.removeprefix("finra.otc_transparency.")
+    request = Request(short, week, tier, params=Params(run_date, force), desired_at=at, priority=priority, rerun=rerun)
+    with _ledger(db, create=True) as (store, now):
+        (answered,) = queue.enqueue(store, [request], now)
+    if as_json:
+        print_json(outcome=answered.answer.value, item=answered.item.as_document())
+    else:
+        click.echo(f"{answered.item.where}: {answered.answer.value}, item {answered.item.id} is {answered.item.state.value}")
+
+
+@command.command("list", epilog="Example: spine work list --state FAILED --json")
+@click.option(
+    "--state", "states", multiple=True, help="PENDING, RUNNING, COMPLETE, RETRY_WAIT, FAILED, CANCELLED; else the open ones."
+)
+@click.option("--week", callback=as_week, help="Of this week only.")
+@click.option("--pipeline", help="Of this pipeline only.")
+@click.option("--limit", type=Whole(1, 10000), default=100, show_default=True)
+@db_option
+@json_option
+def list_items(states: tuple[str, ...], week: date | None, pipeline: str | None, limit: int, db: str, as_json: bool) -> None:
+    """Items in the order in which they are due."""
+    from market_spine.cli import table
+    from market_spine.cli.commands import reading
+    from market_spine.work import queue
+
+    which = queue.Filter(tuple(map(_state, states)), pipeline=pipeline, week=str(week) if week else None)
+    with reading(db) as store:
+        page = queue.listed(store, which, limit=limit)
+    if as_json:
+        print_json(total=page.total, items=[item.as_document() for item in page.items])
+    else:
+        click.echo(table.render(_COLUMNS, map(_row, page.items)) if page.items else "nothing")
+
+
+@command.command("show", epilog="Example: spine work show 123")
+@click.argument("item_id", type=Whole(1, LARGEST_ID))
+@db_option
+@json_option
+def show(item_id: int, db: str, as_json: bool) -> None:
+    """All there is to know of one item."""
+    from market_spine.cli.commands import reading
+    from market_spine.work import queue
+
+    with reading(db) as store:
+        document = queue.find(store, item_id).as_document()
+    if as_json:
+        print_json(item=document)
+    else:
+        click.echo("\n".join(f"{name + ':':<22}{value}" for name, value in document.items() if value is not None))
+
+
+@command.command("retry", epilog='Example: spine work retry 123 124 --reason "the source is back"')
+@click.argument("ids", nargs=-1, type=Whole(1, LARGEST_ID))
+@click.option("--failed", is_flag=True, help="Every FAILED item.")
+@reason_option
+@db_option
+@json_option
+def retry(ids: tuple[int, ...], failed: bool, reason: str, db: str, as_json: bool) -> None:
+    """Make items due at once, with all their attempts: FAILED, CANCELLED and waiting ones."""
+    from market_spine.partition import DOMAIN
+    from market_spine.work import queue
+
+    with _ledger(db) as (store, now):
+        chosen = [*ids, *(queue.failed_of(store, DOMAIN) if failed else [])]
+        if not ids and not failed:
+            raise UsageError("no item named", hint="name their ids, or --failed for all that failed")
+        _tell(queue.retry(store, chosen, now, reason), "due", as_json)
+
+
+@command.command("cancel", epilog='Example: spine work cancel 123 --reason "asked for by mistake"')
+@click.argument("ids", nargs=-1, type=Whole(1, LARGEST_ID), required=True)
+@reason_option
+@db_option
+@json_option
+def cancel(ids: tuple[int, ...], reason: str, db: str, as_json: bool) -> None:
+    """End items that are not over; what a worker has written of one so far is rolled back."""
+    from market_spine.work import queue
+
+    with _ledger(db) as (store, now):
+        _tell(queue.cancel(store, ids, now, reason), "cancelled", as_json)
+
+
+@command.command("rebuild-delivery", epilog="Example: spine work rebuild-delivery --db postgresql://spine@db/spine")
+@db_option
+def rebuild_delivery(db: str) -> None:
+    """PostgreSQL: make the tables of the delivery engine anew, from the ledger. Stop the workers first."""
+    from market_spine.work import outbox
+
+    with _ledger(db) as (store, _now):
+        click.echo(f"{outbox.rebuild(store)} items are on their way again")
+
+
+@contextlib.contextmanager
+def _ledger(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
+    """The database, and the moment by its clock."""
+    from market_spine import clock
+    from market_spine.core.store import open_store
+
+    with open_store(db, clock.utc_now(), create=create) as store:
+        yield store, store.now()
+
+
+def _state(text: str) -> Any:
+    from market_spine.work.item import State
+
+    if text.upper() not in State.__members__:
+        raise UsageError(f"there is no state {text!r}", hint=f"the states are {', '.join(State.__members__)}")
+    return State[text.upper()]
+
+
+def _row(item: Item) -> tuple[object, ...]:
+    attempts = f"{item.attempt_count}/{item.max_attempts}"
+    return (
+        str(item.id),
+        item.pipeline,
+        str(item.week_ending),
+        item.tier,
+        item.state.value,
+        attempts,
+        item.desired_at,
+        item.last_error,
+    )
+
+
+def _tell(done: Changed, how: str, as_json: bool) -> None:
+    if as_json:
+        print_json(changed=[i.as_document() for i in done.changed], unchanged=[i.as_document() for i in done.unchanged])
+        return
+    for item in done.changed:
+        click.echo(f"{item.id} {item.where}: {how}")
+    for item in done.unchanged:
+        click.echo(f"{item.id} {item.where}: left alone, it is {item.state.value}")

@@ -1,0 +1,60 @@
+"""`spine worker`: execute what is enqueued."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from market_spine.cli.commands import db_option, source_of, source_options
+from market_spine.cli.options import Number, Whole
+
+
+@click.command(
+    "worker",
+    epilog="""\b
+Examples:
+  spine worker                                       works until SIGTERM
+  spine worker --drain --data-dir /srv/finra         works off what is due, then ends
+  spine worker --db postgresql://spine@db/spine --source api --concurrency 2
+\b
+Start as many as you like: processes over one SQLite file, machines over one PostgreSQL.
+SIGTERM lets the item in hand end within --grace seconds and gives it back if it does not.""",
+)
+@click.option("--concurrency", type=Whole(1, 64), default=1, show_default=True, help="Items at a time in this process.")
+@click.option("--once", is_flag=True, help="Work on one item, then end.")
+@click.option("--drain", is_flag=True, help="Work until nothing is due, then end.")
+@click.option(
+    "--lease-minutes",
+    type=Number(0.05),
+    default=30,
+    show_default=True,
+    help="How long a worker that has gone silent keeps its item.",
+)
+@click.option(
+    "--retry-minutes",
+    type=Number(0),
+    default=5,
+    show_default=True,
+    help="Wait after a first failure; three times as long after the next.",
+)
+@click.option("--grace", type=Number(0), default=25, show_default=True, help="Seconds to end an item after SIGTERM.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@source_options
+@db_option
+def command(
+    concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float, log_format: str,
+    verbose: bool, db: str, **source: object,
+) -> None:  # fmt: skip
+    """Take items from the work queue and run their pipelines. Logs to stderr, a JSON object a line."""
+    from market_spine.work.execute import Pipelines
+    from market_spine.work.item import Lease
+    from market_spine.work.worker import Settings, Worker, start_log
+
+    settings = Settings(
+        concurrency, once, drain, Lease(timedelta(minutes=lease_minutes)), timedelta(minutes=retry_minutes), grace
+    )
+    worker = Worker(db, Pipelines(lambda: source_of(**source)), settings)  # type: ignore[arg-type]
+    start_log(worker, json_lines=log_format == "json", verbose=verbose)
+    worker.run()

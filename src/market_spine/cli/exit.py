@@ -1,0 +1,113 @@
+"""Every way out of a command: its stated exit code and at most one line of explanation."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import sys
+
+import click
+
+from market_spine import log
+from market_spine.cli.options import blame
+from market_spine.errors import Interrupted, MarketSpineError, UsageError, exit_code_of
+from market_spine.log import UNPRINTABLE, printable
+
+
+def guarded(group: click.Command, arguments: list[str]) -> int:
+    """Runs a click command and answers its exit code; what goes wrong is said in one line, and as JSON where asked."""
+    from market_spine.cli import signals
+
+    _settle()
+    try:
+        with signals.interruptible():
+            return _carry_out(group, arguments)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _recorded(_said(error, arguments))
+
+
+def _recorded(exit_code: int) -> int:
+    """The exit code, which the row of a run that was recorded before has now, too."""
+    if executions := sys.modules.get("market_spine.core.executions"):
+        executions.correct(exit_code)
+    return exit_code
+
+
+def _settle() -> None:
+    """One thread for NumPy's linear algebra, of which nothing here has any (it would start one a core and let them spin);
+    and the collector looks less often, for what is made here in great numbers has no cycles."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
+
+
+def _carry_out(group: click.Command, arguments: list[str]) -> int:
+    stdout = sys.stdout
+    try:
+        _check_text(arguments)
+        answer = group.main(arguments, standalone_mode=False)
+        return answer if isinstance(answer, int) else 0
+    except SystemExit:
+        if sys.stdout is not stdout:  # click's way with a broken pipe: it muffles stdout, and exits with 1
+            raise BrokenPipeError from None
+        raise
+
+
+def _said(error: BaseException, arguments: list[str]) -> int:
+    """Says what ended the command, where there is somebody to hear it; answers the exit code."""
+    if isinstance(error, click.Abort):  # click makes one of every KeyboardInterrupt
+        error = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
+    code = exit_code_of(error)
+    try:
+        if isinstance(error, BrokenPipeError):
+            return _hear_no_more(code)
+        return _say(*_words(error), code, arguments)
+    except BrokenPipeError as broken:
+        return _hear_no_more(exit_code_of(broken))
+
+
+def _hear_no_more(code: int) -> int:
+    """What Python would still write as it ends goes nowhere, and raises nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+def _words(error: BaseException) -> tuple[str, str | None]:
+    """What is said of an error, and what to do next."""
+    if isinstance(error, (MarketSpineError, Interrupted)):
+        return error.message, error.hint
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", None
+    if isinstance(error, click.UsageError):
+        where = error.ctx.command_path if error.ctx else "run_finra_weekly_schedule"
+        return blame(error), f"{where} --help"
+    if isinstance(error, click.ClickException):
+        return error.format_message(), None
+    logging.getLogger("market_spine").debug("crash", exc_info=error)
+    return f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback"
+
+
+def _check_text(arguments: list[str]) -> None:
+    """No option takes control characters or bytes that are not UTF-8: no database keeps them, and a log would be forged.
+    Raises UsageError."""
+    settings = (f"{name}={value}" for name, value in os.environ.items() if name.startswith("MARKET_SPINE_"))
+    if bad := next((text for text in (*arguments, *settings) if UNPRINTABLE.search(text)), None):
+        raise UsageError(f"'{printable(bad, 100)}' has control characters or is not UTF-8", hint="write it as plain text")
+
+
+def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
+    one_line, hint = printable(" ".join(message.split()), 600), hint and printable(hint, 600)
+    if log.speaks_json():
+        facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}
+        logging.getLogger("market_spine").error(one_line, extra=facts)
+    else:
+        click.echo(f"Error: {one_line}" + (f". Try: {hint}" if hint else ""), err=True)
+    if "--json" in arguments:
+        from market_spine.app import report
+
+        click.echo(json.dumps(report.failure(one_line, hint, exit_code), indent=2))
+    return exit_code

@@ -1,0 +1,239 @@
+"""Options that several commands share, and where an option's value comes from: flag, environment, market_spine.toml, default."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from market_spine.app.source import DEFAULT_DATA_DIR
+from market_spine.log import printable
+from market_spine.monitor.observers import DEFAULT_EXPECTED_BY, Watching
+
+if TYPE_CHECKING:
+    from market_spine.config import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_META = "market_spine.settings"
+
+__all__ = ["DEFAULT_DATA_DIR"]
+
+DEFAULT_DB = "data/market_spine.db"
+
+
+LARGEST_ID = 2**63 - 1
+_LARGEST = 10**9  # where a range names no end; with more, moments and sizes overflow
+_FIGURE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+class Number(click.FloatRange):
+    """The type of every option that is a number. What `float` takes beyond plain figures (nan, inf, 1_0, ١) is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _within(self, float(value) if _FIGURE.fullmatch(str(value)) else None, value, "a number", param, ctx)
+
+
+class Whole(click.IntRange):
+    """The type of every option that is a whole number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(_within(self, int(value) if _DIGITS.fullmatch(str(value)) else None, value, "a whole number", param, ctx))
+
+
+def _within(
+    kind: Number | Whole, number: float | None, given: object, what: str, param: click.Parameter | None, ctx: click.Context | None
+) -> float:
+    least, most = -_LARGEST if kind.min is None else kind.min, _LARGEST if kind.max is None else kind.max
+    if number is None or not least <= number <= most:
+        kind.fail(f"'{printable(str(given), 40)}' is not {what} from {least:,} to {most:,}", param, ctx)
+    return number
+
+
+def config_option(command: click.Command, table: str, check: Callable[[Settings], None]) -> click.Command:
+    """Gives a command `--config`, read before its other options; `table` names the command in the file."""
+
+    def load(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        from market_spine import config
+
+        path = None if ctx.resilient_parsing else config.find(value)
+        if path is None:
+            return
+        settings = config.read(path)
+        check(settings)
+        ctx.meta[_META] = settings
+        ctx.default_map = _joined(ctx.command, settings.defaults(table, option_names(ctx.command)))
+
+    command.params.append(
+        click.Option(
+            ["--config"],
+            envvar="MARKET_SPINE_CONFIG",
+            is_eager=True,
+            expose_value=False,
+            callback=load,
+            help="Settings file; without it market_spine.toml here.",
+        )
+    )
+    return command
+
+
+def _joined(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A list for an option that is given once is what a person would have typed: joined by commas."""
+    several = {param.name for param in command.params if isinstance(param, click.Option) and param.multiple}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) and name not in several
+        else [value] if name in several and not isinstance(value, list)
+        else value
+        for name, value in values.items()
+    }  # fmt: skip
+
+
+def option_names(command: click.Command) -> dict[str, str]:
+    """`lookback_weeks`, as in `--lookback-weeks`, → the parameter's name; for every option with a value to set."""
+    return {
+        long.removeprefix("--").replace("-", "_"): str(param.name)
+        for param in command.params
+        if isinstance(param, click.Option) and param.expose_value
+        for long in param.opts
+        if long.startswith("--")
+    }
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment with the settings file of the running command below it."""
+    context = click.get_current_context(silent=True)
+    settings: Settings | None = context.find_root().meta.get(_META) if context else None
+    return settings.environment(os.environ) if settings else os.environ
+
+
+def settings_path() -> str | None:
+    """The settings file of the running command, if it has one."""
+    context = click.get_current_context(silent=True)
+    settings: Settings | None = context.find_root().meta.get(_META) if context else None
+    return settings.path if settings else None
+
+
+def origin(ctx: click.Context, name: str) -> str:
+    """Where the value of a parameter comes from, in a word or two."""
+    source = ctx.get_parameter_source(name)
+    if source is ParameterSource.COMMANDLINE:
+        return "flag"
+    if source is ParameterSource.ENVIRONMENT:
+        return "environment"
+    if source is ParameterSource.DEFAULT_MAP and _META in ctx.meta:
+        return str(ctx.meta[_META].path)
+    return "default"
+
+
+class Value(NamedTuple):
+    """A setting as `spine config show` prints it."""
+
+    name: str
+    shown: str
+    origin: str
+
+
+def effective(command: click.Command, flags: list[str]) -> list[Value]:
+    """Every setting of a command with these flags here and now. Raises what the command itself would raise."""
+    from market_spine import config
+
+    prefix = command.context_settings["auto_envvar_prefix"]
+    ctx = command.make_context(command.name, flags, auto_envvar_prefix=prefix)
+    settings: Settings | None = ctx.meta.get(_META)
+    values = [
+        Value(option.replace("_", "-"), config.shown(name, ctx.params.get(name)), origin(ctx, name))
+        for option, name in option_names(command).items()
+    ]
+    merged = settings.environment(os.environ) if settings else os.environ
+    for variable in config.SETTINGS:
+        name = config.setting_name(variable)
+        where = "environment" if variable in os.environ else settings.path if settings and variable in merged else "default"
+        values.append(Value(name.replace("_", "-"), config.shown(name, merged.get(variable)), where))
+    return values
+
+
+def blame(error: click.UsageError) -> str:
+    """What click says of a bad value, and where that value was set when it was not typed."""
+    said = error.format_message().rstrip(".")
+    param, ctx = getattr(error, "param", None), error.ctx
+    if param is None or ctx is None:
+        return said
+    where = origin(ctx, param.name)
+    return said if where in ("flag", "default") else f"{said} (from {where})"
+
+
+def as_target(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Callback of an option or argument that names a database, wherever its value was set. Raises ConfigurationError."""
+    from market_spine.db import resolve
+
+    return resolve(value)
+
+
+def _option(name: str, **how: Any) -> Callable[[Command], Command]:
+    """One option; every command that has it reads the same environment variable."""
+    return click.option(name, envvar="MARKET_SPINE_" + name.removeprefix("--").replace("-", "_").upper(), **how)
+
+
+metrics_textfile_option = _option(
+    "--metrics-textfile", metavar="PATH", help="Write Prometheus metrics for node_exporter's textfile collector."
+)
+pushgateway_option = _option("--pushgateway", metavar="URL", help="Push Prometheus metrics to a Pushgateway.")
+notify_option = _option(
+    "--notify", multiple=True, metavar="URL",
+    help="Tell of what begins and what is over: mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
+)  # fmt: skip
+notify_level_option = _option(
+    "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
+    help="The least grave anomaly to tell of.",
+)  # fmt: skip
+ping_url_option = _option(
+    "--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."
+)
+expected_by_option = _option(
+    "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
+    help="When a run should be done, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
+)  # fmt: skip
+
+
+def observed_options(command: Command) -> Command:
+    """On which day beside the present an ingest may act."""
+    for option in (
+        _option("--allow-future", is_flag=True, help="Let --run-date lie after today."),
+        _option(
+            "--as-observed-on", metavar="DAY",
+            help="Load kept files under the past day they were observed on: YYYY-MM-DD, instead of --run-date.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
+    """The day a command acts on, where it is not today; --as-observed-on comes before --run-date."""
+    return as_observed_on or run_date
+
+
+def watch_options(command: Command) -> Command:
+    """The options of what happens around a run: metrics, notifications, pings."""
+    for option in (
+        expected_by_option, ping_url_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def update_options(command: Command) -> Command:
+    """The options of a command that changes what is stored and is no weekly run: no ping, the dead-man switch is the run's."""
+    for option in (expected_by_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option):
+        command = option(command)
+    return command
+
+
+def watching(given: dict[str, Any]) -> Watching:
+    """Takes the values of `watch_options` or `update_options` out of a command's parameters."""
+    return Watching(**{name: given.pop(name) for name in Watching._fields if name in given})

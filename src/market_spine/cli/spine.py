@@ -1,0 +1,60 @@
+"""`spine`: the operators' door. Each command group lies in its own file under `commands/`, imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from market_spine import __version__
+from market_spine.cli.commands import COMMANDS
+from market_spine.cli.exit import guarded
+from market_spine.cli.options import config_option
+from market_spine.cli.quiet_exit import at_once
+from market_spine.cli.weekly import check_settings
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command is asked for; groups the help by task."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[name][1])
+        command: click.Command = module.command
+        _configure(command, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for task in dict.fromkeys(task for task, _, _ in COMMANDS.values()):
+            with formatter.section(task):
+                formatter.write_dl([(name, line) for name, (of, _, line) in COMMANDS.items() if of == task])
+
+
+def _configure(command: click.Command, table: str) -> None:
+    """Gives each command of a module `--config`, once."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _configure(inner, table)
+    elif "--config" not in (option for param in command.params for option in param.opts):
+        config_option(command, table, check_settings)
+
+
+@click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", prog_name="spine")
+def command() -> None:
+    """Look after FINRA's weekly OTC Transparency data."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The console script."""
+    at_once()
+    sys.exit(guarded(command, sys.argv[1:] if argv is None else argv))
+
+
+if __name__ == "__main__":
+    main()

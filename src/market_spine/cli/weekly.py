@@ -1,0 +1,174 @@
+"""`run_finra_weekly_schedule`: the door for cron, operators and CI: checks options, calls one function, prints the answer."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from market_spine import __version__
+from market_spine.app.plan import OPEN_WEEKS
+from market_spine.app.source import SOURCES
+from market_spine.cli.exit import guarded
+from market_spine.cli.options import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_DB,
+    Number,
+    Whole,
+    acting_day,
+    as_target,
+    config_option,
+    observed_options,
+    option_names,
+    watch_options,
+    watching,
+)
+from market_spine.cli.quiet_exit import at_once
+from market_spine.cli.weekly_run import Options, run
+from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
+
+if TYPE_CHECKING:
+    from market_spine.config import Settings
+
+EPILOG = """\b
+Examples:
+  run_finra_weekly_schedule                                    the last six weeks, from files
+  run_finra_weekly_schedule --weeks 2025-12-26 --tiers OTC --mode dry-run
+  run_finra_weekly_schedule --run-date 2026-01-09 --db /var/lib/spine.db --json
+\b
+Exit codes: 0 all well, 1 some partitions failed, 2 critical (usage, configuration, database,
+or every partition failed), 75 another run holds the lock, 130/143 interrupted, 141 broken pipe."""
+
+
+@click.command(
+    "run_finra_weekly_schedule",
+    context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+@click.option(
+    "--lookback-weeks", type=Whole(1, 5200), default=6, show_default=True,
+    help="Fridays to look at, counted back from the run date.",
+)  # fmt: skip
+@click.option(
+    "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
+    help="How many weeks before these a missing partition is still asked for.",
+)  # fmt: skip
+@click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
+@click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
+@click.option(
+    "--source",
+    type=click.Choice(list(SOURCES)),
+    default="file",
+    show_default=True,
+    help="Where the data comes from.",
+)
+@click.option("--data-dir", default=DEFAULT_DATA_DIR, show_default=True, help="Folder of {tier}_week_{week}.psv files.")
+@click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
+@click.option("--force", is_flag=True, help="Ingest also what is unchanged.")
+@click.option(
+    "--only-stage",
+    type=click.Choice(["ingest", "normalize", "calc", "all"]),
+    default="all",
+    show_default=True,
+    help="One phase only.",
+)
+@click.option(
+    "--db",
+    callback=as_target,
+    default=DEFAULT_DB,
+    show_default=True,
+    help="SQLite file (made when missing) or postgresql://user@host/name.",
+)
+@click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
+@observed_options
+@click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")
+@click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
+@click.option(
+    "--grace-days",
+    type=Whole(0, 3650),
+    default=1,
+    show_default=True,
+    help="Days after publication day before late is missing.",
+)
+@click.option(
+    "--rehash-share", type=Number(0, 1), default=0.25, show_default=True,
+    help="Partitions hashed anew in each run though the source calls them unchanged.",
+)  # fmt: skip
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
+@click.option("--max-reject-percent", type=Number(0, 100), default=5, show_default=True, help="Rejected lines a file may have.")
+@click.option(
+    "--min-kept-percent", type=Number(0, 100), default=50, show_default=True,
+    help="Rows and shares a restatement must keep of the current capture.",
+)  # fmt: skip
+@click.option("--accept-shrink", is_flag=True, help="Let a shrunken capture become current.")
+@click.option("--max-file-mb", type=Whole(1), default=512, show_default=True, help="Largest file taken, unpacked.")
+@click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
+@click.option(
+    "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
+    help="When another run holds the lock: exit 75, exit 0, or wait for it.",
+)  # fmt: skip
+@click.option(
+    "--lock-lease", type=Number(1), default=60, show_default=True, metavar="SECONDS",
+    help="Silence after which others take this run for dead and its lock over.",
+)  # fmt: skip
+@click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
+@click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
+@click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more, tracebacks included.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How stderr is written."
+)
+@watch_options
+@click.version_option(__version__, "--version", prog_name="run_finra_weekly_schedule")
+def command(**given: object) -> None:
+    """Capture FINRA's weekly OTC Transparency data: ingest, normalize, calculate, judge readiness."""
+    raise click.exceptions.Exit(run(check(given)))
+
+
+def check(given: dict[str, object]) -> Options:
+    """The options as values. Raises UsageError; nothing has been opened or written yet."""
+    from market_spine import clock
+    from market_spine.monitor import observers
+
+    weeks_text = given.pop("weeks")
+    lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
+    now = clock.utc_now()
+    watched = observers.check(watching(given))
+    as_observed_on, run_date = _text(given.pop("as_observed_on")), clock.market_date(now)
+    if day := acting_day(as_observed_on, _text(given.pop("run_date"))):
+        run_date = parse_day(day)
+        now = clock.moment_of(run_date)
+    weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
+    tiers = parse_tier_list(str(given.pop("tiers")))
+    return Options(
+        weeks=tuple(weeks), sweeps=not (weeks_text or as_observed_on), as_observed=bool(as_observed_on), tiers=tiers,
+        dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises ConfigurationError for an entry of market_spine.toml that nobody reads."""
+    from market_spine.cli.commands import COMMANDS
+    from market_spine.config import RUN_TABLE
+
+    settings.check(option_names(command), [RUN_TABLE, *COMMANDS])
+
+
+config_option(command, "run_finra_weekly_schedule", check_settings)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The console script: every way out has its stated exit code and at most one line of explanation."""
+    arguments = sys.argv[1:] if argv is None else argv
+    at_once()
+    sys.exit(guarded(command, arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What `run_finra_weekly_schedule` does once its options are checked: the run or its rehearsal, told and answered."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from market_spine import log
+from market_spine.cli.options import environment
+from market_spine.errors import LockLost, RunLocked
+from market_spine.log import ProgressHandler
+from market_spine.monitor.observers import Observers, Watching
+
+if TYPE_CHECKING:
+    from market_spine.app.context import Expectations, Run
+    from market_spine.app.plan import Plan
+    from market_spine.app.scheduler import Result
+    from market_spine.app.source import Source
+    from market_spine.core.timeline import Permits
+    from market_spine.db import Database
+    from market_spine.outcome import Outcome
+
+
+class Options(NamedTuple):
+    """The command's options, checked."""
+
+    weeks: tuple[date, ...]
+    sweeps: bool
+    open_weeks: int
+    tiers: tuple[str, ...]
+    source: str
+    data_dir: str
+    dry: bool
+    force: bool
+    only_stage: str
+    db: str
+    run_date: date
+    now: datetime
+    as_observed: bool
+    allow_future: bool
+    ignore_calendar: bool
+    calendar_file: str | None
+    grace_days: int
+    rehash_share: float
+    fail_fast: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+    cron: bool
+    log_format: str
+    watching: Watching
+    max_reject_percent: float
+    min_kept_percent: float
+    accept_shrink: bool
+    max_file_mb: int
+    allow_links: bool
+    if_locked: str
+    lock_wait: float
+    lock_lease: float
+
+    @property
+    def permits(self) -> Permits:
+        """Which days the run may act on beside the present."""
+        from market_spine.core.timeline import Permits
+
+        return Permits(past=self.as_observed, future=self.allow_future)
+
+    def as_arguments(self) -> dict[str, object]:
+        """What core_executions keeps; the database is named without its password."""
+        from market_spine.db import redact
+
+        names = [name for name in self._fields if name not in ("now", "watching")]
+        facts = {name: getattr(self, name) for name in names}
+        return {**facts, "db": redact(self.db), "weeks": [str(week) for week in self.weeks], "run_date": str(self.run_date)}
+
+
+def run(options: Options) -> int:
+    """Carries out the command and answers its exit code."""
+    handler = log.set_up(quiet=options.quiet, verbose=options.verbose, cron=options.cron, json_lines=options.log_format == "json")
+    watch = Observers(Watching() if options.dry else options.watching, options.db)
+    try:
+        exit_code = _rehearse(options) if options.dry else _run(options, handler, watch)
+    except BaseException as error:
+        if options.if_locked == "skip" and isinstance(error, RunLocked) and not isinstance(error, LockLost):
+            return _skipped(options, error)
+        watch.crashed(error)
+        log.release(handler)
+        raise
+    if exit_code:
+        log.release(handler)
+    return exit_code
+
+
+def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
+    from market_spine import clock
+    from market_spine.app import report
+    from market_spine.app.scheduler import run_schedule
+    from market_spine.core import executions
+    from market_spine.core.locks import run_lock
+    from market_spine.core.store import open_store
+    from market_spine.process import work_in_bulk
+
+    work_in_bulk()
+    source, expected = _source(options), expectations(options)
+    plan = _plan(options)
+    patience = options.lock_wait if options.if_locked == "wait" else 0
+    with open_store(options.db, options.now, create=True) as db:
+        run_ = _run_context(options, db, expected)
+        with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
+            watch.began(run_, handler)
+            ledger = (run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments())
+            with executions.recorded(db, *ledger, clock.exact_now, options.permits):
+                result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
+                document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
+            executions.end(db, run_.execution_id, result.exit_code, clock.exact_now(), outcomes=document)
+        watch.ended(db, result.exit_code, report.summary(result))
+    if result.exit_code or isinstance(handler, ProgressHandler):
+        log.release(handler)  # the lines before the summary they lead to
+    _tell_result(options, result, document)
+    return result.exit_code
+
+
+def _skipped(options: Options, error: RunLocked) -> int:
+    """--if-locked skip: the other run does the work, so there is nothing to do, which is success."""
+    from market_spine.app import report
+
+    if options.as_json:
+        click.echo(json.dumps(report.skipped(error.message), indent=2))
+    elif not options.quiet:
+        click.echo(f"Skipped: {error.message}", err=True)
+    return 0
+
+
+def _tell_result(options: Options, result: Result, document: dict[str, object]) -> None:
+    """The run's answer on stdout: the document, the summary, one line of it, or nothing."""
+    from market_spine.app import report
+
+    if options.as_json:
+        click.echo(json.dumps(document, indent=2))
+    elif result.exit_code or not (options.quiet or options.cron):
+        click.echo(report.summary(result))
+    elif not options.quiet:
+        click.echo(report.one_line(result, options.run_date))
+
+
+def _rehearse(options: Options) -> int:
+    from market_spine import clock
+    from market_spine.app import report
+    from market_spine.app.rehearsal import rehearse
+    from market_spine.core.store import open_for_reading
+    from market_spine.core.timeline import check_day
+
+    source, expected = _source(options), expectations(options)
+    show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
+    with open_for_reading(options.db, options.now) as db:
+        check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
+        run_ = _run_context(options, db, expected)
+        result = rehearse(run_, source, _plan(options), show)
+        document = report.document(result, run_, "dry-run")
+    if options.as_json:
+        click.echo(json.dumps(document, indent=2))
+    elif not options.quiet:
+        click.echo(report.dry_summary(result))
+    return result.exit_code
+
+
+def _plan(options: Options) -> Plan:
+    from market_spine.app.plan import Plan
+
+    return Plan(
+        options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps, open_weeks=options.open_weeks
+    )
+
+
+def _source(options: Options) -> Source | None:
+    """The source the run asks; None when no phase needs one."""
+    from market_spine import clock
+    from market_spine.app.source import SourceSettings, open_source
+
+    if options.only_stage not in ("ingest", "all"):
+        return None
+    settings = SourceSettings(
+        options.data_dir, options.max_file_mb << 20, options.allow_links, today=clock.market_date(), environ=environment()
+    )
+    return open_source(options.source, settings)
+
+
+def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
+    from market_spine import clock
+    from market_spine.app.context import Limits, Run
+    from market_spine.core import executions
+
+    limits = Limits(options.max_reject_percent / 100, options.min_kept_percent / 100, options.accept_shrink)
+    execution_id = executions.new_execution_id(clock.utc_now())
+    return Run(
+        db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected,
+        as_observed=options.as_observed, present=clock.utc_now() if options.as_observed else None,
+    )  # fmt: skip
+
+
+def expectations(options: Options) -> Expectations:
+    """What is to be there, by the calendar; raises ConfigurationError."""
+    from market_spine.app.context import Expectations
+    from market_spine.calendar.publication import EXCHANGE, read_calendar
+
+    calendar = read_calendar(options.calendar_file) if options.calendar_file else EXCHANGE
+    return Expectations(None if options.ignore_calendar else calendar, options.grace_days, options.rehash_share)
+
+
+def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[[Outcome], None]:
+    """Logs each outcome as it happens, and moves the bar where there is one."""
+    from market_spine.app import report
+    from market_spine.outcome import Phase, Status
+
+    partitions, weeks = len(plan.partitions), len(plan.weeks)
+    total = {Phase.INGEST: partitions, Phase.NORMALIZE: partitions, Phase.CALC: partitions + weeks, Phase.READINESS: weeks}
+    levels = {Status.FAILED: logging.ERROR, Status.WARNING: logging.WARNING, Status.LATE: logging.WARNING}
+    logger = logging.getLogger("market_spine")
+    done: Counter[Phase] = Counter()
+
+    def tell(outcome: Outcome) -> None:
+        watch.tell(outcome)
+        facts = {
+            "event": "partition",
+            "week": str(outcome.week_ending),
+            "tier": outcome.tier,
+            "stage": outcome.phase.value,
+            "outcome": outcome.status.value,
+        }
+        logger.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
+        done[outcome.phase] += 1
+        if isinstance(handler, ProgressHandler):
+            handler.show(done[outcome.phase], max(done[outcome.phase], total[outcome.phase]), outcome.phase.value)
+
+    return tell

@@ -1,0 +1,196 @@
+"""Whom to tell what: one event per (kind, week, tier), told when it begins and when it is over, silent in between.
+
+A kind is an anomaly's category, RUN_FAILED, or WORK_ITEM_FAILED. The key of an event never changes, so that a service
+which joins messages by key (PagerDuty) closes the incident it opened. An acknowledged event is silent until its date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from enum import Enum
+
+from market_spine import clock
+from market_spine.core.anomalies import CRITICAL, ERROR, WARN
+from market_spine.db import Database
+
+LEVELS: Mapping[str, tuple[str, str, str]] = {
+    WARN: (WARN, ERROR, CRITICAL),
+    ERROR: (ERROR, CRITICAL, CRITICAL),
+    CRITICAL: (CRITICAL, CRITICAL, CRITICAL),
+}
+RUN_FAILED, WORK_ITEM_FAILED, TEST = "RUN_FAILED", "WORK_ITEM_FAILED", "TEST"
+CRITICAL_EXIT = 2
+
+
+class Action(str, Enum):
+    """What is said of an event."""
+
+    BEGAN = "began"
+    STILL = "still there"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that stands: what, where, how grave, since when. `silent_until` is the date it was acknowledged to."""
+
+    kind: str
+    week: str | None
+    tier: str | None
+    severity: str
+    message: str
+    since: datetime
+    hint: str | None = None
+    silent_until: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """`market_spine:SOURCE_UNAVAILABLE:2025-12-26:OTC`; a dash where there is no week or tier."""
+        return f"market_spine:{self.kind}:{self.week or '-'}:{self.tier or '-'}"
+
+    @property
+    def where(self) -> str:
+        return " / ".join(part for part in (self.week, self.tier) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a channel was last told of an event; `over_at` is set when it was told that it is over."""
+
+    event: Event
+    told_at: datetime
+    over_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to be sent."""
+
+    action: Action
+    event: Event
+
+
+def decide(standing: Mapping[str, Event], told: Mapping[str, Told], now: datetime) -> list[Notice]:
+    """What a channel is to be told now, given what stands and what it was told; both by key."""
+    notices = [Notice(Action.OVER, t.event) for key, t in told.items() if t.over_at is None and key not in standing]
+    for key, event in standing.items():
+        action = _said_of(event, told.get(key), now)
+        if action:
+            notices.append(Notice(action, event))
+    return notices
+
+
+def _said_of(event: Event, told: Told | None, now: datetime) -> Action | None:
+    """Begun and not told; or told, acknowledged since, and the acknowledgement has run out."""
+    if event.silent_until is not None and event.silent_until > now:
+        return None
+    if told is None or told.over_at is not None:
+        return Action.BEGAN
+    ran_out = event.silent_until is not None and event.silent_until > told.told_at
+    return Action.STILL if ran_out else None
+
+
+def title(notice: Notice) -> str:
+    """`Market Spine: SOURCE_UNAVAILABLE 2025-12-26 / OTC`, with a word before it unless it begins."""
+    word = {Action.BEGAN: "", Action.STILL: "still there: ", Action.OVER: "over: "}[notice.action]
+    return f"Market Spine: {word}{notice.event.kind} {notice.event.where}".rstrip()
+
+
+def body(notice: Notice, context: Mapping[str, str]) -> str:
+    """The message, what to do next, since when; then the facts of `context` and the key, a line each."""
+    event = notice.event
+    lines = [event.message]
+    if event.hint and notice.action is not Action.OVER:
+        lines.append(f"Try: {event.hint}")
+    facts = {"severity": event.severity, "since": clock.stamp(event.since), **context, "key": event.key}
+    return "\n".join([*lines, "", *(f"{name}: {value}" for name, value in facts.items() if value)])
+
+
+def channel_id(url: str) -> str:
+    """Names a notification URL without telling it."""
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
+def standing(db: Database, level: str, extra: Iterable[Event] = ()) -> dict[str, Event]:
+    """The events that stand now, by key: unresolved anomalies of that severity and above, failed work items, and `extra`."""
+    found: dict[str, Event] = {}
+    for event in (*_anomalies(db, level), *_work_items(db), *_last_run(db), *extra):
+        before = found.get(event.key)
+        found[event.key] = event if before is None else _joined(before, event)
+    return found
+
+
+def _joined(first: Event, second: Event) -> Event:
+    """Two faults of one key: the older date, the graver severity; silent only while both are."""
+    order = list(LEVELS)
+    worst = max(first.severity, second.severity, key=lambda severity: order.index(severity) if severity in order else -1)
+    both = first.silent_until and second.silent_until
+    return replace(
+        second,
+        severity=worst,
+        since=min(first.since, second.since),
+        silent_until=min(first.silent_until, second.silent_until)
+        if both and first.silent_until and second.silent_until
+        else None,
+    )
+
+
+def _anomalies(db: Database, level: str) -> list[Event]:
+    rows = db.execute(
+        """
+        SELECT category, json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), severity, message,
+               detected_at, details_json, acknowledged_until
+        FROM core_anomalies WHERE resolved_at IS NULL AND severity IN (?, ?, ?) ORDER BY id
+        """,
+        LEVELS[level],
+    ).fetchall()
+    return [
+        Event(r[0], r[1], r[2], r[3], r[4], datetime.fromisoformat(r[5]), hint=_hint(r[6]), silent_until=_until(r[7]))
+        for r in rows
+    ]
+
+
+def _work_items(db: Database) -> list[Event]:
+    rows = db.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), pipeline, last_error,
+               COALESCE(last_error_at, updated_at)
+        FROM core_work_items WHERE state = 'FAILED' ORDER BY id
+        """
+    ).fetchall()
+    return [
+        Event(WORK_ITEM_FAILED, r[0], r[1], ERROR, f"{r[2]} gave up: {r[3]}", datetime.fromisoformat(r[4]),
+              hint="spine work retry --failed --reason 'the cause is gone'")
+        for r in rows
+    ]  # fmt: skip
+
+
+def _last_run(db: Database) -> list[Event]:
+    row = db.execute(
+        """
+        SELECT exit_code, finished_at, error FROM core_executions
+        WHERE pipeline = 'weekly_schedule' AND exit_code IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
+        """
+    ).fetchone()
+    if row is None or row[0] != CRITICAL_EXIT:
+        return []
+    message = row[2] or "every partition of the run failed"
+    return [Event(RUN_FAILED, None, None, CRITICAL, message, datetime.fromisoformat(row[1]))]
+
+
+def _hint(details: str | None) -> str | None:
+    hint = json.loads(details).get("hint") if details else None
+    return hint if isinstance(hint, str) else None
+
+
+def _until(text: str | None) -> datetime | None:
+    """An acknowledgement's date means the begin of that day in New York; a full stamp is taken as it is."""
+    if not text:
+        return None
+    if len(text) == 10:
+        return datetime.combine(date.fromisoformat(text), time(), clock.market_zone())
+    return datetime.fromisoformat(text)

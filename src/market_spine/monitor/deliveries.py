@@ -1,0 +1,111 @@
+"""What was told to whom: in core_notifications, and in a small file while the database cannot be reached."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from market_spine import clock
+from market_spine.db import Database
+from market_spine.monitor.alerts import Action, Event, Notice, Told
+
+FILE_NAME = "told.json"
+
+
+def read(db: Database, channel: str) -> dict[str, Told]:
+    """What a channel was last told of each event, by key."""
+    rows = db.execute(
+        """
+        SELECT kind, week_ending, tier, severity, message, began_at, told_at, over_at, event_key
+        FROM core_notifications WHERE channel = ?
+        """,
+        (channel,),
+    ).fetchall()
+    return {
+        r[8]: Told(Event(r[0], r[1], r[2], r[3], r[4], _moment(r[5])), _moment(r[6]), _moment(r[7]) if r[7] else None)
+        for r in rows
+    }
+
+
+def write(db: Database, channel: str, notice: Notice, now: datetime) -> None:
+    """Notes that a notice was delivered."""
+    event, moment = notice.event, clock.stamp(now)
+    with db.transaction():
+        db.execute(
+            """
+            INSERT INTO core_notifications (event_key, channel, kind, week_ending, tier, severity, message, began_at, told_at,
+                                            over_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (event_key, channel) DO UPDATE SET
+                severity = excluded.severity, message = excluded.message, began_at = excluded.began_at,
+                told_at = excluded.told_at, over_at = excluded.over_at
+            """,
+            (
+                event.key, channel, event.kind, event.week, event.tier, event.severity, event.message,
+                clock.stamp(event.since), moment, moment if notice.action is Action.OVER else None,
+            ),
+        )  # fmt: skip
+
+
+def state_file(environ: Mapping[str, str]) -> Path:
+    """Where it is noted while there is no database: MARKET_SPINE_STATE_DIR, else the user's folder for such things."""
+    if named := environ.get("MARKET_SPINE_STATE_DIR"):
+        return Path(named) / FILE_NAME
+    if sys.platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or Path.home()) / "market-spine" / FILE_NAME
+    home = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or os.sep) / ".local" / "state"
+    return Path(home) / "market-spine" / FILE_NAME
+
+
+def read_file(path: Path, channel: str) -> dict[str, Told]:
+    """As `read`, from the file; a missing or unreadable one says nothing."""
+    return {key: told for (name, key), told in _entries(path).items() if name == channel}
+
+
+def write_file(path: Path, channel: str, notice: Notice, now: datetime) -> None:
+    """As `write`, into the file, which only its owner can read. Raises OSError."""
+    event = notice.event
+    entries = _entries(path) | {(channel, event.key): Told(event, now)}
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    beside.write_text(json.dumps([_row(name, told) for (name, _), told in entries.items()], indent=1), "utf-8")
+    beside.replace(path)
+
+
+def take_over(db: Database, path: Path) -> None:
+    """Brings what was noted in the file into the database and removes the file."""
+    entries = _entries(path)
+    with db.transaction():
+        for (channel, _), told in entries.items():
+            write(db, channel, Notice(Action.BEGAN, told.event), told.told_at)
+    if entries:
+        path.unlink(missing_ok=True)
+
+
+def _entries(path: Path) -> dict[tuple[str, str], Told]:
+    try:
+        rows = json.loads(path.read_text("utf-8"))
+        found = [(r["channel"], Told(_event(r), _moment(r["told_at"]))) for r in rows]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return {(channel, told.event.key): told for channel, told in found}
+
+
+def _row(channel: str, told: Told) -> dict[str, str | None]:
+    event = told.event
+    return {
+        "channel": channel, "kind": event.kind, "week": event.week, "tier": event.tier, "severity": event.severity,
+        "message": event.message, "since": clock.stamp(event.since), "told_at": clock.stamp(told.told_at),
+    }  # fmt: skip
+
+
+def _event(row: Mapping[str, str]) -> Event:
+    return Event(row["kind"], row["week"], row["tier"], row["severity"], row["message"], _moment(row["since"]))
+
+
+def _moment(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp)

@@ -1,0 +1,79 @@
+"""Tells every channel what it has not been told yet, and keeps account of it.
+
+A notice counts as told once its service took it, so one that was refused comes again with the next run. A service that
+fails is left alone for the rest of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from market_spine import clock
+from market_spine.db import Database
+from market_spine.errors import MarketSpineError
+from market_spine.monitor import alerts, channels, deliveries
+from market_spine.monitor.alerts import Action, Event, Notice, Told
+
+_TEST = "a test of this channel; nothing is wrong"
+
+Remember = Callable[[str, Notice], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Messenger:
+    """The channels, the least grave severity to tell of, and the facts that every message ends with."""
+
+    urls: Sequence[str]
+    level: str
+    context: Mapping[str, str]
+    environ: Mapping[str, str]
+
+    def tell(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
+        """Tells what the database says; yields a line for each channel that failed."""
+        deliveries.take_over(db, deliveries.state_file(self.environ))
+        standing = alerts.standing(db, self.level, [extra] if extra else [])
+
+        def remember(channel: str, notice: Notice) -> None:
+            deliveries.write(db, channel, notice, now)
+
+        for url in self.urls:
+            before = deliveries.read(db, alerts.channel_id(url))
+            yield from self._deliver(url, standing, before, now, remember)
+
+    def tell_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
+        """Tells of a crash alone, once; a file remembers it until there is a database again."""
+        standing = {event.key: event} if event else {}
+        path = deliveries.state_file(self.environ)
+
+        def remember(channel: str, notice: Notice) -> None:
+            deliveries.write_file(path, channel, notice, now)
+
+        for url in self.urls:
+            before = {key: known for key, known in deliveries.read_file(path, alerts.channel_id(url)).items() if key in standing}
+            yield from self._deliver(url, standing, before, now, remember)
+
+    def _deliver(
+        self, url: str, standing: Mapping[str, Event], before: Mapping[str, Told], now: datetime, remember: Remember
+    ) -> Iterator[str]:
+        channel = channels.Channel(url)
+        for notice in alerts.decide(standing, before, now):
+            try:
+                channel.send(notice, self.context)
+            except MarketSpineError as error:
+                yield f"{alerts.title(notice)} could not be told: {error.message}"
+                return
+            remember(alerts.channel_id(url), notice)
+
+
+def probe(url: str, context: Mapping[str, str]) -> str | None:
+    """Sends a test event and its end; answers what went wrong, if anything."""
+    event = Event(alerts.TEST, None, None, "INFO", _TEST, clock.utc_now())
+    channel = channels.Channel(url)
+    try:
+        for action in (Action.BEGAN, Action.OVER):
+            channel.send(Notice(action, event), context)
+    except MarketSpineError as error:
+        return error.message
+    return None

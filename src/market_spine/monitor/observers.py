@@ -1,0 +1,267 @@
+"""What happens around a run: its first log line, phase times, metrics, notifications, pings.
+
+An observer never changes how a run ends: what it cannot do is said in one warning, which also a quiet run shows.
+Settings that can never work are refused before the run begins (`check`). Nothing heavy is imported unless asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from market_spine import __version__, clock, log
+from market_spine.config import address, shown
+from market_spine.errors import (
+    ConfigurationError,
+    DatabaseError,
+    Interrupted,
+    LockLost,
+    MarketSpineError,
+    RunLocked,
+    exit_code_of,
+)
+from market_spine.process import hostname
+
+if TYPE_CHECKING:
+    from market_spine.app.context import Expectations, Run
+    from market_spine.db import Database
+    from market_spine.monitor.alerts import Event
+    from market_spine.monitor.samples import Sample
+    from market_spine.outcome import Outcome
+
+DEFAULT_EXPECTED_BY = "Fri 12:00"
+_HURRIED_SECONDS = 0.5  # the process ends within 2 s of a signal
+
+logger = logging.getLogger("market_spine")
+
+
+class Watching(NamedTuple):
+    """Who is to hear of a run, as given by the options of those names."""
+
+    metrics_textfile: str | None = None
+    pushgateway: str | None = None
+    notify: tuple[str, ...] = ()
+    notify_level: str = "ERROR"
+    ping_url: str | None = None
+    expected_by: str = DEFAULT_EXPECTED_BY
+
+
+def check(watching: Watching) -> Watching:
+    """Returns it; raises ConfigurationError for a missing extra, a malformed address or deadline."""
+    from market_spine.monitor.deadline import parse_deadline
+
+    parse_deadline(watching.expected_by)
+    if watching.metrics_textfile or watching.pushgateway:
+        _need("prometheus_client", "metrics")
+    if watching.pushgateway:
+        _check_address(watching.pushgateway)
+    for url in watching.notify:
+        address(url, "--notify", port=False)
+    if watching.notify:
+        _need("apprise", "notify")
+    if watching.ping_url:
+        from market_spine.monitor import ping
+
+        ping.check(watching.ping_url)
+    return watching
+
+
+def _check_address(gateway: str) -> None:
+    """Raises ConfigurationError for what is neither http(s)://HOST[:PORT] nor HOST[:PORT]."""
+    parts = address(gateway if "://" in gateway else f"http://{gateway}", "--pushgateway")
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() or c > "~" for c in gateway):
+        message = f"--pushgateway {shown('pushgateway', gateway)} is not an address"
+        raise ConfigurationError(message, hint="for example --pushgateway localhost:9091")
+
+
+def _need(package: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise ConfigurationError(
+            f"--{extra} needs {package}, which is not installed", hint=f"pip install 'market-spine[{extra}]'"
+        )
+
+
+class Observers:
+    """Those who watch one run over `database`. Call began, tell and ended, or crashed, in that order; of a command that is
+    no weekly run, `updated` alone."""
+
+    def __init__(
+        self, watching: Watching, database: str, environ: Mapping[str, str] = os.environ, expected: Expectations | None = None
+    ) -> None:
+        self._watching = watching
+        self._database = database
+        self._environ = environ
+        self._run_id = ""
+        self._ticks = clock.ticks()
+        self._expected = expected
+        self.phase_seconds: dict[str, float] = {}
+
+    def began(self, run: Run, handler: logging.Handler) -> None:
+        """The run holds its lock and has its id: the first line, the start ping."""
+        self._run_id, self._expected = run.execution_id, run.expected
+        self._ticks = clock.ticks()
+        log.bind(handler, run=run.execution_id)
+        zone, host = clock.machine_zone(), hostname()
+        logger.info(
+            "market-spine %s, run %s on %s, database %s, zone %s (machine: %s)",
+            __version__, run.execution_id, host, run.db.label, clock.MARKET_ZONE, zone,
+            extra={
+                "event": "run_started", "version": __version__, "host": host, "database": run.db.label,
+                "zone": clock.MARKET_ZONE, "machine_zone": zone, "run_date": run.run_date.isoformat(),
+            },
+        )  # fmt: skip
+        self._ping("start", "")
+
+    def tell(self, outcome: Outcome) -> None:
+        """The time since the last outcome was this one's phase."""
+        ticks = clock.ticks()
+        phase = outcome.phase.value
+        self.phase_seconds[phase] = round(self.phase_seconds.get(phase, 0.0) + ticks - self._ticks, 3)
+        self._ticks = ticks
+
+    def ended(self, db: Database, exit_code: int, summary: str) -> None:
+        """The run is over and its row is written."""
+        level = logging.INFO if log.speaks_json() else logging.DEBUG  # a person has the summary
+        logger.log(level, "ended with exit code %s", exit_code, extra={"event": "run_ended", "exit_code": exit_code})
+        now = clock.utc_now()
+        self._measure(lambda: self._readings(db, now))
+        self._notify(db, now, None)
+        self._ping("fail" if exit_code else "success", summary)
+
+    def crashed(self, error: BaseException) -> None:
+        """The run stopped, or could not begin. One that met another's lock is nobody's concern."""
+        met_anothers_lock = isinstance(error, RunLocked) and not isinstance(error, LockLost)
+        if met_anothers_lock or self._watching == Watching():
+            return
+        exit_code, said = told_as(error)
+        now, hurried = clock.utc_now(), isinstance(error, KeyboardInterrupt)
+        with self._reopened(now) as db:
+            samples: Callable[[], list[Sample]] = lambda: self._crash_readings(db, exit_code, now)  # noqa: E731
+            self._measure(samples, hurried=hurried, add=db is None)
+            if not hurried:
+                self._notify(db, now, _run_failed(error, said, now))
+        self._ping("fail", said, hurried=hurried)
+
+    def updated(self, run_id: str) -> None:
+        """An operator's command has changed what is stored: metrics are read anew, what began or is over is told."""
+        asked = self._watching
+        if not (asked.metrics_textfile or asked.pushgateway or asked.notify):
+            return
+        self._run_id, now = run_id, clock.utc_now()
+        with self._reopened(now) as db:
+            if db is None:
+                warn("the database cannot be read again for metrics and notifications")
+                return
+            self._measure(lambda: self._readings(db, now))
+            self._notify(db, now, None)
+
+    @contextlib.contextmanager
+    def _reopened(self, now: datetime) -> Iterator[Database | None]:
+        """The database, if it can be used in spite of all."""
+        from market_spine.core.store import open_store
+
+        with contextlib.ExitStack() as stack:
+            try:
+                db = stack.enter_context(open_store(self._database, now))
+            except Exception:
+                db = None
+            yield db
+
+    def _readings(self, db: Database, now: datetime) -> list[Sample]:
+        from market_spine.monitor import samples
+        from market_spine.monitor.deadline import parse_deadline
+
+        deadline = parse_deadline(self._watching.expected_by)
+        if self._expected is None or self._expected.calendar is None:
+            return samples.take(db, now, deadline)
+        return samples.take(db, now, deadline, calendar=self._expected.calendar, grace_days=self._expected.grace_days)
+
+    def _crash_readings(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
+        from market_spine.monitor import samples
+
+        crash = samples.of_a_crash(exit_code, now)
+        said = {sample.name for sample in crash}
+        return crash + [s for s in self._readings(db, now) if s.name not in said] if db else crash
+
+    def _measure(self, samples: Callable[[], list[Sample]], *, hurried: bool = False, add: bool = False) -> None:
+        if not (self._watching.metrics_textfile or self._watching.pushgateway):
+            return
+        from market_spine.monitor import metrics
+
+        with _warned("metrics could not be read"):
+            taken = samples()
+            if path := self._watching.metrics_textfile:
+                with _warned(f"metrics could not be written to {path}"):
+                    metrics.write_textfile(path, taken)
+            if url := self._watching.pushgateway:
+                with _warned(f"metrics could not be pushed to {_masked(url)}"):
+                    metrics.push(url, taken, add=add, seconds=_HURRIED_SECONDS if hurried else metrics.PUSH_SECONDS)
+
+    def _notify(self, db: Database | None, now: datetime, crash: Event | None) -> None:
+        if not self._watching.notify:
+            return
+        from market_spine.monitor import messenger
+
+        context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
+        with _warned("notifications could not be decided"):
+            post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, self._environ)
+            for failure in post.tell(db, now, crash) if db else post.tell_without_database(now, crash):
+                warn(failure)
+
+    def _ping(self, event: str, body: str, *, hurried: bool = False) -> None:
+        if not self._watching.ping_url:
+            return
+        from market_spine.monitor import ping
+
+        with _warned(f"the {event} ping could not be sent"):
+            if hurried:
+                ping.send(self._watching.ping_url, event, self._run_id, body, seconds=_HURRIED_SECONDS, tries=1)
+            else:
+                ping.send(self._watching.ping_url, event, self._run_id, body)
+
+
+def told_as(error: BaseException) -> tuple[int, str]:
+    """The exit code an exception leads to, and what is said of it."""
+    if isinstance(error, (MarketSpineError, Interrupted)):
+        return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
+    if isinstance(error, KeyboardInterrupt):
+        return exit_code_of(error), "interrupted"
+    return exit_code_of(error), f"unexpected {type(error).__name__}: {error}"
+
+
+def warn(message: str) -> None:
+    """A warning that does not wait for the run to fail."""
+    logger.warning(message, extra={"event": "observer_failed", "aloud": True})
+
+
+@contextlib.contextmanager
+def _warned(what: str) -> Iterator[None]:
+    """The one place where an observer's failure is caught."""
+    try:
+        yield
+    except DatabaseError as error:
+        warn(f"{what}: {error.message}")
+    except Exception as error:
+        warn(f"{what}: {' '.join(str(error).split()) or type(error).__name__}")
+        logger.debug("traceback", exc_info=True)
+
+
+def _run_failed(error: BaseException, said: str, now: datetime) -> Event:
+    from market_spine.core.anomalies import CRITICAL
+    from market_spine.monitor.alerts import RUN_FAILED, Event
+
+    hint = error.hint if isinstance(error, MarketSpineError) else None
+    message = error.message if isinstance(error, MarketSpineError) else said
+    return Event(RUN_FAILED, None, None, CRITICAL, message, now, hint=hint)
+
+
+def _masked(url: str) -> str:
+    from market_spine.config import mask
+
+    return mask(url) if "://" in url else url

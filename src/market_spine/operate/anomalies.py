@@ -1,0 +1,135 @@
+"""What an operator does with anomalies: look at them, close them with a note, or acknowledge them until a day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from market_spine import clock
+from market_spine.app.scheduler import evaluate_readiness
+from market_spine.core import executions
+from market_spine.core.anomalies import SEVERITIES
+from market_spine.db import Database
+from market_spine.errors import NotFound, UsageError
+from market_spine.operate.operation import record_action
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """A row of core_anomalies. `seen_count` times the same fault was met, last at `last_seen_at`."""
+
+    id: int
+    severity: str
+    category: str
+    week: str | None
+    tier: str | None
+    stage: str | None
+    message: str
+    capture_id: str | None
+    hint: str | None
+    detected_at: str
+    last_seen_at: str
+    seen_count: int
+    acknowledged_until: str | None
+    acknowledged_reason: str | None
+    resolved_at: str | None
+    resolution_note: str | None
+
+    def entry(self) -> dict[str, object]:
+        """The anomaly, for machines."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @property
+    def where(self) -> str:
+        return " / ".join(part for part in (self.week, self.tier) if part)
+
+    def state(self, today: date) -> str:
+        """`open`, `acknowledged until …` or `resolved`, as of that day."""
+        if self.resolved_at is not None:
+            return "resolved"
+        if self.acknowledged_until is not None and self.acknowledged_until >= today.isoformat():
+            return f"acknowledged until {self.acknowledged_until}"
+        return "open"
+
+
+def list_anomalies(
+    db: Database, severities: Collection[str] = SEVERITIES, week: date | None = None, unresolved: bool = False
+) -> list[Anomaly]:
+    """The anomalies of these severities, the newest first."""
+    if week is not None:
+        rows = db.execute(
+            _COLUMNS + "WHERE json_extract(partition_key, '$.week_ending') = ? ORDER BY id DESC", (week.isoformat(),)
+        )
+    elif unresolved:
+        rows = db.execute(_COLUMNS + "WHERE resolved_at IS NULL ORDER BY id DESC")
+    else:
+        rows = db.execute(_COLUMNS + "ORDER BY id DESC")
+    found = (_anomaly(row) for row in rows)
+    return [a for a in found if a.severity in severities and (a.resolved_at is None or not unresolved)]
+
+
+def resolve_command(anomaly_id: int) -> str:
+    """The command with which somebody says that an anomaly is over."""
+    return f"spine resolve {anomaly_id} --note 'looked at'"
+
+
+def find(db: Database, anomaly_id: int) -> Anomaly:
+    """The anomaly of that id. Raises NotFound."""
+    row = db.execute(_COLUMNS + "WHERE id = ?", (anomaly_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no anomaly {anomaly_id}", hint="spine anomalies --unresolved")
+    return _anomaly(row)
+
+
+def resolve(db: Database, anomaly_id: int, note: str, now: datetime) -> Anomaly:
+    """Closes an anomaly and judges its week again. Raises NotFound, or UsageError when it is closed already."""
+    known = _open(db, anomaly_id)
+    with db.transaction():
+        db.execute(
+            "UPDATE core_anomalies SET resolved_at = ?, resolution_note = ? WHERE id = ?",
+            (clock.stamp(now), f"{note} ({executions.actor()})", anomaly_id),
+        )
+        record_action(db, "resolve", f"anomaly {anomaly_id}", note, now)
+        if known.week is not None:
+            evaluate_readiness(known.week, db, now=now)
+    return find(db, anomaly_id)
+
+
+def acknowledge(db: Database, anomaly_id: int, until: date, reason: str, now: datetime) -> Anomaly:
+    """Keeps an anomaly silent until a day; it stays open. Raises NotFound, or UsageError when it is closed."""
+    _open(db, anomaly_id)
+    if until < clock.market_date(now):
+        raise UsageError(f"{until} is past", hint="acknowledge until today or later")
+    with db.transaction():
+        db.execute(
+            "UPDATE core_anomalies SET acknowledged_until = ?, acknowledged_by = ?, acknowledged_reason = ? WHERE id = ?",
+            (until.isoformat(), executions.actor(), reason, anomaly_id),
+        )
+        record_action(db, "ack", f"anomaly {anomaly_id}", reason, now, {"until": until.isoformat()})
+    return find(db, anomaly_id)
+
+
+def _open(db: Database, anomaly_id: int) -> Anomaly:
+    known = find(db, anomaly_id)
+    if known.resolved_at is not None:
+        said = f"anomaly {anomaly_id} was resolved at {known.resolved_at[:16]}: {known.resolution_note}"
+        raise UsageError(said, hint="spine anomalies --unresolved")
+    return known
+
+
+def _anomaly(row: Any) -> Anomaly:
+    key, details = (json.loads(text) if text else {} for text in (row[3], row[7]))
+    return Anomaly(
+        row[0], row[1], row[2], key.get("week_ending"), key.get("tier"), row[4], row[5], row[6], details.get("hint"), row[8],
+        row[9] or row[8], row[10], row[11], row[12], row[13], row[14],
+    )  # fmt: skip
+
+
+_COLUMNS = """
+SELECT id, severity, category, partition_key, stage, message, capture_id, details_json, detected_at, last_seen_at, seen_count,
+       acknowledged_until, acknowledged_reason, resolved_at, resolution_note
+FROM core_anomalies
+"""

@@ -1,0 +1,43 @@
+"""Migrate: brings an existing database to this program's schema, under the lock and after a copy of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from market_spine.core.locks import run_lock
+from market_spine.db import Database, migrations
+from market_spine.db.migrations import Migration
+from market_spine.errors import ConfigurationError
+
+
+class Migrated(NamedTuple):
+    """What a migration did: from and to which schema, and the copy made before (None on PostgreSQL, or with nothing to do)."""
+
+    before: int
+    after: int
+    applied: tuple[Migration, ...]
+    backup: Path | None
+
+
+def bring_up(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0, backup: bool = True) -> Migrated:
+    """Brings an existing database to this program's schema: under the run lock, after a copy of it, in one transaction.
+
+    Killed at any moment it leaves the old schema or the new one, and at most a copy named `.part`. Raises RunLocked,
+    SchemaTooNew, SchemaDiffers, and ConfigurationError for a database that has no schema yet.
+    """
+    had, newest = migrations.applied(db), migrations.migrations(db.engine)[-1].number
+    before = max(had, default=0)
+    if before == 0:
+        raise ConfigurationError(f"{db.label} holds nothing of ours to migrate", hint=f"spine db init --db {db.label}")
+    if before >= newest:
+        migrations.check_schema(db)
+    if before == newest and None not in had.values():
+        return Migrated(before, before, (), None)
+    migrations.check_digests(db, had)
+    with run_lock(db, owner, wait_seconds=wait_seconds):
+        copies = backup and before < newest
+        copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if copies else None
+        new = migrations.apply(db, now)
+        return Migrated(before, migrations.schema_version(db), tuple(new), copied)

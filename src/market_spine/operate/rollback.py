@@ -1,0 +1,135 @@
+"""Rollback: the current capture is withdrawn and the previous good one becomes current again. Nothing is deleted.
+
+A withdrawal and what follows from it (the week's results made again, readiness judged) are one transaction. Every interval
+in which a capture stood withdrawn is kept, so that a past day can be seen as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import chain
+
+from market_spine.app.context import Run
+from market_spine.app.scheduler import Plan, run_schedule
+from market_spine.core import anomalies, captures, executions, manifest
+from market_spine.errors import NotFound
+from market_spine.operate.operation import record_action
+from market_spine.outcome import Outcome
+from market_spine.partition import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A partition whose current capture changed: which one went and which one stands now (None: it has none)."""
+
+    partition: Partition
+    before: str | None
+    after: str | None
+
+    @property
+    def says(self) -> str:
+        """The change in words."""
+        was, now = (f"…:{name[-8:]}" if name else "none" for name in (self.before, self.after))
+        if self.after is None:
+            return f"{was} is withdrawn; there is no earlier good capture, so the partition has none now"
+        return f"{was} was current, {now} is now" if was != now else f"{now} stays current"
+
+    def entry(self) -> dict[str, str | None]:
+        """The change, for machines."""
+        return {
+            "week_ending": self.partition.week, "tier": self.partition.tier, "was_current": self.before, "is_current": self.after
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What a rollback or its undo did: the captures changed, and the outcomes of what was made again."""
+
+    changes: tuple[Change, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
+    """Withdraws the current capture of each of these tiers. Raises NotFound when none has one."""
+    partitions = [Partition(week, tier) for tier in tiers]
+    current = {partition: found for partition in partitions if (found := _current_id(run, partition))}
+    if not current:
+        raise NotFound(f"{_names(partitions)} has no current capture to withdraw", hint=f"spine captures {week}")
+    with run.db.transaction():
+        for partition, capture_id in current.items():
+            captures.withdraw(run.db, partition, capture_id, by=executions.actor(), reason=reason, now=run.now)
+            record_action(run.db, "rollback", capture_id, reason, run.now)
+        return _follow(run, current)
+
+
+def withdraw_future(run: Run, reason: str) -> Rollback:
+    """Withdraws every capture of a day after the run's: what a wrong clock or a typing error took. Raises NotFound."""
+    by_week: dict[date, dict[Partition, list[str]]] = {}
+    for capture_id, _ in captures.later_than(run.db, run.run_date):
+        _, tier, week, _ = capture_id.rsplit(":", 3)
+        partition = Partition(date.fromisoformat(week), tier)
+        by_week.setdefault(partition.week_ending, {}).setdefault(partition, []).append(capture_id)
+    if not by_week:
+        raise NotFound(f"no capture is of a day after {run.run_date}", hint="spine captures")
+    done = [_withdraw_all(run, of_week, reason) for of_week in by_week.values()]
+    changes, outcomes = zip(*((rollback.changes, rollback.outcomes) for rollback in done), strict=True)
+    return Rollback(tuple(chain.from_iterable(changes)), tuple(chain.from_iterable(outcomes)))
+
+
+def _withdraw_all(run: Run, ids: Mapping[Partition, Sequence[str]], reason: str) -> Rollback:
+    with run.db.transaction():
+        before = {partition: _current_id(run, partition) for partition in ids}
+        for partition, of_partition in ids.items():
+            for capture_id in of_partition:
+                by = executions.actor()  # the day was wrong, not the content: that may come again at once
+                captures.withdraw(run.db, partition, capture_id, by=by, reason=reason, now=run.now, content_too=False)
+                record_action(run.db, "rollback --future", capture_id, reason, run.now)
+        return _follow(run, before)
+
+
+def _current_id(run: Run, partition: Partition) -> str | None:
+    found = captures.current(run.db, partition)
+    return found[0] if found else None
+
+
+def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
+    """Lets the capture withdrawn last stand again, in each of these tiers. Raises NotFound when none is withdrawn."""
+    partitions = [Partition(week, tier) for tier in tiers]
+    withdrawn = {partition: last for partition in partitions if (last := _withdrawn_last(run, partition))}
+    if not withdrawn:
+        raise NotFound(f"{_names(partitions)} has no withdrawn capture", hint=f"spine captures {week}")
+    before = {partition: _current_id(run, partition) for partition in partitions}
+    with run.db.transaction():
+        for capture_id in withdrawn.values():
+            captures.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
+            record_action(run.db, "rollback --undo", capture_id, reason, run.now)
+        for partition in withdrawn:
+            anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the withdrawal was undone", run.now)
+        return _follow(run, {partition: before[partition] for partition in withdrawn})
+
+
+def _follow(run: Run, before: Mapping[Partition, str | None]) -> Rollback:
+    """Makes again what was made from captures that are no longer current, and judges the week."""
+    week = next(iter(before)).week_ending
+    result = run_schedule(run, None, Plan((week,), tuple(p.tier for p in before), "calc"), lambda outcome: None)
+    changes = [Change(partition, old, _current_id(run, partition)) for partition, old in before.items()]
+    return Rollback(tuple(changes), tuple(result.outcomes))
+
+
+def _withdrawn_last(run: Run, partition: Partition) -> str | None:
+    row = run.db.execute(
+        """
+        SELECT c.capture_id FROM finra_otc_transparency_capture c
+        JOIN finra_otc_transparency_withdrawal w ON w.capture_id = c.capture_id AND w.undone_at IS NULL
+        WHERE c.week_ending = ? AND c.tier = ? AND c.withdrawn_at IS NOT NULL
+        ORDER BY w.id DESC LIMIT 1
+        """,
+        (partition.week, partition.tier),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _names(partitions: Sequence[Partition]) -> str:
+    return str(partitions[0]) if len(partitions) == 1 else str(partitions[0].week)

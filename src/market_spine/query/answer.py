@@ -1,0 +1,119 @@
+"""Any view, now or as it was known on a date: the same rows, in the same order, as were shown then."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from market_spine.db import Database
+from market_spine.errors import Pruned, UsageError
+from market_spine.partition import TIERS
+from market_spine.query.as_of import Known, current_captures, current_weeks, end_of
+from market_spine.query.views import View
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a view; None is no limit. `as_of` is a day in New York, seen at its end."""
+
+    view: View
+    weeks: tuple[date, ...] | None = None
+    tiers: tuple[str, ...] = TIERS
+    symbol: str | None = None
+    as_of: date | None = None
+
+
+def answer(db: Database, question: Question) -> Generator[Row, None, None]:
+    """The rows, by week and tier; to be closed before the database is. Partitions whose rows were pruned are left out (see
+    `left_out`).
+
+    Raises UsageError for a symbol where there is none, Pruned where nothing that was asked for is left.
+    """
+    view, before = question.view, _before(question)
+    if question.symbol is not None and view.of_symbol is None:
+        raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or ask symbol_summary")
+    captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
+    if view.of_week:
+        return _of_weeks(db, view, captures, question.tiers, before)
+    left = [capture for capture in _shown(captures, view, before) if not capture.pruned_at]
+    return _of_captures(db, view, left or readable(captures, view, before), question)
+
+
+def left_out(db: Database, question: Question) -> list[Known]:
+    """The captures that were current on the day asked about and were pruned since: an answer leaves just their partitions out."""
+    if question.as_of is None or question.view.of_week:
+        return []
+    captures = current_captures(db, _before(question), question.weeks, question.tiers)
+    return [capture for capture in _shown(captures, question.view, _before(question)) if capture.pruned_at]
+
+
+def _before(question: Question) -> str | None:
+    return None if question.as_of is None else end_of(question.as_of)
+
+
+def _of_weeks(
+    db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None
+) -> Generator[Row, None, None]:
+    tier = view.columns.index("tier") if "tier" in view.columns else None
+    for week in current_weeks(db, captures, before):
+        for row in db.execute(view.of_capture, (week.capture_id,)):
+            if tier is None or row[tier] in tiers:
+                yield tuple(row)
+
+
+def readable(captures: list[Known], view: View, before: str | None) -> list[Known]:
+    """The captures whose rows are to be shown. Raises Pruned when any of them is gone."""
+    shown = _shown(captures, view, before)
+    gone = next((capture for capture in shown if capture.pruned_at), None)
+    if gone is not None:
+        raise Pruned(
+            f"the rows of {gone.capture_id}, current on that day, were pruned on {str(gone.pruned_at)[:10]}",
+            hint=f"spine captures {gone.week} {gone.tier}",
+        )
+    return shown
+
+
+def _shown(captures: list[Known], view: View, before: str | None) -> list[Known]:
+    """Those whose rows were to be seen then: what was not measured by that time had none in a measured view."""
+    return [c for c in captures if not view.measured or (c.measured_at is not None and c.measured_at < (before or "9"))]
+
+
+def _of_captures(db: Database, view: View, captures: list[Known], question: Question) -> Generator[Row, None, None]:
+    if question.symbol is None:
+        for capture in captures:
+            yield from db.execute(view.of_capture, (capture.capture_id,))
+    elif question.weeks is not None:
+        for capture in captures:
+            yield from db.execute(str(view.of_symbol), (capture.capture_id, question.symbol))
+    else:
+        current = {capture.capture_id for capture in captures}
+        for row in db.execute(str(view.history), (question.symbol,)):
+            if row[0] in current:
+                yield tuple(row)
+
+
+def as_csv(view: View, rows: Iterable[Row]) -> Iterator[str]:
+    """A header line and a line a row; nothing for NULL."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(view.columns)
+    for row in rows:
+        writer.writerow(row)
+        if buffer.tell() > 1 << 16:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def as_nl(view: View, rows: Iterable[Row]) -> Iterator[str]:
+    """A JSON object a line."""
+    for row in rows:
+        yield json.dumps(dict(zip(view.columns, row, strict=True))) + "\n"

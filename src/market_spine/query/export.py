@@ -1,0 +1,243 @@
+"""Export: a view as one hive-partitioned dataset of files, `week_ending=…/tier=…/data.parquet` (of a week: no tier folder).
+
+A file is written beside its place and moved there, so a reader sees the old one or the new one. `_market_spine.json` at the
+root tells which capture each file is of: only files of another capture, or missing or cut ones, are written again, and those
+of partitions that have no current capture any more are removed. The partition columns are in the path, not in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from market_spine.db import Database
+from market_spine.errors import ConfigurationError, UsageError
+from market_spine.query.answer import readable
+from market_spine.query.as_of import current_captures, current_weeks, end_of
+from market_spine.query.views import View
+
+PARQUET, CSV = "parquet", "csv"
+STATE_FILE = "_market_spine.json"
+_ABANDONED_SECONDS = 3600
+_LAYOUT = 1  # raised when the files' columns or types change: then all are written again
+_BATCH = 50_000
+_INTEGERS = frozenset({"firm_crd", "total_trades", "symbol_count", "venue_count", "rank"})
+_SHARES = frozenset({"total_shares", "ats_shares"})
+_FLOATS = frozenset({"total_notional", "share", "hhi"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file to be: its folder below the root, the capture (or week-level result) it is of, and a mark of its content."""
+
+    folder: str
+    capture_id: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export did, as folders below the root."""
+
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def export(db: Database, view: View, root: Path, form: str, as_of: date | None = None, *, seen_at: str | None = None) -> Exported:
+    """Brings the dataset at `root` up to the captures current at `seen_at`, when the open snapshot was taken.
+
+    Raises UsageError when another view or format lies there, ConfigurationError when the folder cannot be written or pyarrow
+    is not installed.
+    """
+    if form == PARQUET:
+        _pyarrow()
+    known = _read_state(root, view, form)
+    parts = list(_parts(db, view, as_of))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        done = {part.folder: known[part.folder] for part in parts if _is_kept(root, form, part, known)}
+        written = [part for part in parts if part.folder not in done]
+        for part in written:
+            done[part.folder] = _write(db, view, root, form, part)
+        gone = sorted((known.keys() | _present(root, form)) - done.keys())
+        for folder in gone:
+            _remove(root, form, folder)
+        _write_state(root, view, form, done, seen_at)
+        _clear_up(root)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {root}: {error.strerror}", hint="choose a writable --to") from error
+    return Exported(tuple(p.folder for p in written), tuple(p.folder for p in parts if p not in written), tuple(gone))
+
+
+def _parts(db: Database, view: View, as_of: date | None) -> Iterator[Part]:
+    """The files there should be, by week and tier."""
+    before = None if as_of is None else end_of(as_of)
+    captures = current_captures(db, before)
+    if view.of_week:
+        for week in current_weeks(db, captures, before):
+            yield Part(f"week_ending={week.week}", week.capture_id, _mark(db, week.capture_id))
+    else:
+        for capture in readable(captures, view, before):
+            yield Part(f"week_ending={capture.week}/tier={capture.tier}", capture.capture_id, _mark(db, capture.capture_id))
+
+
+def _mark(db: Database, capture_id: str) -> str:
+    """Changes whenever the capture's rows or measures, or a week's result, were made again."""
+    rows = db.execute(
+        """
+        SELECT stage, metadata_json, captured_at, updated_at FROM core_manifest
+        WHERE capture_id = ? AND stage <> 'WITHDRAWN' ORDER BY stage
+        """,
+        (capture_id,),
+    ).fetchall()
+    return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()[:16]
+
+
+def _is_kept(root: Path, form: str, part: Part, known: Mapping[str, Any]) -> bool:
+    """Whether the file is there as it was written, of the same capture."""
+    entry, file = known.get(part.folder), _file(root, form, part.folder)
+    if entry is None or entry["capture_id"] != part.capture_id or entry["mark"] != part.mark:
+        return False
+    return file.is_file() and file.stat().st_size == entry["bytes"]
+
+
+def _present(root: Path, form: str) -> set[str]:
+    """The folders that have a file of ours, noted or not: an export that was killed may have left one."""
+    return {file.parent.relative_to(root).as_posix() for file in root.glob(f"week_ending=*/**/data.{form}")}
+
+
+def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[str, Any]:
+    """Writes one file beside its place and moves it there; answers what is noted of it."""
+    file = _file(root, form, part.folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    columns = _columns(view)
+    places = [view.columns.index(name) for name in columns]
+    rows = ([row[at] for at in places] for row in db.execute(view.of_capture, (part.capture_id,)))
+    try:
+        (_write_parquet if form == PARQUET else _write_csv)(beside, columns, rows)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+    return {"capture_id": part.capture_id, "mark": part.mark, "bytes": file.stat().st_size}
+
+
+def _clear_up(root: Path) -> None:
+    """Removes what exports that were killed left beside its place; what is younger than an hour may be another's at work."""
+    now = (root / STATE_FILE).stat().st_mtime  # just written: the clock of that disk
+    for beside in [*root.glob(f".{STATE_FILE}.*.tmp"), *root.glob("week_ending=*/**/.data.*.tmp")]:
+        with contextlib.suppress(FileNotFoundError):
+            if beside.stat().st_mtime < now - _ABANDONED_SECONDS:
+                beside.unlink()
+
+
+def _columns(view: View) -> list[str]:
+    """The columns in the files: all but those in the path."""
+    in_path = {"week_ending"} if view.of_week else {"week_ending", "tier"}
+    return [name for name in view.columns if name not in in_path]
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        _settle(file)
+
+
+def _write_parquet(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]) -> None:
+    arrow = _pyarrow()
+    import pyarrow.parquet as parquet
+
+    schema = arrow.schema([(name, _type(arrow, name)) for name in columns])
+    with path.open("wb") as file:
+        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            while batch := [row for _, row in zip(range(_BATCH), rows, strict=False)]:
+                arrays = [_array(arrow, schema.field(at).type, [row[at] for row in batch]) for at in range(len(columns))]
+                writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+        _settle(file)
+
+
+def _array(arrow: Any, of: Any, values: list[Any]) -> Any:
+    """Shares become exact decimals of six places, whatever they are stored as."""
+    if arrow.types.is_decimal(of):
+        from decimal import Decimal
+
+        place = Decimal("0.000001")
+        return arrow.array([None if value is None else Decimal(repr(value)).quantize(place) for value in values], of)
+    if arrow.types.is_floating(of):
+        values = [None if value is None else float(value) for value in values]
+    return arrow.array(values, of)
+
+
+def _type(arrow: Any, name: str) -> Any:
+    if name in _SHARES:
+        return arrow.decimal128(20, 6)
+    if name in _INTEGERS:
+        return arrow.int64()
+    return arrow.float64() if name in _FLOATS else arrow.string()
+
+
+def _settle(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ConfigurationError(
+            "parquet needs pyarrow, which is not installed", hint="pip install 'market-spine[parquet]', or --format csv"
+        ) from error
+    return pyarrow
+
+
+def _file(root: Path, form: str, folder: str) -> Path:
+    return root / folder / f"data.{form}"
+
+
+def _read_state(root: Path, view: View, form: str) -> dict[str, Any]:
+    """What was written before, by folder; nothing where the note is missing or of an older layout."""
+    try:
+        state = json.loads((root / STATE_FILE).read_text("utf-8"))
+        noted = (state["view"], state["format"])
+        files: dict[str, Any] = state["files"]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "remove it, or export into another folder"
+        raise UsageError(f"{root / STATE_FILE} cannot be read", hint=hint) from error
+    if noted != (view.name, form):
+        raise UsageError(f"{root} holds {noted[0]} as {noted[1]}", hint="export each view and format into a folder of its own")
+    return files if state.get("layout") == _LAYOUT else {folder: {"capture_id": None} for folder in files}
+
+
+def _write_state(root: Path, view: View, form: str, files: Mapping[str, Any], seen_at: str | None) -> None:
+    beside = root / f".{STATE_FILE}.{os.getpid()}.tmp"
+    noted = {"layout": _LAYOUT, "view": view.name, "format": form, "seen_at": seen_at}
+    state = {**noted, "files": dict(sorted(files.items()))}
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(state, file, indent=1)
+        _settle(file)
+    beside.replace(root / STATE_FILE)
+
+
+def _remove(root: Path, form: str, folder: str) -> None:
+    """Removes a file and the folders that it leaves empty. The folder is one of ours, as noted."""
+    if not all(part.startswith(("week_ending=", "tier=")) for part in Path(folder).parts):
+        return
+    _file(root, form, folder).unlink(missing_ok=True)
+    place = root / folder
+    while place != root and place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
+        place = place.parent

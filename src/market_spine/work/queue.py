@@ -1,0 +1,217 @@
+"""What people ask of the work queue: enqueue, retry, cancel, look. Every change is one conditional statement a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from market_spine import clock
+from market_spine.db import Database
+from market_spine.errors import NotFound
+from market_spine.operate.operation import record_action
+from market_spine.work import outbox
+from market_spine.work.item import Answer, Item, Request, State
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An item as it stands, and what came of asking for it."""
+
+    answer: Answer
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a retry or cancel did: the items it changed, and those it left alone."""
+
+    changed: list[Item]
+    unchanged: list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Items in the order asked for, and how many there are in all."""
+
+    items: list[Item]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which items to list; what is None does not narrow. `states` empty means those still to be done."""
+
+    states: tuple[State, ...] = ()
+    domain: str | None = None
+    pipeline: str | None = None
+    week: str | None = None
+
+
+OPEN = (State.PENDING, State.RUNNING, State.RETRY_WAIT)
+
+
+def enqueue(db: Database, requests: Sequence[Request], now: datetime) -> list[Answered]:
+    """Makes, resets or finds each item, in one transaction with its delivery; answers in the order asked.
+
+    Taken in the order of their keys, so that two callers with the same list never wait for each other in a circle.
+    """
+    outbox.prepare(db)
+    with db.transaction():
+        order = sorted(range(len(requests)), key=lambda at: (requests[at].pipeline, requests[at].key))
+        answered = {at: _enqueue(db, requests[at], now) for at in order}
+        made = (found.item for found in answered.values() if found.answer in (Answer.CREATED, Answer.RESET))
+        outbox.announce(db, made)
+    return [answered[at] for at in range(len(requests))]
+
+
+def _enqueue(db: Database, request: Request, now: datetime) -> Answered:
+    if (made := _insert(db, request, now)) is not None:
+        return Answered(Answer.CREATED, made)
+    if request.rerun and (reset := _reset(db, request, now)) is not None:
+        return Answered(Answer.RESET, reset)
+    row = db.execute(
+        "SELECT * FROM core_work_items WHERE domain = ? AND pipeline = ? AND partition_key = ?",
+        (request.domain, request.pipeline, request.key),
+    ).fetchone()
+    item = Item.of(row)
+    return Answered(Answer.EXISTING if item.state in OPEN else Answer.REPORTED, item)
+
+
+def _insert(db: Database, request: Request, now: datetime) -> Item | None:
+    moment = clock.stamp(now)
+    row = db.execute(
+        """
+        INSERT INTO core_work_items (domain, pipeline, partition_key, params_json, desired_at, priority, max_attempts,
+                                     created_at, updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (domain, pipeline, partition_key) DO NOTHING RETURNING *
+        """,
+        (
+            request.domain, request.pipeline, request.key, request.params.to_json(), clock.stamp(request.desired_at or now),
+            request.priority, request.max_attempts, moment, moment,
+        ),
+    ).fetchone()  # fmt: skip
+    return None if row is None else Item.of(row)
+
+
+def _reset(db: Database, request: Request, now: datetime) -> Item | None:
+    """An item that is over begins anew, as asked for this time."""
+    row = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = 'PENDING', params_json = ?, desired_at = ?, priority = ?, max_attempts = ?, attempt_count = 0,
+            last_error = NULL, last_error_at = NULL, completed_at = NULL, updated_at = ?
+        WHERE domain = ? AND pipeline = ? AND partition_key = ? AND state IN ('COMPLETE', 'FAILED', 'CANCELLED')
+        RETURNING *
+        """,
+        (
+            request.params.to_json(), clock.stamp(request.desired_at or now), request.priority, request.max_attempts,
+            clock.stamp(now), request.domain, request.pipeline, request.key,
+        ),
+    ).fetchone()  # fmt: skip
+    return None if row is None else Item.of(row)
+
+
+def retry(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
+    """FAILED, CANCELLED and waiting items become due at once, with all their attempts. Raises NotFound."""
+    outbox.prepare(db)
+    with db.transaction():
+        found = [find(db, item_id) for item_id in sorted(set(ids))]
+        changed = [item for item in (_retry(db, known.id, now) for known in found) if item is not None]
+        outbox.announce(db, changed)
+        _record(db, "work retry", changed, now, reason, actor)
+    return _changed(found, changed)
+
+
+def failed_of(db: Database, domain: str) -> list[int]:
+    """The ids of a domain's FAILED items."""
+    rows = db.execute("SELECT id FROM core_work_items WHERE state = 'FAILED' AND domain = ? ORDER BY id", (domain,))
+    return [row[0] for row in rows]
+
+
+def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
+    moment = clock.stamp(now)
+    row = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = 'PENDING', desired_at = ?, attempt_count = 0, next_attempt_at = NULL, waits_for = NULL, updated_at = ?
+        WHERE id = ? AND state IN ('FAILED', 'CANCELLED', 'RETRY_WAIT') RETURNING *
+        """,
+        (moment, moment, item_id),
+    ).fetchone()
+    return None if row is None else Item.of(row)
+
+
+def cancel(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
+    """Whatever is not over is CANCELLED; a worker that has it notices, and what it wrote is rolled back. Raises NotFound."""
+    outbox.prepare(db)
+    with db.transaction():
+        found = [find(db, item_id) for item_id in sorted(set(ids))]
+        changed = [item for item in (_cancel(db, known.id, now) for known in found) if item is not None]
+        outbox.withdraw(db, changed)
+        _record(db, "work cancel", changed, now, reason, actor)
+    return _changed(found, changed)
+
+
+def _cancel(db: Database, item_id: int, now: datetime) -> Item | None:
+    row = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = 'CANCELLED', next_attempt_at = NULL, waits_for = NULL, current_execution_id = NULL, locked_by = NULL,
+            locked_at = NULL, updated_at = ?
+        WHERE id = ? AND state IN ('PENDING', 'RUNNING', 'RETRY_WAIT', 'FAILED') RETURNING *
+        """,
+        (clock.stamp(now), item_id),
+    ).fetchone()
+    return None if row is None else Item.of(row)
+
+
+def _record(db: Database, action: str, changed: list[Item], now: datetime, reason: str | None, actor: str | None) -> None:
+    for item in changed:
+        record_action(db, action, item.where, reason or "no reason given", now, {"work_item": item.id}, actor=actor)
+
+
+def _changed(found: list[Item], changed: list[Item]) -> Changed:
+    ids = {item.id for item in changed}
+    return Changed(changed, [item for item in found if item.id not in ids])
+
+
+def find(db: Database, item_id: int) -> Item:
+    """The item of that id. Raises NotFound."""
+    row = db.execute("SELECT * FROM core_work_items WHERE id = ?", (item_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no work item {item_id}", hint="list them: spine work list")
+    return Item.of(row)
+
+
+def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 100, offset: int = 0) -> Page:
+    """Items by the order in which they are due (priority, then desired_at), or the newest change first."""
+    states = [state.value for state in which.states or OPEN]
+    chosen = [*states, *[states[0]] * (len(State) - len(states))]
+    narrowed = [*chosen, which.domain, which.pipeline, which.week]
+    total = db.execute(
+        """
+        SELECT COUNT(*) FROM core_work_items
+        WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
+          AND json_extract(partition_key, '$.week_ending') = COALESCE(?, json_extract(partition_key, '$.week_ending'))
+        """,
+        narrowed,
+    ).fetchone()[0]
+    rows = db.execute(
+        """
+        SELECT * FROM core_work_items
+        WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
+          AND json_extract(partition_key, '$.week_ending') = COALESCE(?, json_extract(partition_key, '$.week_ending'))
+        ORDER BY CASE WHEN ? = 1 THEN updated_at END DESC, priority DESC, desired_at, id
+        LIMIT ? OFFSET ?
+        """,
+        [*narrowed, int(newest), limit, offset],
+    )
+    return Page([Item.of(row) for row in rows], total)
+
+
+def counts(db: Database) -> dict[State, int]:
+    """How many items are in each state."""
+    rows = db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall()
+    return {state: dict(rows).get(state.value, 0) for state in State}

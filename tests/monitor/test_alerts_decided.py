@@ -1,0 +1,169 @@
+"""What is told to whom: the decision, the state in the database, and the words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from market_spine.core import anomalies
+from market_spine.db import Database
+from market_spine.monitor import alerts, deliveries
+from market_spine.monitor.alerts import Action, Event, Notice, Told, decide
+from market_spine.partition import DOMAIN
+
+NOW = datetime(2026, 1, 9, 13, tzinfo=timezone.utc)
+BEFORE, LATER = NOW - timedelta(days=7), NOW + timedelta(days=7)
+EVENT = Event("SOURCE_UNAVAILABLE", "2025-12-26", "OTC", "ERROR", "not found", BEFORE)
+KEY = EVENT.key
+HOUR = timedelta(hours=1)
+
+DECISIONS = [
+    pytest.param(EVENT, None, [Action.BEGAN], id="it begins"),
+    pytest.param(EVENT, Told(EVENT, BEFORE), [], id="it lasts: silence"),
+    pytest.param(None, Told(EVENT, BEFORE), [Action.OVER], id="it is over"),
+    pytest.param(None, Told(EVENT, BEFORE, over_at=NOW - HOUR), [], id="it has long been over: silence"),
+    pytest.param(EVENT, Told(EVENT, BEFORE, over_at=NOW - HOUR), [Action.BEGAN], id="it begins again"),
+    pytest.param(replace(EVENT, silent_until=LATER), None, [], id="acknowledged before it was told: silence"),
+    pytest.param(replace(EVENT, silent_until=LATER), Told(EVENT, BEFORE), [], id="acknowledged: silence"),
+    pytest.param(replace(EVENT, silent_until=NOW), Told(EVENT, BEFORE), [Action.STILL], id="its date has come"),
+    pytest.param(replace(EVENT, silent_until=NOW + HOUR), Told(EVENT, BEFORE), [], id="an hour before its date"),
+    pytest.param(replace(EVENT, silent_until=NOW), Told(EVENT, NOW), [], id="its date has come and that was said"),
+    pytest.param(replace(EVENT, silent_until=NOW), None, [Action.BEGAN], id="its date has come, never told"),
+    pytest.param(replace(EVENT, severity="CRITICAL"), Told(EVENT, BEFORE), [], id="it got worse: the same event"),
+    pytest.param(None, None, [], id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("standing", "known", "actions"), DECISIONS)
+def test_each_event_is_told_when_it_begins_and_when_it_is_over(
+    standing: Event | None, known: Told | None, actions: list[Action]
+) -> None:
+    notices = decide({KEY: standing} if standing else {}, {KEY: known} if known else {}, NOW)
+    assert [notice.action for notice in notices] == actions
+
+
+def test_what_is_over_is_said_before_what_begins() -> None:
+    other = replace(EVENT, tier="NMS_TIER_1")
+    notices = decide({other.key: other}, {KEY: Told(EVENT, BEFORE)}, NOW)
+    assert [(notice.action, notice.event.tier) for notice in notices] == [(Action.OVER, "OTC"), (Action.BEGAN, "NMS_TIER_1")]
+
+
+def test_the_key_is_stable_and_says_what_where() -> None:
+    assert KEY == "market_spine:SOURCE_UNAVAILABLE:2025-12-26:OTC"
+    assert replace(EVENT, week=None, tier=None, message="x", since=NOW).key == "market_spine:SOURCE_UNAVAILABLE:-:-"
+
+
+def test_a_message_has_what_where_since_when_and_what_next() -> None:
+    notice = Notice(Action.BEGAN, replace(EVENT, hint="ask FINRA"))
+    assert alerts.title(notice) == "Market Spine: SOURCE_UNAVAILABLE 2025-12-26 / OTC"
+    assert alerts.body(notice, {"run": "r1", "host": ""}) == (
+        "not found\nTry: ask FINRA\n\nseverity: ERROR\nsince: 2026-01-02T13:00:00+00:00\nrun: r1\n"
+        "key: market_spine:SOURCE_UNAVAILABLE:2025-12-26:OTC"
+    )
+    over = Notice(Action.OVER, notice.event)
+    assert alerts.title(over) == "Market Spine: over: SOURCE_UNAVAILABLE 2025-12-26 / OTC"
+    assert "Try:" not in alerts.body(over, {})
+
+
+def record(db: Database, severity: str = "ERROR", category: str = "EMPTY_FILE", tier: str = "OTC", **more: object) -> int:
+    key = {"week_ending": "2025-12-26", "tier": tier}
+    return anomalies.record_anomaly(
+        db, domain=DOMAIN, severity=severity, category=category, message="why", partition_key=key, now=BEFORE, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("level", "kinds"),
+    [("WARN", {"W", "E", "C"}), ("ERROR", {"E", "C"}), ("CRITICAL", {"C"})],
+)
+def test_the_level_is_the_least_grave_severity(db: Database, level: str, kinds: set[str]) -> None:
+    for severity, kind in (("INFO", "I"), ("WARN", "W"), ("ERROR", "E"), ("CRITICAL", "C")):
+        record(db, severity, kind)
+    assert {event.kind for event in alerts.standing(db, level).values()} == kinds
+
+
+def test_several_anomalies_of_one_kind_and_partition_are_one_event(db: Database) -> None:
+    record(db, stage="RAW")
+    record(db, "CRITICAL", stage="NORMALIZED")
+    record(db, tier="NMS_TIER_1")
+    standing = alerts.standing(db, "ERROR")
+    assert {key: event.severity for key, event in standing.items()} == {
+        "market_spine:EMPTY_FILE:2025-12-26:OTC": "CRITICAL",
+        "market_spine:EMPTY_FILE:2025-12-26:NMS_TIER_1": "ERROR",
+    }
+
+
+def test_a_resolved_anomaly_does_not_stand(db: Database) -> None:
+    record(db, resolution_note="fetched again")
+    assert alerts.standing(db, "WARN") == {}
+
+
+def test_an_anomaly_without_a_partition_stands_too(db: Database) -> None:
+    anomalies.record_anomaly(db, domain=DOMAIN, severity="CRITICAL", category="DISK", message="why", now=BEFORE)
+    assert list(alerts.standing(db, "ERROR")) == ["market_spine:DISK:-:-"]
+
+
+def acknowledge(db: Database, number: int, until: str) -> None:
+    with db.transaction():
+        db.execute("UPDATE core_anomalies SET acknowledged_until = ? WHERE id = ?", (until, number))
+
+
+@pytest.mark.parametrize("until", ["2026-01-12", "2026-01-12T05:00:00+00:00"])
+def test_an_acknowledgement_holds_until_its_day_begins_in_new_york(db: Database, until: str) -> None:
+    acknowledge(db, record(db), until)
+    (event,) = alerts.standing(db, "ERROR").values()
+    assert event.silent_until == datetime(2026, 1, 12, 5, tzinfo=timezone.utc)
+
+
+def test_an_event_is_silent_only_while_all_its_anomalies_are_acknowledged(db: Database) -> None:
+    acknowledge(db, record(db, stage="RAW"), "2026-01-12")
+    acknowledge(db, record(db, stage="NORMALIZED"), "2026-01-10")
+    (event,) = alerts.standing(db, "ERROR").values()
+    assert event.silent_until == datetime(2026, 1, 10, 5, tzinfo=timezone.utc)
+    record(db, stage="CALC")
+    (event,) = alerts.standing(db, "ERROR").values()
+    assert event.silent_until is None
+
+
+def test_a_failed_work_item_stands(db: Database) -> None:
+    with db.transaction():
+        db.execute(
+            """
+            INSERT INTO core_work_items (domain, pipeline, partition_key, desired_at, state, attempt_count, last_error,
+                                         last_error_at, created_at, updated_at)
+            VALUES ('d', 'ingest_week', '{"week_ending": "2025-12-26", "tier": "OTC"}', ?, 'FAILED', 3, 'HTTP 503', ?, ?, ?)
+            """,
+            ("2026-01-09T00:00:00+00:00",) * 4,
+        )
+    (event,) = alerts.standing(db, "ERROR").values()
+    assert (event.key, event.message) == ("market_spine:WORK_ITEM_FAILED:2025-12-26:OTC", "ingest_week gave up: HTTP 503")
+
+
+def test_what_was_told_is_kept_per_channel(db: Database) -> None:
+    deliveries.write(db, "mail", Notice(Action.BEGAN, EVENT), BEFORE)
+    assert deliveries.read(db, "mail") == {KEY: Told(EVENT, BEFORE)}
+    assert deliveries.read(db, "pager") == {}
+    deliveries.write(db, "mail", Notice(Action.OVER, EVENT), NOW)
+    assert deliveries.read(db, "mail")[KEY].over_at == NOW
+    deliveries.write(db, "mail", Notice(Action.BEGAN, EVENT), LATER)
+    assert deliveries.read(db, "mail") == {KEY: Told(EVENT, LATER)}
+
+
+def test_the_database_takes_over_what_the_file_remembers(db: Database, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "told.json"
+    deliveries.write_file(path, "mail", Notice(Action.BEGAN, EVENT), BEFORE)
+    deliveries.write_file(path, "pager", Notice(Action.BEGAN, EVENT), BEFORE)
+    assert deliveries.read_file(path, "mail") == {KEY: Told(EVENT, BEFORE)}
+    deliveries.take_over(db, path)
+    assert deliveries.read(db, "mail") == deliveries.read(db, "pager") == {KEY: Told(EVENT, BEFORE)}
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '[{"channel": "mail"}]'], ids=["empty", "cut", "other", "partial"])
+def test_a_damaged_file_says_nothing(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "told.json"
+    path.write_text(content)
+    assert deliveries.read_file(path, "mail") == {}
