@@ -136,6 +136,7 @@ class Engine:
         with (
             mock.patch.dict(os.environ, self.source.environ),
             mock.patch.object(clock, "utc_now", lambda: self.moment),
+            mock.patch.object(clock, "exact_now", lambda: self.moment),
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
         ):
