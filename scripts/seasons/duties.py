@@ -101,13 +101,13 @@ class Duties:
         maybe = failing or [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
         if exit_code not in ((1, 2) if failing else (0, 1) if maybe else (0,)):
             yield f"EXIT {exit_code} with {len(failing)} failing: {failing[:2]}"
-        if out_of_order == frozenset(TIERS) and len(failing) >= self._due(finra.today) and exit_code != 2:
+        if out_of_order == frozenset(TIERS) and not self._late(finra.today) and exit_code != 2:
             yield f"EXIT {exit_code} although nothing could be reached"
 
-    @staticmethod
-    def _due(today: date) -> int:
-        """How many partitions of the window are due, those within the grace included."""
-        return sum(Partition(week, tier).due <= today for week in window(today) for tier in TIERS)
+    def _late(self, today: date) -> bool:
+        """Whether a partition is only late: due, and within the grace. An API that does not answer fails for it all the same."""
+        recent = [Partition(week, tier).due for week in window(today) for tier in TIERS]
+        return not self.dated and any(due <= today <= due + timedelta(days=1) for due in recent)
 
     def _absent(self, finra: Finra, ledger: Ledger, out_of_order: frozenset[str]) -> list[str]:
         """The partitions of the window and the open ones that are due and that the source does not give."""

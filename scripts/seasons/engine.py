@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, NamedTuple
 from unittest import mock
 
-from market_spine import clock
+from market_spine import clock, executions
 from market_spine.captures import read_raw
 from market_spine.cli import command as weekly
 from market_spine.cli_exit import guarded
@@ -137,6 +137,7 @@ class Engine:
             mock.patch.dict(os.environ, self.source.environ),
             mock.patch.object(clock, "utc_now", lambda: self.moment),
             mock.patch.object(clock, "exact_now", lambda: self.moment),
+            mock.patch.object(executions, "_ended", None, create=True),  # each command is a process of its own
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
         ):
