@@ -44,6 +44,7 @@ SETTINGS = {
     "MARKET_SPINE_FILE_URL": "Address for `--source file_url`, with `{tier}`, `{TIER}`, `{code}`, `{week_ending}`, "
     "`{week_start}` or `{yyyymmdd}` in it.",
     "MARKET_SPINE_FILE_URL_HOSTS": "Hosts that address may name, comma-separated; no other is asked.",
+    "MARKET_SPINE_SETTLE_SECONDS": "A file that changed fewer seconds ago is looked at again before it is taken; 5.",
     "MARKET_SPINE_HTTP_TIMEOUT": "Seconds to wait for a byte of an answer; 60.",
     "MARKET_SPINE_HTTP_RETRIES": "How often a request is repeated after 429, 502, 503, 504 or a lost connection; 5.",
     "MARKET_SPINE_HTTP_BACKOFF": "Seconds before the second repetition; each further one waits twice as long; 0.5.",

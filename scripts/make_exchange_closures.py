@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Writes src/market_spine/exchange_closures.py: the exchange's closures as the installed `holidays` package says.
+"""Writes src/market_spine/exchange_closures.py: the exchange's closures and half days as the package `holidays` says.
 
-python scripts/make_exchange_closures.py        writes the file; with another version of the package the program asks it anew
+python scripts/make_exchange_closures.py        writes the file; a test compares it with what the installed package says
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import holidays
@@ -20,18 +20,22 @@ YEARS = range(2014, 2041)  # FINRA's weekly data begin in 2014
 
 def render() -> str:
     """The file."""
-    years = (f'    {year}: "{_days(holidays.financial_holidays("NYSE", years=year))}",' for year in YEARS)
-    return "\n".join((_HEAD.format(version=version("holidays")), *years, "}\n"))
+    closed = _table({year: holidays.financial_holidays("NYSE", years=year) for year in YEARS})
+    half = _table({year: holidays.financial_holidays("NYSE", years=year, categories=("half_day",)) for year in YEARS})
+    return f"{_HEAD}CLOSED = {closed}HALF_DAYS = {half}"
 
 
-def _days(closed: dict[date, str]) -> str:
-    return " ".join(day.strftime("%m%d") for day in sorted(closed))
+def _table(days: dict[int, Iterable[date]]) -> str:
+    lines = (f'    {year}: "{" ".join(day.strftime("%m%d") for day in sorted(of_year))}",' for year, of_year in days.items())
+    return "\n".join(("{", *lines, "}\n"))
 
 
-_HEAD = '''"""The New York Stock Exchange's closures by year, as month and day; made by scripts/make_exchange_closures.py."""
+_HEAD = '''"""The New York Stock Exchange's closures and its half days (1 p.m.) by year, as month and day.
 
-VERSION = "{version}"  # of the package `holidays` it was taken from
-CLOSED = {{'''
+Made by scripts/make_exchange_closures.py from the package `holidays`, which follows nyse.com/markets/hours-calendars.
+"""
+
+'''
 
 if __name__ == "__main__":
     FILE.write_text(render(), "utf-8")

@@ -2,9 +2,9 @@
 """Ill-treat the work queue and count: `python scripts/queue_torture.py --engine postgresql --workers 3 --items 2000`.
 
 N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
-to stop, one is frozen past its lease and thawed, the server is restarted, the workers' clocks differ. In the end every item must
-be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss. (A network that is cut:
-two_machines.py.)
+to stop, one is frozen past its lease and thawed, the server is restarted or stays away (`outage`), the workers' clocks differ. In
+the end every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
+(A network that is cut: two_machines.py.)
 
 `--rates 1,2,4,8` leaves them in peace and prints the rate for each number of workers; exit 1 when it falls below the first.
 """
@@ -45,7 +45,7 @@ from market_spine.work.worker import Settings, Worker, start_log
 
 PIPELINES = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
 FIRST_WEEK = date(1960, 1, 1)  # a Friday
-CHAOS = ("kill", "term", "freeze", "restart")
+CHAOS = ("kill", "term", "freeze", "restart", "outage")
 DEADLINE = 300.0
 
 
@@ -110,7 +110,8 @@ class Bench:
     concurrency: int
     milliseconds: float
     logs: Path
-    restart: Callable[[], None] | None = None
+    restart: Callable[[float], None] | None = None
+    outage_seconds: float = 5
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
@@ -153,8 +154,14 @@ class Bench:
 
     def restart_server(self, db: Database) -> None:
         if self.restart is not None:
-            self.restart()
+            self.restart(0)
             self.say("restarted the server")
+
+    def outage(self, db: Database) -> None:
+        if self.restart is not None:
+            self.restart(self.outage_seconds)
+            alive = sum(process.poll() is None for process in self.workers.values())
+            self.say(f"stopped the server for {self.outage_seconds:.0f} s; {alive} workers lived through it")
 
     def _busy(self, db: Database, *, frozen: bool = False) -> str:
         """A living worker that has an item in hand; with `frozen` it is stopped there."""
@@ -267,11 +274,12 @@ def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart:
     """One round; raises ClickException when the items are not done in time."""
     with contextlib.closing(connect(bench.target)) as db:
         make_ready(db, items)
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + DEADLINE + bench.outage_seconds
         try:
             for n in range(workers):
                 bench.start(clock_offset=apart * (n - (workers - 1) / 2))
             acts = {"kill": bench.kill, "term": bench.term, "freeze": bench.freeze, "restart": bench.restart_server}
+            acts["outage"] = bench.outage
             for step, name in enumerate(chaos, 1):
                 wait_for(db, items * step // (len(chaos) + 2), deadline)
                 acts[name](db)
@@ -299,20 +307,21 @@ def rates(engine: str, counts: Sequence[int], items: int, milliseconds: float) -
 
 
 @contextlib.contextmanager
-def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
-    """A PostgreSQL server of our own: its URL, and what restarts it."""
+def own_server() -> Iterator[tuple[str, Callable[[float], None]]]:
+    """A PostgreSQL server of our own: its URL, and what restarts it after so many seconds."""
     servers = importlib.import_module("postgres_server")  # of the tests
     with servers.PostgresServer(servers.required_binaries()) as server:
 
-        def restart() -> None:
+        def restart(seconds: float) -> None:
             server.stop()
+            time.sleep(seconds)
             server.start()
 
         yield server.url, restart
 
 
 @contextlib.contextmanager
-def place(engine: str) -> Iterator[tuple[str, Callable[[], None] | None, Path]]:
+def place(engine: str) -> Iterator[tuple[str, Callable[[float], None] | None, Path]]:
     """A new database, what restarts its server if it has one, and a folder for logs."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         logs = Path(os.environ.get("TORTURE_LOGS", folder))
@@ -334,12 +343,13 @@ def place(engine: str) -> Iterator[tuple[str, Callable[[], None] | None, Path]]:
 @click.option("--concurrency", default=1, show_default=True, help="Items at a time in one worker.")
 @click.option("--milliseconds", default=5.0, show_default=True, help="How long an item takes.")
 @click.option("--apart", default=0.0, show_default=True, help="Seconds between the clocks of two workers.")
+@click.option("--outage-seconds", default=5.0, show_default=True, help="How long the server stays away in an `outage`.")
 @click.option("--rates", "compare", help="Numbers of workers to compare, e.g. 1,2,4,8.")
 @click.option("--be-worker", hidden=True)
 @click.option("--clock-offset", default=0.0, hidden=True)
 def main(
     engine: str, db: str | None, workers: int, items: int, chaos: str, lease_seconds: float, concurrency: int,
-    milliseconds: float, apart: float, compare: str | None, be_worker: str | None, clock_offset: float,
+    milliseconds: float, apart: float, outage_seconds: float, compare: str | None, be_worker: str | None, clock_offset: float,
 ) -> None:  # fmt: skip
     """Ill-treat the work queue and count."""
     if be_worker:
@@ -351,7 +361,7 @@ def main(
         each = [one["per_second"] for one in found["workers"].values()]
         sys.exit(int(None in each or min(each) < each[0]))
     with place(engine) as (target, restart, logs):
-        bench = Bench(db or target, lease_seconds, concurrency, milliseconds, logs, restart)
+        bench = Bench(db or target, lease_seconds, concurrency, milliseconds, logs, restart, outage_seconds)
         found = torture(bench, workers, items, [step for step in chaos.split(",") if step], apart)
     click.echo(json.dumps(found, indent=2))
     sys.exit(int(bool(found["lost"] or found["doubled"] or found["states"] != {"COMPLETE": items})))

@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # The weekly run as cron starts it: one at a time, its log kept, its exit code turned into a mail or a page.
 #
 #   weekly_scheduler.sh [options of run_finra_weekly_schedule]
@@ -16,22 +16,23 @@
 #   WEEKLY_DIR            the working folder, where market_spine.toml lies (.)
 #   WEEKLY_LOG_DIR        one log a run; latest.log is the newest (logs)
 #   WEEKLY_KEEP_LOGS      how many are kept (26: half a year)
-#   WEEKLY_LOCK           lock file (WEEKLY_LOG_DIR/weekly.lock)
+#   WEEKLY_LOCK           lock file (WEEKLY_LOG_DIR/weekly.lock), where there is flock; elsewhere (macOS) the run's own lock in the
+#                         database is enough: it, too, ends with 75
 #   WEEKLY_MAIL_TO        who gets the mails; empty: nobody
 #   WEEKLY_MAIL_COMMAND   called with subject and address, the text on stdin (mail -s)
 #   WEEKLY_PAGE_COMMAND   called through the shell with WEEKLY_SUBJECT set, the text on stdin; empty: no page
-set -uo pipefail
+set -u
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "${WEEKLY_DIR:-.}" || exit 2
 log_dir=${WEEKLY_LOG_DIR:-logs}
 keep=${WEEKLY_KEEP_LOGS:-26}
 lock=${WEEKLY_LOCK:-$log_dir/weekly.lock}
 
 program() {
-    if [[ -n ${WEEKLY_COMMAND:-} ]]; then
+    if [ -n "${WEEKLY_COMMAND:-}" ]; then
         echo "$WEEKLY_COMMAND"
-    elif [[ -x $here/../.venv/bin/run_finra_weekly_schedule ]]; then
+    elif [ -x "$here/../.venv/bin/run_finra_weekly_schedule" ]; then
         echo "$here/../.venv/bin/run_finra_weekly_schedule"
     else
         echo run_finra_weekly_schedule
@@ -39,8 +40,8 @@ program() {
 }
 
 mail_desk() {
-    [[ -n ${WEEKLY_MAIL_TO:-} ]] || return 0
-    if [[ -n ${WEEKLY_MAIL_COMMAND:-} ]]; then
+    [ -n "${WEEKLY_MAIL_TO:-}" ] || return 0
+    if [ -n "${WEEKLY_MAIL_COMMAND:-}" ]; then
         "$WEEKLY_MAIL_COMMAND" "$1" "$WEEKLY_MAIL_TO" <"$log"
     else
         mail -s "$1" "$WEEKLY_MAIL_TO" <"$log"
@@ -48,21 +49,23 @@ mail_desk() {
 }
 
 page_desk() {
-    [[ -n ${WEEKLY_PAGE_COMMAND:-} ]] || return 0
-    WEEKLY_SUBJECT=$1 bash -c "$WEEKLY_PAGE_COMMAND" <"$log" || echo "weekly_scheduler: the page could not be sent" >&2
+    [ -n "${WEEKLY_PAGE_COMMAND:-}" ] || return 0
+    WEEKLY_SUBJECT=$1 sh -c "$WEEKLY_PAGE_COMMAND" <"$log" || echo "weekly_scheduler: the page could not be sent" >&2
 }
 
 # Names sort by time, so all but the last $keep are the old ones.
 rotate() {
-    local logs=("$log_dir"/weekly-*.log)
-    local surplus=$((${#logs[@]} - keep))
-    ((surplus > 0)) && rm -f -- "${logs[@]:0:surplus}"
+    set -- "$log_dir"/weekly-*.log
+    while [ $# -gt "$keep" ]; do
+        rm -f -- "$1"
+        shift
+    done
     ln -sfn "$(basename "$log")" "$log_dir/latest.log"
 }
 
 mkdir -p "$log_dir" || exit 2
 exec 9>>"$lock" || exit 2
-if ! flock -n 9; then
+if command -v flock >/dev/null && ! flock -n 9; then
     echo "weekly_scheduler: another run holds $lock" >>"$log_dir/skipped.log"
     exit 75
 fi
@@ -74,7 +77,7 @@ command=$(program)
 code=$?
 rotate
 
-subject="Market Spine on $(hostname): exit code $code"
+subject="Market Spine on $(uname -n): exit code $code"
 case $code in
     0) cat "$log" ;;
     75) cat "$log" >>"$log_dir/skipped.log" ;;

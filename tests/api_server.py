@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import sysconfig
-import time
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from gates import DEADLINE, Gate
 
-SECONDS = 60
+from market_spine import migrations
+from market_spine.db import connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,18 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(target: str, folder: Path, *options: str) -> Iterator[Api]:
-    """Starts it, waits until it answers, stops it with SIGTERM."""
+    """Starts it, waits until it answers, stops it with SIGTERM. A database that is not there yet is made."""
+    with contextlib.closing(connect(target)) as db:
+        migrations.prepare(db)
     port, log = free_port(), folder / "serve.log"
-    program = Path(sysconfig.get_path("scripts")) / "spine"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([program, "serve", "--db", target, "--port", str(port), *options], stderr=stderr)
-    url = f"http://127.0.0.1:{port}"
-    with process, httpx.Client(base_url=url, timeout=30) as client:
-        try:
-            _wait(client, process, log)
-            yield Api(url, target, client, process, log)
-        finally:
-            process.terminate()
-            process.wait(SECONDS)
-
-
-def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            client.get("/healthz")
-            return
-        assert process.poll() is None, log.read_text("utf-8")
-        assert time.monotonic() < deadline, log.read_text("utf-8")
-        time.sleep(0.05)
+    with contextlib.closing(Gate(folder, f"serve-{port}")) as gate, log.open("wb") as stderr:
+        held = [sys.executable, Path(__file__).with_name("held.py"), "serving", gate.arrived, gate.onward]
+        process = subprocess.Popen([*held, "spine", "serve", "--db", target, "--port", str(port), *options], stderr=stderr)
+        url = f"http://127.0.0.1:{port}"
+        with process, httpx.Client(base_url=url, timeout=DEADLINE) as client:
+            try:
+                gate.wait(process)
+                yield Api(url, target, client, process, log)
+            finally:
+                process.terminate()
+                process.wait(DEADLINE)

@@ -44,6 +44,7 @@ def start(command: list[str], home: Path, env: Mapping[str, str], cwd: Path) -> 
     """A process of one of the venv's commands, its three streams as text pipes."""
     clean = {name: os.environ[name] for name in _KEPT if name in os.environ}
     clean |= {"HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC", "COLUMNS": "120"}
+    clean["MARKET_SPINE_SETTLE_SECONDS"] = "0"  # tests run on files that they have just written
     program = Path(sysconfig.get_path("scripts")) / command[0]
     return subprocess.Popen(
         [str(program), *command[1:]], env=clean | dict(env), cwd=cwd, text=True, encoding="utf-8",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import commands
 import pytest
 from commands import Finished, RunCommand, StartCommand
+from gates import Gate
 from postgres_server import Databases, PostgresServer, required_binaries
 
 from market_spine import db as databases
@@ -19,6 +22,7 @@ from market_spine.db import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
+os.environ["MARKET_SPINE_SETTLE_SECONDS"] = "0"  # tests run on files that they have just written
 ENGINES = ("sqlite", "postgresql")
 
 
@@ -99,6 +103,27 @@ def start_command(tmp_path: Path) -> Iterator[StartCommand]:
     for process in started:
         with process:
             process.kill()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Where a child can be stopped."""
+    with contextlib.closing(Gate(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def start_held(start_command: StartCommand, gate: Gate) -> StartCommand:
+    """As start_command, for `MOMENT COMMAND ARGUMENT…`: the command stops at `gate` when it comes to that moment (held.py)."""
+
+    def start(
+        name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.Popen[str]:
+        return start_command(
+            sys.executable, Path(__file__).with_name("held.py"), name, gate.arrived, gate.onward, *arguments, env=env, cwd=cwd
+        )
+
+    return start
 
 
 def _copy(engine: str, request: pytest.FixtureRequest, *, prepared: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-from market_spine import clock
+from market_spine import clock, publication
 from market_spine.app.run import Limits, Run
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.app.source.files import FileSource, stem
@@ -47,7 +47,8 @@ class Desk:
     def publish(self, week: date, tier: str, lines: Sequence[Line] = PLAIN) -> Path:
         """Puts a partition's file there, or another content under its name."""
         path = self.folder / f"{stem(Partition(week, tier))}.psv"
-        rows = [f"{DESCRIPTION[tier]}|{s}|{s} Inc.|{v}|{m}|{q}|{t}|2025-12-22" for s, m, v, q, t in lines]
+        day = publication.nominal_day(Partition(week, tier))
+        rows = [f"{DESCRIPTION[tier]}|{s}|{s} Inc.|{v}|{m}|{q}|{t}|{day}" for s, m, v, q, t in lines]
         path.write_text("\n".join([HEADER, *rows]) + "\n", "utf-8")
         return path
 

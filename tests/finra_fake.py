@@ -331,6 +331,7 @@ class FinraFake:
         self.seen: list[Seen] = []
         self.page_max, self.page_bytes = FINRA_MAX, 3_000_000
         self.shuffle = 0
+        self.restless = False  # unsorted answers come in another order each time
         self.require_token, self.require_cookie = False, False
         self.credential = ("id", "s3cret")
         self.expires_in: Any = 43169
@@ -417,6 +418,21 @@ class FinraFake:
             apply()
         else:
             self._pending.append((day, apply))
+
+    def take_back(self, day: date, monday: date | str, code: str) -> None:
+        """On `day`, the partition is what it is now again, dates included: what is revised until then is taken back."""
+        before = [dict(row) for row in self.rows(monday, code)]
+
+        def apply() -> None:
+            self.rows(monday, code)[:] = before
+
+        self._pending.append((day, apply))
+
+    def move(self, symbol: str, monday: date | str, code: str, other: str) -> None:
+        """A security is of another tier from now on, as corrected in place: no date moves."""
+        moved = [row for row in self.rows(monday, code) if row["issueSymbolIdentifier"] == symbol]
+        self.rows(monday, code)[:] = [row for row in self.rows(monday, code) if row not in moved]
+        self.rows(monday, other).extend(row | {"tierIdentifier": other, "tierDescription": DESCRIPTION[other]} for row in moved)
 
     def fail(self, fault: Fault, *, when: When = data, times: int = 1 << 30, skip: int = 0) -> None:
         """The next `times` requests that match, after `skip` of them, go wrong."""
@@ -543,6 +559,7 @@ class FinraFake:
         return body
 
     def _found(self, name: str, body: dict[str, Any]) -> list[Row]:
+        self.shuffle += self.restless and not body.get("sortFields")
         question = json.dumps([name, self.shuffle, {k: v for k, v in body.items() if k not in ("limit", "offset", "fields")}])
         if question not in self._cache:
             filters = body.get("compareFilters") or []

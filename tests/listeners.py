@@ -6,6 +6,7 @@ import email
 import email.message
 import email.policy
 import json
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from gates import DEADLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,15 @@ class Listener:
     answers: list[int] = field(default_factory=list)
     stalls_at: str | None = None
     released: threading.Event = field(default_factory=threading.Event)
+    came: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
 
     @property
     def paths(self) -> list[str]:
         return [f"{request.method} {request.path.partition('?')[0]}" for request in self.seen]
+
+    def wait(self, path: str) -> None:
+        """Returns when the next request has come, which must be this one: `POST /start`."""
+        assert self.came.get(timeout=DEADLINE) == path
 
 
 @contextmanager
@@ -54,8 +61,9 @@ def http_listener() -> Iterator[Listener]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             listener.seen.append(Request(self.command, self.path, dict(self.headers), body))
+            listener.came.put(listener.paths[-1])
             if listener.stalls_at and listener.stalls_at in self.path:
-                listener.released.wait(30)
+                listener.released.wait(DEADLINE)
             self.send_response(listener.answers.pop(0) if listener.answers else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()

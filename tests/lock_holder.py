@@ -1,21 +1,39 @@
-"""A process that takes the run lock and does what it is told, line by line: `write NAME`, `hold SECONDS`, `quit`."""
+"""A process that takes the run lock and does what it is told, line by line: `write NAME`, `hold`, `beats N`, `quit`.
+
+`hold` stays in a transaction until `go`; `beats N` says so when the lock's heart has beaten N times more.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
 
-from market_spine import clock
+from market_spine import lock
 from market_spine.db import Database, connect
 from market_spine.errors import DatabaseLost, MarketSpineError
 from market_spine.lock import run_lock
 
+BEATS = threading.Semaphore(0)
+
+
+def counted(beat: Callable[[object], None]) -> Callable[[object], None]:
+    """The same heartbeat; each one is counted once it is written."""
+
+    def beaten(heart: object) -> None:
+        beat(heart)
+        BEATS.release()
+
+    return beaten
+
 
 def main(target: str, owner: str, lease: str, wait: str) -> None:
+    lock._Heart._beat = counted(lock._Heart._beat)  # type: ignore[method-assign, assignment, arg-type]
     db = connect(target)
     try:
         with run_lock(db, owner, lease_seconds=float(lease), wait_seconds=float(wait)):
             say("holds")
-            for order in sys.stdin:
+            while order := sys.stdin.readline():
                 obey(db, order.split())
     except MarketSpineError as error:
         say(f"{type(error).__name__}: {error.message}")
@@ -33,10 +51,21 @@ def obey(db: Database, order: list[str]) -> None:
         with db.transaction():
             write(db, "held")
             say("in a transaction")
-            clock.pause(float(order[1]))
+            while (inner := sys.stdin.readline().split()) != ["go"]:
+                obey(db, inner)
         say("wrote")
+    elif order[0] == "beats":
+        beats(int(order[1]))
     elif order[0] == "quit":
-        sys.stdin.close()
+        raise SystemExit
+
+
+def beats(count: int) -> None:
+    while BEATS.acquire(blocking=False):
+        pass
+    for _ in range(count):
+        BEATS.acquire()
+    say("beat")
 
 
 def write_once(db: Database, name: str) -> None:

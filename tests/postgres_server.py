@@ -6,15 +6,17 @@ brings. It listens on 127.0.0.1 with a password, and is tuned to forget everythi
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
+import queue
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -113,16 +115,27 @@ class PostgresServer:
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
-        with (self._home / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._home, start_new_session=True, **self._as_owner(),
-            )  # fmt: skip
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{(self._home / 'log').read_text('utf-8', 'replace')[-2000:]}")
-            time.sleep(0.02)
+        self._process = subprocess.Popen(
+            [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self._home, start_new_session=True,
+            **self._as_owner(),
+        )  # fmt: skip
+        ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        threading.Thread(target=self._keep_log, args=(self._process, ready), daemon=True).start()
+        with contextlib.suppress(queue.Empty):
+            if ready.get(timeout=START_SECONDS):
+                return
+        raise RuntimeError(f"PostgreSQL did not start:\n{(self._home / 'log').read_text('utf-8', 'replace')[-2000:]}")
+
+    def _keep_log(self, process: subprocess.Popen[bytes], ready: queue.SimpleQueue[bool]) -> None:
+        """What the server says goes to its log; among it is that it accepts connections."""
+        assert process.stderr is not None
+        with process.stderr as lines, contextlib.suppress(OSError), (self._home / "log").open("ab", buffering=0) as log:
+            for line in lines:
+                log.write(line)
+                if b"ready to accept connections" in line:
+                    ready.put(True)
+        ready.put(False)
 
     def stop(self, *, immediate: bool = False) -> None:
         """Stops it: at once, breaking connections with a message, or (`immediate`) as a crash would."""
@@ -157,13 +170,6 @@ class PostgresServer:
             raise RuntimeError(f"initdb failed: {done.stderr}")
         with (self._data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.writelines(f"{name} = '{value}'\n" for name, value in self._settings.items())
-
-    def _answers(self) -> bool:
-        try:
-            psycopg.connect(self.url, connect_timeout=5).close()
-        except psycopg.OperationalError:
-            return False
-        return True
 
     def _as_owner(self) -> dict[str, Any]:
         """PostgreSQL refuses to run as root: then it runs as another user."""

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from market_spine import clock
+from market_spine.app.plan import OPEN_WEEKS
 from market_spine.app.rehearsal import rehearse
 from market_spine.app.run import Expectations, Run
 from market_spine.app.scheduler import Plan, Result, run_schedule
@@ -18,11 +19,12 @@ from market_spine.partition import TIERS, weeks_back
 
 def schedule(
     db: Database, source: Source, day: date, *, weeks: Sequence[date] | None = None, tiers: tuple[str, ...] = TIERS,
-    dry: bool = False, force: bool = False, sweeps: bool = True, **expected: Any,
+    dry: bool = False, force: bool = False, sweeps: bool = True, only: str = "all", open_weeks: int = OPEN_WEEKS,
+    **expected: Any,
 ) -> Result:  # fmt: skip
     """One run of that day over those weeks, or the last six."""
     run = Run(db, day, clock.moment_of(day), f"run-{day}", force=force, expected=Expectations(**expected))
-    plan = Plan(tuple(weeks or weeks_back(6, day)), tiers, sweeps=sweeps)
+    plan = Plan(tuple(weeks or weeks_back(6, day)), tiers, only, sweeps=sweeps, open_weeks=open_weeks)
     walk = rehearse if dry else run_schedule
     return walk(run, source, plan, lambda outcome: None)
 

@@ -81,6 +81,36 @@ def test_only_these_rooms_import_these_packages(packages: set[str], allowed: tup
     assert elsewhere == []
 
 
+OPENERS = {"reading", "looking", "open_for_reading", "snapshot_of"}  # each of them opens a snapshot
+READING = (
+    "anomalies", "captures", "diff", "doctor", "export", "metrics", "prune", "query", "retry", "status", "verify", "work",
+)  # fmt: skip
+
+
+def called(tree: ast.AST) -> set[str]:
+    """The names of what is called, without what stands before them."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        call.attr if isinstance(call, ast.Attribute) else call.id for call in calls if isinstance(call, (ast.Attribute, ast.Name))
+    }
+
+
+def opens_read_only(tree: ast.AST) -> bool:
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(keyword.arg == "read_only" for call in calls for keyword in call.keywords)
+
+
+def test_who_reads_opens_one_moment_of_the_database() -> None:
+    trees = dict(modules())
+    outside = {name: tree for name, tree in trees.items() if not name.startswith("db/")}
+    assert [name for name in outside if opens_read_only(trees[name]) and name != "place.py"] == ["api/connections.py", "store.py"]
+    for opener in ("api/connections.py", "store.py"):
+        functions = [node for node in ast.walk(trees[opener]) if isinstance(node, ast.FunctionDef) and opens_read_only(node)]
+        assert [function.name for function in functions if "snapshot" not in called(function)] == [], opener
+    assert [name for name in READING if not called(trees[f"commands/{name}.py"]) & OPENERS] == []
+    assert [n for n in trees if n.startswith("commands/") and "connect" in called(trees[n])] == ["commands/db.py"]
+
+
 def test_only_the_clock_reads_a_clock() -> None:
     readers = []
     for name, tree in modules():
@@ -118,3 +148,58 @@ def test_no_sql_reads_the_clock_of_the_database() -> None:
     words = ("CURRENT_TIMESTAMP", "datetime('now", "strftime(")
     texts = {path.name: path.read_text("utf-8") for path in (SOURCE / "schema").glob("*.sql")}
     assert [name for name, text in texts.items() if any(word in text for word in words)] == []
+
+
+TESTS = Path(__file__).parent
+# What a test needs to sleep, to poll, or to compare seconds and megabytes. `pause` and `ticks` are clock.py's.
+CLOCKS = {"sleep", "monotonic", "perf_counter", "process_time", "time_ns", "pause", "ticks", "getrusage", "ru_maxrss", "wait4"}
+PASSES_ON = {("held.py", "pause")}  # announces that the product naps, and lets it
+
+
+def test_no_test_sleeps_polls_or_compares_seconds_or_megabytes() -> None:
+    """A test waits for an event: hold the moment with gates.Gate, read gates.Events, or move the clock yourself."""
+    called = {
+        (path.relative_to(TESTS).as_posix(), name)
+        for path in sorted(TESTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in names_read(node)
+        if name in CLOCKS
+    }
+    assert called == PASSES_ON
+
+
+def names_read(node: ast.AST) -> set[str]:
+    """The function that is called; and what is taken from `time`, `resource` or the result of a call, called or not."""
+    if isinstance(node, ast.Call):
+        return {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")}
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and node.attr in ("ru_maxrss", "getrusage", "wait4"):
+        return {node.attr}
+    if isinstance(node, ast.ImportFrom) and node.module in ("time", "resource"):
+        return {alias.name for alias in node.names}
+    return set()
+
+
+def test_no_test_waits_for_a_condition_that_it_asks_for_again_and_again() -> None:
+    """A short wait within a loop is a sleep by another name."""
+    polls = [
+        f"{path.relative_to(TESTS)}:{node.lineno}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for loop in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(loop, ast.While)
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("wait", "select", "poll")
+    ]
+    assert polls == []
+
+
+def test_no_hint_is_sql_or_a_path_of_the_repository() -> None:
+    words = ("SELECT ", "select ", "nothing:", "workflows/", "docs/")
+    wrong = [
+        f"{name}:{node.value.lineno}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "hint"
+        for text in ast.walk(node.value)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str) and any(word in text.value for word in words)
+    ]
+    assert wrong == [], "a hint is read where only the wheel is installed"

@@ -67,7 +67,7 @@ WRONG = [
     pytest.param("[sreve]\nport = 1", "market_spine.toml has an unknown entry [sreve]."),
     pytest.param("[db]\nport = 1\n[run_finra_weekly_schedule]\ndbb = 'x'", "unknown entry [run-finra-weekly-schedule] dbb"),
     pytest.param("db = ", "cannot read market_spine.toml: "),
-    pytest.param("lookback-weeks = 'x'", "'x' is not a valid integer (from market_spine.toml)"),
+    pytest.param("lookback-weeks = 'x'", "'x' is not a whole number from 1 to 5,200 (from market_spine.toml)"),
     pytest.param("notify-level = 'LOUD'", "(from market_spine.toml)"),
     pytest.param("expected-by = 'Freitag'", "--expected-by 'Freitag' is no day and time"),
     pytest.param("ping-url = 'file:///etc/passwd'", "--ping-url is no http or https address"),

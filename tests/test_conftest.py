@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import postgres_server as postgres_server_module
 import pytest
 from commands import RunCommand, StartCommand
+from gates import wait_for_end
 from postgres_server import PostgresServer, required_binaries
 
 from market_spine import migrations
@@ -68,19 +67,19 @@ def test_a_server_leaves_no_process_and_no_folder_behind() -> None:
 
 
 def test_a_server_goes_with_the_tests_that_are_killed() -> None:
-    program = "import sys, time, postgres_server as p; s = p.PostgresServer(p.required_binaries());"
-    program += "print(s.pid, s._home, s._data, flush=True); time.sleep(60)"
+    program = "import sys, postgres_server as p; s = p.PostgresServer(p.required_binaries());"
+    program += "print(s.pid, s._watch.pid, s._home, s._data, flush=True); sys.stdin.read()"
     path = str(Path(postgres_server_module.__file__).parent)
     with subprocess.Popen(
-        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
-    ) as tests:
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as tests:  # fmt: skip
         assert tests.stdout is not None
-        pid, *folders = tests.stdout.readline().split()
+        server, watch, *folders = tests.stdout.readline().split()
+        pidfds = [os.pidfd_open(int(pid)) for pid in (server, watch)]
         tests.kill()
-    deadline = time.monotonic() + 30
-    while Path("/proc", pid).exists() or any(Path(folder).exists() for folder in folders):
-        assert time.monotonic() < deadline, "it is still there"
-        threading.Event().wait(0.05)
+    wait_for_end(*pidfds)
+    assert not any(Path(folder).exists() for folder in folders)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,11 @@ def test_a_command_runs_outside_our_own_environment(
     monkeypatch.setenv("MARKET_SPINE_TIERS", "OTC")
     program = "import os; print(os.getcwd(), sorted(n for n in os.environ if n.startswith('MARKET')))"
     done = run_command("python", "-c", program, env={"MARKET_SPINE_DB": "x"})
-    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{tmp_path} ['MARKET_SPINE_DB']\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        0,
+        f"{tmp_path} ['MARKET_SPINE_DB', 'MARKET_SPINE_SETTLE_SECONDS']\n",
+        "",
+    )
 
 
 def test_a_command_started_can_be_signalled(start_command: StartCommand) -> None:

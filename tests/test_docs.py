@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import sqlite3
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -20,6 +19,7 @@ import page_desks
 import pages
 import psycopg
 import pytest
+import tomllib
 import transcripts
 import yaml
 from conftest import ENGINES
@@ -34,11 +34,6 @@ from market_spine.cli import check_settings
 from market_spine.commands import COMMANDS
 from market_spine.db import Database
 from market_spine.db import copy as db_copy
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PAGES = pages.all_pages()
 EXECUTED = [page for page in PAGES if page.of("console")]

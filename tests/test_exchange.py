@@ -1,26 +1,29 @@
-"""The exchange's closures: kept with the program for one version of the package `holidays`, asked of it otherwise."""
+"""The exchange's closures and half days: the table that is kept is what its source says."""
 
 from __future__ import annotations
 
 from datetime import date
-from importlib.metadata import version
 
+import make_exchange_closures
 import pytest
 
 from market_spine import exchange
-from market_spine.exchange_closures import CLOSED, VERSION
 
 
-@pytest.mark.parametrize("year", sorted(CLOSED))
-def test_a_year_has_the_closures_the_installed_package_names(year: int) -> None:
-    assert exchange.closures(year) == exchange._asked(year)
+def test_the_table_is_what_the_installed_package_says() -> None:
+    assert make_exchange_closures.FILE.read_text("utf-8") == make_exchange_closures.render()
 
 
-def test_what_is_kept_is_believed_only_of_the_version_it_was_taken_from() -> None:
-    assert (exchange._kept(2026) is not None) == (version("holidays") == VERSION)
-    assert not exchange._installed("0.0.1")
-
-
-def test_a_year_that_is_not_kept_is_asked() -> None:
-    assert exchange._kept(2013) is None
-    assert date(2012, 10, 29) in exchange.closures(2012)  # Hurricane Sandy, a Monday
+@pytest.mark.parametrize(
+    ("day", "closed", "half"),
+    [
+        pytest.param(date(2025, 1, 9), True, False, id="a day of mourning"),
+        pytest.param(date(2026, 4, 3), True, False, id="Good Friday"),
+        pytest.param(date(2025, 11, 28), False, True, id="the day after Thanksgiving"),
+        pytest.param(date(2025, 12, 24), False, True, id="Christmas Eve"),
+        pytest.param(date(2025, 10, 13), False, False, id="Columbus Day, which the exchange does not keep"),
+        pytest.param(date(2012, 10, 29), False, False, id="before FINRA's data begin nothing is known"),
+    ],
+)
+def test_a_day_is_closed_half_or_open(day: date, closed: bool, half: bool) -> None:
+    assert (day in exchange.closures(day.year), day in exchange.half_days(day.year)) == (closed, half)

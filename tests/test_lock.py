@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from gates import DEADLINE
 
-from market_spine import clock
+from market_spine import clock, lock
 from market_spine.db import Database, connect
 from market_spine.errors import DatabaseLocked, LockLost, RunLocked
 from market_spine.lock import Holder, holder_of, judge, run_lock
 from market_spine.process import Process, is_gone, this_process
 
+LEASE = 3.0
+BEATS_BEYOND = 8  # at five beats a lease: longer than one
 HOLDER = Path(__file__).with_name("lock_holder.py")
 NOON = datetime(2026, 1, 9, 12, tzinfo=timezone.utc)
 SOMEONE = Holder("run-1", Process("host", "machine", 123, "456"), NOON, NOON, lease_seconds=60)
@@ -118,7 +122,7 @@ def test_the_lock_is_given_back_also_when_the_body_fails(db: Database) -> None:
 def test_who_waits_gets_it_when_the_holder_is_done(start: Start) -> None:
     first = start("run-1")
     assert first.hears() == "holds"
-    second = start("run-2", wait=30)
+    second = start("run-2", wait=DEADLINE)
     first.told("write one")
     assert first.hears() == "wrote"
     first.told("quit")
@@ -126,13 +130,15 @@ def test_who_waits_gets_it_when_the_holder_is_done(start: Start) -> None:
     assert second.hears() == "holds"
 
 
-def test_who_waits_gives_up_at_the_deadline(db: Database, start: Start) -> None:
+def test_who_waits_gives_up_at_the_deadline(db: Database, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     assert start("run-1").hears() == "holds"
-    began = clock.ticks()
+    pauses: list[float] = [0]
+    monkeypatch.setattr(clock, "ticks", lambda: sum(pauses))
+    monkeypatch.setattr(clock, "pause", pauses.append)
     with pytest.raises(RunLocked):
-        take_within(db, "run-2", 1)
+        take_within(db, "run-2", 100)
 
-    assert 1 <= clock.ticks() - began < 5
+    assert sum(pauses) == pytest.approx(100, rel=0.1), "by a clock that only its own pauses move"
 
 
 def test_a_killed_holder_s_lock_is_taken_over_at_once(db: Database, start: Start) -> None:
@@ -140,11 +146,9 @@ def test_a_killed_holder_s_lock_is_taken_over_at_once(db: Database, start: Start
     assert first.hears() == "holds"
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    began = clock.ticks()
     before = take_within(db, "run-2", 0)
 
     assert before is not None and before.owner == "run-1"
-    assert clock.ticks() - began < 5
 
 
 def test_a_killed_holder_that_nobody_reaped_is_dead_too(start: Start) -> None:
@@ -153,9 +157,7 @@ def test_a_killed_holder_that_nobody_reaped_is_dead_too(start: Start) -> None:
     process = Process(this_process().host, this_process().machine, first.process.pid, "")
     living = this_process()
     first.process.send_signal(signal.SIGKILL)
-    deadline = clock.ticks() + 10
-    while not is_gone(process, living) and clock.ticks() < deadline:
-        clock.pause(0.01)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # returns when it is dead, and leaves it unreaped
 
     assert is_gone(process, living) and not is_gone(living, living)
     assert is_gone(Process(living.host, living.machine, living.pid, "0"), living), "the PID was given out again"
@@ -163,25 +165,51 @@ def test_a_killed_holder_that_nobody_reaped_is_dead_too(start: Start) -> None:
 
 
 def test_a_living_holder_keeps_the_lock_far_beyond_its_lease(db: Database, start: Start) -> None:
-    first = start("run-1", lease=0.6)
+    first = start("run-1", lease=LEASE)
     assert first.hears() == "holds"
+    first.told(f"beats {BEATS_BEYOND}")
+    assert first.hears() == "beat"
     with pytest.raises(RunLocked):
-        take_within(db, "run-2", 1.5)
+        take_within(db, "run-2", 0)
     first.told("write one")
 
     assert first.hears() == "wrote"
 
 
-def test_a_transaction_longer_than_the_lease_does_not_cost_the_lock(db: Database, start: Start) -> None:
-    first = start("run-1", lease=0.6)
+def test_a_transaction_longer_than_the_lease_does_not_cost_the_lock(
+    db: Database, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start("run-1", lease=LEASE)
     assert first.hears() == "holds"
-    first.told("hold 1.2")
+    first.told("hold")
     assert first.hears() == "in a transaction"
-    with pytest.raises((RunLocked, DatabaseLocked)):
-        take_within(db, "run-2", 1.6)
+    if db.engine == "sqlite":  # nobody beats meanwhile: what keeps the lock is that nobody else can write
+        an_hour_later(db, monkeypatch)
+        expected: type[Exception] = DatabaseLocked
+    else:
+        first.told(f"beats {BEATS_BEYOND}")
+        assert first.hears() == "beat"
+        expected = RunLocked
+    with pytest.raises(expected):
+        take_within(db, "run-2", 0)
+    first.told("go")
 
     assert first.hears() == "wrote"
     assert actions(db) == ["held"]
+
+
+def an_hour_later(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's clock is this machine's, so a lease can lapse without anybody waiting. A write is tried once."""
+    now = type(db).now
+    monkeypatch.setattr(type(db), "now", lambda self: now(self) + timedelta(hours=1))
+    reopen = type(db).reopen
+
+    def impatient(self: Database) -> Database:
+        other = reopen(self)
+        other.patience = 0
+        return other
+
+    monkeypatch.setattr(type(db), "reopen", impatient)
 
 
 def test_a_stopped_holder_loses_the_lock_and_writes_nothing_when_it_wakes(db: Database, start: Start) -> None:
@@ -190,7 +218,7 @@ def test_a_stopped_holder_loses_the_lock_and_writes_nothing_when_it_wakes(db: Da
     first.told("write one")
     assert first.hears() == "wrote"
     first.process.send_signal(signal.SIGSTOP)
-    with run_lock(db, "run-2", wait_seconds=20) as before:
+    with run_lock(db, "run-2", wait_seconds=DEADLINE) as before:
         first.told("write two")
         first.process.send_signal(signal.SIGCONT)
 
@@ -203,45 +231,61 @@ def test_a_stopped_holder_loses_the_lock_and_writes_nothing_when_it_wakes(db: Da
 
 
 def test_one_stopped_in_a_transaction_writes_nothing_on_postgresql_and_all_or_nothing_on_sqlite(
-    db: Database, start: Start
-) -> None:  # fmt: skip
+    db: Database, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = start("run-1", lease=0.6)
     assert first.hears() == "holds"
-    first.told("hold 1")
+    first.told("hold")
     assert first.hears() == "in a transaction"
     first.process.send_signal(signal.SIGSTOP)
     if db.engine == "sqlite":  # the file stays locked: nobody can take over, nothing can go wrong
+        an_hour_later(db, monkeypatch)
         with pytest.raises(DatabaseLocked):
-            db.patience = 2
-            take_within(db, "run-2", 2)
+            take_within(db, "run-2", 0)
+        first.told("go")
         first.process.send_signal(signal.SIGCONT)
         assert first.hears() == "wrote"
     else:
-        assert take_within(db, "run-2", 20) is not None
+        assert take_within(db, "run-2", DEADLINE) is not None
+        first.told("go")
         first.process.send_signal(signal.SIGCONT)
         assert first.hears().startswith(("DatabaseLost", "LockLost"))
         assert actions(db) == []
 
 
-def test_a_lost_session_is_replaced_and_the_lock_kept(db: Database) -> None:
+def test_a_lost_session_is_replaced_and_the_lock_kept(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     if db.engine == "sqlite":
         pytest.skip("no sessions")
-    with run_lock(db, "run-1", lease_seconds=1.2):
+    beaten, replaced, beat, reconnect = threading.Event(), threading.Event(), lock._Heart._beat, type(db).reconnect
+
+    def beating(heart: lock._Heart) -> None:
+        beat(heart)
+        if replaced.is_set():
+            beaten.set()
+
+    def reconnecting(line: Database) -> None:
+        reconnect(line)
+        replaced.set()
+
+    monkeypatch.setattr(lock._Heart, "_beat", beating)
+    monkeypatch.setattr(type(db), "reconnect", reconnecting)
+    with run_lock(db, "run-1", lease_seconds=LEASE):
         db.end_sessions("market-spine run-1")
+        assert beaten.wait(DEADLINE), "the heart has a new session"
         rival = db.reopen()
         with pytest.raises(RunLocked):
-            take_within(rival, "run-2", 1.8)
+            take_within(rival, "run-2", 0)
         rival.close()
         with db.transaction():
             db.execute("SELECT 1")
 
 
-def test_a_session_that_is_just_ending_is_waited_for(db: Database) -> None:
+def test_a_session_that_is_just_ending_is_waited_for(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     if db.engine == "sqlite":
         pytest.skip("no sessions")
     ending = db.reopen()
     assert ending.session_lock("run")
-    threading.Timer(0.5, ending.close).start()
+    monkeypatch.setattr(clock, "pause", lambda seconds: ending.close())  # it ends while the other waits for it
 
     assert take_within(db, "run-2", 0) is None, "and then it is ours"
 
@@ -252,7 +296,7 @@ def test_of_many_that_start_together_one_at_a_time_holds_it(db: Database, target
 
     def run(owner: str) -> None:
         mine = connect(target)
-        with run_lock(mine, owner, wait_seconds=60):
+        with run_lock(mine, owner, wait_seconds=DEADLINE):
             inside.append(owner)
             worst.append(len(inside))
             with mine.transaction():
@@ -264,7 +308,7 @@ def test_of_many_that_start_together_one_at_a_time_holds_it(db: Database, target
     for thread in runs:
         thread.start()
     for thread in runs:
-        thread.join(60)
+        thread.join(DEADLINE)
 
     assert worst == [1] * 6
     assert sorted(actions(db)) == [f"run-{n}" for n in range(6)]

@@ -184,3 +184,18 @@ def test_a_table_that_another_session_keeps_locked_is_no_lost_connection(db: Dat
         with pytest.raises(DatabaseLocked, match="has been locked by another session"):
             other.execute("SELECT * FROM core_operator_actions")
     other.close()
+
+
+@pytest.mark.parametrize("device", ["null", "full", "zero"])
+def test_a_device_is_neither_a_database_nor_a_metrics_file(run_command: RunCommand, tmp_path: Path, device: str) -> None:
+    """Links to devices: were they followed, or renamed over, root would lose the device itself."""
+    link = tmp_path / device
+    link.symlink_to(f"/dev/{device}")
+    made = run_command("spine", "db", "init", "--db", link)
+    assert (made.exit_code, is_one_line(made.stderr)) == (2, True), made.stderr
+    assert run_command("spine", "db", "init", "--db", tmp_path / "spine.db").exit_code == 0
+    written = run_command("spine", "metrics", "--db", tmp_path / "spine.db", "--metrics-textfile", link)
+    assert (written.exit_code, is_one_line(written.stderr)) == (2, True), written.stderr
+    assert f"{link} is not a file" in written.stderr
+    assert link.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {device, "spine.db"}

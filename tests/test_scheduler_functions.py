@@ -162,9 +162,9 @@ def test_the_newest_capture_is_the_one_compared(plain: sqlite3.Connection) -> No
     [
         (datetime(2025, 12, 31, 14, 0), True, ["Source updated", "2025-12-31 14:00"]),  # noqa: DTZ001
         (datetime(2025, 12, 30, 10, 0), False, ["Source unchanged", "2025-12-30 10:00"]),  # noqa: DTZ001
-        (datetime(2025, 12, 29, 10, 0), False, ["Source unchanged"]),  # noqa: DTZ001
+        (datetime(2025, 12, 29, 10, 0), True, ["Source updated", "2025-12-29 10:00"]),  # noqa: DTZ001
     ],
-    ids=["newer", "equal", "older"],
+    ids=["newer", "equal", "older: a revision was taken back"],
 )
 def test_the_update_time_decides(plain: sqlite3.Connection, source: datetime, needed: bool, words: list[str]) -> None:
     assert "No prior capture" in check_revision_needed_via_metadata(WEEK, "NMS_TIER_1", source, plain).reason

@@ -20,6 +20,7 @@ SQL_CALLS = {"execute", "stream", "run_script", "executescript", "executemany"}
 # Where SQL text is not one literal, and what keeps it from being anybody's input.
 ASSEMBLED = {
     "db/postgres.py": "names of our own tables and columns; the key of an advisory lock",
+    "db/postgres_session.py": "names and values of its own settings, as literals of the driver",
     "db/sqlite.py": "names of our own tables and columns",
     "db/__init__.py": "passes on",
     "db/transactions.py": "an engine's own BEGIN",
@@ -33,6 +34,7 @@ ASSEMBLED = {
     "ask/query.py": "texts from the table of views",
     "operate/retention.py": "texts from a table of literals",
     "operate/verify.py": "texts passed between its own functions",
+    "work/delivered.py": "the statements of db/postgres_session.py",
     "work/delivery.py": "the schema that comes with Procrastinate",
 }
 

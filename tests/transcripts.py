@@ -11,12 +11,12 @@ import contextlib
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sysconfig
 import threading
-import time
 import tty
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -112,23 +112,26 @@ def run(said: list[Said], setting: Setting) -> list[tuple[str, int]]:
 def _on_a_terminal(command: list[str], setting: Setting) -> str:
     """What a command says to a person. The terminal is a dumb one: no colours, no progress bar."""
     ours, theirs = pty.openpty()
+    alive, held = os.pipe()  # whatever the page starts inherits `held`
     tty.setraw(theirs)
     pieces: list[bytes] = []
     reader = threading.Thread(target=_drain, args=(ours, pieces), daemon=True)
     process = subprocess.Popen(
         command, cwd=setting.folder, env=_environment(setting), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-        start_new_session=True,
+        start_new_session=True, pass_fds=(held,),
     )  # fmt: skip
     os.close(theirs)
+    os.close(held)
     reader.start()
     try:
         process.wait(SECONDS)
     except subprocess.TimeoutExpired:
         pieces.append(f"\n(still running after {SECONDS} s)\n".encode())
     finally:
-        _end(process)
+        _end(process, alive)
         reader.join(5)
         os.close(ours)
+        os.close(alive)
     return b"".join(pieces).decode("utf-8", "replace")
 
 
@@ -175,22 +178,11 @@ def _environment(setting: Setting) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends what the page left running, and waits until it is gone."""
+def _end(process: subprocess.Popen[bytes], alive: int) -> None:
+    """Ends what the page left running, and waits until it is gone: until nobody holds the other end of `alive` any more."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, how)
-            deadline = time.monotonic() + 5
-            while process.poll() is None or _lives(process.pid):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.02)
+        if select.select([alive], [], [], 5)[0]:
+            break
     process.wait()
-
-
-def _lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

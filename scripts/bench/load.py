@@ -22,7 +22,7 @@ IMPORT, UTILS, PANDAS = "sqlite3 .import", "sqlite-utils insert", "pandas to_sql
 DICTS, ARROW, DUCKDB, HASHES = "dlt, dicts", "dlt, Arrow", "DuckDB, measures too", "sha256sum + click"
 VOLUME = "finra_otc_transparency_volume"
 _COMMAND = "run_finra_weekly_schedule"
-_IMPORTS = "market_spine.cli, market_spine.app.scheduler, market_spine.parse.weekly_file, market_spine.db, zstandard"
+_IMPORTS = "market_spine.cli, market_spine.app.scheduler, market_spine.parse.weekly_file, market_spine.db, backports.zstd"
 
 
 def load_1x50k(setting: Setting) -> Finding:

@@ -17,7 +17,7 @@ from bench.goals import Finding
 from bench.processes import SCRIPTS
 
 SCHEMA_VERSION = 1
-_PACKAGES = ("market-spine", "numpy", "zstandard", "sqlite-utils", "pandas", "dlt", "duckdb", "pyarrow", "psycopg")
+_PACKAGES = ("market-spine", "numpy", "backports.zstd", "sqlite-utils", "pandas", "dlt", "duckdb", "pyarrow", "psycopg")
 
 
 def keep(path: Path, finding: Finding) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def main() -> int:
 
     for name in _IMPORTS:
         importlib.import_module(f"market_spine.{name}")
-    importlib.import_module("zstandard")
+    importlib.import_module("backports.zstd")
     if any(argument.startswith("postgresql://") for argument in sys.argv):
         importlib.import_module("psycopg")
     with reported():

@@ -98,7 +98,7 @@ class Duties:
 
     def _code(self, finra: Finra, ledger: Ledger, out_of_order: frozenset[str], exit_code: int) -> Iterator[str]:
         failing = [*self._absent(finra, ledger, out_of_order), *refused(ledger)]
-        maybe = failing or [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
+        maybe: list[object] = [*failing] or [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
         if exit_code not in ((1, 2) if failing else (0, 1) if maybe else (0,)):
             yield f"EXIT {exit_code} with {len(failing)} failing: {failing[:2]}"
         if out_of_order == frozenset(TIERS) and not self._late(finra.today) and exit_code != 2:

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from market_spine import clock
 from market_spine.db import Database
 from market_spine.errors import DamagedRaw
 from market_spine.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage, record_stage
-from market_spine.partition import Partition
+from market_spine.partition import DOMAIN, Partition, generate_capture_id
 
+BY_INGEST = "ingest"  # who ends a withdrawal when another content takes the capture over: no operator has said so
 _BLOCK = 1 << 19
 _ZSTD_LEVEL, _ZSTD_WINDOW = 1, 18  # a window of 256 KB stays in the cache
 
 
+class Version(NamedTuple):
+    """A content the source showed for a capture. `row_count` is its data lines, `metadata` what the RAW row says of it."""
+
+    ingest_no: int
+    content_hash: str
+    observed_at: str
+    row_count: int
+    metadata: Mapping[str, Any]
+
+
 class Capture(NamedTuple):
-    """A row of the capture table, with the ingest number of its content and of the stages made from it."""
+    """A row of the capture table, with the content a stage is to be made of: its hash, its ingest number, and the number of
+    the content the stage was last made of."""
 
     capture_key: int
     capture_id: str
@@ -31,14 +44,23 @@ class Capture(NamedTuple):
     stage_no: int | None
 
 
+class Withdrawal(NamedTuple):
+    """That an operator took a capture back: which, when, who and why."""
+
+    capture_id: str
+    withdrawn_at: str
+    withdrawn_by: str
+    reason: str
+
+
 def store_raw(db: Database, content: bytes, content_hash: str) -> None:
     """Keeps the bytes under their SHA-256 (64 hex), once; mends those that are damaged. Call it inside a transaction."""
     known = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
     if known is None or not is_intact(db, content_hash):
-        import zstandard
-
-        parameters = zstandard.ZstdCompressionParameters.from_level(_ZSTD_LEVEL, window_log=_ZSTD_WINDOW)
-        packed = zstandard.ZstdCompressor(compression_params=parameters).compress(content)
+        zstd = _zstd()
+        parameter = zstd.CompressionParameter
+        options = {parameter.compression_level: _ZSTD_LEVEL, parameter.window_log: _ZSTD_WINDOW}
+        packed = zstd.compress(content, options=options)
         db.execute(
             """
             INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)
@@ -71,18 +93,28 @@ def unpacked(packed: bytes, content_hash: str, *, hashed: bool = False) -> Itera
 
     With `hashed` that is not tried: they are those of a content that was hashed and stored a moment ago.
     """
-    import zstandard
-
-    digest = hashlib.sha256()
+    zstd, digest = _zstd(), hashlib.sha256()
+    stream = zstd.ZstdDecompressor()
     try:
-        for block in zstandard.ZstdDecompressor().read_to_iter(packed, write_size=_BLOCK):
+        block = stream.decompress(packed, _BLOCK)
+        while block:
             if not hashed:
                 digest.update(block)
             yield block
-    except zstandard.ZstdError as error:
+            block = b"" if stream.eof else stream.decompress(b"", _BLOCK)
+    except zstd.ZstdError as error:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} are damaged: {error}") from error
     if not hashed and digest.hexdigest() != content_hash:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} do not hash to their name")
+
+
+def _zstd() -> Any:
+    """Zstandard: in the standard library from Python 3.14 on, before that its backport."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
 
 
 def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
@@ -90,22 +122,23 @@ def read_raw(db: Database, content_hash: str) -> Iterator[bytes]:
     return unpacked(packed_raw(db, content_hash), content_hash)
 
 
-def open_capture(
-    db: Database,
-    partition: Partition,
-    capture_id: str,
-    run_date: date,
-    *,
-    captured_at: str,
-    content_hash: str,
-    source_uri: str,
-    source_last_updated: str | None,
-) -> None:
-    """Makes the capture's row, or on a replay points it at the new content; its normalized rows stay until replaced.
+def observe(db: Database, partition: Partition, capture_id: str, run_date: date, version: Version, now: datetime) -> None:
+    """Records a content the source has shown: the first one of a new capture, or on the same day another one beside it.
 
-    A withdrawn capture that is ingested again stands again, but is not current before its new content is normalized.
-    Call it inside a transaction.
+    A capture keeps its rows, and with them its content, until the new content is normalized in their place: what is refused
+    lends it nothing. Call it inside a transaction.
     """
+    uri, updated = version.metadata.get("source_uri"), version.metadata.get("source_last_updated")
+    metadata = json.dumps(version.metadata)
+    db.execute(
+        """
+        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
+        VALUES (?, ?, ?, ?, ?, ?)
+        ON CONFLICT (capture_id, ingest_no) DO UPDATE SET content_hash = excluded.content_hash,
+            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json
+        """,
+        (capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata),
+    )
     db.execute(
         """
         INSERT INTO finra_otc_transparency_capture (capture_id, week_ending, tier, run_date, captured_at, content_hash,
@@ -113,40 +146,158 @@ def open_capture(
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (capture_id) DO UPDATE SET
             captured_at = excluded.captured_at, content_hash = excluded.content_hash, source_uri = excluded.source_uri,
-            source_last_updated = excluded.source_last_updated,
-            normalized_at = CASE WHEN finra_otc_transparency_capture.withdrawn_at IS NULL
-                            THEN finra_otc_transparency_capture.normalized_at END,
-            withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
+            source_last_updated = excluded.source_last_updated
+        WHERE finra_otc_transparency_capture.normalized_at IS NULL
         """,
         (
-            capture_id,
-            partition.week,
-            partition.tier,
-            run_date.isoformat(),
-            captured_at,
-            content_hash,
-            source_uri,
-            source_last_updated,
+            capture_id, partition.week, partition.tier, run_date.isoformat(), version.observed_at, version.content_hash,
+            uri, updated,
         ),
-    )
-    if _end_withdrawal(db, capture_id, by="ingest", at=captured_at):
-        forget_stage(db, NORMALIZED, capture_id)
+    )  # fmt: skip
+    _record_raw(db, partition, capture_id, version, now)
+
+
+def _record_raw(db: Database, partition: Partition, capture_id: str, version: Version, now: datetime) -> None:
+    record_stage(
+        db, RAW, partition, capture_id, row_count=version.row_count, metadata=version.metadata, captured_at=version.observed_at,
+        now=now,
+    )  # fmt: skip
+
+
+def versions(db: Database, capture_id: str) -> list[Version]:
+    """Every content a capture has had, oldest first."""
+    rows = db.execute(
+        """
+        SELECT ingest_no, content_hash, observed_at, row_count, metadata_json FROM finra_otc_transparency_version
+        WHERE capture_id = ? ORDER BY ingest_no
+        """,
+        (capture_id,),
+    ).fetchall()
+    return [Version(no, content_hash, at, count, json.loads(text)) for no, content_hash, at, count, text in rows]
+
+
+def version(db: Database, capture_id: str, ingest_no: int) -> Version:
+    """One content of a capture. Raises DamagedRaw when its record is gone."""
+    for found in versions(db, capture_id):
+        if found.ingest_no == ingest_no:
+            return found
+    raise DamagedRaw(f"the record of content {ingest_no} of {capture_id} is gone")
+
+
+def take_on(db: Database, capture: Capture) -> None:
+    """Makes the content that is being normalized the capture's own, in the place of the one before.
+
+    A withdrawal of that one ends, and what was made from its rows goes: nobody shall read measures of rows that are gone.
+    All of it was made this same day, for on a later day a content has a capture of its own. Call it inside a transaction.
+    """
+    taken = version(db, capture.capture_id, capture.ingest_no)
+    db.execute(
+        """
+        UPDATE finra_otc_transparency_capture
+        SET captured_at = ?, content_hash = ?, source_uri = ?, source_last_updated = ? WHERE capture_key = ?
+        """,
+        (
+            taken.observed_at, taken.content_hash, taken.metadata.get("source_uri"),
+            taken.metadata.get("source_last_updated"), capture.capture_key,
+        ),
+    )  # fmt: skip
+    _end_withdrawal(db, capture.capture_id, by=BY_INGEST, at=taken.observed_at)
+    _drop_results(db, capture)
+
+
+def _drop_results(db: Database, capture: Capture) -> None:
+    """Removes a capture's measures, and the results of the week that were made with them."""
+    key = capture.capture_key
+    forget_stage(db, CALC, capture.capture_id)
+    db.execute("DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?", (key,))
+    db.execute("DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?", (key,))
+    db.execute("DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (key,))
+    results = db.execute(
+        """
+        SELECT week_key, capture_id FROM finra_otc_transparency_week
+        WHERE week_ending = ? AND ? IN (nms_tier_1_key, nms_tier_2_key, otc_key)
+        """,
+        (capture.partition.week, key),
+    ).fetchall()
+    for week_key, capture_id in results:
         forget_stage(db, CALC, capture_id)
+        db.execute("DELETE FROM finra_otc_transparency_week_tier WHERE week_key = ?", (week_key,))
+        db.execute("DELETE FROM finra_otc_transparency_week WHERE week_key = ?", (week_key,))
 
 
-def withdraw(db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime) -> None:
-    """Takes a capture back: it stays, and is no longer current. Call it inside a transaction."""
+def carry_over(db: Database, capture: Capture, run_date: date, now: datetime) -> Capture:
+    """Gives a replay that was left unfinished on an earlier day a capture of its own, of `run_date`, and answers that one.
+
+    To the end of its own day the content before it was current, and what was answered as of that day may not change. Call it
+    inside a transaction.
+    """
+    carried_id = generate_capture_id(DOMAIN, capture.partition.week, capture.partition.tier, run_date)
+    observe(db, capture.partition, carried_id, run_date, version(db, capture.capture_id, capture.ingest_no), now)
+    set_aside(db, capture, now)
+    key = db.execute("SELECT capture_key FROM finra_otc_transparency_capture WHERE capture_id = ?", (carried_id,)).fetchone()[0]
+    return capture._replace(capture_key=key, capture_id=carried_id, run_date=run_date.isoformat(), stage_no=None)
+
+
+def set_aside(db: Database, capture: Capture, now: datetime) -> None:
+    """Lets the RAW row name the content the capture's rows are made of; the one set aside stays, as a version."""
+    if capture.stage_no is not None:
+        _record_raw(db, capture.partition, capture.capture_id, version(db, capture.capture_id, capture.stage_no), now)
+
+
+def content_of_day(db: Database, partition: Partition, run_date: date) -> str | None:
+    """The hash of what was captured of a partition on a run date, be it pruned since; None when nothing was."""
+    capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run_date)
+    row = db.execute(
+        """
+        SELECT content_hash FROM finra_otc_transparency_capture WHERE capture_id = ?
+        UNION ALL
+        SELECT content_hash FROM core_tombstones WHERE capture_id = ?
+        """,
+        (capture_id, capture_id),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def later_than(db: Database, day: date) -> list[tuple[str, str]]:
+    """The id and the run date of every capture that stands and is of a later day, oldest week first."""
+    rows = db.execute(
+        """
+        SELECT capture_id, run_date FROM finra_otc_transparency_capture
+        WHERE run_date > ? AND withdrawn_at IS NULL ORDER BY week_ending, tier, run_date
+        """,
+        (day.isoformat(),),
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+def is_superseded(db: Database, capture: Capture) -> bool:
+    """Whether the partition has a capture of a later day."""
+    later = db.execute(
+        "SELECT 1 FROM finra_otc_transparency_capture WHERE week_ending = ? AND tier = ? AND run_date > ?",
+        (capture.partition.week, capture.partition.tier, capture.run_date),
+    ).fetchone()
+    return later is not None
+
+
+def withdraw(
+    db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime, content_too: bool = True
+) -> None:
+    """Takes a capture back: it stays, and is no longer current. With `content_too` its content is taken back as well, and
+    stays so when it is offered again. Call it inside a transaction."""
     at = clock.stamp(now)
     row = db.execute(
         """
         UPDATE finra_otc_transparency_capture SET withdrawn_at = ?, withdrawn_by = ?, withdrawn_reason = ?
-        WHERE capture_id = ? RETURNING captured_at, row_count
+        WHERE capture_id = ? RETURNING captured_at, row_count, content_hash
         """,
         (at, by, reason, capture_id),
     ).fetchone()
     db.execute(
-        "INSERT INTO finra_otc_transparency_withdrawal (capture_id, withdrawn_at, withdrawn_by, reason) VALUES (?, ?, ?, ?)",
-        (capture_id, at, by, reason),
+        """
+        INSERT INTO finra_otc_transparency_withdrawal (capture_id, withdrawn_at, withdrawn_by, reason, content_hash)
+        VALUES (?, ?, ?, ?, ?)
+        """,
+        (capture_id, at, by, reason, row[2] if content_too else None),
     )
     record_stage(
         db, WITHDRAWN, partition, capture_id, row_count=row[1] or 0, metadata={"reason": reason, "by": by}, captured_at=row[0],
@@ -155,7 +306,19 @@ def withdraw(db: Database, partition: Partition, capture_id: str, *, by: str, re
 
 
 def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:
-    """Lets a withdrawn capture stand again. Call it inside a transaction."""
+    """Lets a withdrawn capture stand again, and its content with it. Call it inside a transaction."""
+    _end_withdrawal(db, capture_id, by=by, at=clock.stamp(now))
+    db.execute(
+        """
+        UPDATE finra_otc_transparency_withdrawal SET undone_by = ? WHERE undone_by = ? AND content_hash = (
+            SELECT c.content_hash FROM finra_otc_transparency_capture c WHERE c.capture_id = ?)
+        """,
+        (by, BY_INGEST, capture_id),
+    )
+
+
+def _end_withdrawal(db: Database, capture_id: str, *, by: str, at: str) -> None:
+    """Lets the capture stand, if it was withdrawn."""
     db.execute(
         """
         UPDATE finra_otc_transparency_capture SET withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
@@ -163,57 +326,82 @@ def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:
         """,
         (capture_id,),
     )
-    _end_withdrawal(db, capture_id, by=by, at=clock.stamp(now))
-
-
-def _end_withdrawal(db: Database, capture_id: str, *, by: str, at: str) -> bool:
-    """Whether the capture was withdrawn; it no longer is."""
-    ended = db.execute(
+    db.execute(
         """
         UPDATE finra_otc_transparency_withdrawal SET undone_at = ?, undone_by = ? WHERE capture_id = ? AND undone_at IS NULL
         """,
         (at, by, capture_id),
     )
     forget_stage(db, WITHDRAWN, capture_id)
-    return ended.rowcount > 0
+
+
+def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> Withdrawal | None:
+    """The withdrawal that still holds for a content of the partition: no operator undid it, and no capture of the same content
+    was accepted since."""
+    begins = f"{DOMAIN}:{partition.tier}:{partition.week}:"
+    row = db.execute(
+        """
+        SELECT w.capture_id, w.withdrawn_at, w.withdrawn_by, w.reason FROM finra_otc_transparency_withdrawal w
+        WHERE w.content_hash = ? AND SUBSTR(w.capture_id, 1, ?) = ? AND (w.undone_at IS NULL OR w.undone_by = ?)
+          AND NOT EXISTS (
+            SELECT 1 FROM finra_otc_transparency_capture c
+            WHERE c.week_ending = ? AND c.tier = ? AND c.content_hash = w.content_hash AND c.withdrawn_at IS NULL
+              AND c.normalized_at > w.withdrawn_at)
+        ORDER BY w.id DESC LIMIT 1
+        """,
+        (content_hash, len(begins), begins, BY_INGEST, partition.week, partition.tier),
+    ).fetchone()
+    return Withdrawal(*row) if row else None
 
 
 def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:
     """The captures of a partition that stand, oldest first: what `stage` was made from, and what it should be made from.
 
-    `ingest_no` is that of the stage before (RAW before NORMALIZED, NORMALIZED before CALC); captures without it are left out.
+    `ingest_no` and `content_hash` are those of the stage before (RAW before NORMALIZED, NORMALIZED before CALC); captures
+    without it are left out. A withdrawn capture stands where another content waits to take the place of the one withdrawn.
     """
     before = RAW if stage == NORMALIZED else NORMALIZED
     rows = db.execute(
         """
-        SELECT c.capture_key, c.capture_id, c.run_date, c.captured_at, c.content_hash, ready.metadata_json, done.metadata_json
+        SELECT c.capture_key, c.capture_id, c.run_date, c.captured_at, c.withdrawn_at, ready.metadata_json, done.metadata_json
         FROM finra_otc_transparency_capture c
         JOIN core_manifest ready ON ready.capture_id = c.capture_id AND ready.stage = ?
         LEFT JOIN core_manifest done ON done.capture_id = c.capture_id AND done.stage = ?
-        WHERE c.week_ending = ? AND c.tier = ? AND c.withdrawn_at IS NULL
+        WHERE c.week_ending = ? AND c.tier = ?
         ORDER BY c.run_date
         """,
         (before, stage, partition.week, partition.tier),
     ).fetchall()
-    return [
-        Capture(
-            r[0],
-            r[1],
-            partition,
-            r[2],
-            r[3],
-            r[4],
-            json.loads(r[5])["ingest_no"],
-            json.loads(r[6])["ingest_no"] if r[6] else None,
-        )
-        for r in rows
-    ]
+    found = []
+    for key, capture_id, run_date, captured_at, withdrawn_at, ready, done in rows:
+        content, stage_no = json.loads(ready), json.loads(done)["ingest_no"] if done else None
+        if withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
+            facts = (run_date, captured_at, content["sha256"], content["ingest_no"], stage_no)
+            found.append(Capture(key, capture_id, partition, *facts))
+    return found
 
 
-def current(db: Database, partition: Partition) -> tuple[str, int, float] | None:
-    """The current capture's id, rows and share volume; None when the partition has none."""
+def current(db: Database, partition: Partition, as_of: date | None = None) -> tuple[str, int, float] | None:
+    """The current capture's id, rows and share volume, of those up to the run date `as_of` where given; None without one."""
     row = db.execute(
-        "SELECT capture_id, row_count, total_shares FROM finra_otc_transparency_current WHERE week_ending = ? AND tier = ?",
-        (partition.week, partition.tier),
+        """
+        SELECT c.capture_id, c.row_count, c.total_shares FROM finra_otc_transparency_capture c
+        WHERE c.week_ending = ? AND c.tier = ? AND c.run_date <= ? AND c.normalized_at IS NOT NULL AND c.withdrawn_at IS NULL
+        ORDER BY c.run_date DESC LIMIT 1
+        """,
+        (partition.week, partition.tier, as_of.isoformat() if as_of else "9"),
     ).fetchone()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def twin(db: Database, partition: Partition, content_hash: str) -> Partition | None:
+    """Another partition that is current with this very content."""
+    row = db.execute(
+        """
+        SELECT c.week_ending, c.tier FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_current c ON c.capture_id = v.capture_id AND c.content_hash = v.content_hash
+        WHERE v.content_hash = ? AND NOT (c.week_ending = ? AND c.tier = ?) ORDER BY c.week_ending, c.tier LIMIT 1
+        """,
+        (content_hash, partition.week, partition.tier),
+    ).fetchone()
+    return None if row is None else Partition(date.fromisoformat(row[0]), row[1])

@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING
 import click
 
 from market_spine import __version__
+from market_spine.app.plan import OPEN_WEEKS
 from market_spine.app.source import SOURCES
 from market_spine.cli_exit import guarded
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, config_option, option_names, watch_options, watching
+from market_spine.cli_options import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_DB,
+    Number,
+    Whole,
+    acting_day,
+    as_target,
+    config_option,
+    observed_options,
+    option_names,
+    watch_options,
+    watching,
+)
 from market_spine.cli_run import Options, run
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 from market_spine.quiet_exit import at_once
@@ -25,7 +38,7 @@ Examples:
   run_finra_weekly_schedule --run-date 2026-01-09 --db /var/lib/spine.db --json
 \b
 Exit codes: 0 all well, 1 some partitions failed, 2 critical (usage, configuration, database,
-or every partition failed), 75 another run holds the lock, 130/143 interrupted."""
+or every partition failed), 75 another run holds the lock, 130/143 interrupted, 141 broken pipe."""
 
 
 @click.command(
@@ -34,8 +47,13 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     epilog=EPILOG,
 )
 @click.option(
-    "--lookback-weeks", type=int, default=6, show_default=True, help="Fridays to look at, counted back from the run date."
-)
+    "--lookback-weeks", type=Whole(1, 5200), default=6, show_default=True,
+    help="Fridays to look at, counted back from the run date.",
+)  # fmt: skip
+@click.option(
+    "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
+    help="How many weeks before these a missing partition is still asked for.",
+)  # fmt: skip
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
 @click.option(
@@ -56,44 +74,45 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted."
     help="One phase only.",
 )
 @click.option(
-    "--db", default=DEFAULT_DB, show_default=True, help="SQLite file (made when missing) or postgresql://user@host/name."
+    "--db",
+    callback=as_target,
+    default=DEFAULT_DB,
+    show_default=True,
+    help="SQLite file (made when missing) or postgresql://user@host/name.",
 )
 @click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
+@observed_options
 @click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")
 @click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
 @click.option(
     "--grace-days",
-    type=click.IntRange(0),
+    type=Whole(0, 3650),
     default=1,
     show_default=True,
     help="Days after publication day before late is missing.",
 )
 @click.option(
-    "--rehash-share", type=click.FloatRange(0, 1), default=0.25, show_default=True,
+    "--rehash-share", type=Number(0, 1), default=0.25, show_default=True,
     help="Partitions hashed anew in each run though the source calls them unchanged.",
 )  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
+@click.option("--max-reject-percent", type=Number(0, 100), default=5, show_default=True, help="Rejected lines a file may have.")
 @click.option(
-    "--max-reject-percent", type=click.FloatRange(0, 100), default=5, show_default=True, help="Rejected lines a file may have."
-)
-@click.option(
-    "--min-kept-percent", type=click.FloatRange(0, 100), default=50, show_default=True,
+    "--min-kept-percent", type=Number(0, 100), default=50, show_default=True,
     help="Rows and shares a restatement must keep of the current capture.",
 )  # fmt: skip
 @click.option("--accept-shrink", is_flag=True, help="Let a shrunken capture become current.")
-@click.option("--max-file-mb", type=click.IntRange(1), default=512, show_default=True, help="Largest file taken, unpacked.")
+@click.option("--max-file-mb", type=Whole(1), default=512, show_default=True, help="Largest file taken, unpacked.")
 @click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
 @click.option(
     "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
     help="When another run holds the lock: exit 75, exit 0, or wait for it.",
 )  # fmt: skip
 @click.option(
-    "--lock-lease", type=click.FloatRange(1), default=60, show_default=True, metavar="SECONDS",
+    "--lock-lease", type=Number(1), default=60, show_default=True, metavar="SECONDS",
     help="Silence after which others take this run for dead and its lock over.",
 )  # fmt: skip
-@click.option(
-    "--lock-wait", type=click.FloatRange(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it."
-)
+@click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
 @click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
@@ -113,20 +132,24 @@ def check(given: dict[str, object]) -> Options:
     from market_spine import clock
     from market_spine.watch import observers
 
-    run_date_text, weeks_text = given.pop("run_date"), given.pop("weeks")
+    weeks_text = given.pop("weeks")
     lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
     now = clock.utc_now()
     watched = observers.check(watching(given))
-    run_date = clock.market_date(now)
-    if run_date_text:
-        run_date = parse_day(str(run_date_text))
+    as_observed_on, run_date = _text(given.pop("as_observed_on")), clock.market_date(now)
+    if day := acting_day(as_observed_on, _text(given.pop("run_date"))):
+        run_date = parse_day(day)
         now = clock.moment_of(run_date)
     weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
     tiers = parse_tier_list(str(given.pop("tiers")))
     return Options(
-        weeks=tuple(weeks), sweeps=not weeks_text, tiers=tiers, dry=mode == "dry-run", run_date=run_date, now=now,
-        watching=watched, **given,  # type: ignore[arg-type]
+        weeks=tuple(weeks), sweeps=not (weeks_text or as_observed_on), as_observed=bool(as_observed_on), tiers=tiers,
+        dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def check_settings(settings: Settings) -> None:

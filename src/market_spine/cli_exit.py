@@ -6,12 +6,14 @@ import gc
 import json
 import logging
 import os
+import sys
 
 import click
 
 from market_spine import log
 from market_spine.cli_options import blame
-from market_spine.errors import Interrupted, MarketSpineError
+from market_spine.errors import Interrupted, MarketSpineError, UsageError, exit_code_of
+from market_spine.log import UNPRINTABLE, printable
 
 
 def guarded(group: click.Command, arguments: list[str]) -> int:
@@ -22,11 +24,17 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
     try:
         with signals.interruptible():
             return _carry_out(group, arguments)
-    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of every KeyboardInterrupt
-        cause = error if isinstance(error, Interrupted) else error.__cause__
-        if isinstance(cause, Interrupted):
-            return _say(cause.message, cause.hint, cause.exit_code, arguments)
-        return _say("interrupted", None, 130, arguments)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _recorded(_said(error, arguments))
+
+
+def _recorded(exit_code: int) -> int:
+    """The exit code, which the row of a run that was recorded before has now, too."""
+    if executions := sys.modules.get("market_spine.executions"):
+        executions.correct(exit_code)
+    return exit_code
 
 
 def _settle() -> None:
@@ -38,27 +46,61 @@ def _settle() -> None:
 
 
 def _carry_out(group: click.Command, arguments: list[str]) -> int:
+    stdout = sys.stdout
     try:
+        _check_text(arguments)
         answer = group.main(arguments, standalone_mode=False)
         return answer if isinstance(answer, int) else 0
-    except MarketSpineError as error:
-        return _say(error.message, error.hint, error.exit_code, arguments)
-    except click.Abort:
+    except SystemExit:
+        if sys.stdout is not stdout:  # click's way with a broken pipe: it muffles stdout, and exits with 1
+            raise BrokenPipeError from None
         raise
-    except click.UsageError as error:
+
+
+def _said(error: BaseException, arguments: list[str]) -> int:
+    """Says what ended the command, where there is somebody to hear it; answers the exit code."""
+    if isinstance(error, click.Abort):  # click makes one of every KeyboardInterrupt
+        error = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
+    code = exit_code_of(error)
+    try:
+        if isinstance(error, BrokenPipeError):
+            return _hear_no_more(code)
+        return _say(*_words(error), code, arguments)
+    except BrokenPipeError as broken:
+        return _hear_no_more(exit_code_of(broken))
+
+
+def _hear_no_more(code: int) -> int:
+    """What Python would still write as it ends goes nowhere, and raises nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+def _words(error: BaseException) -> tuple[str, str | None]:
+    """What is said of an error, and what to do next."""
+    if isinstance(error, (MarketSpineError, Interrupted)):
+        return error.message, error.hint
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", None
+    if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx else "run_finra_weekly_schedule"
-        return _say(blame(error), f"{where} --help", 2, arguments)
-    except click.ClickException as error:
-        return _say(error.format_message(), None, 2, arguments)
-    except BrokenPipeError:
-        return 141
-    except Exception as error:
-        logging.getLogger("market_spine").debug("crash", exc_info=True)
-        return _say(f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback", 2, arguments)
+        return blame(error), f"{where} --help"
+    if isinstance(error, click.ClickException):
+        return error.format_message(), None
+    logging.getLogger("market_spine").debug("crash", exc_info=error)
+    return f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback"
+
+
+def _check_text(arguments: list[str]) -> None:
+    """No option takes control characters or bytes that are not UTF-8: no database keeps them, and a log would be forged.
+    Raises UsageError."""
+    settings = (f"{name}={value}" for name, value in os.environ.items() if name.startswith("MARKET_SPINE_"))
+    if bad := next((text for text in (*arguments, *settings) if UNPRINTABLE.search(text)), None):
+        raise UsageError(f"'{printable(bad, 100)}' has control characters or is not UTF-8", hint="write it as plain text")
 
 
 def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
-    one_line = " ".join(message.split())
+    one_line, hint = printable(" ".join(message.split()), 600), hint and printable(hint, 600)
     if log.speaks_json():
         facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}
         logging.getLogger("market_spine").error(one_line, extra=facts)

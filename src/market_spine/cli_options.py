@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from market_spine.app.source import DEFAULT_DATA_DIR
+from market_spine.log import printable
 from market_spine.watch.observers import DEFAULT_EXPECTED_BY, Watching
 
 if TYPE_CHECKING:
@@ -18,8 +21,38 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _META = "market_spine.settings"
 
+__all__ = ["DEFAULT_DATA_DIR"]
+
 DEFAULT_DB = "data/market_spine.db"
-DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
+
+
+LARGEST_ID = 2**63 - 1
+_LARGEST = 10**9  # where a range names no end; with more, moments and sizes overflow
+_FIGURE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+class Number(click.FloatRange):
+    """The type of every option that is a number. What `float` takes beyond plain figures (nan, inf, 1_0, ١) is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _within(self, float(value) if _FIGURE.fullmatch(str(value)) else None, value, "a number", param, ctx)
+
+
+class Whole(click.IntRange):
+    """The type of every option that is a whole number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return int(_within(self, int(value) if _DIGITS.fullmatch(str(value)) else None, value, "a whole number", param, ctx))
+
+
+def _within(
+    kind: Number | Whole, number: float | None, given: object, what: str, param: click.Parameter | None, ctx: click.Context | None
+) -> float:
+    least, most = -_LARGEST if kind.min is None else kind.min, _LARGEST if kind.max is None else kind.max
+    if number is None or not least <= number <= most:
+        kind.fail(f"'{printable(str(given), 40)}' is not {what} from {least:,} to {most:,}", param, ctx)
+    return number
 
 
 def config_option(command: click.Command, table: str, check: Callable[[Settings], None]) -> click.Command:
@@ -134,6 +167,13 @@ def blame(error: click.UsageError) -> str:
     return said if where in ("flag", "default") else f"{said} (from {where})"
 
 
+def as_target(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Callback of an option or argument that names a database, wherever its value was set. Raises ConfigurationError."""
+    from market_spine.db import resolve
+
+    return resolve(value)
+
+
 def _option(name: str, **how: Any) -> Callable[[Command], Command]:
     """One option; every command that has it reads the same environment variable."""
     return click.option(name, envvar="MARKET_SPINE_" + name.removeprefix("--").replace("-", "_").upper(), **how)
@@ -158,6 +198,24 @@ expected_by_option = _option(
     "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
     help="When a run should be done, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
 )  # fmt: skip
+
+
+def observed_options(command: Command) -> Command:
+    """On which day beside the present an ingest may act."""
+    for option in (
+        _option("--allow-future", is_flag=True, help="Let --run-date lie after today."),
+        _option(
+            "--as-observed-on", metavar="DAY",
+            help="Load kept files under the past day they were observed on: YYYY-MM-DD, instead of --run-date.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
+    """The day a command acts on, where it is not today; --as-observed-on comes before --run-date."""
+    return as_observed_on or run_date
 
 
 def watch_options(command: Command) -> Command:

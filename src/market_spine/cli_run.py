@@ -18,11 +18,13 @@ from market_spine.log import ProgressHandler
 from market_spine.watch.observers import Observers, Watching
 
 if TYPE_CHECKING:
+    from market_spine.app.plan import Plan
     from market_spine.app.run import Expectations, Run
-    from market_spine.app.scheduler import Plan, Result
+    from market_spine.app.scheduler import Result
     from market_spine.app.source import Source
     from market_spine.db import Database
     from market_spine.outcome import Outcome
+    from market_spine.timeline import Permits
 
 
 class Options(NamedTuple):
@@ -30,6 +32,7 @@ class Options(NamedTuple):
 
     weeks: tuple[date, ...]
     sweeps: bool
+    open_weeks: int
     tiers: tuple[str, ...]
     source: str
     data_dir: str
@@ -39,6 +42,8 @@ class Options(NamedTuple):
     db: str
     run_date: date
     now: datetime
+    as_observed: bool
+    allow_future: bool
     ignore_calendar: bool
     calendar_file: str | None
     grace_days: int
@@ -58,6 +63,13 @@ class Options(NamedTuple):
     if_locked: str
     lock_wait: float
     lock_lease: float
+
+    @property
+    def permits(self) -> Permits:
+        """Which days the run may act on beside the present."""
+        from market_spine.timeline import Permits
+
+        return Permits(past=self.as_observed, future=self.allow_future)
 
     def as_arguments(self) -> dict[str, object]:
         """What core_executions keeps; the database is named without its password."""
@@ -88,24 +100,24 @@ def run(options: Options) -> int:
 def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     from market_spine import clock, executions
     from market_spine.app import report
-    from market_spine.app.scheduler import Plan, run_schedule
+    from market_spine.app.scheduler import run_schedule
     from market_spine.lock import run_lock
     from market_spine.process import work_in_bulk
     from market_spine.store import open_store
 
     work_in_bulk()
-    source, expected = _source(options), _expectations(options)
-    plan = Plan(options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps)
+    source, expected = _source(options), expectations(options)
+    plan = _plan(options)
     patience = options.lock_wait if options.if_locked == "wait" else 0
-    with open_store(options.db, options.now) as db:
+    with open_store(options.db, options.now, create=True) as db:
         run_ = _run_context(options, db, expected)
         with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
             watch.began(run_, handler)
-            arguments = options.as_arguments()
-            with executions.recorded(db, run_.execution_id, "weekly_schedule", options.run_date, arguments, clock.utc_now):
+            ledger = (run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments())
+            with executions.recorded(db, *ledger, clock.exact_now, options.permits):
                 result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
                 document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
-            executions.finish(db, run_.execution_id, result.exit_code, clock.utc_now(), outcomes=document)
+            executions.end(db, run_.execution_id, result.exit_code, clock.exact_now(), outcomes=document)
         watch.ended(db, result.exit_code, report.summary(result))
     if result.exit_code or isinstance(handler, ProgressHandler):
         log.release(handler)  # the lines before the summary they lead to
@@ -137,23 +149,32 @@ def _tell_result(options: Options, result: Result, document: dict[str, object]) 
 
 
 def _rehearse(options: Options) -> int:
+    from market_spine import clock
     from market_spine.app import report
     from market_spine.app.rehearsal import rehearse
-    from market_spine.app.scheduler import Plan
     from market_spine.store import open_for_reading
+    from market_spine.timeline import check_day
 
-    source, expected = _source(options), _expectations(options)
+    source, expected = _source(options), expectations(options)
     show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
     with open_for_reading(options.db, options.now) as db:
+        check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
         run_ = _run_context(options, db, expected)
-        plan = Plan(options.weeks, options.tiers, options.only_stage, sweeps=options.sweeps)
-        result = rehearse(run_, source, plan, show)
+        result = rehearse(run_, source, _plan(options), show)
         document = report.document(result, run_, "dry-run")
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
     elif not options.quiet:
         click.echo(report.dry_summary(result))
     return result.exit_code
+
+
+def _plan(options: Options) -> Plan:
+    from market_spine.app.plan import Plan
+
+    return Plan(
+        options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps, open_weeks=options.open_weeks
+    )
 
 
 def _source(options: Options) -> Source | None:
@@ -175,10 +196,13 @@ def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
 
     limits = Limits(options.max_reject_percent / 100, options.min_kept_percent / 100, options.accept_shrink)
     execution_id = executions.new_execution_id(clock.utc_now())
-    return Run(db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected)
+    return Run(
+        db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected,
+        as_observed=options.as_observed, present=clock.utc_now() if options.as_observed else None,
+    )  # fmt: skip
 
 
-def _expectations(options: Options) -> Expectations:
+def expectations(options: Options) -> Expectations:
     """What is to be there, by the calendar; raises ConfigurationError."""
     from market_spine.app.run import Expectations
     from market_spine.publication import EXCHANGE, read_calendar
@@ -210,6 +234,6 @@ def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[
         logger.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
         done[outcome.phase] += 1
         if isinstance(handler, ProgressHandler):
-            handler.show(done[outcome.phase], total[outcome.phase], outcome.phase.value)
+            handler.show(done[outcome.phase], max(done[outcome.phase], total[outcome.phase]), outcome.phase.value)
 
     return tell

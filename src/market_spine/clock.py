@@ -30,7 +30,7 @@ def utc_now() -> datetime:
 
 
 def exact_now() -> datetime:
-    """The present moment, UTC, to the microsecond: for heartbeats, never for what a run stores."""
+    """The present moment, UTC, to the microsecond: for heartbeats and durations, never for the data a run stores."""
     return datetime.now(timezone.utc)
 
 
@@ -47,6 +47,11 @@ def moment_of(run_date: date) -> datetime:
 def stamp(moment: datetime) -> str:
     """A moment as it is stored: ISO 8601, UTC, to the second."""
     return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def exact_stamp(moment: datetime) -> str:
+    """As stamp, to the millisecond: for what durations are made of. Sorts right among stamps to the second."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def machine_zone() -> str:
@@ -67,6 +72,11 @@ def machine_zone_rules() -> ZoneInfo | timezone:
 def ticks() -> float:
     """Seconds on a clock that only runs forward: for pace, patience and expiry, never for a date."""
     return time_module.monotonic()
+
+
+def epoch() -> float:
+    """Seconds since 1970, as the times of files are counted: only for how long ago a file was written."""
+    return time_module.time()
 
 
 def pause(seconds: float) -> None:

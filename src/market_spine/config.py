@@ -11,15 +11,16 @@ port = 8080
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from market_spine.errors import ConfigurationError
+from market_spine.small_files import read_small_text, why
 
 FILE_NAME = "market_spine.toml"
 RUN_TABLE = "run_finra_weekly_schedule"
@@ -35,6 +36,7 @@ SETTINGS: Mapping[str, bool] = {
     "MARKET_SPINE_FINRA_POLL": False,
     "MARKET_SPINE_FILE_URL": False,
     "MARKET_SPINE_FILE_URL_HOSTS": False,
+    "MARKET_SPINE_SETTLE_SECONDS": False,
     "MARKET_SPINE_HTTP_TIMEOUT": False,
     "MARKET_SPINE_HTTP_RETRIES": False,
     "MARKET_SPINE_HTTP_BACKOFF": False,
@@ -92,7 +94,7 @@ def find(named: str | None) -> Path | None:
     """The settings file: the one named, else market_spine.toml in the working folder. Raises ConfigurationError."""
     if named:
         path = Path(named)
-        if not path.is_file():
+        if not os.path.isfile(named):  # noqa: PTH113 - false, not an error, for a name too long to be one
             raise ConfigurationError(f"there is no settings file {named}", hint="check --config or MARKET_SPINE_CONFIG")
         return path
     path = Path(FILE_NAME)
@@ -101,15 +103,12 @@ def find(named: str | None) -> Path | None:
 
 def read(path: Path) -> Settings:
     """Raises ConfigurationError when the file cannot be read or is no TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib as toml
-    else:
-        import tomli as toml
+    import tomllib
+
     try:
-        content = toml.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ConfigurationError(f"cannot read {path}: {words}", hint="mend the file; it is TOML") from error
+        content = tomllib.loads(read_small_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"cannot read {path}: {why(error)}", hint="mend the file; it is TOML") from error
     tables = {_snake(name): value for name, value in content.items() if isinstance(value, dict)}
     return Settings(
         str(path),
@@ -142,7 +141,10 @@ def shown(name: str, value: object) -> str:
 
 def mask(url: str, *, whole: bool = False) -> str:
     """`https://user:password@host/path` → `https://***@host/path`; `whole`: everything after the scheme."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # malformed: nobody can say where its secret is
+        return MASK
     if whole:
         return f"{parts.scheme}://{MASK}"
     from market_spine.db import is_postgres, redact
@@ -151,6 +153,17 @@ def mask(url: str, *, whole: bool = False) -> str:
         return redact(url)
     user, at, host = parts.netloc.rpartition("@")
     return parts._replace(netloc=(MASK if user else "") + at + host, query=MASK if parts.query else "").geturl()
+
+
+def address(url: str, setting: str, *, port: bool = True) -> SplitResult:
+    """The parts of a URL. Raises ConfigurationError for one that has none: a bracket, a port or a name that cannot be."""
+    try:
+        parts = urlsplit(url)
+        _ = port and parts.port
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        raise ConfigurationError(f"{setting} is not an address: {mask(url, whole=True)}", hint=f"check {setting}") from None
+    return parts
 
 
 def _snake(name: str) -> str:

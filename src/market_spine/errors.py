@@ -5,14 +5,18 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── InvalidWeek              a date that is malformed or no Friday; also a ValueError
 │   ├── UnknownTier              also a ValueError
 │   ├── ConfigurationError       a setting, path or missing extra
+│   ├── PastDay                  a run date before the newest day the store has recorded
+│   ├── FutureDay                a run date after today
 │   ├── NotFound                 nothing of that name is stored
 │   └── Pruned                   it was stored, and only its tombstone is left
 ├── DatabaseError            2   the database cannot be used
 │   ├── DatabaseLocked           another process holds a write transaction for too long
 │   ├── DatabaseLost             the connection went away
 │   ├── NotADatabase             the file is something else
+│   ├── DamagedDatabase          what it holds can no longer be read
 │   ├── SchemaTooNew             written by a newer program
-│   └── SchemaTooOld             must be migrated first
+│   ├── SchemaTooOld             must be migrated first
+│   └── SchemaDiffers            a migration was edited after it made this database
 ├── RunLocked               75   another run holds the lock
 │   └── LockLost                 another run took it over while this one was stopped or cut off
 ├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
@@ -23,9 +27,13 @@ MarketSpineError                 message, hint (what to do next), exit_code
     └── DamagedRaw               the stored bytes are gone or no longer hash to their name
 
 Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
+
+BrokenPipeError            141   nobody reads what is written; any other exception: 2
 """
 
 from __future__ import annotations
+
+RECOVERY = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
 
 
 class MarketSpineError(Exception):
@@ -55,6 +63,14 @@ class ConfigurationError(UsageError):
     """A setting, a path or a missing extra."""
 
 
+class PastDay(UsageError):
+    """The run date lies before the newest day the store has recorded: the run would change what was answered since."""
+
+
+class FutureDay(UsageError):
+    """The run date lies after today: its captures would hide every later revision until that day."""
+
+
 class NotFound(UsageError):
     """Nothing of that name is stored."""
 
@@ -79,12 +95,20 @@ class NotADatabase(DatabaseError):
     """The file is not a SQLite database."""
 
 
+class DamagedDatabase(DatabaseError):
+    """What the database holds can no longer be read."""
+
+
 class SchemaTooNew(DatabaseError):
     """The database was written by a newer version of the program."""
 
 
 class SchemaTooOld(DatabaseError):
     """The database must be migrated before this version can use it."""
+
+
+class SchemaDiffers(DatabaseError):
+    """A migration file of this program is not the one that made the database."""
 
 
 class RunLocked(MarketSpineError):
@@ -108,23 +132,45 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + signal_number
 
 
+def exit_code_of(error: BaseException) -> int:
+    """The code a process ends with when `error` ends it: the one rule, for the process, core_executions and the observers."""
+    if isinstance(error, (MarketSpineError, Interrupted)):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 141 if isinstance(error, BrokenPipeError) else 2
+
+
 class PrerequisiteMissing(MarketSpineError):
-    """A pipeline's input is not there yet. Not a failure of the data: `hint` is the command that makes it."""
+    """A pipeline's input is not there yet. Not a failure of the data: `hint` is the command that makes it, `stage` what it
+    will have recorded in the manifest then."""
 
     exit_code = 1
 
+    def __init__(self, message: str, *, hint: str | None = None, stage: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+
 
 class PartitionError(MarketSpineError):
-    """One partition failed; the others go on. `category` is the word core_anomalies files it under."""
+    """One partition failed; the others go on. `category` is the word core_anomalies files it under.
+
+    What a person must do about it stands in the message, and no command is named here: which one helps depends on how the
+    partition stands by then, and that is what `spine status` and `spine doctor` look at.
+    """
 
     exit_code = 1
     severity = "ERROR"
 
     def __init__(self, category: str, message: str, *, hint: str | None = None, capture_id: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(f"{message}; {hint}" if hint else message)
         self.category = category
         self.capture_id = capture_id
         self.ingest_no: int | None = None
+
+
+# The categories of failures that say nothing of the content: what was stored can be worked on again as it is.
+NOT_OF_THE_CONTENT = frozenset({"UNEXPECTED", "DATABASE_LOST"})
 
 
 class SourceError(PartitionError):
@@ -143,5 +189,4 @@ class DamagedRaw(PartitionError):
     """The bytes stored for a capture are gone or no longer hash to their name."""
 
     def __init__(self, message: str) -> None:
-        hint = "restore them from a backup (workflows/incident/DATABASE_RECOVERY.md), or ingest the same content with --force"
-        super().__init__("RAW_DAMAGED", message, hint=hint)
+        super().__init__("RAW_DAMAGED", message, hint="spine doctor names the command that asks for them again")

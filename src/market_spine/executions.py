@@ -7,13 +7,26 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from typing import NamedTuple
 
 from market_spine import __version__, clock
 from market_spine.db import Database
-from market_spine.errors import DatabaseError
+from market_spine.errors import DatabaseError, exit_code_of
 from market_spine.process import hostname
+from market_spine.timeline import PRESENT, Permits, check_day
 
 _LAST_WORDS_SECONDS = 1.0
+
+
+class _Ended(NamedTuple):
+    """The run of this process whose end was recorded."""
+
+    db: Database
+    execution_id: str
+    exit_code: int
+
+
+_ended: _Ended | None = None
 
 
 def new_execution_id(now: datetime) -> str:
@@ -30,7 +43,7 @@ def start(db: Database, execution_id: str, pipeline: str, run_date: date, argume
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             (
-                execution_id, pipeline, run_date.isoformat(), clock.stamp(now), __version__, hostname(),
+                execution_id, pipeline, run_date.isoformat(), clock.exact_stamp(now), __version__, hostname(),
                 os.getpid(), actor(), json.dumps(arguments, default=str),
             ),
         )  # fmt: skip
@@ -43,18 +56,43 @@ def finish(
     with db.transaction():
         db.execute(
             "UPDATE core_executions SET finished_at = ?, exit_code = ?, outcomes_json = ?, error = ? WHERE execution_id = ?",
-            (clock.stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
+            (clock.exact_stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
         )
+
+
+def end(db: Database, execution_id: str, exit_code: int, now: datetime, *, outcomes: object) -> None:
+    """As finish, for the run that is this process's: when the process then ends otherwise, `correct` puts its row right."""
+    global _ended
+    finish(db, execution_id, exit_code, now, outcomes=outcomes)
+    _ended = _Ended(db, execution_id, exit_code)
+
+
+def correct(exit_code: int) -> None:
+    """After its run was recorded the process came to another end: nobody read its answer, or a signal came. Its outcomes stay."""
+    if _ended is None or _ended.exit_code == exit_code:
+        return
+    with contextlib.suppress(DatabaseError), contextlib.closing(_ended.db.reopen()) as db:
+        db.patience = _LAST_WORDS_SECONDS
+        with db.transaction():
+            db.execute("UPDATE core_executions SET exit_code = ? WHERE execution_id = ?", (exit_code, _ended.execution_id))
 
 
 @contextlib.contextmanager
 def recorded(
-    db: Database, execution_id: str, pipeline: str, run_date: date, arguments: Mapping[str, object], now: Callable[[], datetime]
+    db: Database,
+    execution_id: str,
+    pipeline: str,
+    run_date: date,
+    arguments: Mapping[str, object],
+    now: Callable[[], datetime],
+    permits: Permits = PRESENT,
 ) -> Iterator[None]:
     """Writes the row of a run that begins, and how it ended when the body raises, whatever that is (unless the database is gone).
 
-    After a good end the caller calls `finish` with its outcomes. A run that lost its lock still writes its own row.
+    After a good end the caller calls `end` with its outcomes. A run that lost its lock still writes its own row. Raises
+    PastDay or FutureDay, and writes nothing, when the run may not act on its run date.
     """
+    check_day(db, run_date, clock.market_date(now()), permits)
     start(db, execution_id, pipeline, run_date, arguments, now())
     try:
         yield
@@ -64,19 +102,28 @@ def recorded(
         db.rollback()
         message = getattr(error, "message", f"{type(error).__name__}: {error}")
         with contextlib.suppress(DatabaseError):
-            finish(db, execution_id, getattr(error, "exit_code", 2), now(), error=message)
+            finish(db, execution_id, exit_code_of(error), now(), error=message)
         raise
 
 
-def last_source(db: Database) -> str | None:
-    """The source the newest run asked: `file`, `api`, `file_url`; None where none has asked one."""
+class Asked(NamedTuple):
+    """Where a run asked for its data: `file`, `api` or `file_url`, and for files the folder."""
+
+    source: str = "file"
+    data_dir: str | None = None
+
+
+def last_source(db: Database) -> Asked:
+    """Where the newest run asked that asked a source."""
     row = db.execute(
         """
-        SELECT json_extract(arguments_json, '$.source') FROM core_executions
-        WHERE json_extract(arguments_json, '$.source') IS NOT NULL ORDER BY started_at DESC, execution_id DESC LIMIT 1
+        SELECT json_extract(arguments_json, '$.source'), json_extract(arguments_json, '$.data_dir') FROM core_executions
+        WHERE json_extract(arguments_json, '$.source') IS NOT NULL AND error IS NULL
+          AND COALESCE(json_extract(arguments_json, '$.only_stage'), 'all') IN ('all', 'ingest')
+        ORDER BY started_at DESC, execution_id DESC LIMIT 1
         """
     ).fetchone()
-    return str(row[0]) if row else None
+    return Asked(str(row[0]), row[1]) if row else Asked()
 
 
 def actor() -> str:

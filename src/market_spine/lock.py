@@ -221,8 +221,8 @@ def _guard(db: Database, name: str, me: Holder) -> Callable[[], None]:
     def check() -> None:
         if not _still_holds(db, name, me.owner):
             raise LockLost(
-                "this run lost its lock to another one while it was stopped or cut off; it writes nothing more",
-                hint="nothing: the other run completes the work",
+                "this run lost its lock to another one while it was stopped or cut off; it writes nothing more, and "
+                "the other run completes the work"
             )
 
     return check

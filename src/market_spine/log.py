@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections import deque
 from datetime import datetime, timezone
@@ -20,6 +21,19 @@ _HELD_LINES = 100_000
 _NO_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "aloud", "event"}
 
 
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str, longest: int = 1000) -> str:
+    """`text` on one line, fit for a terminal and a log: what moves the cursor, begins a line, turns the writing round or is
+    half a character is shown as its escape, and the middle of a long text is left out."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-longest // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class TextFormatter(logging.Formatter):
     """`[INFO]      message`, the mark coloured where colour is wanted."""
 
@@ -28,12 +42,12 @@ class TextFormatter(logging.Formatter):
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = printable(record.getMessage())
         if self._colour:
             for mark, code in _COLOURS.items():
                 text = text.replace(f": {mark} ", f": {code}{mark}{_PLAIN} ", 1)
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "".join(f"\n  {printable(line)}" for line in self.formatException(record.exc_info).split("\n"))
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         return f"{f'[{level}]':<12}{text}"
 
@@ -57,7 +71,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 class HeldHandler(logging.Handler):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timezone
 from typing import Any, NamedTuple
 
-from market_spine import clock
+from market_spine import clock, waiting
 from market_spine.db import Connection, writing
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
 
@@ -94,15 +94,15 @@ def standing(rows: Iterable[StageRow]) -> list[StageRow]:
     return [row for row in rows if row.capture_id is None or row.capture_id not in gone]
 
 
-def current_stages(rows: Iterable[StageRow]) -> dict[str, frozenset[str]]:
+def current_stages(rows: Iterable[StageRow]) -> dict[str, dict[str, StageRow]]:
     """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest."""
-    stages: dict[str, frozenset[str]] = {}
+    stages: dict[str, dict[str, StageRow]] = {}
     kept = [row for row in standing(rows) if row.tier is not None]
     for tier in dict.fromkeys(row.tier for row in kept):
         of_tier = [row for row in kept if row.tier == tier]
         current = next((row for row in of_tier if row.stage == NORMALIZED and row.row_count > 0), of_tier[0])
         done = (row for row in of_tier if row.capture_id == current.capture_id)
-        stages[str(tier)] = frozenset(row.stage for row in done if row.row_count > 0)
+        stages[str(tier)] = {row.stage: row for row in done if row.row_count > 0}
     return stages
 
 
@@ -133,7 +133,8 @@ def check_revision_needed_via_metadata(
     *,
     as_of: date | None = None,
 ) -> RevisionCheck:
-    """Compares the source's newest lastUpdateDate with the one stored. A hint only: silent edits leave no date."""
+    """Compares the source's newest lastUpdateDate with the one stored: an older one is a revision that was taken back. A hint
+    only: silent edits leave no date."""
     newest = newest_raw(week_ending, tier, db_connection, as_of=as_of)
     if newest is None:
         return RevisionCheck(True, "No prior capture (first ingest)")
@@ -141,7 +142,7 @@ def check_revision_needed_via_metadata(
     if not stored:
         return RevisionCheck(True, "Source updated (the prior capture stored no source_last_updated)")
     before, after = _aware(datetime.fromisoformat(stored)), _aware(source_last_updated)
-    if after > before:
+    if after != before:
         return RevisionCheck(True, f"Source updated {after:%Y-%m-%d %H:%M} (stored {before:%Y-%m-%d %H:%M})")
     return RevisionCheck(False, f"Source unchanged since {before:%Y-%m-%d %H:%M}")
 
@@ -178,7 +179,8 @@ def record_stage(
     captured_at: str,
     now: datetime,
 ) -> None:
-    """Writes or replaces a stage's row. `partition` may be a week ('2025-12-26') for week-level results."""
+    """Writes or replaces a stage's row, and wakes the work that waits for it. `partition` may be a week ('2025-12-26') for
+    week-level results."""
     key = partition.key if isinstance(partition, Partition) else partition_key(partition)
     moment = clock.stamp(now)
     with writing(connection):
@@ -193,6 +195,7 @@ def record_stage(
             """,
             (DOMAIN, stage, RANK[stage], key, capture_id, row_count, json.dumps(metadata), captured_at, moment, moment),
         )
+        waiting.wake(connection, stage, key, moment)
 
 
 def forget_stage(connection: Connection, stage: str, capture_id: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -10,10 +12,10 @@ from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.db import Database
-from market_spine.errors import ConfigurationError, SchemaTooNew, SchemaTooOld
+from market_spine.errors import ConfigurationError, SchemaDiffers, SchemaTooNew, SchemaTooOld
 from market_spine.lock import run_lock
 
-_SCHEMA = Path(__file__).parent / "schema"
+SCHEMA = Path(__file__).parent / "schema"
 
 
 class Migration(NamedTuple):
@@ -21,45 +23,89 @@ class Migration(NamedTuple):
 
     number: int
     name: str
+    file: str
     script: str
+
+    @property
+    def digest(self) -> str:
+        """What tells one text of the file from every other."""
+        return _digest(self.script)
+
+
+def _digest(script: str) -> str:
+    return hashlib.sha256(script.encode()).hexdigest()
+
+
+def digests() -> dict[str, str]:
+    """Every migration file's digest."""
+    return {file.name: _digest(file.read_text("utf-8")) for file in sorted(SCHEMA.glob("*.sql"))}
+
+
+def landed() -> dict[str, str]:
+    """The digests of the migrations that databases may have been made with; scripts/land_migrations.py adds new ones."""
+    lines = (SCHEMA / "digests.txt").read_text("utf-8").splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines)}
 
 
 @lru_cache(maxsize=4)
 def migrations(engine: str) -> tuple[Migration, ...]:
     """The files for an engine, in order."""
     found = []
-    for file in sorted(_SCHEMA.glob("*.sql")):
+    for file in sorted(SCHEMA.glob("*.sql")):
         match = re.fullmatch(r"(\d{4})_(\w+?)(?:\.(sqlite|postgresql))?\.sql", file.name)
         if match and match[3] in (None, engine):
-            found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
+            found.append(Migration(int(match[1]), match[2], file.name, file.read_text("utf-8")))
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
 def schema_version(db: Database) -> int:
     """The number of the newest applied migration; 0 for a database without our tables."""
+    return max(_applied(db), default=0)
+
+
+def _applied(db: Database) -> dict[int, str | None]:
+    """The migrations a database has had → the digest of the file as it was then; None where none was kept."""
     if not db.has_table("core_migrations"):
-        return 0
-    return int(db.execute("SELECT COALESCE(MAX(number), 0) FROM core_migrations").fetchone()[0])
+        return {}
+    # Before there were digests the table had three columns.
+    return {row[0]: row[3] if len(row) > 3 else None for row in db.execute("SELECT * FROM core_migrations ORDER BY number")}
 
 
 def prepare(db: Database, now: datetime | None = None) -> None:
-    """Makes the schema in an empty database; checks it in any other.
-
-    Raises SchemaTooNew, or SchemaTooOld: an existing database is migrated only by `spine db migrate`.
-    """
-    version = schema_version(db)
-    newest = migrations(db.engine)[-1].number
-    if version == 0:
+    """Makes the schema in an empty database; checks it in any other, as check_schema does."""
+    if schema_version(db) == 0:
         apply(db, now or clock.utc_now())
-    elif version > newest:
+    else:
+        check_schema(db)
+
+
+def check_schema(db: Database) -> None:
+    """Raises ConfigurationError for a database without a schema, SchemaTooNew, SchemaDiffers, or SchemaTooOld: an existing
+    database is migrated only by `spine db migrate`."""
+    applied, newest = _applied(db), migrations(db.engine)[-1].number
+    version = max(applied, default=0)
+    if version == 0:
+        raise ConfigurationError(f"{db.label} holds no market-spine tables", hint=f"spine db init --db {db.label}")
+    if version > newest:
         raise SchemaTooNew(
             f"{db.label} has schema {version}; this program knows up to {newest}",
             hint="install the newer market-spine that wrote it",
         )
-    elif version < newest:
+    _check_digests(db, applied)
+    if version < newest:
         raise SchemaTooOld(
             f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}"
         )
+
+
+def _check_digests(db: Database, applied: Mapping[int, str | None]) -> None:
+    """Raises SchemaDiffers when a file is no longer the one that made this database: the tables would not be what it says."""
+    for migration in migrations(db.engine):
+        if applied.get(migration.number) not in (None, migration.digest):
+            raise SchemaDiffers(
+                f"{db.label} was made with another text of {migration.file} than this program has",
+                hint="pip install --force-reinstall --no-deps market-spine",
+            )
 
 
 class Migrated(NamedTuple):
@@ -75,32 +121,51 @@ def migrate(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0,
     """Brings an existing database to this program's schema: under the run lock, after a copy of it, in one transaction.
 
     Killed at any moment it leaves the old schema or the new one, and at most a copy named `.part`. Raises RunLocked,
-    SchemaTooNew, and ConfigurationError for a database that has no schema yet.
+    SchemaTooNew, SchemaDiffers, and ConfigurationError for a database that has no schema yet.
     """
-    before = schema_version(db)
+    applied, newest = _applied(db), migrations(db.engine)[-1].number
+    before = max(applied, default=0)
     if before == 0:
         raise ConfigurationError(f"{db.label} holds nothing of ours to migrate", hint=f"spine db init --db {db.label}")
-    if before >= migrations(db.engine)[-1].number:
-        prepare(db, now)
+    if before >= newest:
+        check_schema(db)
+    if before == newest and None not in applied.values():
         return Migrated(before, before, (), None)
+    _check_digests(db, applied)
     with run_lock(db, owner, wait_seconds=wait_seconds):
-        copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if backup else None
-        applied = apply(db, now)
-        return Migrated(before, schema_version(db), tuple(applied), copied)
+        copies = backup and before < newest
+        copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if copies else None
+        new = apply(db, now)
+        return Migrated(before, schema_version(db), tuple(new), copied)
 
 
 def apply(db: Database, now: datetime) -> list[Migration]:
-    """Applies what is missing, all in one transaction, and answers what it applied."""
+    """Applies what is missing and keeps the digest of every file, all in one transaction; returns what it applied."""
     with db.transaction():
         db.transaction_lock("migrations")
-        if not db.has_table("core_migrations"):
-            db.execute("CREATE TABLE core_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)")
-        done = schema_version(db)
-        missing = [migration for migration in migrations(db.engine) if migration.number > done]
+        _make_ledger(db)
+        done = _applied(db)
+        known = migrations(db.engine)
+        missing = [migration for migration in known if migration.number > max(done, default=0)]
         for migration in missing:
             db.run_script(migration.script)
             db.execute(
                 "INSERT INTO core_migrations (number, name, applied_at) VALUES (?, ?, ?)",
                 (migration.number, migration.name, clock.stamp(now)),
             )
+        for migration in known:
+            db.execute(
+                "UPDATE core_migrations SET digest = ? WHERE number = ? AND digest IS NULL", (migration.digest, migration.number)
+            )
     return missing
+
+
+def _make_ledger(db: Database) -> None:
+    """core_migrations cannot come from a numbered file: it says which of them were applied."""
+    columns = db.tables().get("core_migrations")
+    if columns is None:
+        db.execute(
+            "CREATE TABLE core_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL, digest TEXT)"
+        )
+    elif "digest" not in columns:
+        db.execute("ALTER TABLE core_migrations ADD COLUMN digest TEXT")

@@ -15,6 +15,7 @@ NMS_TIER_1, NMS_TIER_2, OTC = "NMS_TIER_1", "NMS_TIER_2", "OTC"
 TIERS = (NMS_TIER_1, NMS_TIER_2, OTC)
 
 _FRIDAY = 4
+_DAYS = (date(2000, 1, 1), date(2099, 12, 31))
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -81,10 +82,19 @@ def parse_day(text: str) -> date:
     """`YYYY-MM-DD` and nothing else. Raises InvalidWeek (a ValueError)."""
     try:
         if _DAY.fullmatch(text):
-            return date.fromisoformat(text)
+            return _within_reach(date.fromisoformat(text))
+    except InvalidWeek:
+        raise
     except ValueError:
         pass
     raise InvalidWeek(f"Invalid date format: {text!r}", hint="write dates as YYYY-MM-DD, for example 2025-12-26")
+
+
+def _within_reach(day: date) -> date:
+    """Returns `day`; raises InvalidWeek where weeks before and after it could run out of the calendar."""
+    if not _DAYS[0] <= day <= _DAYS[1]:
+        raise InvalidWeek(f"{day} is out of range", hint=f"dates lie between {_DAYS[0]} and {_DAYS[1]}")
+    return day
 
 
 def parse_week(text: str) -> date:

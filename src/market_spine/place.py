@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import stat
 from pathlib import Path
 
 from market_spine.errors import ConfigurationError
@@ -12,6 +15,7 @@ from market_spine.errors import ConfigurationError
 _NETWORK = re.compile(
     r"nfs\d?|cifs|smb3|smbfs|afs|afpfs|ncpfs|webdav|davfs2?|sshfs|s3fs|gcsfuse|glusterfs|lustre|ceph|beegfs|gpfs|rclone|osxfuse"
 )
+PRIVATE = 0o600
 _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\(\d{3})")
 
@@ -27,13 +31,34 @@ def check_place(path: str, *, read_only: bool, create: bool) -> None:
             raise ConfigurationError(
                 f"the database {path} is a folder", hint=f"name a file: --db {path.rstrip('/')}/market_spine.db"
             )
+        if file.exists() and not file.is_file():  # SQLite would make its journal beside a device
+            raise ConfigurationError(f"the database {path} is not a file", hint="name a file with --db")
         if not file.exists():
             if read_only or not create:
                 raise ConfigurationError(f"there is no database {path}", hint="run run_finra_weekly_schedule first, or give --db")
             file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(file)
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"no database can be at {path}: {words}", hint="choose a writable --db") from error
+
+
+def make_private(file: Path) -> None:
+    """An empty file that its owner alone may read, before SQLite makes one for everybody. Its -wal and -shm take its mode."""
+    with contextlib.suppress(FileExistsError):  # another process has been quicker
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
+
+
+def readable_by_others(path: str) -> str | None:
+    """What is wrong with a file's mode; None where its owner alone may read it, and on Windows, which has no modes."""
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - of a name that may be no path
+    except (OSError, ValueError):
+        return None
+    if os.name == "nt" or not mode & 0o077:
+        return None
+    who = "everybody on this machine" if mode & 0o007 else "its group"
+    return f"{path} is open to {who} (mode {mode:04o})"
 
 
 def _check_network(path: str) -> None:

@@ -8,17 +8,16 @@ does not keep, shift nothing. No function here reads a clock.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from market_spine import exchange
 from market_spine.errors import ConfigurationError, UsageError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition, parse_week
+from market_spine.small_files import read_small_text, why
 
 DELAY_DAYS: Mapping[str, int] = {NMS_TIER_1: 21, NMS_TIER_2: 35, OTC: 35}
 GRACE_DAYS = 1
@@ -56,11 +55,16 @@ class Due(NamedTuple):
     partition: Partition
 
 
+def nominal_day(partition: Partition) -> date:
+    """The Monday a partition is published on, unless an exchange holiday moves it to the day after."""
+    return partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
+
+
 def due_date(partition: Partition, calendar: Calendar = EXCHANGE) -> date:
     """The day FINRA publishes a partition."""
     if partition in calendar.due:
         return calendar.due[partition]
-    day = partition.monday + timedelta(days=DELAY_DAYS[partition.tier])
+    day = nominal_day(partition)
     while not is_open(day, calendar):
         day += timedelta(days=1)
     return day
@@ -121,15 +125,13 @@ def read_calendar(path: str) -> Calendar:
 
 
 def _load(path: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib as toml
-    else:
-        import tomli as toml
+    import tomllib
+
     try:
-        return dict(toml.loads(Path(path).read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise ConfigurationError(f"cannot read the calendar {path}: {words}", hint="see docs/calendar.md for its form") from error
+        return dict(tomllib.loads(read_small_text(path)))
+    except (OSError, ValueError, RecursionError) as error:
+        message = f"cannot read the calendar {path}: {why(error)}"
+        raise ConfigurationError(message, hint="write closed = [2027-01-11]") from error
 
 
 def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:

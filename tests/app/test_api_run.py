@@ -10,7 +10,6 @@ import pytest
 from finra_fake import FinraFake, Row, cut, data, html, status, tier, total
 from schedules import ingested, open_anomalies, schedule
 
-from market_spine.app.ingest import due_for_rehash
 from market_spine.app.source import CODE_OF_TIER
 from market_spine.app.source.api import ApiSource
 from market_spine.db import Database
@@ -91,7 +90,7 @@ def test_when_nothing_changed_a_run_makes_at_most_two_requests_a_partition(
     assert len(fake.asked(data)) <= 18 + 1  # one each, and the sweep
 
 
-def test_only_what_is_hashed_anew_takes_a_request_a_page(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
+def test_only_what_has_its_turn_takes_a_request_a_page(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
     fake.page_max = 20  # 54 rows of firms: three pages
     schedule(db, open_api(), FRIDAY)
     fake.seen.clear()
@@ -100,9 +99,7 @@ def test_only_what_is_hashed_anew_takes_a_request_a_page(db: Database, fake: Fin
     asked = Counter((seen.week, seen.tier) for seen in fake.asked())
     weeks = [(week, NMS_TIER_1) for week in (T1_WEEK, date(2026, 9, 4), WHOLE)]
     held = [Partition(*pair) for pair in (*weeks, (WHOLE, NMS_TIER_2), (WHOLE, OTC))]
-    anew = [due_for_rehash(partition, later, 0.25) for partition in held]
-    assert 1 <= sum(anew) < len(held)
-    assert [asked[str(p.monday), CODE_OF_TIER[p.tier]] for p in held] == [3 if one else 1 for one in anew]
+    assert sorted(asked[str(p.monday), CODE_OF_TIER[p.tier]] for p in held) == [1, 1, 1, 3, 3]
 
 
 def test_what_finra_calls_unchanged_is_not_downloaded(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
@@ -129,32 +126,6 @@ def test_a_row_deleted_without_a_date_is_noticed_at_once(db: Database, fake: Fin
     fake.rows(date(2026, 9, 7), "T1").pop(0)
     result = schedule(db, open_api(), FRIDAY + timedelta(days=1), rehash_share=0)
     assert ingested(result)[f"{T1_WEEK} / {NMS_TIER_1}"] == (Status.DONE, "CHANGED")
-
-
-def test_a_silent_edit_is_found_within_four_weekly_runs(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
-    schedule(db, open_api(), FRIDAY, weeks=[T1_WEEK])
-    fake.rows(date(2026, 9, 7), "T1")[0]["issueName"] = "Renamed without a date, Inc."
-    found = []
-    for friday in (FRIDAY + timedelta(weeks=n) for n in (1, 2, 3, 4)):
-        result = schedule(db, open_api(), friday, weeks=[T1_WEEK], tiers=(NMS_TIER_1,))
-        found.append(ingested(result)[f"{T1_WEEK} / {NMS_TIER_1}"][1])
-    assert sorted(found, key=str) == ["CHANGED", "unchanged", "unchanged", "unchanged"]
-
-
-@pytest.mark.parametrize(("share", "runs"), [(1.0, 1), (0.5, 2), (0.25, 4), (0.1, 10)])
-def test_each_partition_is_hashed_anew_once_in_so_many_weekly_runs(share: float, runs: int) -> None:
-    for tier_name in TIERS:
-        for week in (T1_WEEK, WHOLE):
-            turns = [due_for_rehash(Partition(week, tier_name), FRIDAY + timedelta(weeks=n), share) for n in range(runs)]
-            assert turns.count(True) == 1
-    assert not due_for_rehash(Partition(WHOLE, OTC), FRIDAY, 0)
-
-
-def test_a_run_hashes_about_its_share_of_the_window() -> None:
-    window = [Partition(FRIDAY - timedelta(weeks=n), tier_name) for n in range(6) for tier_name in TIERS]
-    for week in range(8):
-        anew = sum(due_for_rehash(partition, FRIDAY + timedelta(weeks=week), 0.25) for partition in window)
-        assert anew in (4, 5)
 
 
 # --- The sweep --------------------------------------------------------------------------------------------------------

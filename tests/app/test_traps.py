@@ -65,9 +65,9 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
     ],
     "revisions looked for by one date in a few weeks": [
         (API, "test_a_recorded_revision_is_found_however_late_it_came"),
-        (API, "test_a_sweep_of_more_rows_than_finra_gives_out_is_asked_by_halves"),
+        (API, "test_a_sweep_of_more_rows_than_a_page_depends_on_no_order"),
         (RUN, "test_a_row_deleted_without_a_date_is_noticed_at_once"),
-        (RUN, "test_a_silent_edit_is_found_within_four_weekly_runs"),
+        ("app/test_api_changes.py", "test_an_undated_change_is_found_within_four_runs"),
     ],
     "a bank's calendar": [
         ("test_publication.py", "test_columbus_and_veterans_day_move_nothing"),

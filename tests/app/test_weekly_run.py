@@ -162,12 +162,13 @@ def test_force_ingests_what_is_unchanged(run_command: RunCommand, target: str, f
     assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_capture").fetchone()[0] == 6
 
 
-def test_a_replayed_older_day_leaves_the_newer_capture_current(
+def test_kept_content_of_an_older_day_leaves_the_newer_capture_current(
     run_command: RunCommand, target: str, folder: Path, db: Database
 ) -> None:
     weekly(run_command, target, folder, day=NEXT_DAY)
     weekly_files.write(folder, WEEK, "OTC", weekly_files.lines("OTC", shares=300))
-    assert weekly(run_command, target, folder, day=DAY).exit_code == 0
+    observed = ("--weeks", WEEK, "--as-observed-on", DAY, "--db", target, "--data-dir", folder)
+    assert run_command("run_finra_weekly_schedule", *observed).exit_code == 0
     current = db.execute("SELECT run_date FROM finra_otc_transparency_current WHERE tier = 'OTC'").fetchall()
     assert [row[0] for row in current] == [NEXT_DAY]
 

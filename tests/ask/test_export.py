@@ -167,7 +167,9 @@ def test_a_folder_holds_one_view_in_one_format(desk: Desk, tmp_path: Path) -> No
 def test_the_command_says_what_it_did(desk: Desk, target: str, tmp_path: Path, run_command: RunCommand) -> None:
     asked = ("spine", "export", "--format", "csv", "--to", tmp_path / "out", "--db", target)
     assert run_command(*asked).stdout == f"{tmp_path / 'out'}: 6 files written, 0 unchanged, 0 removed\n"
-    assert json.loads(run_command(*asked, "--json").stdout)["kept"] == 6
+    again = json.loads(run_command(*asked, "--json").stdout)
+    noted = json.loads((tmp_path / "out" / STATE_FILE).read_text("utf-8"))
+    assert (again["kept"], noted["seen_at"]) == (6, again["seen_at"])
     (tmp_path / "file").write_text("")
     blocked = run_command("spine", "export", "--format", "csv", "--to", tmp_path / "file" / "x", "--db", target)
     assert (blocked.exit_code, blocked.stderr.startswith(f"Error: cannot write to {tmp_path / 'file' / 'x'}")) == (2, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -64,14 +64,22 @@ def test_a_rebuild_changes_no_answer(desk: Desk) -> None:
     assert shown(desk) == seen[UNDONE]
 
 
-def test_prune_costs_the_rows_of_the_days_on_which_the_pruned_capture_was_current(desk: Desk) -> None:
+def test_prune_costs_the_rows_of_the_days_on_which_the_pruned_capture_was_current(
+    desk: Desk, target: str, run_command: RunCommand
+) -> None:
     seen = live_through(desk)
-    pruned = retention.prune(desk.context(FIRST + timedelta(days=8)), 7, "space")
+    pruned = retention.prune(desk.context(UNDONE), 0, "space")
     assert [(p.entry.tier, p.entry.run_date) for p in pruned] == [(NMS_TIER_1, "2026-01-09"), (OTC, "2026-01-09")]
     assert shown(desk, RESTATED) == seen[RESTATED]
     assert shown(desk, UNDONE) == seen[UNDONE]
+    everything = Question(VIEWS["normalized"], as_of=FIRST)
+    assert {row[2] for row in query.answer(desk.db, everything)} == {"NMS_TIER_2"}
+    assert [c.tier for c in query.left_out(desk.db, everything)] == [NMS_TIER_1, OTC]
     with pytest.raises(Pruned, match=r"the rows of finra.otc_transparency:NMS_TIER_1:2025-11-28:20260109, current on that day"):
-        shown(desk, FIRST)
+        query.answer(desk.db, Question(VIEWS["normalized"], tiers=(NMS_TIER_1,), as_of=FIRST))
+    told = run_command("spine", "query", "hhi", "--as-of", str(FIRST), "--csv", "--db", target)
+    assert (told.exit_code, {line.split(",")[2] for line in told.stdout.splitlines()[1:]}) == (1, {"NMS_TIER_2"})
+    assert told.stderr.startswith("Left out, their rows are gone: 2025-11-28 / NMS_TIER_1 (pruned on 2026-01-30), 2025-11-28 / OTC")
     for name in ("weekly_totals", "tier_split"):
         again = "".join(query.as_csv(VIEWS[name], query.answer(desk.db, Question(VIEWS[name], as_of=FIRST))))
         assert again == seen[FIRST][name]
@@ -127,6 +135,7 @@ def test_csv_json_and_lines_say_the_same(desk: Desk, target: str, run_command: R
     asked = ("spine", "query", "venue_share", "--week", str(WEEK), "--tier", "otc", "--db", target)
     csv_answer, nl, document = (run_command(*asked, form) for form in ("--csv", "--nl", "--json"))
     rows = json.loads(document.stdout)["rows"]
+    assert datetime.fromisoformat(json.loads(document.stdout)["seen_at"]) <= datetime.now(timezone.utc)
     assert [json.loads(line) for line in nl.stdout.splitlines()] == rows
     assert csv_answer.stdout.splitlines()[0] == ",".join(VIEWS["venue_share"].columns)
     assert [line.split(",")[4] for line in csv_answer.stdout.splitlines()[1:]] == ["UBSA", "JPMX", ""]

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from typing import Any
 
+import image_fuzz
 import numpy as np
 import pytest
 
@@ -120,3 +121,49 @@ def test_large_and_small_captures_follow_each_other(db: Database) -> None:
             found = db.execute(f"SELECT COUNT(*), SUM(issue_id), SUM(total_trades) FROM {table} WHERE capture_key = ?", (key,))
             total = count * (count - 1) // 2 + key * count
             assert found.fetchone() == (count, total, total), (table, count)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        [],
+        [np.arange(0)],
+        [np.arange(image.MOST_ROWS + 1)],
+        [np.arange(2), np.arange(1)],
+        [np.arange(2)] * (image.MOST_COLUMNS + 1),
+    ],
+    ids=["no column", "no row", "too many rows", "columns of two lengths", "too many columns"],
+)
+def test_rows_that_do_not_fit_are_refused(made: list[Any]) -> None:
+    with pytest.raises(image.Unsuitable):
+        image.image(made)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1, 2**53 + 1], dtype=object),
+        np.array([2**1024], dtype=object),
+        np.array(["12"], dtype=object),
+        np.array([True], dtype=object),
+        np.array([2**63], dtype=np.uint64),
+        np.array([0.1], dtype=np.longdouble),
+        np.array(["12"]),
+    ],
+    ids=["an integer no double holds", "larger than any", "text", "a truth", "no sign", "more digits", "an array of text"],
+)
+def test_values_that_would_change_are_refused(values: np.ndarray) -> None:
+    if values.dtype.itemsize == 8 and values.dtype.kind == "f":
+        pytest.skip("this machine has no such numbers")
+    with pytest.raises(image.Unsuitable):
+        image.plain(values)
+
+
+def test_the_widest_row_fits() -> None:
+    database = sqlite3.connect(":memory:")
+    database.deserialize(image.image([np.arange(3) / 2] * image.MOST_COLUMNS).data)
+    assert database.execute("SELECT * FROM rows").fetchall() == [(n / 2,) * image.MOST_COLUMNS for n in range(3)]
+
+
+def test_a_hundred_and_fifty_random_tables_are_stored_as_binding_stores_them() -> None:
+    assert list(image_fuzz.differences(150, seed=3)) == []

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,10 +12,10 @@ import database_picture
 import pytest
 import weekly_files
 from commands import RunCommand, StartCommand
+from gates import DEADLINE, Gate
 from postgres_server import PostgresServer
 
 from market_spine import db as databases
-from market_spine import migrations
 from market_spine.db import Database, redact
 
 WEEK = "2025-12-26"
@@ -28,38 +25,21 @@ MEASURES = "finra_otc_transparency_symbol_measure"
 on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> object:
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "it never happened"
-        threading.Event().wait(0.02)
-    return answer
-
-
-def waiting_backend(db: Database) -> int | None:
-    """The process of the run that waits for our lock."""
-    row = db.execute(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
-    ).fetchone()
-    return row[0] if row else None
-
-
 def arguments(target: str, folder: Path) -> list[str]:
     return ["--db", target, "--data-dir", str(folder), "--weeks", WEEK, "--run-date", "2026-01-30"]
 
 
 @on_postgresql
 def test_a_backend_killed_in_the_middle_of_a_stage_costs_one_partition_and_nothing_else(
-    start_command: StartCommand, run_command: RunCommand, target: str, tmp_path: Path, db: Database
+    start_held: StartCommand, gate: Gate, run_command: RunCommand, target: str, tmp_path: Path, db: Database
 ) -> None:
     weekly_files.write_week(tmp_path / "files", WEEK)
-    watcher = db.reopen()
-    with db.transaction():
-        db.execute(f"LOCK TABLE {MEASURES} IN ACCESS EXCLUSIVE MODE")
-        run = start_command(RUN, *arguments(target, tmp_path / "files"))
-        watcher.execute("SELECT pg_terminate_backend(?)", (until(lambda: waiting_backend(watcher)),))
-    watcher.close()
-    stdout, stderr = run.communicate(timeout=60)
+    run = start_held(f"after:{MEASURES}", RUN, *arguments(target, tmp_path / "files"))
+    backend = int(gate.wait(run))
+    db.execute("SELECT pg_terminate_backend(?, 60000)", (backend,))  # returns when it is gone
+    for _ in range(3):
+        gate.open()
+    stdout, stderr = run.communicate(timeout=DEADLINE)
     assert run.returncode == 1, stderr
     assert "2025-12-26 / NMS_TIER_1: ✗ DATABASE_LOST: the connection to" in stderr
     assert "Calculations failed: 1" in stdout
@@ -74,21 +54,14 @@ def test_a_backend_killed_in_the_middle_of_a_stage_costs_one_partition_and_nothi
 
 
 def test_a_server_that_stays_away_ends_the_run_with_2_and_the_next_completes(
-    start_command: StartCommand, run_command: RunCommand, postgres_server: PostgresServer, tmp_path: Path
+    start_held: StartCommand, gate: Gate, run_command: RunCommand, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     weekly_files.write_week(tmp_path / "files", WEEK)
-    holder = databases.connect(postgres_server.url)
-    migrations.prepare(holder)
-    watcher = holder.reopen()
-    with pytest.raises(Exception, match="was lost"), holder.transaction():
-        holder.execute(f"LOCK TABLE {MEASURES} IN ACCESS EXCLUSIVE MODE")
-        run = start_command(RUN, *arguments(postgres_server.url, tmp_path / "files"))
-        until(lambda: waiting_backend(watcher))
-        postgres_server.stop()
-        _, stderr = run.communicate(timeout=60)
-        holder.execute("SELECT 1")
-    holder.close()
-    watcher.close()
+    run = start_held(f"after:{MEASURES}", RUN, *arguments(postgres_server.url, tmp_path / "files"))
+    gate.wait(run)
+    postgres_server.stop()
+    gate.open()
+    _, stderr = run.communicate(timeout=DEADLINE)
     assert run.returncode == 2
     assert stderr.strip().splitlines()[-1].startswith("Error: cannot connect to postgresql://")
     assert "Traceback" not in stderr

@@ -82,33 +82,54 @@ def test_the_command_and_its_door_end_with_the_next_command(desk: Desk, target: 
     door = [sys.executable, str(ROOT / "scripts" / "backfill_range.py"), "--from", str(WEEKS[1]), "--to", str(WEEKS[1])]
     text = subprocess.run([*door, *map(str, on)], capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
     assert text[0] == "2025-12-05: ✗ 2 unchanged, 1 failed; not ready: Missing tiers: OTC  [1/1]"
-    assert text[1].startswith("next: spine retry 20")
+    assert text[1].startswith("  OTC: EMPTY_FILE: ") and text[1].endswith("; an empty file is never a publication")
+    assert text[2] == "only FINRA or a better file can help: 2025-12-05 / OTC (EMPTY_FILE)"
+    assert text[3].startswith("next: spine retry 20")
+    failures = [[(f["tier"], f["phase"], f["reason"]) for f in week["failures"]] for week in document["weeks"]]
+    assert failures == [[], [(OTC, "ingest", "EMPTY_FILE")], []]
     desk.publish(WEEKS[1], OTC)
-    again = run_command("spine", "retry", document["run_id"], "--db", target)
+    later = RUN_DATE + timedelta(days=3)
+    again = run_command("spine", "retry", document["run_id"], "--db", target, "--run-date", str(later))
     assert again.exit_code == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if "✓ Ingested" in line] == [
-        "2025-12-05 / OTC: ✓ Ingested 4 rows (NEW, capture …:20260206)"
+        "2025-12-05 / OTC: ✓ Ingested 4 rows (NEW, capture …:20260209)"
     ]
     assert "2025-12-05: ✓ Ready" in again.stdout and "2025-11-28" not in again.stdout
 
 
-def test_a_retry_repeats_what_failed_and_nothing_else(db: Database) -> None:
+WAYS = {
+    "the source failed": ({"phase": "ingest", "reason": "EMPTY_FILE"}, [((OTC,), "all")]),
+    "content was refused": ({"phase": "normalize", "reason": "NO_ROWS"}, [((OTC,), "all")]),
+    "bytes are damaged": ({"phase": "normalize", "reason": "RAW_DAMAGED"}, [((OTC,), "all")]),
+    "the program failed": ({"phase": "normalize", "reason": "UNEXPECTED"}, [((OTC,), "normalize"), ((OTC,), "calc")]),
+    "the connection was lost": ({"phase": "normalize", "reason": "DATABASE_LOST"}, [((OTC,), "normalize"), ((OTC,), "calc")]),
+    "the measures failed": ({"phase": "calc", "reason": "UNEXPECTED"}, [((OTC,), "normalize"), ((OTC,), "calc")]),
+}
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("entry", "expected"), WAYS.values(), ids=WAYS)
+def test_a_retry_asks_the_source_for_what_the_source_must_change(
+    db: Database, entry: dict[str, str], expected: list[tuple[tuple[str, ...], str]]
+) -> None:
+    failed = {"week_ending": str(WEEK), "tier": OTC, "outcome": "failed", **entry}
+    skipped = {"week_ending": str(WEEK), "tier": NMS_TIER_1, "outcome": "skipped", "phase": "ingest"}
+    remember(db, "run-1", {"partitions": [skipped, failed]})
+    found = retry.find_failed(db, "run-1").weeks[WEEK]
+    assert [(plan.tiers, plan.only_stage) for plan in found.plans(WEEK)] == expected
+    assert bool(found.damaged) is (entry["reason"] == "RAW_DAMAGED")
+
+
+def test_a_retry_repeats_the_weeks_that_failed_oldest_first(db: Database) -> None:
     entries = [
         {"week_ending": "2025-12-05", "tier": OTC, "phase": "ingest", "outcome": "failed"},
-        {"week_ending": "2025-11-28", "tier": NMS_TIER_1, "phase": "normalize", "outcome": "failed"},
         {"week_ending": "2025-11-28", "tier": OTC, "phase": "ingest", "outcome": "skipped"},
         {"week_ending": "2025-11-21", "tier": None, "phase": "calc", "outcome": "failed"},
     ]
     remember(db, "run-1", {"partitions": entries})
     found = retry.find_failed(db, "run-1")
     plans = [(str(p.weeks[0]), p.tiers, p.only_stage) for week, failed in found.weeks.items() for p in failed.plans(week)]
-    assert plans == [
-        ("2025-11-21", (), "calc"),
-        ("2025-11-28", (NMS_TIER_1,), "normalize"),
-        ("2025-11-28", (NMS_TIER_1,), "calc"),
-        ("2025-12-05", (OTC,), "all"),
-    ]
-    assert found.run_date == FRIDAYS[0]
+    assert plans == [("2025-11-21", (), "calc"), ("2025-12-05", (OTC,), "all")]
 
 
 def test_a_run_that_never_finished_is_repeated_whole(db: Database) -> None:
@@ -125,16 +146,18 @@ def test_what_cannot_be_retried_is_said(db: Database) -> None:
         retry.find_failed(db, "r")
 
 
-def test_a_retry_after_normalization_failed_asks_no_source(desk: Desk, target: str, run_command: RunCommand) -> None:
-    on = ("--db", target, "--run-date", str(RUN_DATE), "--data-dir", desk.folder, "--weeks", str(WEEK), "--tiers", OTC)
+def test_a_retry_of_refused_content_takes_the_file_that_replaced_it(desk: Desk, target: str, run_command: RunCommand) -> None:
     desk.run(RUN_DATE - timedelta(days=7), [WEEK], [OTC])
+    on = ("--db", target, "--run-date", str(RUN_DATE))
     desk.publish(WEEK, OTC, REVISED[:1])
-    failed = run_command("run_finra_weekly_schedule", *on, "--json", "--min-kept-percent", "90")
-    run_id = json.loads(failed.stdout)["run_id"]
-    (desk.folder / "otc_week_2025-11-28.psv").unlink()
-    again = run_command("spine", "retry", run_id, "--db", target)
-    assert "SHRUNK_CAPTURE" in again.stdout and "Ingested" not in again.stdout
-    assert again.exit_code == 1
+    weekly = ("--data-dir", desk.folder, "--weeks", str(WEEK), "--tiers", OTC, "--min-kept-percent", "90")
+    run_id = json.loads(run_command("run_finra_weekly_schedule", *on, *weekly, "--json").stdout)["run_id"]
+    again = run_command("spine", "retry", run_id, *on)
+    assert (again.exit_code, again.stdout.count("SHRUNK_CAPTURE: ")) == (1, 1)
+    assert f"\nonly FINRA or a better file can help: {WEEK} / OTC (SHRUNK_CAPTURE)\nnext: spine retry " in again.stdout
+    desk.publish(WEEK, OTC, REVISED)
+    assert run_command("spine", "retry", run_id, *on).exit_code == 0
+    assert desk.db.execute("SELECT SUM(total_shares) FROM finra_otc_transparency_normalized_latest").fetchone()[0] == 2370
 
 
 def remember(db: Database, execution_id: str, outcomes: object, pipeline: str = "weekly_schedule") -> None:

@@ -39,9 +39,17 @@ def test_the_current_capture_is_never_pruned(desk: Desk) -> None:
     assert planned(desk) == ["2026-01-09", "2026-01-16"]
 
 
-def test_a_capture_is_old_by_its_run_date(desk: Desk) -> None:
-    assert planned(desk, 7, FRIDAYS[2]) == ["2026-01-09"]
-    assert planned(desk, 14, FRIDAYS[2]) == []
+@pytest.mark.parametrize(
+    ("days", "on", "goes"),
+    [
+        pytest.param(8, FRIDAYS[2], [], id="shown on the first day kept"),
+        pytest.param(7, FRIDAYS[2], ["2026-01-09"], id="superseded before the first day kept ends"),
+        pytest.param(8, FRIDAYS[3], ["2026-01-09"], id="the one after it is shown on the first day kept"),
+        pytest.param(0, FRIDAYS[3], ["2026-01-09", "2026-01-16"], id="nothing but the present is kept"),
+    ],
+)
+def test_a_capture_is_old_when_no_day_within_the_time_to_keep_shows_it(desk: Desk, days: int, on: date, goes: list[str]) -> None:
+    assert planned(desk, days, on) == goes
 
 
 def test_a_pinned_capture_is_never_pruned(desk: Desk) -> None:
@@ -115,7 +123,7 @@ def test_a_pruned_key_is_never_given_to_another_capture(db: Database, tmp_path: 
     for day, lines in ((FRIDAYS[3], PLAIN), (FRIDAYS[0], REVISED)):  # an older day replayed last has the highest key
         desk.publish(WEEK, OTC, lines)
         desk.run(day, tiers=[OTC])
-    gone = retention.prune(desk.context(FRIDAYS[3]), 7, "space")
+    gone = retention.prune(desk.context(FRIDAYS[3]), 0, "space")
     assert [p.entry.run_date for p in gone] == ["2026-01-09"]
     desk.publish(WEEK + timedelta(weeks=1), OTC)
     desk.run(FRIDAYS[3], [WEEK + timedelta(weeks=1)], [OTC])
@@ -124,8 +132,8 @@ def test_a_pruned_key_is_never_given_to_another_capture(db: Database, tmp_path: 
 
 
 def test_the_commands_need_a_reason_and_rehearse_without_writing(desk: Desk, target: str, run_command: RunCommand) -> None:
-    asked = ("spine", "prune", "--older-than", "730", "--run-date", str(MUCH_LATER), "--db", target)
-    assert run_command(*asked).stderr.startswith("Error: a prune needs a reason. Try: spine prune --older-than 730 --reason")
+    asked = ("spine", "prune", "--older-than", "30", "--run-date", "2026-06-05", "--db", target)
+    assert run_command(*asked).stderr.startswith("Error: a prune needs a reason. Try: spine prune --older-than 30 --reason")
     rehearsed = json.loads(run_command(*asked, "--dry-run", "--json").stdout)
     assert [c["run_date"] for c in rehearsed["captures"]] == ["2026-01-09", "2026-01-16"]
     assert desk.db.execute("SELECT COUNT(*) FROM core_executions").fetchone()[0] == 0

@@ -118,7 +118,7 @@ def test_a_refused_file_fails_the_cell_unless_a_good_capture_stands(desk: Desk) 
     desk.publish(WEEK, OTC, PLAIN[:0])
     desk.run(FRIDAYS[2])
     cell = status.examine(desk.context(FRIDAYS[2]), [WEEK])[0].cells[2]
-    assert (str(cell), cell.problem) == ("ready !", "NO_ROWS: no good row in 0 lines")
+    assert (str(cell), cell.problem) == ("ready !", "NO_ROWS: no good row in 0 lines; fetch the file again")
 
 
 def test_a_critical_anomaly_fails_its_tier(desk: Desk) -> None:
@@ -143,7 +143,7 @@ def test_stale_week_results_are_a_gap(desk: Desk) -> None:
     desk.run(FRIDAYS[1], tiers=[OTC], only="readiness")
     kinds = [kind for kind, _, _ in found(desk)]
     assert kinds == ["CALC"]
-    assert doctor.mend(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
+    assert doctor.fix(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
     assert found(desk) == []
     with desk.db.transaction():
         desk.db.execute("DELETE FROM finra_otc_transparency_week")
@@ -170,7 +170,7 @@ def test_rows_without_a_capture_are_found_and_removed(desk: Desk, table: str, st
         desk.db.execute(statement)
     orphans = [gap for gap in gaps.find_gaps(desk.context(DAY), [WEEK]) if gap.kind is gaps.Kind.ORPHANS]
     assert len(orphans) == 1 and table in orphans[0].what
-    doctor.mend(desk.context(DAY), desk.source, orphans)
+    doctor.fix(desk.context(DAY), desk.source, orphans)
     assert found(desk) == []
     assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_normalized").fetchone()[0] == 3 * len(PLAIN)
 
@@ -182,7 +182,7 @@ def test_damaged_bytes_are_a_gap_and_fetched_again(desk: Desk) -> None:
         desk.db.execute("UPDATE finra_otc_transparency_raw SET content = SUBSTR(content, 1, 20)")
     command = "spine backfill --from 2025-11-28 --to 2025-11-28 --tiers NMS_TIER_1 --force"
     assert found(desk)[0] == ("BYTES", NMS_TIER_1, command)
-    doctor.mend(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
+    doctor.fix(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
     assert found(desk) == []
 
 
@@ -222,7 +222,7 @@ def test_a_lost_raw_row_is_written_again_from_the_bytes(desk: Desk) -> None:
     with desk.db.transaction():
         desk.db.execute("DELETE FROM core_manifest WHERE stage = 'RAW' AND capture_id LIKE ?", ("%:OTC:%",))
     assert [gap[0] for gap in found(desk) if gap[1] == OTC] == ["MANIFEST", "MANIFEST"]
-    doctor.mend(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
+    doctor.fix(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
     assert raw_rows_of(desk) == before
     assert found(desk) == []
     assert list(verify(desk.db, deep=True)) == []
@@ -246,4 +246,4 @@ def test_a_raw_row_whose_bytes_are_gone_too_needs_a_backup(desk: Desk) -> None:
             "DELETE FROM finra_otc_transparency_raw WHERE content_hash IN "
             "(SELECT content_hash FROM finra_otc_transparency_capture WHERE tier = 'OTC')"
         )
-    assert ("BYTES", OTC, "restore a backup: workflows/incident/DATABASE_RECOVERY.md") in found(desk)
+    assert ("BYTES", OTC, f"spine backfill --from {WEEK} --to {WEEK} --tiers {OTC} --force") in found(desk)

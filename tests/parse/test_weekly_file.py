@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import date
 
 import pytest
 
 from market_spine.errors import UnusableContent
 from market_spine.parse import text_lines, weekly_file
-from market_spine.parse.columns import MICRO
+from market_spine.parse.columns import MICRO, UNKNOWN
 from market_spine.parse.weekly_file import WeeklyFile
 from market_spine.partition import Partition
 
@@ -23,6 +24,8 @@ API_HEADER = (
     "weekStartDate|tierIdentifier|issueSymbolIdentifier|issueName|productTypeCode|marketParticipantName|MPID|firmCRDNumber|"
     "summaryTypeCode|totalWeeklyShareQuantity|totalWeeklyTradeCount|totalNotionalSum|lastUpdateDate\n"
 )
+
+SUMMARY_LAST = "MPID|issueSymbolIdentifier|marketParticipantName|totalWeeklyTradeCount|totalWeeklyShareQuantity|summaryTypeCode\n"
 
 
 def read(text: str | bytes, partition: Partition = T1, block: int = 1 << 20) -> WeeklyFile:
@@ -72,8 +75,8 @@ def test_a_figure_is_read_exactly_in_millionths(text: str, expected: int) -> Non
         ("12a", "unreadable share quantity"),
         ("NaN", "unreadable share quantity"),
         ("inf", "unreadable share quantity"),
-        ("1e300", "unreadable share quantity"),
-        ("9" * 13, "unreadable share quantity"),
+        ("1e300", "share quantity beyond 9 trillion"),
+        ("9" * 13, "share quantity beyond 9 trillion"),
         ("9" * 400, "unreadable share quantity"),
         ("0x10", "unreadable share quantity"),
         ("１２", "unreadable share quantity"),
@@ -214,8 +217,8 @@ def test_one_symbol_may_stand_on_two_tapes_and_under_two_names() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [api_row(tier="T2"), api_row(week="2025-12-15"), api_row(tier="OTC_"), api_row() + api_row(tier="T2", symbol="B")],
-    ids=["tier", "week", "unknown tier", "mixed"],
+    [api_row(tier="T2"), api_row(week="2025-12-15"), api_row() + api_row(tier="T2", symbol="B")],
+    ids=["tier", "week", "mixed"],
 )
 def test_content_that_names_another_partition_is_refused(line: str) -> None:
     with pytest.raises(UnusableContent, match="was offered as 2025-12-26 / NMS_TIER_1") as caught:
@@ -290,3 +293,119 @@ def test_every_field_agrees_with_a_plain_reading_of_random_lines() -> None:
         assert (issue.symbol, issue.issue_name, place.venue_name, place.mpid) == (symbol, name, venue, mpid)
         assert columns.shares[n] == round(float(shares) * MICRO)
         assert columns.trades[n] == int(trades)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (api_row(tier="OTC_"), "unknown tierIdentifier"),
+        (api_row(tier=""), "unknown tierIdentifier"),
+        (api_row(week="2025-12-2x"), "unknown weekStartDate"),
+        (api_row(week="2025-12-23"), "unknown weekStartDate"),
+    ],
+    ids=["tier", "blank tier", "no date", "a Tuesday"],
+)
+def test_an_unknown_tier_or_week_rejects_its_line_and_no_other(line: str, reason: str) -> None:
+    file = read(API_HEADER + api_row(symbol="A") + line + api_row(symbol="Z"))
+    assert reasons(file) == [(3, reason)]
+    assert len(file.columns.shares) == 2
+
+
+def test_a_refusal_names_the_same_partition_whatever_the_order_of_a_set() -> None:
+    foreign = [api_row(tier=tier, symbol=tier) for tier in ("T2", "OTCE", "NMS Tier 2", "OTC")]
+    said = set()
+    for _ in range(5):
+        foreign = foreign[1:] + foreign[:1]
+        with pytest.raises(UnusableContent) as caught:
+            read(API_HEADER + "".join(foreign))
+        said.add(caught.value.message)
+    assert said == {"the content says tierIdentifier 'NMS Tier 2', but was offered as 2025-12-26 / NMS_TIER_1"}
+
+
+def quoted(text: str) -> str:
+    return "".join('"' + line.replace("|", '"|"') + '"\n' for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        quoted(row())[:-2] + "\n",
+        quoted(row()).replace('"100"', '"100"x'),
+        quoted(row()).replace('"100"', '"100"0049'),
+        quoted(row()).replace('"UBSA"', '"UB"SA"'),
+    ],
+    ids=["an open quote", "a letter after a quote", "digits after a quote", "a quote inside"],
+)
+def test_quotes_that_cannot_be_read_reject_their_line_and_no_other(line: str) -> None:
+    file = read(quoted(HEADER + row(symbol="A")) + line + quoted(row(symbol="Z")))
+    assert reasons(file) == [(3, "unreadable quotes")]
+    assert [issue.symbol for issue in file.columns.issues if issue] == ["A", "Z"]
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x01", "\x1f", "\x7f", "\x80", "\x92", "\x9f"], ids=ascii)
+@pytest.mark.parametrize("wrap", [str, quoted], ids=["plain", "quoted"])
+@pytest.mark.parametrize("good", [row(symbol="X?Y"), row(venue="X?Y")], ids=["symbol", "venue"])
+def test_a_control_character_in_a_name_rejects_its_line(control: str, wrap: Callable[[str], str], good: str) -> None:
+    bad = wrap(good).replace("?", control)
+    file = read(wrap(HEADER + row(symbol="A")) + bad + wrap(row(symbol="Z")))
+    assert [line for line, _ in reasons(file)] == [3]
+    assert len(file.columns.shares) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "last", "cut"),
+    [
+        (HEADER, GOOD, False),
+        (HEADER, GOOD.rstrip(), False),
+        (HEADER, GOOD.rstrip() + "\r", False),
+        (HEADER, GOOD[:-2], True),
+        (HEADER, GOOD[:-12], True),
+        (HEADER, "NMS", True),
+        (quoted(HEADER), quoted(GOOD)[:-1], False),
+        (quoted(HEADER), quoted(GOOD)[:-2], True),
+        ("MPID|issueSymbolIdentifier|marketParticipantName|totalWeeklyTradeCount|totalWeeklyShareQuantity\n", "A|B|C|1|1000", True),
+        ("totalWeeklyShareQuantity|issueSymbolIdentifier|totalWeeklyTradeCount|marketParticipantName|MPID\n", "1|B|1|C|UBSA", True),
+        (SUMMARY_LAST, "UBSA|A|UBS|1|1|ATS_W_SMBL_FIRM", False),
+        (SUMMARY_LAST, "UBSA|A|UBS|1|1|ATS_W_SMBL", True),
+    ],
+    ids=[
+        "newline", "none", "carriage return", "in the date", "before the date", "first field", "quoted", "open quote", "figure",
+        "name", "code", "beginning of a code",
+    ],
+)  # fmt: skip
+def test_a_last_line_without_a_line_end_is_whole_only_if_it_cannot_go_on(header: str, last: str, cut: bool) -> None:
+    assert read(header + last).cut_at == (2 if cut else None)
+
+
+def test_a_blank_notional_is_unknown_and_never_zero() -> None:
+    file = read(API_HEADER + api_row(symbol="A", notional="") + api_row(symbol="B", notional="0"))
+    assert file.columns.notional is not None
+    assert file.columns.notional.tolist() == [UNKNOWN, 0]
+
+
+TAPES = [
+    ("both tapes", [row("100"), row("7")], [("", 100), ("2", 7)], 0, []),
+    ("the smaller first", [row("7"), row("100")], [("2", 7), ("", 100)], 0, []),
+    ("an equal pair beside", [row("100"), row("7"), row("5", mpid="B"), row("5", mpid="B")], [("", 100), ("2", 7), ("", 5), ("2", 5)], 0, []),
+    ("equal lines", [row(), row()], [("", 100)], 1, []),
+    ("a doubled file", [row("100"), row("7"), row(symbol="B"), row(symbol="B")], [("", 100), ("", 100)], 1, [3]),
+    ("three lines", [row("100"), row("7"), row("8")], [("", 100)], 0, [3, 4]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept", "collapsed", "rejected"), [case[1:] for case in TAPES], ids=[case[0] for case in TAPES]
+)
+def test_the_download_keeps_both_lines_of_a_security_on_two_tapes(
+    lines: list[str], kept: list[tuple[str, int]], collapsed: int, rejected: list[int]
+) -> None:
+    file = read(HEADER + "".join(lines))
+    issues = [file.columns.issues[code] for code in file.columns.issue.tolist()]
+    shares = [value // MICRO for value in file.columns.shares.tolist()]
+    assert [(issue and issue.product_type, value) for issue, value in zip(issues, shares, strict=True)] == kept
+    assert (file.duplicates, [line for line, _ in reasons(file)]) == (collapsed, rejected)
+    assert file.lines == len(lines)
+
+
+def test_a_file_with_product_types_rejects_a_line_that_contradicts_another() -> None:
+    assert reasons(read(API_HEADER + api_row() + api_row(shares="7"))) == [(3, "conflicting duplicate")]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from commands import RunCommand
 from listeners import Listener, http_listener
 
-from market_spine import clock, executions
-from market_spine.db import Database
+from market_spine import clock, executions, migrations
+from market_spine.db import Database, connect
 from market_spine.lock import run_lock
 from market_spine.watch import preflight
 from market_spine.watch.preflight import Finding, Grade, Machine, cron_line, examine
@@ -200,4 +202,122 @@ def test_the_command_says_it_all_and_its_exit_code_says_whether(run_command: Run
     document = json.loads(bad.stdout)
     assert (bad.exit_code, document["schema_version"]) == (1, 1)
     assert [finding["check"] for finding in document["findings"] if finding["grade"] == "fail"] == ["data folder"]
-    assert document["cron_line"].endswith("run_finra_weekly_schedule --cron")
+    assert document["cron_line"].endswith("run_finra_weekly_schedule --cron --data-dir none")
+
+
+def test_percent_signs_of_the_command_do_not_end_the_cron_line() -> None:
+    assert cron_line("run --x a%20b", NOW, ZoneInfo("America/New_York"), knows_cron_tz=False) == "0 8 * * 5 run --x a\\%20b"
+
+
+def test_the_cron_line_keeps_its_own_flags(run_command: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "weekly files").mkdir()
+    (tmp_path / "settings.toml").write_text("lookback-weeks = 8\n")
+    (tmp_path / "settings.toml").chmod(0o600)
+    given = (
+        "--data-dir", "weekly files", "--db", "here.db", "--max-file-mb", "99", "--allow-links", "--config", "settings.toml",
+        "--grace-days", "2", "--expected-by", "Fri 12:00",
+    )  # fmt: skip
+    done = run_command("spine", "preflight", *given, "--json", cwd=tmp_path)
+    line = json.loads(done.stdout)["cron_line"]
+    assert done.exit_code == 0, done.stdout
+    kept = shlex.split(line.partition("run_finra_weekly_schedule ")[2])
+    assert kept[0] == "--cron"
+    pairs = {kept[n]: kept[n + 1] for n in range(1, len(kept) - 1) if kept[n].startswith("--") and kept[n] != "--allow-links"}
+    assert pairs == {name: given[n + 1] for n, name in enumerate(given) if name.startswith("--") and name != "--allow-links"}
+    assert "--allow-links" in kept
+    rehearsed = run_command("run_finra_weekly_schedule", *kept, "--mode", "dry-run", cwd=tmp_path)
+    assert "No database writes performed." in rehearsed.stdout, "and it works"
+
+
+def test_a_password_is_not_put_into_the_cron_line(run_command: RunCommand, tmp_path: Path) -> None:
+    done = run_command("spine", "preflight", "--db", "postgresql://me:geheim@127.0.0.1:9/x", cwd=tmp_path)
+    assert ("geheim" in done.stdout + done.stderr, "⚠ password: " in done.stdout) == (False, True)
+    assert "--db postgresql://me@127.0.0.1:9/x" in done.stdout.splitlines()[-1]
+
+
+def broken_database(folder: Path) -> None:
+    (folder / "spine.db").write_bytes(b"something else altogether" * 100)
+
+
+def folder_as_database(folder: Path) -> None:
+    (folder / "spine.db").mkdir()
+
+
+def pipe_as_database(folder: Path) -> None:
+    os.mkfifo(folder / "spine.db")
+
+
+def with_schema(sql: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        with contextlib.closing(connect(str(folder / "spine.db"))) as db:
+            migrations.prepare(db)
+            db.execute(sql)
+
+    return make
+
+
+def settings_file(text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "market_spine.toml").write_text(text) and None
+
+
+def calendar(folder: Path) -> None:
+    (folder / "calendar.toml").write_text("closed = nonsense")
+
+
+REFUSALS: list[Any] = [
+    pytest.param(None, ("--data-dir", "none"), {}, id="no data folder"),
+    pytest.param(None, ("--db", "market_spine.toml/x.db"), {}, id="a folder that cannot be"),
+    pytest.param(None, ("--db", "mysql://host/x"), {}, id="another database's URL"),
+    pytest.param(broken_database, (), {}, id="no database"),
+    pytest.param(folder_as_database, (), {}, id="a folder"),
+    pytest.param(pipe_as_database, (), {}, id="a pipe"),
+    pytest.param(with_schema("INSERT INTO core_migrations VALUES (99, 'x', '2030', 'x')"), (), {}, id="a newer schema"),
+    pytest.param(with_schema("DELETE FROM core_migrations WHERE number > 1"), (), {}, id="an older schema"),
+    pytest.param(with_schema("UPDATE core_migrations SET digest = 'x'"), (), {}, id="an edited migration"),
+    pytest.param(None, ("--calendar-file", "none.toml"), {}, id="no calendar file"),
+    pytest.param(calendar, ("--calendar-file", "calendar.toml"), {}, id="a malformed calendar file"),
+    pytest.param(settings_file('tiers = "T9"'), (), {}, id="an unknown tier"),
+    pytest.param(settings_file('weeks = "2025-12-25"'), (), {}, id="a week that ends on a Thursday"),
+    pytest.param(settings_file('run-date = "soon"'), (), {}, id="a run date that is none"),
+    pytest.param(settings_file('mode = "walk"'), (), {}, id="an unknown mode"),
+    pytest.param(settings_file("nonsense = 1"), (), {}, id="an unknown entry"),
+    pytest.param(settings_file("no toml"), (), {}, id="a malformed settings file"),
+    pytest.param(None, ("--config", "none.toml"), {}, id="no settings file"),
+    pytest.param(None, (), {"MARKET_SPINE_LOCK_LEASE": "x"}, id="a malformed number in the environment"),
+    pytest.param(None, ("--expected-by", "never"), {}, id="a malformed deadline"),
+    pytest.param(None, ("--ping-url", "ftp://x"), {}, id="a malformed ping address"),
+    pytest.param(None, ("--source", "file_url"), {}, id="an address source without an address"),
+    pytest.param(None, ("--source", "api"), {"MARKET_SPINE_FINRA_CLIENT_ID": "me"}, id="a login without its secret"),
+    pytest.param(None, ("--source", "api"), {"MARKET_SPINE_FINRA_BASE_URL": "nowhere"}, id="a malformed API address"),
+]
+
+
+@pytest.mark.parametrize(("prepare", "flags", "env"), REFUSALS)
+def test_what_the_run_refuses_fails_the_preflight(
+    run_command: RunCommand, tmp_path: Path, prepare: Callable[[Path], None] | None, flags: tuple[str, ...], env: dict[str, str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "market_spine.toml").touch(0o600)
+    if prepare:
+        prepare(tmp_path)
+    usual = () if "--db" in flags else ("--db", "spine.db")
+    usual += () if "--data-dir" in flags else ("--data-dir", "files")
+    look = run_command("spine", "preflight", *usual, *flags, env=env, cwd=tmp_path)
+    assert look.exit_code in (1, 2), look.stdout
+    assert (look.exit_code == 2) or "✗" in look.stdout
+    assert run_command("run_finra_weekly_schedule", *usual, *flags, env=env, cwd=tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("prepared", [True, False], ids=["with a schema", "empty"])
+def test_a_database_for_reading_only_fails_and_one_for_writing_is_left_as_it_was(
+    machine: Machine, new_target: str, prepared: bool
+) -> None:
+    with contextlib.closing(connect(new_target)) as db:
+        if prepared:
+            migrations.prepare(db)
+        before = db.tables()
+        reading = f"{new_target}?options=-c%20default_transaction_read_only%3Don"
+        assert found(replace(machine, db=reading), "writing").grade is Grade.FAIL
+        assert found(replace(machine, db=new_target), "writing").grade is Grade.OK
+        assert db.tables() == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from desk import Desk
 
-from market_spine import __version__, anomalies, executions
+from market_spine import __version__, anomalies, clock, executions
 from market_spine.db import Database
 from market_spine.outcome import Phase, Status
 from market_spine.partition import DOMAIN, TIERS
@@ -61,7 +61,7 @@ def test_runs_are_counted_by_exit_code(db: Database) -> None:
     ran(db, 2, NOW, pipeline="ingest_week")  # a worker's, not a weekly run
     found = taken(db)
     assert {labels[1]: n for labels, n in found.items() if labels[0] == "runs_total"} == {
-        "0": 2, "1": 1, "2": 0, "130": 0, "143": 0,
+        "0": 2, "1": 1, "2": 0, "130": 0, "141": 0, "143": 0,
     }  # fmt: skip
     last = (NOW - timedelta(days=7)).timestamp() + 42
     assert found["last_run_timestamp_seconds",] == found["last_success_timestamp_seconds",] == last
@@ -126,6 +126,38 @@ def test_a_weekly_run_is_seen_in_weeks_and_deadlines(db: Database, tmp_path: Pat
     assert [found["weeks_overdue", tier] for tier in TIERS] == [1, 0, 0]
     by = [datetime.fromtimestamp(found["week_expected_by_timestamp_seconds", tier], timezone.utc) for tier in TIERS]
     assert [moment.date().isoformat() for moment in by] == ["2026-01-02", "2026-01-16", "2026-01-16"]
+
+
+@pytest.mark.parametrize("gap_weeks", [3, 30, 200])
+def test_every_week_since_the_first_that_is_overdue_counts(db: Database, tmp_path: Path, gap_weeks: int) -> None:
+    desk = Desk(tmp_path / "files", db)
+    newest = date(2025, 11, 28)
+    weeks = [newest - timedelta(weeks=gap_weeks + 1), newest]
+    desk.publish_weeks(weeks)
+    for week in weeks:
+        desk.run(date(2026, 1, 9), weeks=[week])
+    overdue = [taken(db)["weeks_overdue", tier] for tier in TIERS]
+    assert overdue == [gap_weeks + 2, gap_weeks, gap_weeks]  # of Tier 1 two weeks after the newest one stored are due, too
+
+
+def test_a_week_that_was_asked_for_and_never_came_counts(db: Database) -> None:
+    with db.transaction():
+        db.execute("DELETE FROM core_coverage")
+        db.execute("INSERT INTO core_coverage VALUES ('finra.otc_transparency', 'OTC', '2025-01-03', '2025-02-14T12:00:00+00:00')")
+    assert taken(db)["weeks_overdue", "OTC"] > 40
+
+
+def test_a_duration_has_milliseconds(db: Database) -> None:
+    executions.start(db, "x", "weekly_schedule", NOW.date(), {}, NOW)
+    executions.finish(db, "x", 0, NOW + timedelta(milliseconds=1234))
+    assert taken(db)["last_run_duration_seconds",] == pytest.approx(1.234, abs=1e-6)
+
+
+def test_a_moment_with_milliseconds_sorts_among_those_without(db: Database) -> None:
+    moments = [NOW, NOW + timedelta(milliseconds=1), NOW + timedelta(seconds=1)]
+    stamps = [clock.stamp(moments[0]), clock.exact_stamp(moments[1]), clock.stamp(moments[2])]
+    rows = db.execute("SELECT ? AS at UNION SELECT ? UNION SELECT ? ORDER BY at DESC", stamps).fetchall()
+    assert [row[0] for row in rows] == stamps[::-1] == sorted(stamps)[::-1]
 
 
 def test_work_items_are_counted_by_state_with_the_oldest_of_each(db: Database) -> None:

@@ -119,12 +119,12 @@ def test_what_a_pipeline_raises_rolls_back_its_rows(
 
 
 def missing(_: ItemTransaction) -> Sequence[Outcome]:
-    raise PrerequisiteMissing("prerequisite missing: RAW of X", hint="spine run ingest_week")
+    raise PrerequisiteMissing("prerequisite missing: RAW of X", hint="spine run ingest_week", stage="RAW")
 
 
 def test_a_missing_prerequisite_is_waited_for_without_using_up_an_attempt(db: Database) -> None:
     state, item = run(db, missing)
-    assert (state, item.state, item.attempt_count) == (State.RETRY_WAIT, State.RETRY_WAIT, 0)
+    assert (state, item.state, item.attempt_count, item.waits_for) == (State.RETRY_WAIT, State.RETRY_WAIT, 0, "RAW")
     assert item.last_error == "waits: prerequisite missing: RAW of X; made by: spine run ingest_week"
 
 
@@ -164,14 +164,6 @@ def test_a_worker_that_fails_after_it_lost_its_item_changes_nothing(db: Database
     assert (state, item.state, item.last_error) == (None, State.CANCELLED, None)
 
 
-def test_completing_wakes_what_waits_for_it(db: Database) -> None:
-    ingest, normalize, elsewhere = ask(db, request(), request(pipeline="normalize_week"), request("NMS_TIER_1", "normalize_week"))
-    for waiting in (normalize, elsewhere):
-        run(db, missing, take(db, waiting))
-    run(db, lambda _: [outcome(Status.DONE)], take(db, ingest))
-    assert {desk.find(db, waiting.id).state for waiting in (normalize, elsewhere)} == {State.PENDING}
-
-
 def test_an_item_of_a_past_run_date_makes_that_days_captures(db: Database, tmp_path: object) -> None:
     from pathlib import Path
 
@@ -183,9 +175,9 @@ def test_an_item_of_a_past_run_date_makes_that_days_captures(db: Database, tmp_p
 
     folder = Path(str(tmp_path)) / "files"
     write_week(folder, "2025-12-26")
-    (item,) = ask(db, request(params=Params(date(2026, 1, 30))))
+    (item,) = ask(db, request(params=Params(date(2026, 1, 2))))
     claimed = take(db, item)
     perform = Pipelines(lambda: FileSource(str(folder), max_bytes=1 << 20))
     assert execute(db, ItemTransaction(db, serial="x"), claimed, perform) is State.COMPLETE
     found = db.execute("SELECT capture_id FROM finra_otc_transparency_capture").fetchall()
-    assert [row[0] for row in found] == ["finra.otc_transparency:OTC:2025-12-26:20260130"]
+    assert [row[0] for row in found] == ["finra.otc_transparency:OTC:2025-12-26:20260102"]

@@ -253,19 +253,6 @@ def test_an_unknown_id_is_refused_and_changes_nothing(db: Database, act: object)
     assert desk.find(db, item.id).state is State.FAILED
 
 
-def test_what_waits_for_input_of_a_week_is_woken_by_it(db: Database) -> None:
-    ingest, normalize, other = ask(
-        db, request(), request(pipeline="normalize_week"), Request("normalize_week", date(2026, 1, 2), "OTC")
-    )
-    for item in (normalize, other):
-        verdict = Verdict(State.RETRY_WAIT, "waits: prerequisite missing: RAW", at(5), counts=False)
-        lease.settle(db, take(db, item), verdict, NOW)
-    lease.wake_waiting(db, take(db, ingest), at(1))
-    assert desk.find(db, normalize.id).state is State.PENDING
-    assert desk.find(db, other.id).state is State.RETRY_WAIT
-    assert lease.claim(db, normalize.id, "host:1:aa", at(1)) is not None
-
-
 def test_lists_are_narrowed_sorted_and_paged(db: Database) -> None:
     items = ask(
         db, request("OTC"), request("NMS_TIER_1", priority=5), request("NMS_TIER_2"), Request("ingest_week", date(2026, 1, 2), "OTC"),

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import database_picture
 import pytest
 from commands import RunCommand
+from gates import DEADLINE, Events, Gate
 from weekly_files import write_week
 
 from market_spine.db import Database, connect
@@ -24,16 +24,8 @@ from market_spine.work import desk
 from market_spine.work.desk import Filter
 from market_spine.work.item import Item, Params, Request, State
 
-SECONDS = 30
 WEEKS = [date(2025, 12, 5) + timedelta(weeks=n) for n in range(6)]
 RUN_DATE = date(2026, 1, 30)
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {SECONDS} s: {what}"
-        time.sleep(0.02)
 
 
 def backlog(weeks: list[date]) -> list[Request]:
@@ -46,11 +38,10 @@ def backlog(weeks: list[date]) -> list[Request]:
     ]
 
 
-def worker(target: str, data_dir: Path, log: Path) -> subprocess.Popen[bytes]:
-    """A real worker, its log in a file."""
+def worker(target: str, data_dir: Path) -> subprocess.Popen[bytes]:
+    """A real worker, its log on a pipe."""
     program = Path(sysconfig.get_path("scripts")) / "spine"
-    with log.open("wb") as stderr:
-        return subprocess.Popen([program, "worker", "--db", target, "--data-dir", data_dir], stderr=stderr)
+    return subprocess.Popen([program, "worker", "--db", target, "--data-dir", data_dir], stderr=subprocess.PIPE)
 
 
 def test_a_backlog_in_any_order_ends_in_the_same_database_as_the_weekly_run(
@@ -65,11 +56,12 @@ def test_a_backlog_in_any_order_ends_in_the_same_database_as_the_weekly_run(
     random.Random(7).shuffle(requests)
     desk.enqueue(db, requests, db.now())
 
-    workers = [worker(target, fixtures_dir, tmp_path / f"{n}.log") for n in range(2)]
-    wait_until(lambda: desk.counts(db)[State.COMPLETE] == len(requests), f"{desk.counts(db)}")
+    workers = [worker(target, fixtures_dir) for _ in range(2)]
+    Events(*workers).wait("work_complete", len(requests))
     for process in workers:
         process.terminate()
-    assert [process.wait(SECONDS) for process in workers] == [0, 0]
+    assert [process.wait(DEADLINE) for process in workers] == [0, 0]
+    assert desk.counts(db)[State.COMPLETE] == len(requests)
     reference = connect(weekly)
     expected, found = database_picture.everything(reference), database_picture.everything(db)
     reference.close()
@@ -136,15 +128,25 @@ def test_a_worker_takes_nothing_from_a_database_of_a_newer_program(
 TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
 
 
-def slow_worker(target: str, tmp_path: Path, milliseconds: int, lease: float = 2) -> subprocess.Popen[bytes]:
-    """A worker whose every item takes so long."""
-    command = [sys.executable, str(TORTURE), "--be-worker", "slow", "--db", target, "--lease", str(lease)]
-    with (tmp_path / "slow.log").open("ab") as log:
-        return subprocess.Popen([*command, "--milliseconds", str(milliseconds)], stdout=log, stderr=log)
+HELD = Path(__file__).resolve().parents[1] / "held_worker.py"
+StartWorker = Callable[..., "subprocess.Popen[bytes]"]
 
 
-def in_hand(db: Database) -> bool:
-    return desk.counts(db)[State.RUNNING] > 0
+@pytest.fixture
+def start_worker(target: str) -> Iterator[StartWorker]:
+    """Starts a worker whose items stop at a gate (held_worker.py); what still runs at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(gate: Gate | None = None, lease: float = 2, grace: float = DEADLINE) -> subprocess.Popen[bytes]:
+        pipes = [gate.arrived, gate.onward] if gate else []
+        command = [sys.executable, HELD, target, str(lease), str(grace), *pipes]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -159,62 +161,79 @@ def count_effects(db: Database) -> int:
     return int(db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0])
 
 
-def test_sigterm_lets_a_short_item_end(target: str, effects: Database, tmp_path: Path) -> None:
+def test_sigterm_lets_the_item_in_hand_end(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
     asked(effects, *(Request("ingest_week", week, "OTC") for week in WEEKS))
-    worker = slow_worker(target, tmp_path, 300)
-    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker = start_worker(gate)
+    events = Events(worker)
+    gate.wait()
     worker.terminate()
-    assert worker.wait(SECONDS) == 0
+    events.wait("worker_stopping")
+    gate.open()
+    assert worker.wait(DEADLINE) == 0
     counts = desk.counts(effects)
     assert (counts[State.COMPLETE], counts[State.PENDING], counts[State.RUNNING]) == (1, 5, 0)
     assert count_effects(effects) == 1
 
 
-def test_sigterm_returns_an_item_that_does_not_end_in_time(target: str, effects: Database, tmp_path: Path) -> None:
+def test_sigterm_returns_an_item_that_does_not_end_in_time(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
     (item,) = asked(effects, Request("ingest_week", WEEKS[0], "OTC"))
-    worker = slow_worker(target, tmp_path, 6_000)
-    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker = start_worker(gate, grace=0)
+    events = Events(worker)
+    gate.wait()
     worker.terminate()
-    assert worker.wait(SECONDS) == 0
+    events.wait("abandoned")
+    gate.open()
+    assert worker.wait(DEADLINE) == 0
     returned = desk.find(effects, item.id)
     assert (returned.state, returned.attempt_count, returned.last_error, count_effects(effects)) == (State.PENDING, 0, None, 0)
 
 
-def test_ctrl_c_after_a_first_signal_kills_and_the_item_is_taken_back(target: str, effects: Database, tmp_path: Path) -> None:
+def test_ctrl_c_after_a_first_signal_kills_and_the_item_is_taken_back(
+    effects: Database, start_worker: StartWorker, gate: Gate
+) -> None:
     (item,) = asked(effects, Request("ingest_week", WEEKS[0], "OTC"))
-    worker = slow_worker(target, tmp_path, 20_000)
-    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker = start_worker(gate)
+    events = Events(worker)
+    gate.wait()
     worker.terminate()
-    wait_until(lambda: b"worker_stopping" in (tmp_path / "slow.log").read_bytes(), "the first signal")
+    events.wait("worker_stopping")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(SECONDS) == 128 + signal.SIGINT
-    other = slow_worker(target, tmp_path, 0)
-    wait_until(lambda: desk.find(effects, item.id).state is State.COMPLETE, "the item is done by another")
+    assert worker.wait(DEADLINE) == 128 + signal.SIGINT
+    other = start_worker()
+    Events(other).wait("work_complete")
     other.terminate()
-    other.wait(SECONDS)
+    other.wait(DEADLINE)
     assert (desk.find(effects, item.id).attempt_count, count_effects(effects)) == (2, 1)
 
 
-def test_a_long_item_keeps_its_lease_by_heartbeats(target: str, effects: Database, tmp_path: Path) -> None:
+def test_a_long_item_keeps_its_lease_by_heartbeats(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
     (item,) = asked(effects, Request("ingest_week", WEEKS[0], "OTC"))
-    workers = [slow_worker(target, tmp_path, 3_500, lease=2) for _ in range(2)]
-    wait_until(lambda: desk.find(effects, item.id).state is State.COMPLETE, "the long item")
+    workers = [start_worker(gate, lease=3) for _ in range(2)]
+    events = Events(*workers)
+    gate.wait()
+    events.wait("beat", 8)  # at five a lease: longer than one
+    gate.open()
+    events.wait("work_complete")
     for worker in workers:
         worker.terminate()
-        worker.wait(SECONDS)
+        worker.wait(DEADLINE)
     assert (desk.find(effects, item.id).attempt_count, count_effects(effects)) == (1, 1)
 
 
-def test_a_cancelled_item_is_dropped_by_its_worker(target: str, effects: Database, tmp_path: Path) -> None:
+def test_a_cancelled_item_is_dropped_by_its_worker(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
     long_one, short_one = asked(
         effects, Request("ingest_week", WEEKS[0], "OTC", priority=9), Request("ingest_week", WEEKS[1], "OTC")
     )
-    worker = slow_worker(target, tmp_path, 600)
-    wait_until(lambda: in_hand(effects), "an item in hand")
+    worker = start_worker(gate)
+    events = Events(worker)
+    assert gate.wait() == str(long_one.id)
     desk.cancel(effects, [long_one.id], effects.now(), "a mistake", "tester")
-    wait_until(lambda: desk.find(effects, short_one.id).state is State.COMPLETE, "the other item")
+    gate.open()
+    assert gate.wait() == str(short_one.id)
+    gate.open()
+    events.wait("work_complete")
     worker.terminate()
-    worker.wait(SECONDS)
+    worker.wait(DEADLINE)
     assert desk.find(effects, long_one.id).state is State.CANCELLED
     assert [row[0] for row in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
     action = effects.execute("SELECT actor, action, target, reason FROM core_operator_actions").fetchone()
@@ -224,7 +243,7 @@ def test_a_cancelled_item_is_dropped_by_its_worker(target: str, effects: Databas
 @pytest.mark.parametrize("chaos", ["kill,term,freeze,restart"])
 def test_workers_killed_stopped_and_frozen_lose_nothing_and_double_nothing(engine: str, tmp_path: Path, chaos: str) -> None:
     command = [sys.executable, str(TORTURE), "--engine", engine, "--items", "150", "--chaos", chaos, "--lease", "2"]
-    done = subprocess.run([*command, "--apart", "7200"], capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run([*command, "--apart", "7200"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert (found["states"], found["lost"], found["doubled"]) == ({"COMPLETE": 150}, 0, 0)

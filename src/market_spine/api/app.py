@@ -37,6 +37,7 @@ class Serving:
     allowed_hosts: Sequence[str] = ()
     rate: float = 200.0
     body_bytes: int = 1 << 20
+    body_seconds: float = 30.0
     expected_by: str = DEFAULT_EXPECTED_BY
     calendar: Calendar = EXCHANGE
     grace_days: int = GRACE_DAYS
@@ -54,7 +55,7 @@ class Serving:
         names = {"127.0.0.1", "localhost", "[::1]"} if is_loopback(self.host) else {self.host}
         named = {name.lower() for name in self.allowed_hosts}
         hosts = {f"{name}:{self.port}" for name in names} | named | (names if self.port == 80 else set())
-        return Limits(frozenset(hosts), self.body_bytes, self.rate, 2 * self.rate)
+        return Limits(frozenset(hosts), self.body_bytes, self.rate, 2 * self.rate, self.body_seconds)
 
 
 def is_loopback(host: str) -> bool:
@@ -87,4 +88,4 @@ def build(serving: Serving) -> App:
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    return Gate(app, serving.limits)
+    return Gate(app, serving.limits, tokens)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from market_spine.api.problem import Refusal
 from market_spine.errors import ConfigurationError
+from market_spine.small_files import read_small_text, why
 
 READ, OPERATE = "read", "operate"
 _SHORTEST = 16
@@ -51,10 +52,10 @@ def read_tokens(path: str) -> Tokens:
     Raises ConfigurationError.
     """
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        words = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"cannot read the token file {path}: {words}", hint="see docs/ops/queue.md") from error
+        lines = read_small_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        hint = "give --token-file a file that this user may read"
+        raise ConfigurationError(f"cannot read the token file {path}: {why(error)}", hint=hint) from error
     callers = [_caller(path, number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not callers:
         raise ConfigurationError(f"the token file {path} has no token", hint="write a line: operate NAME TOKEN")
@@ -87,8 +88,19 @@ def may_operate(request: Request, credentials: Credentials) -> Caller:
 
 
 def _permitted(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: str) -> Caller:
-    tokens: Tokens | None = request.app.state.tokens
-    caller = LOCAL if tokens is None else tokens.caller_of(credentials.credentials) if credentials else None
+    return admit(request.app.state.tokens, credentials.credentials if credentials else None, scope)
+
+
+def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The token of a request whose headers alone have come."""
+    given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
+    scheme, _, token = given.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def admit(tokens: Tokens | None, token: str | None, scope: str) -> Caller:
+    """The caller, who may do that. Raises Refusal."""
+    caller = LOCAL if tokens is None else tokens.caller_of(token) if token else None
     if caller is None:
         raise Refusal(
             401,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from market_spine.db import Database, connect
-from market_spine.errors import DatabaseLost
+from market_spine.errors import DatabaseError, DatabaseLost
 
 READERS = 8
 _STATEMENT_SECONDS = 30
@@ -27,11 +27,10 @@ class Connections:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Database]:
-        """A connection that cannot write. On SQLite the writer is open beside it, so that what it reads is never a file at
-        rest that another process begins to change."""
-        if self._writer is None:
-            with self._writing:
-                self._writer = self._writer or self._open()
+        """One moment of the database, on a connection that cannot write. On SQLite the writer is open beside it, so that what
+        it reads is never a file at rest that another process begins to change; where none can be open (a full disk), the
+        connection is closed after the request."""
+        self._open_writer()
         with self._places:
             try:
                 db = self._idle.get_nowait()
@@ -39,15 +38,15 @@ class Connections:
                 db = connect(self.target, read_only=True, settings=_SETTINGS)
             try:
                 _revive(db)
-                yield db
-            except DatabaseLost:
+                with db.snapshot():
+                    yield db
+            except DatabaseError:
                 db.close()
                 raise
             except BaseException:
-                db.rollback()
-                self._idle.put(db)
+                self._keep(db)
                 raise
-            self._idle.put(db)
+            self._keep(db)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Database]:
@@ -67,6 +66,18 @@ class Connections:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _keep(self, db: Database) -> None:
+        """For the next request."""
+        if self._writer is None:
+            db.close()
+        else:
+            self._idle.put(db)
+
+    def _open_writer(self) -> None:
+        if self._writer is None:
+            with self._writing, contextlib.suppress(DatabaseError):
+                self._writer = self._writer or self._open()
 
     def _open(self) -> Database:
         db = connect(self.target, create=False, settings=_SETTINGS)

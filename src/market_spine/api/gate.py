@@ -1,4 +1,5 @@
-"""Before any route: the Host header, the rate, the content type and the size of the body. Plain ASGI: nothing is parsed."""
+"""Before any route: the Host header, the rate, the token, the content type, the size of the body and its time. Plain ASGI:
+nothing is parsed, and of a body nothing is read before its token is known."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from market_spine import clock
-from market_spine.api import problem
-from market_spine.api.problem import Refusal
+from market_spine.api import auth, problem
+from market_spine.api.problem import CLIENT_GONE, Refusal
+from market_spine.log import printable
 
 log = logging.getLogger("market_spine.api")
 
@@ -21,6 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _BODY_SECONDS = 30.0
+_LONGEST_PATH = 200  # in the log
 _CLIENTS_REMEMBERED = 4096
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _BODILESS = ("GET", "HEAD", "OPTIONS")
@@ -34,6 +37,7 @@ class Limits:
     body_bytes: int = 1 << 20
     rate: float = 200.0
     burst: float = 400.0
+    body_seconds: float = _BODY_SECONDS
 
 
 class Buckets:
@@ -57,15 +61,15 @@ class Buckets:
 class Gate:
     """The outermost application."""
 
-    def __init__(self, app: App, limits: Limits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: App, limits: Limits, tokens: auth.Tokens | None = None) -> None:
+        self._app, self._limits, self._tokens = app, limits, tokens
         self._buckets = Buckets(limits.rate, limits.burst)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = clock.ticks(), 0
+        began, status, path = clock.ticks(), 0, printable(scope["path"], _LONGEST_PATH)
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -77,11 +81,12 @@ class Gate:
         try:
             await self._app(scope, await self._let_in(scope, receive), send_on)
         except Refusal as refusal:
+            status = refusal.status  # also where nobody is there to hear it
             response = problem.answer(refusal.status, refusal.detail, hint=refusal.hint, headers=refusal.headers)
             await response(scope, receive, send_on)
         finally:
-            facts = {"event": "http", "method": scope["method"], "path": scope["path"], "status": status}
-            log.info("%s %s %s", scope["method"], scope["path"], status, extra=facts | {"ms": _milliseconds(began)})
+            facts = {"event": "http", "method": scope["method"], "path": path, "status": status}
+            log.info("%s %s %s", scope["method"], path, status, extra=facts | {"ms": _milliseconds(began)})
 
     async def _let_in(self, scope: Message, receive: Receive) -> Receive:
         """Checks the request; answers what it is to be received by. Raises Refusal."""
@@ -90,8 +95,13 @@ class Gate:
         self._check_rate(str((scope.get("client") or ("?",))[0]))
         if scope["method"] in _BODILESS:
             return receive
+        auth.admit(self._tokens, auth.bearer(headers), auth.OPERATE)  # whatever is not GET changes something
         self._check_type(next((value for name, value in headers if name == b"content-type"), b""))
-        body = await asyncio.wait_for(self._body(headers, receive), _BODY_SECONDS)
+        try:
+            body = await asyncio.wait_for(self._body(headers, receive), self._limits.body_seconds)
+        except asyncio.TimeoutError:
+            detail = f"the body was not whole after {self._limits.body_seconds:g} seconds"
+            raise Refusal(408, detail, hint="send it again", headers={"Connection": "close"}) from None
         return _replay(body, receive)
 
     def _check_host(self, given: list[bytes]) -> None:
@@ -115,6 +125,8 @@ class Gate:
             raise _too_large(limit)
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(CLIENT_GONE, "the client has gone, its body is not whole: nothing was changed")
             body += message.get("body", b"")
             if len(body) > limit:
                 raise _too_large(limit)

@@ -18,10 +18,11 @@ from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost, Mar
 log = logging.getLogger("market_spine.api")
 
 MEDIA_TYPE = "application/problem+json"
+CLIENT_GONE = 499  # nginx's word for it: nobody hears it, the log keeps it
 _TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 408: "Too slow",
     410: "Gone", 413: "Too large", 415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests",
-    500: "Internal error", 503: "Unavailable",
+    499: "Client has gone", 500: "Internal error", 503: "Unavailable",
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ class Problem(BaseModel):
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": _TITLES[status], "content": {MEDIA_TYPE: {}}}
-    for status in (400, 401, 403, 404, 413, 415, 422, 429, 503)
+    for status in (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from anyio import from_thread
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from market_spine.api.auth import Caller, may_operate, may_read
@@ -19,7 +20,7 @@ from market_spine.api.models import (
     Word,
     WorkRequest,
 )
-from market_spine.api.problem import Refusal
+from market_spine.api.problem import CLIENT_GONE, Refusal
 from market_spine.partition import DOMAIN
 from market_spine.work import desk
 from market_spine.work.desk import OPEN, Filter
@@ -34,6 +35,12 @@ _ITEM = {
     "desired_at": "2026-01-26T15:00:00+00:00", "priority": 0, "state": "FAILED", "attempt_count": 3, "max_attempts": 3,
     "last_error": "SOURCE_UNAVAILABLE: HTTP 503", "last_error_at": "2026-01-26T15:20:04+00:00", "params": {},
 }  # fmt: skip
+
+
+def _refuse_if_gone(request: Request) -> None:
+    """Raises Refusal when the client went away while its request waited for its turn to write."""
+    if from_thread.run(request.is_disconnected):
+        raise Refusal(CLIENT_GONE, "the client has gone: nothing was changed")
 
 
 def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -54,6 +61,7 @@ def enqueue(
     `reset`: over, and begun anew because the request said `"rerun": true`. Status 201 when anything was created or reset."""
     asked = [one.as_request() for one in (body if isinstance(body, list) else [body])]
     with request.app.state.connections.writing() as db:
+        _refuse_if_gone(request)
         answers = desk.enqueue(db, asked, db.now())
     if any(answered.answer in (Answer.CREATED, Answer.RESET) for answered in answers):
         response.status_code = 201
@@ -93,6 +101,7 @@ def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]
     if not body.ids and body.domain is None:
         raise Refusal(422, "nothing to retry is named", hint='send "ids" or "domain"')
     with request.app.state.connections.writing() as db:
+        _refuse_if_gone(request)
         ids = [*body.ids, *(desk.failed_of(db, body.domain) if body.domain else [])]
         done = desk.retry(db, ids, db.now(), body.reason, caller.name)
     return {"retried": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
@@ -102,6 +111,7 @@ def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]
 def cancel(request: Request, caller: Operator, body: CancelBody) -> dict[str, Any]:
     """What a worker has written of one so far is rolled back."""
     with request.app.state.connections.writing() as db:
+        _refuse_if_gone(request)
         done = desk.cancel(db, body.ids, db.now(), body.reason, caller.name)
     return {"cancelled": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_spine import anomalies, captures, manifest
+from market_spine import anomalies, captures, clock, manifest
 from market_spine.app.run import Run
+from market_spine.ask import known as as_of
 from market_spine.captures import Capture
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
@@ -34,7 +35,7 @@ class WeekResult(NamedTuple):
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose measures are missing or made from older rows."""
-    standing = captures.of_partition(run.db, partition, manifest.CALC)
+    standing = [c for c in captures.of_partition(run.db, partition, manifest.CALC) if run.works_on(c.run_date)]
     return [capture for capture in standing if capture.stage_no != capture.ingest_no]
 
 
@@ -44,6 +45,7 @@ def measure(run: Run, capture: Capture) -> Outcome:
     with run.db.transaction():
         made = _store_measures(run, capture, measured)
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
+        run.judge(capture.partition.week_ending)
     message = f"Measured {measured.tier.venue_count:,} venues, {measured.tier.symbol_count:,} symbols"
     return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
 
@@ -82,6 +84,8 @@ def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
 
 def measure_week(run: Run, week_ending: date) -> Outcome:
     """Makes the week's totals and tier split from the current captures; leaves them alone when they already are of these."""
+    if run.as_observed:
+        return _measure_days(run, week_ending)
     week = week_ending.isoformat()
     used = _current_tiers(run.db, week)
     missing = [tier for tier in TIERS if tier not in used]
@@ -106,7 +110,34 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         result = WeekResult(capture_id, week, run.run_date.isoformat(), run.stamp, {tier: row[0] for tier, row in used.items()})
         store_week(run, result, made_from)
         _all_is_well(run, key, f"measured as {capture_id}")
+        run.judge(week)
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
+
+
+def _measure_days(run: Run, week_ending: date) -> Outcome:
+    """After content was loaded under a past day: the week's results as of that day, and as of every later one it changes."""
+    made = [day for day in as_of.days_of_change(run.db, week_ending, run.run_date) if _measure_day(run, week_ending, day)]
+    if not made:
+        return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "No week totals to make as of any day")
+    message = f"Week totals and tier split as of {', '.join(map(str, made))}"
+    return Outcome(Phase.CALC, Status.DONE, week_ending, None, message)
+
+
+def _measure_day(run: Run, week_ending: date, day: date) -> bool:
+    """Makes the result that was to be seen at the end of a day, unless it is there or a tier was not; answers whether it did."""
+    before, week = as_of.end_of(day), week_ending.isoformat()
+    seen = as_of.current_captures(run.db, before, [week_ending])
+    measured = [c for c in seen if not c.pruned_at and c.measured_at is not None and c.measured_at < before]
+    if len(measured) < len(TIERS) or as_of.current_weeks(run.db, seen, before):
+        return False
+    keys = {capture.tier: capture.capture_key for capture in measured}
+    numbers = {row.capture_id: row.metadata["ingest_no"] for row in manifest.week_rows(week, run.db) if row.stage == manifest.CALC
+               and row.tier}  # fmt: skip
+    made_from = {c.tier: {"capture_id": c.capture_id, "ingest_no": numbers[c.capture_id]} for c in measured}
+    with run.db.transaction():
+        capture_id, moment = generate_capture_id(DOMAIN, week, _WEEK, day), clock.stamp(clock.moment_of(day))
+        store_week(run, WeekResult(capture_id, week, day.isoformat(), moment, keys), made_from)
+    return True
 
 
 def week_is_pending(run: Run, week_ending: date) -> bool:
@@ -187,9 +218,9 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
 
 def _exact_sum(values: list[float | None]) -> int | float | None:
     """A sum by millionths, so that no order of adding matters; None when any part is unknown."""
-    from market_spine.parse.columns import MICRO, whole_or_fraction
+    from market_spine.parse.columns import millionths, whole_or_fraction
 
-    known = [round(value * MICRO) for value in values if value is not None]
+    known = [millionths(value) for value in values if value is not None]
     return whole_or_fraction(sum(known)) if len(known) == len(values) else None
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import anomalies, captures, clock, manifest, publication
+from market_spine.app import checks
 from market_spine.app.run import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
-from market_spine.errors import SourceError
+from market_spine.captures import Version
+from market_spine.errors import SourceError, UnusableContent
 from market_spine.manifest import RevisionCheck, StageRow
 from market_spine.outcome import Outcome, Phase, Reason, Status
-from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
+from market_spine.partition import DOMAIN, Partition, generate_capture_id
 from market_spine.publication import PublicationState
 
 
@@ -36,14 +38,19 @@ class Absence(NamedTuple):
     where: str
 
 
-def decide(run: Run, source: Source, partition: Partition, *, swept: bool = False) -> Decision | Absence:
-    """Asks the source and the manifest; writes nothing. `swept` partitions lie outside the window. Raises SourceError."""
+def decide(run: Run, source: Source, partition: Partition, *, swept: bool = False, whole: bool = False) -> Decision | Absence:
+    """Asks the source and the manifest; writes nothing. `swept` partitions lie outside the window; of those whose `whole`
+    content is to be compared nothing is believed.
+
+    Raises SourceError, and UnusableContent for content that was withdrawn.
+    """
     newest = manifest.newest_raw(partition.week_ending, partition.tier, run.db, as_of=run.run_date)
     try:
-        unchanged = _glance(run, source, partition, newest)
+        unchanged = None if whole else _glance(run, source, partition, newest)
         if isinstance(unchanged, Absent):
             return _absence(run, partition, unchanged.where)
         if unchanged:
+            _check_withdrawn(run, partition, newest)
             return Decision(partition, Reason.UNCHANGED, unchanged.reason)
         offer = source.fetch(partition)
     except SourceError as error:
@@ -52,12 +59,30 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
         return _absence(run, partition, error.message)
     if isinstance(offer, Absent):
         return _absence(run, partition, offer.where)
-    return _compare(run, partition, offer, newest, swept)
+    decision = _compare(run, partition, offer, newest, swept)
+    if decision.reason is Reason.UNCHANGED:
+        _check_withdrawn(run, partition, newest)
+    return decision
+
+
+def _check_withdrawn(run: Run, partition: Partition, newest: StageRow | None) -> None:
+    """Content that an operator took back and the source still shows is a failure while the partition has nothing else.
+
+    Raises UnusableContent: a week without data must not look like one with nothing to do.
+    """
+    if newest is None or captures.current(run.db, partition) is not None:
+        return
+    rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
+    withdrawn = next((r for r in rows if r.stage == manifest.WITHDRAWN and r.capture_id == newest.capture_id), None)
+    if withdrawn is not None:
+        reason = withdrawn.metadata.get("reason", "no reason given")
+        message = f"the source still shows only the content that was withdrawn ({reason}); a better file from FINRA ends it"
+        raise UnusableContent("WITHDRAWN_CONTENT", message)
 
 
 def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | None) -> RevisionCheck | Absent | None:
     """Asks cheaply whether anything changed; the check when nothing did, None when only the content can tell."""
-    if newest is None or run.force or due_for_rehash(partition, run.run_date, run.expected.rehash_share):
+    if newest is None or run.force:
         return None
     glance = source.glance(partition)
     if not isinstance(glance, Glance):
@@ -65,20 +90,17 @@ def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | N
     check = manifest.check_revision_needed_via_metadata(
         partition.week_ending, partition.tier, glance.last_updated, run.db, as_of=run.run_date
     )
-    return None if check.needed or glance.row_count != newest.metadata.get("rows") else check
-
-
-def due_for_rehash(partition: Partition, run_date: date, share: float) -> bool:
-    """Whether this week's run hashes the partition anew, whatever its dates say: silent edits, deletions and renames leave no
-    date. A share of a quarter reaches every partition once in four weekly runs; 0 never, 1 always."""
-    if share <= 0:
-        return False
-    turn = partition.week_ending.toordinal() // 7 * len(TIERS) + TIERS.index(partition.tier) + run_date.toordinal() // 7
-    return turn % max(1, round(1 / share)) == 0
+    if check.needed or glance.row_count != newest.metadata.get("rows"):
+        return None
+    at = checks.last_checked(run.db, source.name, partition) or newest.captured_at
+    # FINRA dates by the day: what it revised on the day we looked may have been revised again after that.
+    return None if glance.last_updated.date() >= clock.market_date(datetime.fromisoformat(at)) else check
 
 
 def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | None, swept: bool) -> Decision:
     content_hash = hashlib.sha256(offer.content).hexdigest()
+    if run.as_observed:
+        _check_day_is_free(run, partition, content_hash)
     check = manifest.compare_hash(content_hash, newest)
     if newest is None:
         reason = Reason.NEW
@@ -88,6 +110,17 @@ def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | No
         reason = Reason.FORCED if run.force else Reason.UNCHANGED
     before = newest.metadata.get("ingest_no", 0) if newest else 0
     return Decision(partition, reason, check.reason, content_hash, before + 1, offer)
+
+
+def _check_day_is_free(run: Run, partition: Partition, content_hash: str) -> None:
+    """A past day keeps what was captured on it: kept content may only fill a gap, or be the same."""
+    taken = captures.content_of_day(run.db, partition, run.run_date)
+    if taken is not None and taken != content_hash:
+        raise SourceError(
+            "DAY_TAKEN",
+            f"{run.run_date} has a capture of other content ({taken[:8]}, offered {content_hash[:8]})",
+            hint=f"spine captures {partition.week} {partition.tier}",
+        )
 
 
 def _state(run: Run, partition: Partition) -> PublicationState:
@@ -118,8 +151,7 @@ def absence_outcome(absence: Absence) -> Outcome:
     if absence.state is PublicationState.AWAITING:
         return Outcome.of(Phase.INGEST, Status.AWAITING, absence.partition, f"Awaiting publication ({due})", reason="awaiting")
     if absence.state is PublicationState.MISSING:
-        hint = "see workflows/incident/DEBUG_MISSING_DATA.md"
-        raise SourceError("SOURCE_UNAVAILABLE", f"not found: {absence.where} ({due})", hint=hint)
+        raise SourceError("SOURCE_UNAVAILABLE", f"not found: {absence.where} ({due})")
     message = f"LATE_DATA: not there yet ({due}): {absence.where}"
     return Outcome.of(Phase.INGEST, Status.LATE, absence.partition, message, reason=str(absence.state), category="LATE_DATA")
 
@@ -145,16 +177,11 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run.run_date)
     updated = clock.stamp(offer.last_updated) if offer.last_updated else None
     rows = _data_lines(offer.content)
+    metadata = _metadata(run, decision, offer, updated)
+    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata)
     with run.db.transaction():
         captures.store_raw(run.db, offer.content, decision.content_hash)
-        captures.open_capture(
-            run.db, partition, capture_id, run.run_date, captured_at=run.stamp, content_hash=decision.content_hash,
-            source_uri=offer.uri, source_last_updated=updated,
-        )  # fmt: skip
-        manifest.record_stage(
-            run.db, manifest.RAW, partition, capture_id, row_count=rows, metadata=_metadata(decision, offer, updated),
-            captured_at=run.stamp, now=run.now,
-        )  # fmt: skip
+        captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
     return Outcome.of(
@@ -175,7 +202,7 @@ def _skip(run: Run, decision: Decision) -> Outcome:
     return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, "Skipped (unchanged)", reason=Reason.UNCHANGED.value)
 
 
-def _metadata(decision: Decision, offer: Offer, updated: str | None) -> dict[str, object]:
+def _metadata(run: Run, decision: Decision, offer: Offer, updated: str | None) -> dict[str, object]:
     facts: dict[str, object] = {
         **offer.metadata,
         "content_hash": decision.content_hash[:16],
@@ -187,6 +214,10 @@ def _metadata(decision: Decision, offer: Offer, updated: str | None) -> dict[str
     }
     if updated:
         facts["source_last_updated"] = updated
+    if run.force:
+        facts["forced"] = True
+    if run.as_observed:
+        facts["as_observed"] = True
     return facts
 
 

@@ -6,10 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from market_spine import anomalies, captures, manifest
+from market_spine.app import refusals
 from market_spine.app.reading import Reading, read
+from market_spine.app.refusals import Known
 from market_spine.app.run import Run
-from market_spine.captures import Capture
-from market_spine.errors import PartitionError, UnusableContent
+from market_spine.captures import Capture, Withdrawal
+from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition
 
@@ -22,7 +24,7 @@ _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "li
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose rows are missing or made from older bytes; a superseded one that failed is left alone."""
-    standing = captures.of_partition(run.db, partition, manifest.NORMALIZED)
+    standing = [c for c in captures.of_partition(run.db, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
     return [
         capture
         for capture in standing
@@ -39,6 +41,8 @@ def failed_before(run: Run, capture: Capture) -> bool:
 def normalize(run: Run, capture: Capture) -> Outcome:
     """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
     try:
+        if _is_left_over(run, capture) and captures.is_superseded(run.db, capture):
+            return _set_aside(run, capture)
         return _normalize(run, capture, read(run.db, capture, hashed=capture.content_hash in run.stored))
     except PartitionError as error:
         error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
@@ -52,8 +56,10 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     _check(run, capture, file)
     try:
         with run.db.transaction():
+            capture = _make_room(run, capture)
             facts = _store(run, capture, reading, run.stamp)
             _note_rejects(run, capture, file)
+            run.judge(capture.partition.week_ending)
     except BaseException:
         run.dimensions.forget()
         raise
@@ -67,11 +73,33 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     )  # fmt: skip
 
 
+def _is_left_over(run: Run, capture: Capture) -> bool:
+    """Whether another content waits for a capture of an earlier day, which keeps the rows it showed on that day."""
+    return capture.stage_no is not None and capture.run_date < run.run_date.isoformat()
+
+
+def _make_room(run: Run, capture: Capture) -> Capture:
+    """The capture the rows are for: of today where a replay was left over from an earlier day. Inside a transaction."""
+    if _is_left_over(run, capture):
+        return captures.carry_over(run.db, capture, run.run_date, run.now)
+    if capture.stage_no is not None:
+        captures.take_on(run.db, capture)
+    return capture
+
+
+def _set_aside(run: Run, capture: Capture) -> Outcome:
+    """A left-over replay that a later capture has overtaken needs no rows; its content stays in RAW, under its own name."""
+    with run.db.transaction():
+        captures.set_aside(run.db, capture, run.now)
+    message = f"Content {capture.ingest_no} of capture …:{capture.capture_id[-8:]} was superseded before it was normalized"
+    return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
+
+
 def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
     """Drops a capture's rows and makes them again of its bytes alone, as if nothing had happened. Raises PartitionError."""
     reading = read(run.db, capture)
-    if not len(reading.file.columns.shares):
-        raise UnusableContent("NO_ROWS", f"no good row in {reading.file.lines:,} lines", hint="spine verify")
+    refusals.check_rows(reading.file, max_reject_ratio=1)
+    refusals.check_sums(reading.file)
     with run.db.transaction():
         return _store(run, capture, reading, normalized_at)
 
@@ -80,42 +108,30 @@ def _remarks(file: WeeklyFile) -> str:
     parts = [f"{len(file.rejects):,} rejected"] if file.rejects else []
     parts += [f"{file.duplicates:,} repeated, collapsed"] if file.duplicates else []
     parts += [f"{file.excluded:,} sums left out"] if file.excluded else []
+    parts += [f"{file.second_tapes:,} on a second tape"] if file.second_tapes else []
     return f" ({', '.join(parts)})" if parts else ""
 
 
 def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
-    """Whether the capture may become current: enough good rows, and no sudden shrinking."""
-    rows, limits = len(file.columns.shares), run.limits
-    if not rows:
-        first = f"; the first: line {file.rejects[0].line_number}, {file.rejects[0].reason}" if file.rejects else ""
-        raise UnusableContent("NO_ROWS", f"no good row in {file.lines:,} lines{first}", hint="fetch the file again")
-    if len(file.rejects) > limits.max_reject_ratio * file.lines:
-        first_reject = file.rejects[0]
-        raise UnusableContent(
-            "TOO_MANY_REJECTS",
-            f"{len(file.rejects):,} of {file.lines:,} lines rejected, more than {limits.max_reject_ratio:.0%}; "
-            f"the first: line {first_reject.line_number}, {first_reject.reason}",
-            hint="fetch the file again, or raise --max-reject-percent",
-        )
-    before = captures.current(run.db, capture.partition)
-    if before is not None and not limits.accept_shrink:
-        _check_shrink(limits.min_kept_ratio, before, rows, int(file.columns.shares.sum()) / 1e6)
+    """Whether the capture may become current. Raises UnusableContent."""
+    before = captures.current(run.db, capture.partition, run.run_date)
+    twin = captures.twin(run.db, capture.partition, capture.content_hash)
+    refusals.check(file, capture.partition, Known(twin, before and before[1:], _withdrawal(run, capture)), run.limits)
 
 
-def _check_shrink(ratio: float, before: tuple[str, int, float], rows: int, shares: float) -> None:
-    _, rows_before, shares_before = before
-    if rows < ratio * rows_before or shares < ratio * shares_before:
-        raise UnusableContent(
-            "SHRUNK_CAPTURE",
-            f"{rows:,} rows and {shares:,.0f} shares, where the current capture has {rows_before:,} and {shares_before:,.0f}",
-            hint="if FINRA means it, run again with --accept-shrink",
-        )
+def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
+    """The withdrawal that keeps the content from coming back; none where an operator said otherwise, now or at its ingest."""
+    held = captures.withdrawal_of(run.db, capture.partition, capture.content_hash)
+    if held is None or run.force or captures.version(run.db, capture.capture_id, capture.ingest_no).metadata.get("forced"):
+        return None
+    return held
 
 
 def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:
     """Rows, rejects, capture and manifest row; replaces what the capture held. Inside a transaction."""
     from market_spine.measure import facts as facts_of
     from market_spine.parse.columns import whole_or_fraction
+    from market_spine.parse.figures import total
 
     db, file, columns = run.db, reading.file, reading.file.columns
     facts = facts_of.from_columns(run.dimensions, columns)
@@ -123,14 +139,13 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     for rows in facts_of.volume_columns(facts):
         db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, rows)
     _store_rejects(run, capture, reading)
-    total = whole_or_fraction(int(facts.shares.sum()))
     db.execute(
         """
         UPDATE finra_otc_transparency_capture
         SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?)
         WHERE capture_key = ?
         """,
-        (len(columns.shares), total, normalized_at, file.last_updated, capture.capture_key),
+        (len(columns.shares), whole_or_fraction(total(facts.shares)), normalized_at, file.last_updated, capture.capture_key),
     )
     manifest.record_stage(
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),

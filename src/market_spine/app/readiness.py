@@ -1,4 +1,4 @@
-"""Ready, or what stands against it."""
+"""Ready, or what blocks it: one evaluation, which core_data_readiness, `spine status` and `spine verify` share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
 from market_spine.publication import EXCHANGE, Calendar, Due
 
 READY_FOR = "trading"
+STALE_RESULT = "Week totals and tier split are missing or stale"
+_RESULTS = "finra_otc_transparency_current_week"
 
 
 class Readiness(NamedTuple):
-    """Whether a week may be used, and what stands against it."""
+    """Whether a week may be used, and what blocks it."""
 
     is_ready: bool
     blocking_issues: list[str]
@@ -46,6 +48,25 @@ class Findings(NamedTuple):
         return issues
 
 
+class Evidence(NamedTuple):
+    """What is stored of a week, as far as its readiness depends on it.
+
+    `criticals` is the tier (None for the week itself) of each unresolved CRITICAL anomaly; `results` the week-level results of
+    the captures that are current now, None in a database that has only the core tables.
+    """
+
+    rows: list[StageRow]
+    criticals: list[str | None]
+    results: list[str] | None
+
+
+class Judgement(NamedTuple):
+    """The findings of a week and, each for itself, of its tiers."""
+
+    week: Findings
+    tiers: Mapping[str, Findings]
+
+
 def evaluate_readiness(
     week_ending: date | str,
     db_connection: Connection,
@@ -57,19 +78,34 @@ def evaluate_readiness(
     """Judges a week and writes the judgement to core_data_readiness, in one transaction.
 
     With `now`, the day's publication calendar tells what is awaited from what is missing, and each tier is judged for itself
-    too, in a row of its own: a desk can use Tier 1 two weeks before the others exist.
+    too, in a row of its own: Tier 1 can be used two weeks before the others exist.
     """
     week, stamp = str(week_ending), clock.stamp(now or clock.utc_now())
     with writing(db_connection):
-        rows, criticals = manifest.week_rows(week, db_connection), _criticals(week, db_connection)
-        expected = _expected(week, rows, now, calendar)
-        findings = examine(rows, len(criticals), expected)
-        _write(db_connection, partition_key(week), ready_for, findings, stamp)
-        for tier in TIERS if now else ():
-            against = sum(of in (tier, None) for of in criticals)
-            own = examine([row for row in rows if row.tier == tier], against, expected, (tier,))
-            _write(db_connection, partition_key(week, tier), ready_for, own, stamp)
-    return Readiness(not findings.issues(), findings.issues())
+        judged = look(week, db_connection, now, calendar)
+        _write(db_connection, partition_key(week), ready_for, judged.week, stamp)
+        for tier, findings in judged.tiers.items() if now else ():
+            _write(db_connection, partition_key(week, tier), ready_for, findings, stamp)
+    return Readiness(not judged.week.issues(), judged.week.issues())
+
+
+def look(
+    week_ending: date | str, connection: Connection, now: datetime | None = None, calendar: Calendar | None = EXCHANGE
+) -> Judgement:
+    """The same judgement, and nothing is written."""
+    week = str(week_ending)
+    found = Evidence(manifest.week_rows(week, connection), _criticals(week, connection), _results(week, connection))
+    return judge(found, _expected(week, found.rows, now, calendar))
+
+
+def judge(found: Evidence, expected: Mapping[str, Due]) -> Judgement:
+    """The week and its tiers; what is CRITICAL for the week is so for each of them."""
+    tiers = {}
+    for tier in TIERS:
+        critical = sum(of in (tier, None) for of in found.criticals)
+        own = {name: due for name, due in expected.items() if name == tier}
+        tiers[tier] = examine([row for row in found.rows if row.tier == tier], critical, own, (tier,))
+    return Judgement(examine(found.rows, len(found.criticals), expected, TIERS, found.results), tiers)
 
 
 def _expected(week: str, rows: list[StageRow], now: datetime | None, calendar: Calendar | None) -> dict[str, Due]:
@@ -77,27 +113,50 @@ def _expected(week: str, rows: list[StageRow], now: datetime | None, calendar: C
     if now is None or calendar is None:
         return {}
     stages, day = manifest.current_stages(rows), clock.market_date(now)
-    absent = [Partition(date.fromisoformat(week), tier) for tier in TIERS if manifest.RAW not in stages.get(tier, frozenset())]
+    absent = [Partition(date.fromisoformat(week), tier) for tier in TIERS if manifest.RAW not in stages.get(tier, {})]
     return {p.tier: Due(publication.due_date(p, calendar), p) for p in absent if publication.awaited(p, day, calendar)}
 
 
 def examine(
-    rows: list[StageRow], critical: int, expected: Mapping[str, Due] | None = None, tiers: tuple[str, ...] = TIERS
+    rows: list[StageRow],
+    critical: int,
+    expected: Mapping[str, Due] | None = None,
+    tiers: tuple[str, ...] = TIERS,
+    results: list[str] | None = None,
 ) -> Findings:
-    """Every tier present, every stage of its current capture done, nothing withdrawn without a successor."""
+    """Every tier present, every stage of its current capture made from the same content, nothing withdrawn without a
+    successor; and, where `results` are given, one that was made from just these captures."""
     stages = manifest.current_stages(rows)
-    absent = [tier for tier in tiers if manifest.RAW not in stages.get(tier, frozenset())]
+    absent = [tier for tier in tiers if manifest.RAW not in stages.get(tier, {})]
     awaiting = tuple(due for tier, due in (expected or {}).items() if tier in absent)
     awaited = {due.partition.tier for due in awaiting}
-    incomplete = tuple(
-        f"Missing {stage} stage for {tier}"
-        for tier in tiers
-        if tier not in absent
-        for stage in (manifest.NORMALIZED, manifest.CALC)
-        if stage not in stages[tier]
-    )
+    incomplete = [issue for tier in tiers if tier not in absent for issue in _incomplete(tier, stages[tier])]
+    if results is not None and not absent and not incomplete and not _is_fresh(rows, stages, results):
+        incomplete.append(STALE_RESULT)
     missing = tuple(tier for tier in absent if tier not in awaited)
-    return Findings(awaiting, missing, incomplete, tuple(_rollbacks(rows)), critical)
+    return Findings(awaiting, missing, tuple(incomplete), tuple(_rollbacks(rows)), critical)
+
+
+def _incomplete(tier: str, done: Mapping[str, StageRow]) -> list[str]:
+    """The stages that a capture lacks, or measures that were made from other rows than it has now."""
+    missing = [f"Missing {stage} stage for {tier}" for stage in (manifest.NORMALIZED, manifest.CALC) if stage not in done]
+    if missing or _ingest_no(done[manifest.NORMALIZED]) == _ingest_no(done[manifest.CALC]):
+        return missing
+    return [f"Measures of older rows for {tier}"]
+
+
+def _is_fresh(rows: list[StageRow], stages: Mapping[str, Mapping[str, StageRow]], results: list[str]) -> bool:
+    """Whether a current result was made from just these captures, with just these contents."""
+    made_from = {}
+    for tier, done in stages.items():
+        row = done[manifest.CALC]
+        made_from[tier] = {"capture_id": row.capture_id, "ingest_no": _ingest_no(row)}
+    of_week = (row for row in rows if row.tier is None and row.stage == manifest.CALC)
+    return any(row.capture_id in results and row.metadata.get("made_from") == made_from for row in of_week)
+
+
+def _ingest_no(row: StageRow) -> object:
+    return row.metadata.get("ingest_no")
 
 
 def _rollbacks(rows: list[StageRow]) -> list[str]:
@@ -124,10 +183,24 @@ def _criticals(week: str, connection: Connection) -> list[str | None]:
     return [row[0] for row in rows]
 
 
+def _results(week: str, connection: Connection) -> list[str] | None:
+    """The week-level results of the captures that are current; None where only the core tables exist."""
+    if not _has_results(connection):
+        return None
+    rows = connection.execute("SELECT capture_id FROM finra_otc_transparency_current_week WHERE week_ending = ?", (week,))
+    return [row[0] for row in rows.fetchall()]
+
+
+def _has_results(connection: Connection) -> bool:
+    if hasattr(connection, "has_table"):
+        return bool(connection.has_table(_RESULTS))
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_RESULTS,)).fetchone() is not None
+
+
 def _write(connection: Connection, key: str, ready_for: str, findings: Findings, moment: str) -> None:
-    """Makes or updates the row of a week, or of a tier of it."""
+    """Makes or updates the row of a week, or of a tier of it; rows for other purposes follow the same judgement."""
     issues, present = findings.issues(), not findings.missing_tiers and not findings.awaiting
-    said = (
+    columns = (
         int(not issues),
         int(present),
         int(present and not findings.incomplete),
@@ -145,5 +218,60 @@ def _write(connection: Connection, key: str, ready_for: str, findings: Findings,
                 all_stages_complete = excluded.all_stages_complete, no_critical_anomalies = excluded.no_critical_anomalies,
                 blocking_issues = excluded.blocking_issues, updated_at = excluded.updated_at
             """,
-            (DOMAIN, key, ready_for, *said, moment, moment),
+            (DOMAIN, key, ready_for, *columns, moment, moment),
         )
+        connection.execute(
+            """
+            UPDATE core_data_readiness SET is_ready = ?, all_partitions_present = ?, all_stages_complete = ?,
+                   no_critical_anomalies = ?, blocking_issues = ?, updated_at = ?
+            WHERE domain = ? AND partition_key = ? AND ready_for <> ?
+            """,
+            (*columns, moment, DOMAIN, key, ready_for),
+        )
+
+
+class Difference(NamedTuple):
+    """A week (or a tier of it) that core_data_readiness shows otherwise than its captures do."""
+
+    week: date
+    tier: str | None
+    stored: bool
+    is_ready: bool
+
+    @property
+    def what(self) -> str:
+        words = {True: "ready", False: "not ready"}
+        return f"core_data_readiness says {words[self.stored]}, its captures say {words[self.is_ready]}"
+
+
+def differences(connection: Connection, week: date) -> list[Difference]:
+    """Where the stored judgement of a week is not today's. A row that does not exist counts as not ready."""
+    judged = look(week, connection)
+    now = {None: judged.week} | dict(judged.tiers)
+    rows = connection.execute(
+        """
+        SELECT json_extract(partition_key, '$.tier'), is_ready FROM core_data_readiness
+        WHERE domain = ? AND partition_key IN (?, ?, ?, ?)
+        """,
+        (DOMAIN, partition_key(str(week)), *(partition_key(str(week), tier) for tier in TIERS)),
+    ).fetchall()
+    stored: dict[str | None, set[bool]] = {None: {False}} if not any(row[0] is None for row in rows) else {}
+    for tier, is_ready in rows:
+        stored.setdefault(tier, set()).add(bool(is_ready))
+    return [
+        Difference(week, tier, not is_ready, is_ready)
+        for tier, shown in stored.items()
+        if tier in now and shown != {is_ready := not now[tier].issues()}
+    ]
+
+
+def judged_weeks(connection: Connection) -> list[date]:
+    """Every week that has captures or a stored judgement."""
+    rows = connection.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending') FROM core_manifest WHERE domain = ?
+        UNION SELECT json_extract(partition_key, '$.week_ending') FROM core_data_readiness WHERE domain = ?
+        """,
+        (DOMAIN, DOMAIN),
+    ).fetchall()
+    return sorted(date.fromisoformat(row[0]) for row in rows if row[0])

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-from market_spine.app import calc, ingest, normalize, sweep
+from collections.abc import Iterator
+from itertools import chain
+
+from market_spine.app import calc, ingest, normalize
+from market_spine.app.agenda import Agenda, Ask
+from market_spine.app.plan import Plan
 from market_spine.app.run import Run
-from market_spine.app.scheduler import Plan, Result, Tell
+from market_spine.app.scheduler import Result, Tell
 from market_spine.app.source import Source
+from market_spine.app.widen import widen
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Reason, Status
-from market_spine.partition import Partition
 
 
 def rehearse(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     """What run_schedule would do with the same arguments now: its ingests, its skips, and what an earlier run left undone."""
-    swept = sweep.ask(run, source, plan.weeks, plan.tiers) if source and plan.asks_for_revisions else None
-    plan = plan._replace(revised=swept.partitions) if swept else plan
-    result = Result(plan)
-    if swept and swept.problem:
-        result.outcomes.append(sweep.outcome_of(swept.problem, plan.weeks))
-        tell(result.outcomes[-1])
-    for partition in plan.partitions:
-        if Phase.INGEST in plan.phases and source is not None:
-            result.outcomes.append(_ingest(run, source, partition, swept=partition in plan.revised))
-            tell(result.outcomes[-1])
+    wide = widen(run, source, plan, dry=True)
+    result = Result(wide.plan)
+    for outcome in chain(wide.remarks, _ingests(run, source, wide.plan), _left_undone(run, wide.plan)):
+        result.outcomes.append(outcome)
+        tell(outcome)
+    result.plan = result.plan.with_taken(result.outcomes)
+    return result
+
+
+def _ingests(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    if source is None or Phase.INGEST not in plan.phases:
+        return
+    agenda = Agenda(run, plan, moves=source.sweeps)
+    for ask in agenda:
+        outcome = _ingest(run, source, ask)
+        agenda.note(ask, outcome)
+        if not (ask.again and outcome.status is Status.SKIPPED):
+            yield outcome
+
+
+def _left_undone(run: Run, plan: Plan) -> Iterator[Outcome]:
     for phase, pending in ((Phase.NORMALIZE, normalize.pending), (Phase.CALC, calc.pending)):
         for partition in plan.partitions if phase in plan.phases else ():
             for capture in pending(run, partition):
                 message = f"Would {phase.value}"
-                result.outcomes.append(
-                    Outcome.of(phase, Status.DONE, partition, message, reason="left undone", capture_id=capture.capture_id)
-                )
-                tell(result.outcomes[-1])
-    return result
+                yield Outcome.of(phase, Status.DONE, partition, message, reason="left undone", capture_id=capture.capture_id)
+    for week in plan.open_weeks_results if Phase.CALC in plan.phases else ():
+        yield Outcome(Phase.CALC, Status.DONE, week, None, "Would calculate", reason="left undone")
 
 
-def _ingest(run: Run, source: Source, partition: Partition, *, swept: bool) -> Outcome:
+def _ingest(run: Run, source: Source, ask: Ask) -> Outcome:
+    partition = ask.partition
     try:
-        found = ingest.decide(run, source, partition, swept=swept)
+        found = ingest.decide(run, source, partition, swept=ask.outside, whole=ask.whole)
         if isinstance(found, ingest.Absence):
             return ingest.absence_outcome(found)
     except PartitionError as error:

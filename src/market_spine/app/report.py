@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from market_spine import __version__
+from market_spine.app.plan import Plan
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Result
 from market_spine.outcome import Outcome, Phase, Reason, Status
@@ -41,6 +42,7 @@ def summary(result: Result) -> str:
         _RULE,
         f"Weeks processed:      {weeks}",
         f"Total partitions:     {weeks * tiers} ({weeks} weeks × {tiers} tiers)",
+        *([f"Open:                 {_open(plan)}"] if plan.open_count else []),
         *([f"Revised earlier:      {len(plan.revised)} partitions outside these weeks"] if plan.revised else []),
         "",
         "Ingestion:",
@@ -69,11 +71,17 @@ def summary(result: Result) -> str:
 
 def one_line(result: Result, run_date: date) -> str:
     """`2026-01-09: 2 ingested, 16 unchanged, 6 of 6 weeks ready`: what cron mails when all is well."""
-    count, weeks = result.count, len(result.plan.weeks)
+    count, plan = result.count, result.plan
+    ready = sum(outcome.status is Status.READY and outcome.week_ending in plan.weeks for outcome in result.of(Phase.READINESS))
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingested", f"{count(Phase.INGEST, Status.SKIPPED)} unchanged"]
     absent = {"awaiting publication": Status.AWAITING, "late": Status.LATE}
     parts += [f"{count(Phase.INGEST, status)} {words}" for words, status in absent.items() if count(Phase.INGEST, status)]
-    return f"{run_date}: {', '.join(parts)}, {count(Phase.READINESS, Status.READY)} of {weeks} weeks ready"
+    parts += [f"{ready} of {len(plan.weeks)} weeks ready", *([_open(plan)] if plan.open_count else [])]
+    return f"{run_date}: {', '.join(parts)}"
+
+
+def _open(plan: Plan) -> str:
+    return f"+{plan.open_count} open from earlier weeks"
 
 
 def _calculations(result: Result) -> tuple[int, int]:
@@ -100,6 +108,10 @@ def document(result: Result, run: Run, mode: str) -> dict[str, object]:
         "weeks": [week.isoformat() for week in result.plan.weeks],
         "tiers": list(result.plan.tiers),
         "revised": [{"week_ending": p.week, "tier": p.tier} for p in result.plan.revised],
+        "open": [
+            *({"week_ending": p.week, "tier": p.tier} for p in result.plan.open),
+            *({"week_ending": week.isoformat(), "tier": None} for week in result.plan.open_weeks_results),
+        ],
         "partitions": [entry(outcome) for outcome in result.outcomes if outcome.phase is not Phase.READINESS],
         "readiness": [
             {
@@ -193,4 +205,5 @@ def dry_summary(result: Result) -> str:
         "to calculate": count(Phase.CALC, Status.DONE),
     }
     parts += [f"{number} {name}" for name, number in others.items() if number]
+    parts += [_open(result.plan)] if result.plan.open_count else []
     return f"Summary: {', '.join(parts)}\nNo database writes performed."

@@ -48,6 +48,8 @@ class Run:
     execution_id: str
     limits: Limits = field(default_factory=Limits)
     force: bool = False
+    as_observed: bool = False  # kept content is loaded under the past day on which it was observed
+    present: datetime | None = None  # the real moment, by which readiness is judged when the run acts on a past day
     expected: Expectations = field(default_factory=Expectations)
     dimensions: Dimensions = field(init=False)
     stored: set[str] = field(init=False, default_factory=set)  # hashes of the contents stored in this run
@@ -59,6 +61,24 @@ class Run:
     @property
     def stamp(self) -> str:
         return clock.stamp(self.now)
+
+    def works_on(self, run_date: str) -> bool:
+        """Whether captures of that run date are this run's to complete: none of a later day, and of a past day only its own."""
+        own = self.run_date.isoformat()
+        return run_date == own if self.as_observed else run_date <= own
+
+    def forced(self) -> Run:
+        """The same run, which also takes what is unchanged."""
+        return Run(
+            self.db, self.run_date, self.now, self.execution_id, self.limits, force=True, as_observed=self.as_observed,
+            present=self.present, expected=self.expected,
+        )  # fmt: skip
+
+    def judge(self, week_ending: date | str) -> None:
+        """Judges a week anew in the transaction that changed what it rests on, so that no kill leaves it ready by mistake."""
+        from market_spine.app.readiness import evaluate_readiness
+
+        evaluate_readiness(week_ending, self.db, now=self.present or self.now, calendar=self.expected.calendar)
 
     def hand_over(self, capture_id: str, ingest_no: int, measured: TierMeasures) -> None:
         """Keeps the measures of rows just normalized for the calc phase, which else reads the rows back from the tables."""

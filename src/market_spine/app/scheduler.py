@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from typing import NamedTuple
 
 from market_spine import anomalies, clock, manifest
 from market_spine.anomalies import record_anomaly
-from market_spine.app import calc, ingest, normalize, readiness, sweep
+from market_spine.app import calc, checks, ingest, normalize, readiness, sweep
+from market_spine.app.agenda import Agenda, Ask
+from market_spine.app.plan import Plan
 from market_spine.app.readiness import evaluate_readiness
 from market_spine.app.run import Run
 from market_spine.app.source import Source
+from market_spine.app.widen import Wide, widen
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
 from market_spine.manifest import (
     check_revision_needed_via_hash,
@@ -31,6 +33,7 @@ from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition, generate_capture_id, parse_week_list, partition_key, weeks_back
 
 __all__ = [
+    "Plan",
     "calculate_target_weeks",
     "check_revision_needed_via_hash",
     "check_revision_needed_via_metadata",
@@ -48,48 +51,12 @@ __all__ = [
 log = logging.getLogger("market_spine")
 
 STAGE_OF_PHASE = {Phase.INGEST: manifest.RAW, Phase.NORMALIZE: manifest.NORMALIZED, Phase.CALC: manifest.CALC}
-PHASES_OF_STAGE = {
-    "ingest": (Phase.INGEST, Phase.READINESS),
-    "normalize": (Phase.NORMALIZE, Phase.READINESS),
-    "calc": (Phase.CALC, Phase.READINESS),
-    "readiness": (Phase.READINESS,),
-    "all": (Phase.INGEST, Phase.NORMALIZE, Phase.CALC, Phase.READINESS),
-}
-
 Tell = Callable[[Outcome], None]
 
 
 def calculate_target_weeks(lookback_weeks: int, reference_date: date | None = None) -> list[date]:
     """The last `lookback_weeks` Fridays up to and including the reference (default: today in New York), newest first."""
     return weeks_back(lookback_weeks, reference_date or clock.market_date())
-
-
-class Plan(NamedTuple):
-    """What a run is to look at: weeks × tiers, and which phases."""
-
-    weeks: tuple[date, ...]
-    tiers: tuple[str, ...]
-    only_stage: str = "all"
-    fail_fast: bool = False
-    sweeps: bool = False  # also what was revised outside these weeks
-    revised: tuple[Partition, ...] = ()
-
-    @property
-    def partitions(self) -> list[Partition]:
-        return [Partition(week, tier) for week in self.weeks for tier in self.tiers] + list(self.revised)
-
-    @property
-    def all_weeks(self) -> tuple[date, ...]:
-        """The weeks, and those of the revised partitions."""
-        return tuple(dict.fromkeys((*self.weeks, *(partition.week_ending for partition in self.revised))))
-
-    @property
-    def asks_for_revisions(self) -> bool:
-        return self.sweeps and Phase.INGEST in self.phases
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return PHASES_OF_STAGE[self.only_stage]
 
 
 @dataclass(slots=True)
@@ -121,9 +88,8 @@ class _Stop(Exception):
 
 def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
     """Walks the phases. One partition's failure stops no other; every outcome is told as it happens."""
-    swept = sweep.ask(run, source, plan.weeks, plan.tiers) if source and plan.asks_for_revisions else None
-    plan = plan._replace(revised=swept.partitions) if swept else plan
-    result = Result(plan)
+    wide = widen(run, source, plan)
+    result = Result(wide.plan)
 
     def note(outcome: Outcome) -> None:
         result.outcomes.append(outcome)
@@ -132,31 +98,49 @@ def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Res
             raise _Stop
 
     try:
-        if swept and swept.problem:
-            note(sweep.note_problem(run, sweep.outcome_of(swept.problem, plan.weeks)))
+        for remark in wide.remarks:
+            note(remark)
         for phase in plan.phases:
-            for outcome in _PHASES[phase](run, source, plan):
+            for outcome in _PHASES[phase](run, source, result.plan):
                 note(outcome)
-            if phase is Phase.INGEST and swept and not swept.problem:
-                failed = {outcome.tier for outcome in result.of(phase) if outcome.status is Status.FAILED}
-                sweep.record(run, [tier for tier in swept.tiers if tier not in failed])
+            if phase is Phase.INGEST:
+                result.plan = result.plan.with_taken(result.outcomes)
+                if wide.swept and not wide.swept.problem:
+                    sweep.record(run, _tiers_swept(run, wide, result))
     except _Stop:
-        for outcome in _readiness(run, source, plan):
+        for outcome in _readiness(run, source, result.plan):
             result.outcomes.append(outcome)
             tell(outcome)
     return result
 
 
+def _tiers_swept(run: Run, wide: Wide, result: Result) -> list[str]:
+    """The tiers of which every partition that is held and had to be taken was taken. One that was never captured holds up
+    nothing: it is open, and asked for by itself."""
+    failed = {outcome.where for outcome in result.of(Phase.INGEST) if outcome.status is Status.FAILED}
+    lost = [p for p in wide.plan.partitions if str(p) in failed and manifest.newest_raw(p.week_ending, p.tier, run.db)]
+    return [tier for tier in (wide.swept.tiers if wide.swept else ()) if tier not in {partition.tier for partition in lost}]
+
+
 def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
     if source is None:
         raise ValueError("the ingest phase needs a source")
-    for partition in plan.partitions:
-        work = partial(_ingest_partition, run, source, partition, swept=partition in plan.revised)
-        yield guarded(run, Phase.INGEST, partition, work)
+    agenda = Agenda(run, plan, moves=source.sweeps)
+    for ask in agenda:
+        outcome = guarded(run, Phase.INGEST, ask.partition, partial(_ingest_partition, run, source, ask))
+        agenda.note(ask, outcome)
+        if not (ask.again and outcome.status is Status.SKIPPED):
+            yield outcome
 
 
-def _ingest_partition(run: Run, source: Source, partition: Partition, *, swept: bool) -> Outcome:
-    return ingest.carry_out(run, ingest.decide(run, source, partition, swept=swept))
+def _ingest_partition(run: Run, source: Source, ask: Ask) -> Outcome:
+    decision = ingest.decide(run, source, ask.partition, swept=ask.outside, whole=ask.whole)
+    if isinstance(decision, ingest.Absence) or decision.offer is None or not decision.offer.fingerprint:
+        return ingest.carry_out(run, decision)
+    with run.db.transaction():
+        outcome = ingest.carry_out(run, decision)
+        checks.record(run, source.name, {ask.partition: decision.offer.fingerprint}, decision.content_hash)
+    return outcome
 
 
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
@@ -178,7 +162,8 @@ def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
 
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for week in plan.all_weeks:
-        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=run.now, calendar=run.expected.calendar)
+        now, calendar = run.present or run.now, run.expected.calendar
+        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
         status = Status.READY if judged.is_ready else Status.NOT_READY
         message = "Ready" if judged.is_ready else f"Not ready: {'; '.join(judged.blocking_issues)}"
         yield Outcome(Phase.READINESS, status, week, None, message, details={"blocking_issues": judged.blocking_issues})
@@ -217,8 +202,8 @@ def _failed(
         if isinstance(error, PartitionError) and error.ingest_no is not None:
             details["ingest_no"] = error.ingest_no
     else:
-        said = f"{type(error).__name__}: {error}"
-        details = {"hint": "a fault of the program: report it with this traceback", "traceback": traceback.format_exc(limit=20)}
+        said = f"{type(error).__name__}: {error}; a fault of the program, report it with what spine anomalies --json shows"
+        details = {"hint": None, "traceback": traceback.format_exc(limit=20)}
     key = where.key if isinstance(where, Partition) else partition_key(where.isoformat())
     anomalies.observe(
         run.db, severity=anomalies.ERROR, category=category, message=said, partition_key=key, stage=STAGE_OF_PHASE[phase],

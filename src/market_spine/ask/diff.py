@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from market_spine.ask.history import UNFINISHED, Entry
 from market_spine.db import Database
 from market_spine.errors import UsageError
-from market_spine.parse.columns import MICRO, whole_or_fraction
+from market_spine.parse.columns import millionths, whole_or_fraction
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
@@ -51,7 +51,7 @@ class RowChange:
     @property
     def moved(self) -> int:
         """Millionths of a share gained."""
-        return _micro(self.after.shares if self.after else 0) - _micro(self.before.shares if self.before else 0)
+        return millionths(self.after.shares if self.after else 0) - millionths(self.before.shares if self.before else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,6 @@ def _venue_shares(db: Database, capture_key: int) -> dict[str, float]:
 def _hhi(db: Database, capture_key: int) -> float | None:
     row = db.execute("SELECT hhi FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture_key,)).fetchone()
     return row[0] if row else None
-
-
-def _micro(value: float) -> int:
-    return round(value * MICRO)
 
 
 # The rows of one capture (second parameter) that the other one (first parameter) has not or has otherwise.

@@ -52,9 +52,12 @@ class Exported:
     removed: tuple[str, ...]
 
 
-def export(db: Database, view: View, root: Path, form: str, as_of: date | None = None) -> Exported:
-    """Brings the dataset at `root` up to the current captures. Raises UsageError when another view or format lies there,
-    ConfigurationError when the folder cannot be written or pyarrow is not installed."""
+def export(db: Database, view: View, root: Path, form: str, as_of: date | None = None, *, seen_at: str | None = None) -> Exported:
+    """Brings the dataset at `root` up to the captures current at `seen_at`, when the open snapshot was taken.
+
+    Raises UsageError when another view or format lies there, ConfigurationError when the folder cannot be written or pyarrow
+    is not installed.
+    """
     if form == PARQUET:
         _pyarrow()
     known = _read_state(root, view, form)
@@ -68,7 +71,7 @@ def export(db: Database, view: View, root: Path, form: str, as_of: date | None =
         gone = sorted((known.keys() | _present(root, form)) - done.keys())
         for folder in gone:
             _remove(root, form, folder)
-        _write_state(root, view, form, done)
+        _write_state(root, view, form, done, seen_at)
         _clear_up(root)
     except OSError as error:
         raise ConfigurationError(f"cannot write to {root}: {error.strerror}", hint="choose a writable --to") from error
@@ -219,9 +222,10 @@ def _read_state(root: Path, view: View, form: str) -> dict[str, Any]:
     return files if state.get("layout") == _LAYOUT else {folder: {"capture_id": None} for folder in files}
 
 
-def _write_state(root: Path, view: View, form: str, files: Mapping[str, Any]) -> None:
+def _write_state(root: Path, view: View, form: str, files: Mapping[str, Any], seen_at: str | None) -> None:
     beside = root / f".{STATE_FILE}.{os.getpid()}.tmp"
-    state = {"layout": _LAYOUT, "view": view.name, "format": form, "files": dict(sorted(files.items()))}
+    noted = {"layout": _LAYOUT, "view": view.name, "format": form, "seen_at": seen_at}
+    state = {**noted, "files": dict(sorted(files.items()))}
     with beside.open("w", encoding="utf-8") as file:
         json.dump(state, file, indent=1)
         _settle(file)

@@ -2,12 +2,12 @@
 
 A past moment sees the newest capture that was normalized by then and not withdrawn at that time, so a later restatement,
 rollback, undo or rebuild changes no answer about it. Of a capture that was pruned since, only its tombstone is left: the
-answer then says so, and never shows another capture in its place.
+answer then says so, and never shows another capture in its place. From the moment it was pruned on it stood no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 
@@ -82,10 +82,45 @@ def current_weeks(db: Database, captures: Iterable[Known], before: str | None = 
     return found
 
 
+def current_until(db: Database) -> dict[str, str | None]:
+    """By capture id, the moment each capture ceased to be the current one for the last time; None while it is. Captures that
+    never were current are left out."""
+    by_partition: dict[tuple[str, str], list[Known]] = {}
+    for capture in _captures(db, None):
+        by_partition.setdefault((capture.week, capture.tier), []).append(capture)
+    withdrawals = _withdrawals(db)
+    found: dict[str, str | None] = {}
+    for captures in by_partition.values():
+        found |= _current_until(sorted(captures, key=lambda known: known.run_date), withdrawals)
+    return found
+
+
+def _current_until(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> dict[str, str | None]:
+    """Of one partition, by run date: what was current between one change and the next."""
+    changes = {capture.normalized_at for capture in captures if capture.normalized_at}
+    changes |= {moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell if moment}
+    found: dict[str, str | None] = {}
+    for until in (*sorted(changes), None):
+        standing = [c for c in captures if _stood(c, withdrawals.get(c.capture_id, ()), until)]
+        if standing:
+            found[standing[-1].capture_id] = until
+    return found
+
+
+def days_of_change(db: Database, week: date, since: date) -> list[date]:
+    """The days in New York, from `since` on, at whose end the week may be known otherwise than at the end of the day before."""
+    captures = _captures(db, [week]) + _tombstones(db, [week], "9")
+    moments = [moment for capture in captures for moment in (capture.normalized_at, capture.measured_at)]
+    withdrawals = _withdrawals(db)
+    moments += [moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell]
+    days = {clock.market_date(datetime.fromisoformat(moment)) for moment in moments if moment}
+    return sorted(day for day in days | {since} if day >= since)
+
+
 def _stood(capture: Known, withdrawn: Sequence[Interval], before: str | None) -> bool:
-    """Whether the capture was normalized and not withdrawn at that moment; None is now."""
+    """Whether the capture was normalized, not withdrawn and not pruned at that moment; None is now."""
     limit = before or "9"
-    if capture.normalized_at is None or capture.normalized_at >= limit:
+    if capture.normalized_at is None or capture.normalized_at >= limit or (capture.pruned_at or "9") < limit:
         return False
     return not any(since < limit and (until is None or until >= limit) for since, until in withdrawn)
 

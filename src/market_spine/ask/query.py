@@ -31,17 +31,31 @@ class Question:
 
 
 def answer(db: Database, question: Question) -> Generator[Row, None, None]:
-    """The rows, by week and tier; to be closed before the database is.
+    """The rows, by week and tier; to be closed before the database is. Partitions whose rows were pruned are left out (see
+    `left_out`).
 
-    Raises UsageError for a symbol where there is none, Pruned where the rows are gone.
+    Raises UsageError for a symbol where there is none, Pruned where nothing that was asked for is left.
     """
-    view, before = question.view, None if question.as_of is None else end_of(question.as_of)
+    view, before = question.view, _before(question)
     if question.symbol is not None and view.of_symbol is None:
         raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or ask symbol_summary")
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
         return _of_weeks(db, view, captures, question.tiers, before)
-    return _of_captures(db, view, readable(captures, view, before), question)
+    left = [capture for capture in _shown(captures, view, before) if not capture.pruned_at]
+    return _of_captures(db, view, left or readable(captures, view, before), question)
+
+
+def left_out(db: Database, question: Question) -> list[Known]:
+    """The captures that were current on the day asked about and were pruned since: an answer leaves just their partitions out."""
+    if question.as_of is None or question.view.of_week:
+        return []
+    captures = current_captures(db, _before(question), question.weeks, question.tiers)
+    return [capture for capture in _shown(captures, question.view, _before(question)) if capture.pruned_at]
+
+
+def _before(question: Question) -> str | None:
+    return None if question.as_of is None else end_of(question.as_of)
 
 
 def _of_weeks(
@@ -55,16 +69,20 @@ def _of_weeks(
 
 
 def readable(captures: list[Known], view: View, before: str | None) -> list[Known]:
-    """The captures whose rows are to be shown; those not measured by then had none in a measured view."""
-    limit = before or "9"
-    shown = [c for c in captures if not view.measured or (c.measured_at is not None and c.measured_at < limit)]
+    """The captures whose rows are to be shown. Raises Pruned when any of them is gone."""
+    shown = _shown(captures, view, before)
     gone = next((capture for capture in shown if capture.pruned_at), None)
     if gone is not None:
         raise Pruned(
             f"the rows of {gone.capture_id}, current on that day, were pruned on {str(gone.pruned_at)[:10]}",
-            hint="see core_tombstones; ask another --week or --tier, or a week-level view, which prune keeps",
+            hint=f"spine captures {gone.week} {gone.tier}",
         )
     return shown
+
+
+def _shown(captures: list[Known], view: View, before: str | None) -> list[Known]:
+    """Those whose rows were to be seen then: what was not measured by that time had none in a measured view."""
+    return [c for c in captures if not view.measured or (c.measured_at is not None and c.measured_at < (before or "9"))]
 
 
 def _of_captures(db: Database, view: View, captures: list[Known], question: Question) -> Generator[Row, None, None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
-from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB
+from market_spine.cli_options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
 from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "anomalies": (_LOOK, "market_spine.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
     "calendar": (_LOOK, "market_spine.commands.calendar", "What FINRA publishes when, and what comes next."),
     "captures": (_LOOK, "market_spine.commands.captures", "Every capture: when, why, rows, shares, current or not."),
+    "raw": (_LOOK, "market_spine.commands.raw", "The stored content of a partition, byte for byte."),
     "diff": (_LOOK, "market_spine.commands.diff", "What a restatement changed."),
     "query": (_LOOK, "market_spine.commands.query", "Any view, now or as it was known on a date."),
     "export": (_LOOK, "market_spine.commands.export", "A view as hive-partitioned parquet or CSV files."),
@@ -60,6 +61,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 db_option = click.option(
     "--db",
+    callback=as_target,
     default=DEFAULT_DB,
     show_default=True,
     envvar="MARKET_SPINE_DB",
@@ -80,7 +82,7 @@ def source_options(command: Command) -> Command:
     for option in (
         click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links that lead out."),
         click.option(
-            "--max-file-mb", type=click.IntRange(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
+            "--max-file-mb", type=Whole(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
             help="Largest file taken, unpacked.",
         ),
         click.option(
@@ -100,7 +102,7 @@ def calendar_options(command: Command) -> Command:
     """By which publication calendar an absence is judged: the options of the weekly run, under the same names."""
     for option in (
         click.option(
-            "--grace-days", type=click.IntRange(0), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
+            "--grace-days", type=Whole(0, 3650), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
             help="Days after publication day before late is missing.",
         ),
         click.option(
@@ -194,12 +196,10 @@ def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 
 @contextlib.contextmanager
 def reading(target: str) -> Iterator[Database]:
-    """The database, for reading only. Raises ConfigurationError where there is none."""
-    from market_spine.db import connect
-    from market_spine.migrations import prepare
+    """One moment of the database, for reading only. Raises ConfigurationError where there is none."""
+    from market_spine import store
 
-    with contextlib.closing(connect(target, read_only=True)) as db:
-        prepare(db)
+    with store.reading(target) as db:
         yield db
 
 
@@ -213,29 +213,43 @@ def say_outcomes(outcomes: Iterable[Outcome]) -> None:
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 
-def say_next(outcomes: Iterable[Outcome]) -> None:
-    """The `next:` line for the first outcome that is a failure; nothing when there is none."""
-    from market_spine.outcome import Status
+def say_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
+    """What only other content can change, and the `next:` line; nothing when nothing failed. `run_id` is a run to retry."""
+    from market_spine.errors import NOT_OF_THE_CONTENT
+    from market_spine.outcome import Phase, Status
 
-    failed = next((outcome for outcome in outcomes if outcome.status is Status.FAILED), None)
-    if failed is not None:
-        click.echo(next_line(failed.hint or f"spine anomalies --unresolved --week {failed.week_ending}"))
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if not failed:
+        return
+    of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
+    if of_content:
+        click.echo(f"only FINRA or a better file can help: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
+    week = failed[0].week_ending
+    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
 
 
-def next_line(command: str, before: str = "") -> str:
-    """The `next:` line, with what this command was told on its command line of where things are: what is typed next must find
-    the same database, and a backfill the same source."""
+def next_line(command: str) -> str:
+    """The `next:` line."""
+    return f"next: {pasteable(command)}"
+
+
+def pasteable(command: str) -> str:
+    """A command with what this one was told on its command line of where things are: what is typed next must find the same
+    database, and a backfill the same source."""
+    import shlex
+
     from market_spine.db import redact
 
     context = click.get_current_context()
-    carried = {"--db": "db"} if command.startswith("spine ") else {}
-    carried |= {"--source": "source", "--data-dir": "data_dir"} if command.startswith("spine backfill ") else {}
+    carried = {"--db": "db"} if command.startswith(("spine ", "run_finra_weekly_schedule ")) else {}
+    asks_source = command.startswith("spine backfill ") or " --fix" in command
+    carried |= {"--source": "source", "--data-dir": "data_dir"} if asks_source and "data_dir" in context.params else {}
     for option, name in carried.items():
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and f" {option} " not in f"{command} ":
             value = str(context.params[name])
-            command += f" {option} {redact(value) if name == 'db' else value}"
-    return f"next: {before}{command}"
+            command += f" {option} {shlex.quote(redact(value) if name == 'db' else value)}"
+    return command
 
 
 def print_json(**document: object) -> None:

@@ -6,11 +6,12 @@ from datetime import date
 
 import click
 
+from market_spine.cli_options import LARGEST_ID, Whole
 from market_spine.commands import as_day, db_option, json_option, moment, print_json, reason_option, run_date_option
 
 
 @click.command("ack", epilog='Example: spine ack 17 --until 2026-01-16 --reason "FINRA will send the file on Thursday"')
-@click.argument("anomaly_id", type=int, metavar="ID")
+@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
 @click.option("--until", required=True, callback=as_day, help="The last day of silence, YYYY-MM-DD.")
 @reason_option
 @run_date_option

@@ -7,6 +7,7 @@ from datetime import date
 import click
 
 from market_spine.anomalies import SEVERITIES
+from market_spine.cli_options import Whole
 from market_spine.commands import as_week, db_option, json_option, moment, next_line, print_json, reading, run_date_option
 from market_spine.errors import UsageError
 
@@ -31,7 +32,7 @@ Examples:
 @click.option("--severity", "severities", callback=as_severities, help="INFO, WARN, ERROR, CRITICAL, comma-separated.")
 @click.option("--week", callback=as_week, help="One week's Friday, YYYY-MM-DD.")
 @click.option("--unresolved", is_flag=True, help="Only those that stand.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="So many, the newest first.")
+@click.option("--limit", type=Whole(1), default=50, show_default=True, help="So many, the newest first.")
 @run_date_option
 @db_option
 @json_option
@@ -46,11 +47,14 @@ def command(
 ) -> None:
     """List anomalies, the newest first: how grave, where, how often seen, and whether over."""
     from market_spine import table
-    from market_spine.operate import triage
+    from market_spine.app.run import Run
+    from market_spine.operate import status, triage
 
-    _, today = moment(run_date_text)
+    now, today = moment(run_date_text)
     with reading(db) as store:
         found = triage.list_anomalies(store, severities, week, unresolved)
+        standing = next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
+        command = None if standing is None else status.command_against(Run(store, today, now, ""), standing)
     if as_json:
         print_json(total=len(found), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[:limit]])
         return
@@ -62,5 +66,5 @@ def command(
     click.echo(table.render(_COLUMNS, rows) if rows else "No anomalies.")
     if len(found) > limit:
         click.echo(f"… and {len(found) - limit:,} older. Try: --limit {len(found)}", err=True)
-    if standing := next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None):
-        click.echo(next_line(standing.hint or f"spine resolve {standing.id} --note …"))
+    if command is not None:
+        click.echo(next_line(command))

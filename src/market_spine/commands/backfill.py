@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from market_spine.cli_options import update_options, watching
+from market_spine.cli_options import acting_day, observed_options, update_options, watching
 from market_spine.commands import (
     as_tiers,
     as_week,
@@ -17,9 +17,9 @@ from market_spine.commands import (
     expectations,
     json_option,
     moment,
-    next_line,
     print_json,
     run_date_option,
+    say_next,
     source_of,
     source_options,
 )
@@ -44,12 +44,14 @@ Examples:
 @source_options
 @calendar_options
 @run_date_option
+@observed_options
 @update_options
 @db_option
 @json_option
 def command(
     first: date, last: date, tiers: tuple[str, ...], missing_only: bool, force: bool, reason: str, calendar_file: str | None,
-    grace_days: int, run_date_text: str | None, db: str, as_json: bool, **given: Any,
+    grace_days: int, run_date_text: str | None, as_observed_on: str | None, allow_future: bool, db: str, as_json: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Capture a range of weeks, oldest first. Stopped, it takes up where it was when it is given again.
 
@@ -57,20 +59,22 @@ def command(
     """
     from market_spine.operate import backfill, operation
     from market_spine.process import work_in_bulk
+    from market_spine.timeline import Permits
     from market_spine.watch import observers
 
     work_in_bulk()
     watched = observers.check(watching(given))
-    now, run_date = moment(run_date_text)
+    now, run_date = moment(acting_day(as_observed_on, run_date_text))
+    permits = Permits(past=bool(as_observed_on), future=allow_future)
     weeks = backfill.weeks_between(first, last)
     opened = source_of(**given)
     arguments = {"weeks": [str(week) for week in weeks], "tiers": list(tiers), "force": force, **given}
     done: list[WeekDone] = []
     expected = expectations(calendar_file, grace_days)
-    with operation.execution(db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True) as (
-        run,
-        outcomes,
-    ):
+    with operation.execution(
+        db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True, permits=permits,
+        ends_with=lambda: backfill.exit_code(done),
+    ) as (run, outcomes):  # fmt: skip
         operation.record_action(run.db, "backfill", f"{first} to {last}", reason, now)
         progress = _Progress(len(weeks), quiet=as_json)
         for week, result in backfill.backfill(run, opened, weeks, tiers, outcomes.append, missing_only=missing_only):
@@ -81,7 +85,7 @@ def command(
     if as_json:
         print_json(run_id=run.execution_id, weeks=[week.entry() for week in done], exit_code=code)
     elif code:
-        click.echo(next_line(f"spine retry {run.execution_id}"))
+        say_next(outcomes, run.execution_id)
     raise click.exceptions.Exit(code)
 
 
@@ -107,6 +111,8 @@ class _Progress:
         counts = ", ".join(f"{n} {name}" for name, n in parts if n) or "complete already"
         blocking = f"; not ready: {'; '.join(week.blocking)}" if week.blocking else "; ready" if worked else ""
         click.echo(f"{week.week}: {mark} {counts}{blocking}  [{self._count}/{self._total}{self._eta()}]")
+        for failure in week.failures:
+            click.echo(f"  {failure.tier or 'week'}: {failure.message}")
 
     def _eta(self) -> str:
         left = self._total - self._count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from market_spine.cli_options import Whole
 from market_spine.commands import json_option, moment, print_json, run_date_option
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Examples:
   spine calendar --weeks 10 --run-date 2026-01-09
   spine calendar --calendar-file closures.toml --json""",
 )
-@click.option("--weeks", type=click.IntRange(1, 520), default=6, show_default=True, help="Weeks, counted back from the run date.")
+@click.option("--weeks", type=Whole(1, 520), default=6, show_default=True, help="Weeks, counted back from the run date.")
 @click.option(
     "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
 )

@@ -24,14 +24,20 @@ Examples:
 @db_option
 @json_option
 def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None:
-    """List every capture: when, why, how far it came, rows, shares, hash, and whether it is current."""
+    """List every capture: when, why, how far it came, rows, shares, hash, and whether it is current.
+
+    Of a WEEK, each content of a capture that had several in one day is named as well; spine raw gives it back.
+    """
     from market_spine import table
-    from market_spine.ask import history
+    from market_spine.ask import history, raw
 
     with reading(db) as store:
         found = history.list_captures(store, week, (tier,) if tier else TIERS)
+        contents = {e.capture_id: raw.list_contents(store, e.capture_id) for e in found} if week else {}
+    others = [content for of_capture in contents.values() if len(of_capture) > 1 for content in of_capture]
     if as_json:
-        print_json(captures=[entry.entry() for entry in found])
+        named = {capture_id: [content.entry() for content in of] for capture_id, of in contents.items()}
+        print_json(captures=[entry.entry() | {"contents": named.get(entry.capture_id, [])} for entry in found])
         return
     rows = [
         (e.capture_id.partition(":")[2], e.captured_at[:16].replace("T", " "), e.reason, e.stage, e.rows, e.shares,
@@ -39,6 +45,8 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
         for e in found
     ]  # fmt: skip
     click.echo(table.render(_COLUMNS, rows))
+    for content in others:
+        click.echo(content.says())
 
 
 def _remark(pinned_as: str | None, reason: str | None) -> str:

@@ -8,6 +8,7 @@ import json
 import click
 
 from market_spine import clock
+from market_spine.cli_options import Number, as_target
 from market_spine.commands import db_option, json_option
 
 
@@ -33,7 +34,7 @@ def init(db: str) -> None:
 @command.command("migrate", epilog="Example: spine db migrate --db data/market_spine.db")
 @db_option
 @click.option("--backup/--no-backup", default=True, show_default=True, help="Copy a SQLite file beside itself before.")
-@click.option("--lock-wait", type=click.FloatRange(0), default=0, show_default=True, help="Seconds to wait for a run to end.")
+@click.option("--lock-wait", type=Number(0), default=0, show_default=True, help="Seconds to wait for a run to end.")
 @json_option
 def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
     """Bring an existing database to this program's schema, after a copy of it, while no run works on it."""
@@ -57,15 +58,16 @@ def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
 
 
 @command.command("copy", epilog="Example: spine db copy data/market_spine.db postgresql://spine@db.example/spine")
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", callback=as_target)
+@click.argument("destination", callback=as_target)
 @json_option
 def copy(source: str, destination: str, as_json: bool) -> None:
     """Copy SOURCE into the empty database DESTINATION and verify counts and digests; either engine, either way."""
     from market_spine.db import connect
     from market_spine.db import copy as db_copy
+    from market_spine.store import snapshot_of
 
-    with contextlib.closing(connect(source, create=False)) as old, contextlib.closing(connect(destination)) as new:
+    with snapshot_of(source) as old, contextlib.closing(connect(destination)) as new:
         copied = db_copy.copy(old, new, clock.utc_now())
     if as_json:
         tables = [{"table": done.table, "rows": done.rows, "digest": done.digest} for done in copied]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from market_spine.cli_options import Whole
 from market_spine.commands import (
     as_week,
     calendar_options,
@@ -34,10 +35,10 @@ Examples:
   spine doctor --weeks 26
   spine doctor --from 2025-10-03 --to 2025-12-26 --fix --source api""",
 )
-@click.option("--weeks", type=click.IntRange(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
+@click.option("--weeks", type=Whole(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
 @click.option("--from", "first", callback=as_week, help="The first week's Friday instead.")
 @click.option("--to", "last", callback=as_week, help="The last week's Friday.")
-@click.option("--fix", is_flag=True, help="Mend what can be mended, then look again.")
+@click.option("--fix", is_flag=True, help="Close what can be closed, then look again.")
 @click.option("--reason", default="doctor --fix", show_default=True, help="Why, with --fix; kept in core_operator_actions.")
 @source_options
 @calendar_options
@@ -62,13 +63,15 @@ def command(
         with open_for_reading(db, now) as store:
             found = gaps.find_gaps(Run(store, run_date, now, "", expected=expected), chosen)
     except SchemaTooOld as error:
-        _tell([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, str(error.hint))], as_json)
+        _tell([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, gaps.Remedy.MIGRATE, str(error.hint))], as_json)
         raise click.exceptions.Exit(1) from None
     if found and fix:
-        arguments = {"weeks": [str(week) for week in chosen], **source}
-        with operation.execution(db, "doctor --fix", run_date, now, arguments, expected=expected, create=True) as (run, done):
+        arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(found) else {})}
+        with operation.execution(
+            db, "doctor --fix", run_date, now, arguments, expected=expected, ends_with=lambda: int(bool(found))
+        ) as (run, done):
             operation.record_action(run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
-            done += doctor.mend(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
+            done += doctor.fix(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
             found = gaps.find_gaps(run, chosen)
         if not as_json:
             say_outcomes(done)
@@ -94,6 +97,7 @@ def _tell(found: list[Gap], as_json: bool) -> None:
         click.echo("No gaps.")
     else:
         click.echo(
-            table.render(("where", "stage", "what", "command"), [(g.where, g.kind.value, g.what, g.command) for g in found])
+            table.render(("where", "stage", "what", "command"), [(g.where, g.kind.value, g.what, g.command or "") for g in found])
         )
-        click.echo(next_line(found[0].command))
+        if command := next((gap.command for gap in found if gap.command), None):
+            click.echo(next_line(command))

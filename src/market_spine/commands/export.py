@@ -32,13 +32,19 @@ Then, for one: SELECT * FROM read_parquet('/srv/otc/normalized/*/*/*.parquet', h
 @db_option
 @json_option
 def command(form: str, folder: Path, view: str, as_of: date | None, db: str, as_json: bool) -> None:
-    """Write the current captures as one hive-partitioned dataset, week_ending=…/tier=…/; only what changed is rewritten."""
+    """Write the current captures as one hive-partitioned dataset, week_ending=…/tier=…/; only what changed is rewritten.
+
+    All files are of one moment, whatever is committed while they are written; _market_spine.json keeps it as seen_at.
+    """
+    from market_spine import clock
     from market_spine.ask.export import export
     from market_spine.ask.views import find_view
 
+    seen_at = clock.stamp(clock.utc_now())  # what was committed before is in the files
     with reading(db) as store:
-        done = export(store, find_view(view), folder, form, as_of)
+        done = export(store, find_view(view), folder, form, as_of, seen_at=seen_at)
     if as_json:
-        print_json(view=view, format=form, to=str(folder), written=done.written, kept=len(done.kept), removed=done.removed)
+        counts = {"written": done.written, "kept": len(done.kept), "removed": done.removed}
+        print_json(view=view, format=form, to=str(folder), seen_at=seen_at, **counts)
     else:
         click.echo(f"{folder}: {len(done.written)} files written, {len(done.kept)} unchanged, {len(done.removed)} removed")

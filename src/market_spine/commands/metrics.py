@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from market_spine import config
 from market_spine.cli_options import expected_by_option, metrics_textfile_option, pushgateway_option
 from market_spine.commands import calendar_of, calendar_options, db_option, reading
+from market_spine.errors import ConfigurationError
 
 
 @click.command(
@@ -28,13 +30,18 @@ def command(
     from market_spine.watch import metrics, observers, readings
     from market_spine.watch.deadline import parse_deadline
 
-    observers.check(observers.Watching(metrics_textfile=metrics_textfile or "-"))
+    observers.check(observers.Watching(metrics_textfile=metrics_textfile or "-", pushgateway=pushgateway))
     calendar = calendar_of(calendar_file)
     with reading(db) as store:
         samples = readings.take(store, clock.utc_now(), parse_deadline(expected_by), calendar=calendar, grace_days=grace_days)
-    if metrics_textfile:
-        metrics.write_textfile(metrics_textfile, samples)
-    if pushgateway:
-        metrics.push(pushgateway, samples)
+    try:
+        if metrics_textfile:
+            metrics.write_textfile(metrics_textfile, samples)
+        if pushgateway:
+            metrics.push(pushgateway, samples)
+    except OSError as error:
+        where = config.shown("pushgateway", getattr(error, "filename", None) or pushgateway or metrics_textfile)
+        message = f"metrics could not go to {where}: {error}"
+        raise ConfigurationError(message, hint="check --metrics-textfile and --pushgateway") from error
     if not (metrics_textfile or pushgateway):
         click.echo(metrics.text(samples).decode(), nl=False)

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from market_spine.cli_options import environment, settings_path, watch_options, watching
-from market_spine.commands import db_option, json_option, print_json, source_options
+from market_spine.cli_options import blame, environment, settings_path, watch_options
+from market_spine.commands import calendar_options, db_option, json_option, print_json, source_options
+from market_spine.db import redact
+from market_spine.errors import MarketSpineError
+
+if TYPE_CHECKING:
+    from market_spine.watch.preflight import Finding
 
 _MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗"}
 
 
 @click.command("preflight", epilog="Example: spine preflight --source api --db /var/lib/market-spine/market_spine.db")
 @source_options
+@calendar_options
 @watch_options
 @db_option
 @json_option
-def command(source: str, data_dir: str, db: str, as_json: bool, **given: Any) -> None:
+def command(source: str, data_dir: str, db: str, as_json: bool, metrics_textfile: str | None, **_rest: Any) -> None:
     """Check what a run needs of this machine, with the settings it would have, and print the cron line for it."""
     from market_spine import clock
-    from market_spine.watch import observers, preflight
+    from market_spine.watch import preflight
 
-    watched = observers.check(watching(given))
-    now, settings = clock.utc_now(), settings_path()
-    machine = preflight.Machine(db, source, data_dir, environment(), now, settings, watched.metrics_textfile)
-    findings = preflight.examine(machine)
-    line = preflight.cron_line(_command(), now, clock.machine_zone_rules(), knows_cron_tz=_knows_cron_tz())
+    now, flags = clock.utc_now(), _flags()
+    machine = preflight.Machine(db, source, data_dir, environment(), now, settings_path(), metrics_textfile)
+    findings = [*_refusals(flags), *preflight.examine(machine)]
+    line = preflight.cron_line(_command(flags), now, clock.machine_zone_rules(), knows_cron_tz=_knows_cron_tz())
     if as_json:
         found = [{"check": f.check, "grade": f.grade.value, "message": f.message, "hint": f.hint} for f in findings]
         print_json(findings=found, cron_line=line)
@@ -42,10 +49,42 @@ def command(source: str, data_dir: str, db: str, as_json: bool, **given: Any) ->
     raise click.exceptions.Exit(1 if any(finding.grade is preflight.Grade.FAIL for finding in findings) else 0)
 
 
-def _command() -> str:
-    """The run as cron must name it: with its whole path, in the folder where the settings are."""
+def _flags() -> list[str]:
+    """What was given on this command line and holds for the run as well: every option but --json."""
+    ctx, flags = click.get_current_context(), []
+    for param in ctx.command.params:
+        name = str(param.name)
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE or name == "as_json":
+            continue
+        value = settings_path() if name == "config" else ctx.params[name]
+        values = value if isinstance(value, tuple) else (value,)
+        flags += [word for one in values for word in ((param.opts[0],) if one is True else (param.opts[0], str(one)))]
+    return flags
+
+
+def _refusals(flags: list[str]) -> Iterator[Finding]:
+    """What the run itself says of its settings before it opens anything."""
+    from market_spine import cli
+    from market_spine.cli_run import expectations
+    from market_spine.watch.preflight import Finding, Grade
+
+    try:
+        # click empties the list it is given
+        with cli.command.make_context(str(cli.command.name), [*flags], auto_envvar_prefix="MARKET_SPINE") as run:
+            expectations(cli.check(dict(run.params)))
+    except MarketSpineError as error:
+        yield Finding("options", Grade.FAIL, error.message, error.hint)
+    except click.UsageError as error:
+        yield Finding("options", Grade.FAIL, blame(error), "run_finra_weekly_schedule --help")
+    if any(redact(flag) != flag for flag in flags):
+        hint = "put it into ~/.pgpass; the cron line below leaves it out"
+        yield Finding("password", Grade.WARN, "a password on a command line can be read by every user of this machine", hint)
+
+
+def _command(flags: list[str]) -> str:
+    """The run as cron must name it: with its whole path and its own flags, in the folder where the settings are."""
     program = Path(sys.argv[0]).absolute().parent / "run_finra_weekly_schedule"
-    return f"cd {Path.cwd()} && {program} --cron"
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([str(program), '--cron', *map(redact, flags)])}"
 
 
 def _knows_cron_tz() -> bool:

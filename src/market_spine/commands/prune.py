@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from market_spine.cli_options import Whole
 from market_spine.commands import db_option, json_option, moment, print_json, run_date_option
 from market_spine.errors import UsageError
 
@@ -16,7 +17,7 @@ Examples:
   spine prune --older-than 730 --reason "retention policy 7.2" """,
 )
 @click.option(
-    "--older-than", "days", required=True, type=click.IntRange(0), metavar="DAYS", help="Captures of run dates before that."
+    "--older-than", "days", required=True, type=Whole(0, 36_500), metavar="DAYS", help="Captures of run dates before that."
 )
 @click.option("--dry-run", is_flag=True, help="List what would go, remove nothing.")
 @click.option("--reason", help="Why; kept on each tombstone. Required unless --dry-run.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from market_spine.cli_options import LARGEST_ID, Whole
 from market_spine.commands import db_option, json_option, moment, print_json, run_date_option
 
 
 @click.command("resolve", epilog='Example: spine resolve 17 --note "FINRA confirmed the figures"')
-@click.argument("anomaly_id", type=int, metavar="ID")
+@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
 @click.option("--note", required=True, help="What became of it; kept with the anomaly, with your name.")
 @run_date_option
 @db_option

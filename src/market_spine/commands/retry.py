@@ -1,4 +1,4 @@
-"""`spine retry`: what failed in a run, again."""
+"""`spine retry`: what failed in a run, again, today."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from market_spine.commands import (
     db_option,
     expectations,
     json_option,
+    moment,
     print_json,
+    run_date_option,
     say_next,
     say_outcomes,
     source_of,
@@ -23,35 +25,41 @@ from market_spine.commands import (
 @click.argument("run_id")
 @click.option("--reason", default="retry", show_default=True, help="Why; kept in core_operator_actions.")
 @calendar_options
+@run_date_option
 @update_options
 @db_option
 @json_option
-def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int, db: str, as_json: bool, **watch: Any) -> None:
-    """Repeat exactly what failed in a run, with its run date and its source; of a run that never finished, all of it."""
-    from market_spine import clock
+def command(
+    run_id: str, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool,
+    **watch: Any,
+) -> None:  # fmt: skip
+    """Repeat exactly what failed in a run, today and with its source; of a run that never finished, all of it.
+
+    A partition whose content was refused is asked of its source first: FINRA may have replaced it.
+    """
     from market_spine.app.run import Limits
     from market_spine.commands import reading
     from market_spine.operate import operation, retry
     from market_spine.watch import observers
 
     watched = observers.check(watching(watch))
-
+    now, run_date = moment(run_date_text)
     with reading(db) as store:
         asked = retry.find_failed(store, run_id)
-    given, now = asked.arguments, clock.moment_of(asked.run_date)
+    given = asked.arguments
     limits = Limits(
         given.get("max_reject_percent", 5) / 100, given.get("min_kept_percent", 50) / 100, given.get("accept_shrink", False)
     )
-    needs_source = any(failed.at_source for failed in asked.weeks.values())
+    needs_source = any(failed.asks_source for failed in asked.weeks.values())
     source = source_of(
         given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
     ) if needs_source else None  # fmt: skip
     expected = expectations(calendar_file, grace_days)
     arguments = {**given, "retry_of": run_id, "weeks": [str(week) for week in asked.weeks]}
     with operation.execution(
-        db, "retry", asked.run_date, now, arguments, limits=limits, expected=expected, force=bool(given.get("force"))
+        db, "retry", run_date, now, arguments, limits=limits, expected=expected, force=bool(given.get("force"))
     ) as (run, outcomes):
-        operation.record_action(run.db, "retry", run_id, reason, clock.utc_now())
+        operation.record_action(run.db, "retry", run_id, reason, now)
         outcomes += retry.repeat(run, source, asked, lambda outcome: None)
     observers.Observers(watched, db, expected=expected).updated(run.execution_id)
     if as_json:
@@ -62,5 +70,5 @@ def command(run_id: str, reason: str, calendar_file: str | None, grace_days: int
         click.echo(f"Nothing failed in {run_id}.")
     else:
         say_outcomes(outcomes)
-        say_next(outcomes)
+        say_next(outcomes, run.execution_id)
     raise click.exceptions.Exit(operation.exit_code(outcomes))

@@ -13,7 +13,7 @@ from market_spine.commands import (
     db_option,
     json_option,
     moment,
-    next_line,
+    pasteable,
     print_json,
     run_date_option,
     say_outcomes,
@@ -29,30 +29,36 @@ Examples:
   spine rollback 2025-12-26 OTC --reason "FINRA announced a faulty file"
   spine rollback 2025-12-26 --undo""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", required=False, callback=as_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--reason", help="Why; kept with the withdrawal. Required unless --undo.")
 @click.option("--undo", is_flag=True, help="Let what was withdrawn last stand again.")
+@click.option("--future", is_flag=True, help="Withdraw every capture of a day after today, of any week.")
 @run_date_option
 @db_option
 @json_option
 def command(
-    week: date, tier: str | None, reason: str | None, undo: bool, run_date_text: str | None, db: str, as_json: bool
-) -> None:
+    week: date | None, tier: str | None, reason: str | None, undo: bool, future: bool, run_date_text: str | None, db: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Withdraw the current capture of a tier (of every tier, where none is named). Nothing is deleted.
 
     The week is not ready until a good capture arrives. The same content offered again stays withdrawn without --force.
     """
     from market_spine.operate import operation, withdrawal
 
+    if (week is None) is not future or (future and undo):
+        raise UsageError("a rollback is of one WEEK, or of all captures from the --future", hint="spine rollback --help")
     if not reason and not undo:
-        raise UsageError("a rollback needs a reason", hint=f'spine rollback {week} {tier or ""} --reason "…"'.replace("  ", " "))
+        raise UsageError("a rollback needs a reason", hint=_typed(week, tier, '--reason "…"'))
     now, run_date = moment(run_date_text)
-    act = withdrawal.undo if undo else withdrawal.roll_back
     tiers, why = (tier,) if tier else TIERS, reason or "undo"
-    arguments = {"weeks": [str(week)], "tiers": list(tiers), "reason": why, "undo": undo}
+    arguments = {"weeks": [str(week)] if week else [], "tiers": list(tiers), "reason": why, "undo": undo, "future": future}
     with operation.execution(db, "rollback", run_date, now, arguments) as (run, outcomes):
-        done = act(run, week, tiers, why)
+        if week is None:
+            done = withdrawal.withdraw_future(run, why)
+        else:
+            done = (withdrawal.undo if undo else withdrawal.roll_back)(run, week, tiers, why)
         outcomes += done.outcomes
     if as_json:
         print_json(run_id=run.execution_id, changes=[c.entry() for c in done.changes], **operation.document(outcomes))
@@ -60,6 +66,10 @@ def command(
     for change in done.changes:
         click.echo(f"{change.partition}: {change.says}")
     say_outcomes(done.outcomes)
-    if not undo:
-        back = " ".join(["spine rollback", str(week), *([tier] if tier else []), "--undo"])
-        click.echo(next_line(back, "a good capture ends it; to take it back: "))
+    if week and not undo:
+        click.echo(f"a good capture ends it; to take it back: {pasteable(_typed(week, tier, '--undo'))}")
+
+
+def _typed(week: date | None, tier: str | None, ending: str) -> str:
+    """The command as a person types it."""
+    return " ".join(["spine rollback", str(week) if week else "--future", *([tier] if tier else []), ending])

@@ -53,8 +53,9 @@ def command(
 
     now, run_date = moment(run_date_text)
     pipelines.find(pipeline)
-    arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force, **source}
-    with operation.execution(db, pipeline, run_date, now, arguments, force=force, create=True) as (run, done):
+    arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force}
+    arguments |= source if pipelines.needs_source(pipeline) else {}
+    with operation.execution(db, pipeline, run_date, now, arguments, force=force) as (run, done):
         operation.record_action(run.db, "run", f"{pipeline} {week}{f' / {tier}' if tier else ''}", reason, now)
         opened = source_of(**source) if pipelines.needs_source(pipeline) else None  # type: ignore[arg-type]
         done += pipelines.run_pipeline(pipeline, run, opened, week, tier)
@@ -62,5 +63,5 @@ def command(
         print_json(run_id=run.execution_id, pipeline=pipeline, **operation.document(done), exit_code=operation.exit_code(done))
     else:
         say_outcomes(done)
-        say_next(done)
+        say_next(done, run.execution_id)
     raise click.exceptions.Exit(operation.exit_code(done))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import click
 
-from market_spine.cli_options import expected_by_option
+from market_spine.cli_options import Number, Whole, expected_by_option
 from market_spine.commands import calendar_of, calendar_options, db_option
 from market_spine.errors import ConfigurationError, Interrupted
 
@@ -22,20 +23,29 @@ Examples:
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to bind to; beyond loopback --token-file is needed."
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--port", type=Whole(1, 65535), default=8000, show_default=True)
 @click.option("--token-file", type=click.Path(), help="Lines `SCOPE NAME TOKEN`; scopes: read, operate.")
 @click.option(
     "--allow-host", "allowed_hosts", multiple=True, metavar="NAME[:PORT]", help="Another Host header to accept. May be repeated."
 )
-@click.option("--rate", type=click.FloatRange(1), default=200, show_default=True, help="Requests a second for one address.")
-@click.option("--max-body-kb", type=click.IntRange(1), default=1024, show_default=True, help="Largest body of a request.")
+@click.option("--rate", type=Number(1), default=200, show_default=True, help="Requests a second for one address.")
+@click.option("--max-body-kb", type=Whole(1), default=1024, show_default=True, help="Largest body of a request.")
+@click.option(
+    "--max-connections", type=Whole(1, 100_000), default=512, show_default=True,
+    help="Open at once; one more, and the one that waited longest is closed.",
+)  # fmt: skip
+@click.option(
+    "--request-seconds", type=Number(1, 3600), default=30, show_default=True,
+    help="Time for the body of a request; its head has a third of it.",
+)  # fmt: skip
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
 @expected_by_option
 @calendar_options
 @db_option
 def command(
-    host: str, port: int, token_file: str | None, allowed_hosts: tuple[str, ...], rate: float, max_body_kb: int, log_format: str,
-    expected_by: str, calendar_file: str | None, grace_days: int, db: str,
+    host: str, port: int, token_file: str | None, allowed_hosts: tuple[str, ...], rate: float, max_body_kb: int,
+    max_connections: int, request_seconds: float, log_format: str, expected_by: str, calendar_file: str | None, grace_days: int,
+    db: str,
 ) -> None:  # fmt: skip
     """Serve the HTTP API: the work queue, what is stored, health. The document of it is at /openapi.json."""
     from market_spine import clock, log
@@ -44,21 +54,36 @@ def command(
     try:
         import uvicorn
 
+        from market_spine.api import log_lines
         from market_spine.api.app import Serving, build
+        from market_spine.api.guard import Guard, most_connections
     except ImportError as error:
         raise ConfigurationError("the API needs FastAPI and uvicorn", hint="pip install 'market-spine[server]'") from error
 
     calendar = calendar_of(calendar_file)
-    serving = Serving(db, host, port, token_file, allowed_hosts, rate, max_body_kb << 10, expected_by, calendar, grace_days)
+    serving = Serving(
+        db, host, port, token_file, allowed_hosts, rate, max_body_kb << 10, request_seconds, expected_by, calendar, grace_days
+    )
     app = build(serving)
-    log.set_up(quiet=False, verbose=False, json_lines=log_format == "json")
+    log_lines.set_up(log.set_up(quiet=False, verbose=False, json_lines=log_format == "json"))
     with open_store(db, clock.utc_now()):
-        pass  # made when new, checked when not, before anything is served
+        pass  # checked before anything is served
+    _warn_of_readers(token_file, db)
+    guard = Guard(most_connections(max_connections), request_seconds / 3)
     server = uvicorn.Server(
         uvicorn.Config(
             app, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15,
-            h11_max_incomplete_event_size=16 << 10, http="h11", ws="none", timeout_graceful_shutdown=20,
+            h11_max_incomplete_event_size=16 << 10, http=guard.protocol(), ws="none", timeout_graceful_shutdown=20,
         )
     )  # fmt: skip
     with contextlib.suppress(Interrupted):  # uvicorn ends what is under way, then raises the signal again
         server.run()
+
+
+def _warn_of_readers(*paths: str | None) -> None:
+    """Says once which of the files others than their owner may read."""
+    from market_spine import place
+
+    for path in filter(None, paths):
+        if fault := place.readable_by_others(path):
+            logging.getLogger("market_spine.api").warning("%s. Try: chmod 600 %s", fault, path, extra={"event": "file_mode"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from market_spine.cli_options import Whole
 from market_spine.commands import (
     calendar_options,
     db_option,
@@ -23,7 +24,7 @@ Examples:
   spine status
   spine status --weeks 26 --json""",
 )
-@click.option("--weeks", type=click.IntRange(1, 1000), default=6, show_default=True, help="Weeks, counted back from today.")
+@click.option("--weeks", type=Whole(1, 1000), default=6, show_default=True, help="Weeks, counted back from today.")
 @calendar_options
 @run_date_option
 @db_option

@@ -19,16 +19,18 @@ Examples:
 @json_option
 def command(deep: bool, db: str, as_json: bool) -> None:
     """Hash every blob, count and sum every capture, its measures and the weeks again. One line a fault, exit 1."""
+    from market_spine import clock
     from market_spine.operate.verify import verify
 
     with reading(db) as store:
         faults = []
-        for fault in verify(store, deep=deep):
+        for fault in verify(store, deep=deep, today=clock.market_date()):
             faults.append(fault)
             if not as_json:
                 click.echo(str(fault))
     if as_json:
         print_json(faults=[{"where": f.where, "what": f.what, "remedy": f.remedy} for f in faults], exit_code=int(bool(faults)))
     else:
-        click.echo(next_line(faults[0].remedy) if faults else "Everything is as it was stored.")
+        command = next((fault.remedy for fault in faults if fault.remedy), None)
+        click.echo(next_line(command) if command else "only a backup can help" if faults else "Everything is as it was stored.")
     raise click.exceptions.Exit(int(bool(faults)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from market_spine.cli_options import LARGEST_ID, Whole
 from market_spine.commands import as_day, as_tier, as_week, db_option, json_option, print_json, reason_option
 from market_spine.errors import UsageError
 
@@ -30,7 +31,7 @@ def command() -> None:
 @click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
 @click.option("--tier", callback=as_tier, help="The tier; a pipeline of a whole week takes none.")
 @click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Not before, e.g. 2026-01-09T12:00:00+00:00.")
-@click.option("--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
+@click.option("--priority", type=Whole(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
 @click.option("--run-date", callback=as_day, help="The run date that names its captures; left out: the day it is worked on.")
 @click.option("--force", is_flag=True, help="Ingest what is unchanged, measure what is measured.")
 @click.option("--rerun", is_flag=True, help="Begin anew an item that is over.")
@@ -46,7 +47,7 @@ def enqueue(
 
     short = pipeline.removeprefix("finra.otc_transparency.")
     request = Request(short, week, tier, params=Params(run_date, force), desired_at=at, priority=priority, rerun=rerun)
-    with _ledger(db) as (store, now):
+    with _ledger(db, create=True) as (store, now):
         (answered,) = desk.enqueue(store, [request], now)
     if as_json:
         print_json(outcome=answered.answer.value, item=answered.item.as_document())
@@ -60,7 +61,7 @@ def enqueue(
 )
 @click.option("--week", callback=as_week, help="Of this week only.")
 @click.option("--pipeline", help="Of this pipeline only.")
-@click.option("--limit", type=click.IntRange(1, 10000), default=100, show_default=True)
+@click.option("--limit", type=Whole(1, 10000), default=100, show_default=True)
 @db_option
 @json_option
 def list_items(states: tuple[str, ...], week: date | None, pipeline: str | None, limit: int, db: str, as_json: bool) -> None:
@@ -79,7 +80,7 @@ def list_items(states: tuple[str, ...], week: date | None, pipeline: str | None,
 
 
 @command.command("show", epilog="Example: spine work show 123")
-@click.argument("item_id", type=int)
+@click.argument("item_id", type=Whole(1, LARGEST_ID))
 @db_option
 @json_option
 def show(item_id: int, db: str, as_json: bool) -> None:
@@ -96,7 +97,7 @@ def show(item_id: int, db: str, as_json: bool) -> None:
 
 
 @command.command("retry", epilog='Example: spine work retry 123 124 --reason "the source is back"')
-@click.argument("ids", nargs=-1, type=int)
+@click.argument("ids", nargs=-1, type=Whole(1, LARGEST_ID))
 @click.option("--failed", is_flag=True, help="Every FAILED item.")
 @reason_option
 @db_option
@@ -114,7 +115,7 @@ def retry(ids: tuple[int, ...], failed: bool, reason: str, db: str, as_json: boo
 
 
 @command.command("cancel", epilog='Example: spine work cancel 123 --reason "asked for by mistake"')
-@click.argument("ids", nargs=-1, type=int, required=True)
+@click.argument("ids", nargs=-1, type=Whole(1, LARGEST_ID), required=True)
 @reason_option
 @db_option
 @json_option
@@ -137,12 +138,12 @@ def rebuild_delivery(db: str) -> None:
 
 
 @contextlib.contextmanager
-def _ledger(db: str) -> Iterator[tuple[Database, datetime]]:
+def _ledger(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
     """The database, and the moment by its clock."""
     from market_spine import clock
     from market_spine.store import open_store
 
-    with open_store(db, clock.utc_now()) as store:
+    with open_store(db, clock.utc_now(), create=create) as store:
         yield store, store.now()
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import click
 
+from market_spine.cli_options import Number, Whole
 from market_spine.commands import db_option, source_of, source_options
 
 
@@ -20,24 +21,24 @@ Examples:
 Start as many as you like: processes over one SQLite file, machines over one PostgreSQL.
 SIGTERM lets the item in hand end within --grace seconds and gives it back if it does not.""",
 )
-@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Items at a time in this process.")
+@click.option("--concurrency", type=Whole(1, 64), default=1, show_default=True, help="Items at a time in this process.")
 @click.option("--once", is_flag=True, help="Work on one item, then end.")
 @click.option("--drain", is_flag=True, help="Work until nothing is due, then end.")
 @click.option(
     "--lease-minutes",
-    type=click.FloatRange(0.05),
+    type=Number(0.05),
     default=30,
     show_default=True,
     help="How long a worker that has gone silent keeps its item.",
 )
 @click.option(
     "--retry-minutes",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=5,
     show_default=True,
     help="Wait after a first failure; three times as long after the next.",
 )
-@click.option("--grace", type=click.FloatRange(0), default=25, show_default=True, help="Seconds to end an item after SIGTERM.")
+@click.option("--grace", type=Number(0), default=25, show_default=True, help="Seconds to end an item after SIGTERM.")
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @source_options

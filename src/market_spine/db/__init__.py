@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from market_spine.db.target import is_postgres, redact
+from market_spine.db.target import is_postgres, redact, resolve
 from market_spine.statements import Row, Values
 
-__all__ = ["Connection", "Cursor", "Database", "connect", "is_postgres", "redact", "writing"]
+__all__ = ["Connection", "Cursor", "Database", "connect", "is_postgres", "redact", "resolve", "writing"]
 
 
 class Cursor(Protocol):
@@ -62,6 +62,7 @@ class Database(Protocol):
     def session_unlock(self, name: str) -> None: ...
     def end_sessions(self, name: str) -> None: ...
     def size_bytes(self) -> int: ...
+    def damage(self) -> list[str]: ...
     def backup_beside(self, name: str) -> Path | None: ...
     def close(self) -> None: ...
 
@@ -70,8 +71,10 @@ def connect(target: str, *, read_only: bool = False, create: bool = True, settin
     """Opens `target`, a path or `postgresql://…`; a missing SQLite file is made unless `create` is off. `settings` are
     PostgreSQL's, for this session and those that take its place.
 
-    Raises DatabaseError (NotADatabase, …) with what to do next. Applies no migration: see migrations.prepare.
+    Raises ConfigurationError for what is not a database's name, DatabaseError (NotADatabase, …) with what to do next. Applies no
+    migration: see migrations.prepare.
     """
+    target = resolve(target)
     if is_postgres(target):
         from market_spine.db.postgres import Postgres
 

@@ -10,11 +10,13 @@ from itertools import islice
 
 from market_spine import migrations
 from market_spine.db import Database
-from market_spine.errors import DatabaseError, UsageError
+from market_spine.errors import RECOVERY, DamagedDatabase, DatabaseError, MarketSpineError, UsageError
 from market_spine.statements import Row
 
 _BATCH = 20_000
-_LEFT_OUT = frozenset({"core_migrations", "core_locks"})  # made by the schema; a lock is of its own machine
+_LEFT_OUT = frozenset(
+    {"core_migrations", "core_locks", "core_workers"}
+)  # made by the schema; locks and workers are this one's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ def _check_source(source: Database) -> None:
     newest = migrations.migrations(source.engine)[-1].number
     if migrations.schema_version(source) != newest:
         raise UsageError(f"{source.label} is not at schema {newest}", hint=f"spine db migrate --db {source.label}")
+    if damage := source.damage():
+        raise DamagedDatabase(f"{source.label} is damaged: {damage[0]}", hint=RECOVERY)
 
 
 def _check_empty(destination: Database, tables: Iterable[str]) -> None:
@@ -63,8 +67,18 @@ def _copy_table(source: Database, destination: Database, name: str, columns: lis
     for batch in _batches(rows):
         digest.add(batch)
         count += len(batch)
-        destination.bulk_insert(name, columns, batch)
+        _insert(destination, name, columns, batch)
     return TableCopy(name, count, digest.hex())
+
+
+def _insert(destination: Database, name: str, columns: list[str], rows: list[Row]) -> None:
+    try:
+        destination.bulk_insert(name, columns, rows)
+    except MarketSpineError:
+        raise
+    except Exception as error:  # a driver's: what the other engine holds and this one refuses was never written by us
+        hint = "spine verify on the source says what is wrong with it; nothing was committed"
+        raise DatabaseError(f"{destination.label} cannot hold a row of {name}: {error}", hint=hint) from error
 
 
 def _verify(destination: Database, done: TableCopy, columns: list[str]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Column = NDArray[np.int64] | NDArray[np.float64]
 
 MOST_ROWS = 1 << 20  # more would need wider row numbers
+MOST_COLUMNS = 13  # more would need two bytes for the length of the CREATE TABLE statement, and then of a row
+_LARGEST, _EXACT = (1 << 63) - 1, 1 << 53  # of an integer; from the second on, a double does not hold every integer
 _PAGE = 1 << 16
 _LEAF, _INTERIOR = 13, 5
 _FIRST_ROWID = 1 << 14  # from here to 2,097,151 a row number takes three bytes
@@ -33,15 +35,37 @@ def names(count: int) -> str:
     return ", ".join(ascii_lowercase[:count])
 
 
+class Unsuitable(ValueError):
+    """Rows that this layout cannot hold, or not exactly; they are bound instead."""
+
+
 def plain(values: NDArray[np.generic]) -> Column:
-    """A column of integers or doubles; objects are figures, and become doubles."""
-    if values.dtype.kind in "fO":
+    """A column of integers or doubles; objects are figures, and become doubles. Raises Unsuitable where one would change."""
+    kind = values.dtype.kind
+    if kind in "biu" and (kind != "u" or values.max(initial=0) <= _LARGEST):
+        return values.astype(np.int64, copy=False)
+    if kind == "f" and values.itemsize <= 8:
         return values.astype(np.float64, copy=False)
-    return values.astype(np.int64, copy=False)
+    if kind == "O" and {*map(type, values.tolist())} <= {int, float, type(None)}:
+        try:
+            doubles = values.astype(np.float64)
+        except OverflowError as error:
+            raise Unsuitable("integers larger than any double") from error
+        if not (np.abs(doubles) >= _EXACT).any():
+            return doubles
+    raise Unsuitable(f"{values.dtype} values that are neither 64-bit integers nor doubles")
 
 
 def image(columns: Sequence[Column]) -> Bytes:
-    """A whole database whose table `rows` holds the columns (n,), n up to MOST_ROWS, of integers and doubles; NaN is NULL."""
+    """A whole database whose table `rows` holds the columns (n,), n up to MOST_ROWS, of integers and doubles; NaN is NULL.
+
+    Raises Unsuitable for rows that are too many, too wide, or none.
+    """
+    lengths = {len(column) for column in columns}
+    if len(lengths) != 1 or not 1 <= min(lengths) <= MOST_ROWS:
+        raise Unsuitable(f"columns of {sorted(lengths)} rows")
+    if len(columns) > MOST_COLUMNS:
+        raise Unsuitable(f"rows of {len(columns)} columns")
     cells = _cells(columns)
     count, width = cells.shape
     rows_a_page = (_PAGE - 8) // (width + 2)

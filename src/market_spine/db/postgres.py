@@ -5,29 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
+from market_spine.db import postgres_session
+from market_spine.db.postgres_session import SERVER_BUSY_SECONDS
 from market_spine.db.target import redact
 from market_spine.db.transactions import transaction
-from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, DatabaseLost
+from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, DatabaseLost
 from market_spine.statements import Row, Values, copy_fields, insert_new, listed, nulls, to_format
 
 if TYPE_CHECKING:
     from market_spine.db import Cursor
 
-_SERVER_BUSY_SECONDS = 30
 _COPY_ROWS = 5_000
 _INSERT_ROWS = 1_000  # a message to the server and back for each statement
-# A peer that is cut off is noticed after half a minute, by us and by the server; defaults of the system are hours.
+# A peer that is cut off is noticed after half a minute; defaults of the system are hours.
 _CONNECTION = {
     "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }  # fmt: skip
-_SESSION = f"""
-SET client_min_messages = warning; SET lock_timeout = '{_SERVER_BUSY_SECONDS}s';
-SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000
-"""
+_STREAMS = count(1)  # two cursors of one transaction may not have one name
 _LOCK_KEY = (
     "hashtextextended('market-spine ' || current_schema() || ' ' || ?, 0)"  # advisory locks are a database's, not a schema's
 )
@@ -47,7 +45,7 @@ class Postgres:
             ) from error
         self.label = redact(target)
         self.guard: Callable[[], None] | None = None
-        self.patience: float = _SERVER_BUSY_SECONDS
+        self.patience: float = SERVER_BUSY_SECONDS
         self._target, self._read_only, self._psycopg = target, read_only, psycopg
         self._session = "market-spine"
         self._settings = {**({"default_transaction_read_only": "on"} if read_only else {}), **(settings or {})}
@@ -61,16 +59,21 @@ class Postgres:
             raise ConfigurationError(
                 f"{self.label} is no PostgreSQL URL", hint="write postgresql://user@host/name, special characters as %XX"
             ) from error
+        conninfo = {**_CONNECTION, **given, "application_name": self._session, "client_encoding": "utf8"}
         try:
-            self._connection = psycopg.connect(**{**_CONNECTION, **given, "application_name": self._session}, autocommit=True)
+            self._connection = psycopg.connect(**conninfo, autocommit=True)
+            try:
+                self.session_statements = postgres_session.prepare(
+                    psycopg, self._connection, self.label, conninfo, self._settings
+                )
+            except BaseException:
+                self._connection.close()
+                raise
         except psycopg.Error as error:
             raise DatabaseLost(
                 f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
         _register_types(psycopg, self._connection)
-        self._connection.execute(_SESSION)
-        for name, value in self._settings.items():
-            self._connection.execute("SELECT set_config(%s, %s, false)", (name, value))
 
     @property
     def driver(self) -> Any:
@@ -85,15 +88,20 @@ class Postgres:
             raise self._translate(error) from error
 
     def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
-        """Rows one after the other, by a cursor on the server, without holding them all."""
-        with self.transaction(), self._connection.cursor(name="stream") as cursor:
-            cursor.itersize = 10_000
-            yield from cursor.execute(to_format(sql), parameters or None)
+        """Rows one after the other, by a cursor on the server, without holding them all; inside a snapshot, what it shows."""
+        try:
+            with self.transaction(), self._connection.cursor(name=f"stream_{next(_STREAMS)}") as cursor:
+                cursor.itersize = 10_000
+                yield from cursor.execute(to_format(sql), parameters or None)
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """BEGIN … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
-        idle = self._psycopg.pq.TransactionStatus.IDLE
-        return transaction(self, "BEGIN", joins=self._connection.info.transaction_status != idle)
+        return transaction(self, "BEGIN", joins=self._is_in_transaction())
+
+    def _is_in_transaction(self) -> bool:
+        return bool(self._connection.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE)
 
     def rollback(self) -> None:
         """Ends an open transaction without a trace, if there is one.
@@ -114,12 +122,16 @@ class Postgres:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within it every query sees the database as it was when it began."""
-        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        """Within it every query sees the database as it was when it began; inside another one, or a transaction, it joins it."""
+        if self._is_in_transaction():
+            yield
+            return
         try:
+            self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self.execute("SELECT 1")  # the first statement takes the snapshot, not BEGIN
             yield
         finally:
-            self.execute("ROLLBACK")
+            self.rollback()
 
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """COPY. Call it inside a transaction."""
@@ -236,6 +248,10 @@ class Postgres:
     def size_bytes(self) -> int:
         return int(self.execute("SELECT pg_database_size(current_database())").fetchone()[0])
 
+    def damage(self) -> list[str]:
+        """Nothing: a server has no such check; a page it finds damaged is an error as it is read."""
+        return []
+
     def backup_beside(self, name: str) -> None:
         """None: a server is copied by its own means (pg_dump), and its migrations roll back as one."""
 
@@ -246,10 +262,12 @@ class Postgres:
         wrong = self._psycopg.errors
         if isinstance(error, wrong.DiskFull):
             return DatabaseError(f"no space left for {self.label}", hint="free space and run again; nothing was half written")
+        if isinstance(error, (wrong.DataCorrupted, wrong.IndexCorrupted)):
+            return DamagedDatabase(f"{self.label} is damaged: {self._words(error)}", hint=RECOVERY)
         if isinstance(error, wrong.LockNotAvailable):
             return DatabaseLocked(
-                f"{self.label} has been locked by another session for {_SERVER_BUSY_SECONDS} s",
-                hint="wait for it, or find it: select pid, query from pg_stat_activity where state like 'idle in%'",
+                f"{self.label} has been locked by another session for {SERVER_BUSY_SECONDS} s",
+                hint="wait for it, or end the session that is idle in a transaction",
             )
         if isinstance(error, (wrong.ReadOnlySqlTransaction, wrong.InsufficientPrivilege)):
             return DatabaseError(f"{self.label}: {self._words(error)}", hint="use a user that may write")

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from market_spine import clock
+from market_spine.db.sqlite_cursor import TranslatingConnection, TranslatingCursor
 from market_spine.db.transactions import transaction
-from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLocked, NotADatabase
-from market_spine.place import check_place
+from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, NotADatabase
+from market_spine.place import check_place, make_private
 from market_spine.statements import (
     VALUES_ROWS,
     Row,
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 
     from market_spine.db import Cursor
 
+_Result = TypeVar("_Result")
 BUSY_SECONDS = 10
 _STAGING = "staging"
+# From 3.54 on SQLite refuses, within a transaction, to take the bytes of a database that is already attached.
+_TAKES_IMAGES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
 _WORTH_AN_IMAGE = 500  # rows; below that binding them is as fast
 _IMAGE_ROWS = 50_000  # at once: some 2 MB
 _NAP_SECONDS = 0.2  # SQLite waits this long without hearing signals, then we look again
@@ -50,15 +54,33 @@ class Sqlite:
         self.patience: float = BUSY_SECONDS
         self._at_rest: tuple[int, int] | None = None
         check_place(path, read_only=read_only, create=create)
+        self._open(self._uri(path, read_only))
+
+    def _open(self, uri: str, *, on_full_disk: bool = False) -> None:
         with self._translated():
             self._connection = sqlite3.connect(
-                self._uri(path, read_only),
-                uri=True,
-                isolation_level=None,
-                timeout=_NAP_SECONDS,
-                check_same_thread=False,
+                uri, uri=True, isolation_level=None, timeout=_NAP_SECONDS, check_same_thread=False, factory=TranslatingConnection
             )
-            self._configure(read_only)
+        self._connection.translate = self._translate
+        try:
+            if on_full_disk:
+                self.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._configure(self._read_only)
+        except DatabaseError as error:
+            self._connection.close()
+            if not (self._read_only and _needs_space(error.__cause__)) or on_full_disk or self._at_rest is not None:
+                raise
+            self._open(self._uri_on_full_disk(), on_full_disk=self._at_rest is None)
+
+    def _uri_on_full_disk(self) -> str:
+        """How a file is opened beside which there is no space for the 32 KB of a -shm file: nobody else has it open, for then
+        that file would be there. With nothing in its -wal it is read as it lies. What a killed writer left there is read with
+        the file locked, and what would be in the -shm file in memory."""
+        uri, wal = Path(self.label).absolute().as_uri(), Path(self.label + "-wal")
+        if wal.exists() and wal.stat().st_size:
+            return uri + "?mode=rw"
+        self._at_rest = _state_of(self.label)
+        return uri + "?immutable=1"
 
     def _uri(self, path: str, read_only: bool) -> str:
         """How the file is opened. A reader must be seen by writers, or their checkpoints change what it is reading: SQLite
@@ -80,7 +102,10 @@ class Sqlite:
     def _check_rest(self) -> None:
         """Raises DatabaseLocked when a file that was read as it lay has been written to since."""
         if self._at_rest is not None and _state_of(self.label) != self._at_rest:
-            raise DatabaseLocked(f"{self.label} was written to while it was read", hint="run again")
+            raise self._has_changed()
+
+    def _has_changed(self) -> DatabaseLocked:
+        return DatabaseLocked(f"{self.label} was written to while it was read", hint="run again")
 
     def _configure(self, read_only: bool) -> None:
         self.execute("PRAGMA temp_store = MEMORY")
@@ -95,11 +120,15 @@ class Sqlite:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         self._check_rest()
+        return self._patiently(self._connection.cursor(TranslatingCursor).execute, sql, parameters)
+
+    def _patiently(self, act: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Tries again while another process is in the way, outside a transaction: inside one, what was read would be stale."""
         deadline: float | None = None
         while True:
             try:
-                return self._connection.execute(sql, parameters)
-            except sqlite3.Error as error:
+                return act(*arguments)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 deadline = clock.ticks() + self.patience if deadline is None else deadline
                 if self._connection.in_transaction or not _is_busy(error) or clock.ticks() >= deadline:
                     raise self._translate(error) from error
@@ -117,18 +146,31 @@ class Sqlite:
     def rollback(self) -> None:
         """Ends an open transaction without a trace, if there is one."""
         if self._connection.in_transaction:
-            with contextlib.suppress(DatabaseError):
-                self.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within it every query sees the database as it was when it began."""
-        self.execute("BEGIN")
+        """Within it every query sees the database as it was when it began; inside another one, or a transaction, it joins it."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._check_rest()
+        self._patiently(self._begin_snapshot)
         try:
             yield
         finally:
             self.rollback()
         self._check_rest()
+
+    def _begin_snapshot(self) -> None:
+        """BEGIN, and the first read: that, and not BEGIN, takes the snapshot."""
+        try:
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.Error:
+            self.rollback()
+            raise
 
     def bulk_insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Inserts rows in the order given, fifty to a statement. Call it inside a transaction."""
@@ -150,7 +192,7 @@ class Sqlite:
         arrays = {name: values for name, values in columns.items() if not isinstance(values, list)}
         count = len(next(iter(columns.values())))
         try:
-            if count < _WORTH_AN_IMAGE or len(arrays) < len(columns) or not hasattr(self._connection, "deserialize"):
+            if count < _WORTH_AN_IMAGE or len(arrays) < len(columns) or not _TAKES_IMAGES:
                 self._insert_values(table, constants, columns)
                 return
             self._attach_staging()
@@ -164,10 +206,10 @@ class Sqlite:
     def _insert_image(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> None:
         from market_spine.db import image
 
-        laid_out = image.image([image.plain(values) for values in columns.values()])
         try:
+            laid_out = image.image([image.plain(values) for values in columns.values()])
             self._connection.deserialize(laid_out.data, name=_STAGING)
-        except sqlite3.OperationalError:  # SQLite may refuse while the image before is not done with
+        except (image.Unsuitable, sqlite3.OperationalError):  # SQLite may refuse while the image before is not done with
             self._insert_values(table, constants, columns)
             return
         selected = f"{image.names(len(columns))} FROM {_STAGING}.rows"
@@ -265,6 +307,13 @@ class Sqlite:
         pages = self.execute("PRAGMA page_count").fetchone()[0]
         return int(pages * self.execute("PRAGMA page_size").fetchone()[0])
 
+    def damage(self) -> list[str]:
+        """What SQLite's own check of the whole file finds, the first few of it."""
+        try:
+            return [row[0] for row in self.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+        except DamagedDatabase as error:  # so badly that the check itself cannot go on
+            return [str(error.__cause__)]
+
     def backup_to(self, path: Path) -> None:
         """A compact copy of the whole database, by VACUUM INTO."""
         self.execute("VACUUM INTO ?", (str(path),))
@@ -273,6 +322,7 @@ class Sqlite:
         """A copy beside the file, `FILE.NAME.bak`; it has that name only when it is whole and on the disk."""
         part, whole = Path(f"{self.label}.{name}.part"), Path(f"{self.label}.{name}.bak")
         part.unlink(missing_ok=True)
+        make_private(part)  # a copy is as secret as what it is a copy of
         self.backup_to(part)
         with part.open("rb+") as copy:
             os.fsync(copy.fileno())
@@ -288,13 +338,15 @@ class Sqlite:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    def _translate(self, error: sqlite3.Error) -> Exception:
+    def _translate(self, error: Exception) -> Exception:
         if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
             return error
         text = str(error)
         name = self.label
+        if self._at_rest is not None and _state_of(name) != self._at_rest:
+            return self._has_changed()
         if "not a database" in text:
-            return NotADatabase(f"{name} is not a SQLite database", hint="name another file with --db")
+            return NotADatabase(f"{name} is not a SQLite database", hint=f"name another file with --db, or {RECOVERY}")
         if _is_busy(error):
             return DatabaseLocked(
                 f"{name} has been locked by another process for {self.patience:.0f} s",
@@ -306,8 +358,8 @@ class Sqlite:
             return DatabaseError(f"{name} is read-only", hint="make the file and its folder writable, or choose another --db")
         if "unable to open" in text:
             return ConfigurationError(f"cannot open the database {name}", hint="check that its folder exists and is writable")
-        if "malformed" in text:
-            return DatabaseError(f"{name} is damaged: {text}", hint="see workflows/incident/DATABASE_RECOVERY.md")
+        if isinstance(error, UnicodeDecodeError) or "malformed" in text or "decode to UTF-8" in text:  # also of a message itself
+            return DamagedDatabase(f"{name} is damaged: {text}", hint=RECOVERY)
         if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
             return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
         return DatabaseError(f"{name}: {text}")
@@ -319,5 +371,10 @@ def _state_of(path: str) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def _needs_space(error: BaseException | None) -> bool:
+    """Whether SQLite failed for want of space: growing a -shm file it says no more than that the disk failed."""
+    return isinstance(error, sqlite3.OperationalError) and any(words in str(error) for words in ("disk I/O", "full"))
+
+
+def _is_busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error))

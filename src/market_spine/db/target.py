@@ -1,17 +1,54 @@
-"""What `--db` names: a SQLite file or a PostgreSQL URL."""
+"""What `--db` names: a SQLite file or a PostgreSQL URL. Every other `word://` is refused before it becomes a folder."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from market_spine.errors import ConfigurationError
+
+_SCHEME = re.compile(r"([A-Za-z][\w+.-]+):/")  # two letters at least: C:/ is a drive
+_FILE_SCHEMES = frozenset({"sqlite", "sqlite3", "file"})
 
 
 def is_postgres(target: str) -> bool:
     return target.startswith(("postgresql://", "postgres://"))
 
 
+def resolve(target: str) -> str:
+    """`target` as it is opened: a PostgreSQL URL as it is, a path with its `~` expanded.
+
+    Raises ConfigurationError for any other URL, which as a path would make folders and an empty database in them.
+    """
+    if is_postgres(target):
+        return target
+    if scheme := _SCHEME.match(target):
+        raise ConfigurationError(f"{redact(target)} is neither a path nor a PostgreSQL URL", hint=_meant(scheme[1], target))
+    if not target.startswith("~"):
+        return target
+    try:
+        return str(Path(target).expanduser())
+    except RuntimeError as error:
+        raise ConfigurationError(f"{target} names no user's home", hint=f"--db ./{target}") from error
+
+
 def redact(target: str) -> str:
     """A database's name without its password, fit for a log, even where the URL is malformed."""
-    if not is_postgres(target):
+    if not _SCHEME.match(target):
         return target
-    bare = re.sub(r"^(\w+://[^:@/?]*):.*@", r"\1@", target)
+    bare = re.sub(r"^([\w+.-]+:/+[^:@/?]*):.*@", r"\1@", target)
     return re.sub(r"(?i)([?&])(ssl)?password=[^&]*", r"\1", bare).replace("?&", "?").rstrip("?&")
+
+
+def _meant(scheme: str, target: str) -> str:
+    """The spelling that was probably meant."""
+    rest = redact(target)[len(scheme) + 1 :]
+    family = scheme.lower().partition("+")[0]
+    if family in _FILE_SCHEMES:  # SQLAlchemy's: three slashes and a relative path, four and an absolute one
+        path = rest.removeprefix("///") if family != "file" else "/" + rest.lstrip("/")
+        return f"--db {path or 'data/market_spine.db'}"
+    from difflib import get_close_matches
+
+    if get_close_matches(family, ("postgresql", "postgres"), cutoff=0.6):
+        return f"--db postgresql://{rest.lstrip('/')}"
+    return "--db data/market_spine.db, or --db postgresql://user@host/name"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from market_spine.db import Database
-from market_spine.parse.columns import MICRO, Columns, Venue
-from market_spine.parse.figures import figures, money
+from market_spine.parse.columns import UNKNOWN, Columns, Venue, millionths
+from market_spine.parse.figures import as_stored, figures, money
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +26,8 @@ class Facts(NamedTuple):
     """n rows of one tier, sorted by issue and venue id. `issue`, `venue` (n,) are places in the arrays of ids below.
 
     `issue_id`, `symbol_of` (issues,): an issue's id, and the least id among those with its symbol; `venue_id`, `venue_of`
-    (venues,) likewise by class, MPID and CRD; `is_ats` (venues,). `shares`, `notional` (n,) in millionths (`notional`
-    None where unknown), `trades` (n,).
+    (venues,) likewise by class, MPID and CRD; `is_ats` (venues,). `shares`, `notional` (n,) in millionths, as a table holds them
+    (`notional` None where no row has one, UNKNOWN where some have none), `trades` (n,).
     """
 
     issue: NDArray[np.int32]
@@ -51,9 +51,9 @@ def from_columns(dimensions: Dimensions, columns: Columns) -> Facts:
     return Facts(
         issue=columns.issue[order],
         venue=columns.venue[order],
-        shares=columns.shares[order],
+        shares=as_stored(columns.shares)[order],
         trades=columns.trades[order],
-        notional=None if columns.notional is None else columns.notional[order],
+        notional=None if columns.notional is None else as_stored(columns.notional)[order],
         issue_id=issue_id,
         venue_id=venue_id,
         symbol_of=_filed_under([issue.symbol if issue else "" for issue in columns.issues], issue_id),
@@ -80,7 +80,7 @@ def from_tables(db: Database, capture_key: int) -> Facts:
         venue=venue.astype(np.int32),
         shares=_millionths(row[2] for row in rows),
         trades=np.array([row[3] for row in rows], dtype=np.int64),
-        notional=None if any(row[4] is None for row in rows) else _millionths(row[4] for row in rows),
+        notional=None if all(row[4] is None for row in rows) else _millionths(row[4] for row in rows),
         issue_id=issue_id,
         venue_id=venue_id,
         symbol_of=_filed_under([symbols[i] for i in issue_id.tolist()], issue_id),
@@ -105,8 +105,8 @@ def volume_columns(facts: Facts) -> Iterator[dict[str, NDArray[Any]]]:
         yield columns
 
 
-def _millionths(values: Iterable[float]) -> Ints:
-    return np.array([round(value * MICRO) for value in values], dtype=np.int64)
+def _millionths(values: Iterable[float | None]) -> Ints:
+    return np.array([UNKNOWN if value is None else millionths(value) for value in values], dtype=np.int64)
 
 
 def _filed_under(names: Sequence[Hashable], ids: Ints) -> Ints:

@@ -1,7 +1,8 @@
 """The measures of a tier, taken from its columns. Pure: columns in, values out; every sum is exact.
 
 Shares are those of the whole tier, ATS and non-ATS, 'De Minimis Firms' included as the one venue FINRA publishes it as.
-HHI is the sum of squared shares over venues, 0…1.
+HHI is the sum of squared shares over venues, 0…1. A notional sum of which any part is unknown is unknown: a sum of the rest
+would look like the whole.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from market_spine.parse.columns import UNKNOWN
+from market_spine.parse.figures import summable
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from market_spine.measure.facts import Facts
 
     Ints = NDArray[np.int64]
+    Sums = NDArray[Any]  # 64-bit integers, or Python's where a sum of the tier does not fit them
 
 
 class VenueMeasures(NamedTuple):
-    """n venues as columns. Shares and notional in millionths (`notional` None where unknown); `share` of the tier, None
-    when it has no volume; `rank` from 1, equals share one."""
+    """n venues as columns. Shares and notional in millionths (`notional` None where no row has one, UNKNOWN where some have
+    none); `share` of the tier, None when it has no volume; `rank` from 1, equals share one."""
 
     venue_id: list[int]
-    shares: Ints
+    shares: Sums
     trades: Ints
-    notional: Ints | None
+    notional: Sums | None
     symbol_count: list[int]
     share: list[float | None]
     rank: list[int]
@@ -37,10 +42,10 @@ class SymbolMeasures(NamedTuple):
     venues, NaN without volume."""
 
     issue_id: Ints
-    shares: Ints
-    ats_shares: Ints
+    shares: Sums
+    ats_shares: Sums
     trades: Ints
-    notional: Ints | None
+    notional: Sums | None
     venue_count: Ints
     hhi: NDArray[np.float64]
 
@@ -79,9 +84,9 @@ def measure_tier(facts: Facts) -> TierMeasures:
     cells = _Cells(
         symbol=symbol,
         venue=venue,
-        shares=_add(facts.shares[order], first),
+        shares=_add(summable(facts.shares)[order], first),
         trades=_add(facts.trades[order], first),
-        notional=None if facts.notional is None else _add(facts.notional[order], first),
+        notional=None if facts.notional is None else _add_known(summable(facts.notional)[order], first),
         is_ats=is_ats[venue],
     )
     venues = _venues(cells, venue_ids)
@@ -94,9 +99,9 @@ class _Cells(NamedTuple):
 
     symbol: Ints
     venue: Ints
-    shares: Ints
+    shares: Sums
     trades: Ints
-    notional: Ints | None
+    notional: Sums | None
     is_ats: NDArray[np.bool_]
 
 
@@ -121,9 +126,19 @@ def _narrow(places: Ints, count: int) -> NDArray[np.integer[Any]]:
     return places.astype(np.uint16) if count <= 1 << 16 else places
 
 
-def _add(values: Ints, first: Ints) -> Ints:
-    """Sums of the runs that begin at `first`; exact, in 64-bit integers."""
+def _add(values: Sums, first: Ints) -> Sums:
+    """Sums of the runs that begin at `first`; exact: the values are `summable`."""
     return values if len(first) == len(values) else np.add.reduceat(values, first)
+
+
+def _add_known(values: Sums, first: Ints) -> Sums:
+    """Sums of the runs, UNKNOWN where any of their values is."""
+    unknown = values == UNKNOWN
+    if not unknown.any():
+        return _add(values, first)
+    sums = _add(np.where(unknown, 0, values), first).copy()
+    sums[np.logical_or.reduceat(unknown, first)] = UNKNOWN
+    return sums
 
 
 def _at(values: Ints, first: Ints) -> Ints:
@@ -137,11 +152,15 @@ def _tier(venues: VenueMeasures, symbols: SymbolMeasures) -> TierMeasure:
         shares=sum(shares),
         ats_shares=sum(symbols.ats_shares.tolist()),
         trades=sum(venues.trades.tolist()),
-        notional=None if venues.notional is None else sum(venues.notional.tolist()),
+        notional=_sum_known(venues.notional),
         symbol_count=len(symbols.issue_id),
         venue_count=len(shares),
         hhi=herfindahl(shares),
     )
+
+
+def _sum_known(values: Sums | None) -> int | None:
+    return None if values is None or (values == UNKNOWN).any() else sum(values.tolist())
 
 
 def _venues(cells: _Cells, ids: Ints) -> VenueMeasures:
@@ -154,7 +173,7 @@ def _venues(cells: _Cells, ids: Ints) -> VenueMeasures:
         venue_id=ids[cells.venue[order][first]].tolist(),
         shares=shares,
         trades=_add(cells.trades[order], first),
-        notional=None if cells.notional is None else _add(cells.notional[order], first),
+        notional=None if cells.notional is None else _add_known(cells.notional[order], first),
         symbol_count=np.diff(np.append(first, len(order))).tolist(),
         share=[volume / total if total else None for volume in volumes],
         rank=_ranks(volumes),
@@ -178,18 +197,18 @@ def _symbols(cells: _Cells, ids: Ints) -> SymbolMeasures:
         shares=shares,
         ats_shares=_add(np.where(cells.is_ats, cells.shares, 0), first),
         trades=_add(cells.trades, first),
-        notional=None if cells.notional is None else _add(cells.notional, first),
+        notional=None if cells.notional is None else _add_known(cells.notional, first),
         venue_count=venues,
         hhi=_symbol_hhi(cells.shares, shares, first, venues),
     )
 
 
-def _symbol_hhi(volume: Ints, totals: Ints, first: Ints, venues: Ints) -> NDArray[np.float64]:
+def _symbol_hhi(volume: Sums, totals: Sums, first: Ints, venues: Ints) -> NDArray[np.float64]:
     """Per symbol Σ share² over venues. The squares are added as 62-bit fractions, so that no order of rows matters."""
     total = np.repeat(totals, venues).astype(np.float64)
-    share = np.divide(volume, total, out=np.zeros(len(volume)), where=total > 0)
+    share = np.divide(volume.astype(np.float64), total, out=np.zeros(len(volume)), where=total > 0)
     hhi = _add(np.rint(share * share * _ONE).astype(np.int64), first) / _ONE
-    return np.where(totals == 0, np.nan, hhi)
+    return np.where((totals == 0).astype(np.bool_), np.nan, hhi)
 
 
 _ONE = float(1 << 62)

@@ -8,17 +8,18 @@ from datetime import date, timedelta
 
 from market_spine import captures
 from market_spine.app import calc, normalize
+from market_spine.app.report import entry
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, Result, Tell, run_schedule
 from market_spine.app.source import Source
 from market_spine.errors import UsageError
-from market_spine.outcome import Phase, Status
+from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition
 
 
 @dataclass(frozen=True, slots=True)
 class WeekDone:
-    """What became of a week. `tiers` are those that were looked at; `blocking` is empty when it is ready."""
+    """What became of a week. `tiers` are those that were looked at; `failures` say why; `blocking` is empty when it is ready."""
 
     week: date
     tiers: tuple[str, ...]
@@ -28,16 +29,18 @@ class WeekDone:
     failed: int
     blocking: tuple[str, ...]
     exit_code: int
+    failures: tuple[Outcome, ...] = ()
 
     def entry(self) -> dict[str, object]:
         """The week, for machines."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"is_ready": not self.blocking}
+        facts = {name: getattr(self, name) for name in self.__slots__}
+        return facts | {"failures": [entry(outcome) for outcome in self.failures], "is_ready": not self.blocking}
 
 
 def weeks_between(first: date, last: date) -> list[date]:
     """The Fridays from `first` to `last`, both among them, oldest first. Raises UsageError when there are none."""
     if first > last:
-        raise UsageError(f"--from {first} lies after --to {last}", hint=f"--from {last} --to {first}")
+        raise UsageError(f"--from {first} lies after --to {last}", hint=f"spine backfill --from {last} --to {first}")
     return [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
 
 
@@ -69,12 +72,13 @@ def exit_code(weeks: Sequence[WeekDone]) -> int:
 
 
 def _summary(week: date, tiers: tuple[str, ...], result: Result) -> WeekDone:
-    failed = {outcome.where for outcome in result.outcomes if outcome.status is Status.FAILED}
+    failures = tuple(outcome for outcome in result.outcomes if outcome.status is Status.FAILED)
+    failed = {outcome.where for outcome in failures}
     blocking = [str(issue) for outcome in result.of(Phase.READINESS) for issue in _issues(outcome.details)]
     count: Callable[..., int] = result.count
     return WeekDone(
         week, tiers, count(Phase.INGEST, Status.DONE), count(Phase.INGEST, Status.SKIPPED),
-        count(Phase.INGEST, Status.AWAITING), len(failed), tuple(blocking), result.exit_code,
+        count(Phase.INGEST, Status.AWAITING), len(failed), tuple(blocking), result.exit_code, failures,
     )  # fmt: skip
 
 

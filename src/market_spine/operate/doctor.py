@@ -1,42 +1,55 @@
-"""Doctor --fix: mends gaps in the order in which one rests on another."""
+"""Doctor --fix: closes gaps in the order in which one rests on another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
 
+from market_spine.app import readiness
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, run_schedule
 from market_spine.app.source import Source
 from market_spine.operate import gaps, raw_rows
-from market_spine.operate.gaps import Gap, Kind
+from market_spine.operate.gaps import Gap, Remedy
 from market_spine.outcome import Outcome
-from market_spine.partition import TIERS
+from market_spine.partition import TIERS, Partition
 
 
-def mend(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> list[Outcome]:
-    """Asks the source for what is absent or damaged, and then walks the later stages of every week that has a gap."""
+def fix(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> list[Outcome]:
+    """Asks the source for what is absent, refused or damaged, and then walks the later stages of every week that has a gap."""
     outcomes: list[Outcome] = []
-    if any(gap.kind is Kind.ORPHANS for gap in found):
+    remedies = {gap.remedy for gap in found}
+    if Remedy.REMOVE in remedies:
         gaps.remove_orphans(run.db)
-    if any(gap.kind is Kind.MANIFEST for gap in found):
+    if Remedy.RESTORE_ROW in remedies:
         raw_rows.restore(run.db, run.now)
-    wanted = [gap for gap in found if gap.kind in (Kind.RAW, Kind.BYTES) and gap.command.startswith("spine ")]
+    wanted = _to_fetch(found)
     source = open_source() if wanted else None
-    for gap in dict.fromkeys((gap.week, gap.tier, gap.kind) for gap in wanted):
-        week, tier, kind = gap
-        if week and tier:
-            forced = _forced(run) if kind is Kind.BYTES else run
-            outcomes += run_schedule(forced, source, Plan((week,), (tier,), "ingest"), lambda outcome: None).outcomes
+    for partition, remedy in wanted.items():
+        asking = run.forced() if remedy is Remedy.FETCH_AGAIN else run
+        plan = Plan((partition.week_ending,), (partition.tier,), "ingest")
+        outcomes += run_schedule(asking, source, plan, lambda outcome: None).outcomes
     for week in sorted({gap.week for gap in found if gap.week}):
         outcomes += _later_stages(run, week)
+    for week in readiness.judged_weeks(run.db):
+        if readiness.differences(run.db, week):
+            run.judge(week)
     return outcomes
+
+
+def asks_source(found: Sequence[Gap]) -> bool:
+    """Whether closing these gaps asks the source for anything."""
+    return bool(_to_fetch(found))
+
+
+def _to_fetch(found: Sequence[Gap]) -> dict[Partition, Remedy]:
+    """The partitions whose source is to be asked, once each; damaged bytes are asked for even where nothing changed."""
+    wanted: dict[Partition, Remedy] = {}
+    for remedy in (Remedy.FETCH, Remedy.FETCH_AGAIN):
+        wanted |= {Partition(gap.week, gap.tier): remedy for gap in found if gap.remedy is remedy and gap.week and gap.tier}
+    return wanted
 
 
 def _later_stages(run: Run, week: date) -> list[Outcome]:
     done = [run_schedule(run, None, Plan((week,), TIERS, stage), lambda outcome: None) for stage in ("normalize", "calc")]
     return [outcome for result in done for outcome in result.outcomes]
-
-
-def _forced(run: Run) -> Run:
-    return Run(run.db, run.run_date, run.now, run.execution_id, limits=run.limits, force=True, expected=run.expected)

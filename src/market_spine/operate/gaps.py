@@ -1,16 +1,19 @@
-"""What is not there and should be, stage by stage, each with the command that mends it; also what lies about without an owner."""
+"""What is not there and should be, stage by stage, each with what closes it; also rows without an owner."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
 from market_spine import captures, executions, publication
-from market_spine.app import calc, normalize
+from market_spine.app import calc, normalize, readiness
 from market_spine.app.run import Run
-from market_spine.ask.history import CURRENT, PRUNED, WITHDRAWN, Entry, list_captures
+from market_spine.app.source import DEFAULT_DATA_DIR
+from market_spine.ask.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
+from market_spine.captures import Capture
 from market_spine.db import Database
 from market_spine.operate import raw_rows
 from market_spine.operate.pipelines import command_for
@@ -19,30 +22,43 @@ from market_spine.publication import PublicationState
 
 
 class Kind(str, Enum):
-    """What sort of gap it is; it decides how it is mended."""
+    """What sort of gap it is: the stage that is not done, or what else is wrong."""
 
     RAW = "RAW"
     NORMALIZED = "NORMALIZED"
     CALC = "CALC"
     WEEK = "WEEK"
+    READINESS = "READINESS"
     BYTES = "BYTES"
     MANIFEST = "MANIFEST"
     ORPHANS = "ORPHANS"
     SCHEMA = "SCHEMA"
 
 
-_BACKUP = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
+class Remedy(str, Enum):
+    """What closes a gap. Content that was refused or damaged is never normalized again: its source is asked first."""
+
+    FETCH = "FETCH"
+    FETCH_AGAIN = "FETCH_AGAIN"  # also what is unchanged: the stored bytes are damaged
+    NORMALIZE = "NORMALIZE"
+    CALC = "CALC"
+    JUDGE = "JUDGE"
+    RESTORE_ROW = "RESTORE_ROW"
+    REMOVE = "REMOVE"
+    MIGRATE = "MIGRATE"
+    BACKUP = "BACKUP"  # no source has what is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that is not as it should be, and the command for it."""
+    """Something that is not as it should be, what closes it, and the command for that; None where only a backup can."""
 
     kind: Kind
     week: date | None
     tier: str | None
     what: str
-    command: str
+    remedy: Remedy
+    command: str | None
 
     @property
     def where(self) -> str:
@@ -50,7 +66,10 @@ class Gap:
 
     def entry(self) -> dict[str, object]:
         """The gap, for machines."""
-        return {"kind": self.kind.value, "week_ending": self.week, "tier": self.tier, "what": self.what, "command": self.command}
+        return {
+            "kind": self.kind.value, "week_ending": self.week, "tier": self.tier, "what": self.what,
+            "remedy": self.remedy.value, "command": self.command,
+        }  # fmt: skip
 
 
 def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS) -> list[Gap]:
@@ -60,10 +79,8 @@ def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS) -> 
         entries = list_captures(run.db, week)
         for tier in tiers:
             found += of_partition(run, Partition(week, tier), [e for e in entries if e.tier == tier and e.state != PRUNED])
-        if calc.week_is_pending(run, week):
-            command = command_for("compute_weekly_totals", week)
-            found.append(Gap(Kind.WEEK, week, None, "week totals and tier split are missing or stale", command))
-        found += _damaged(run.db, week, entries)
+        found += of_week(run, week)
+        found += _damaged(run.db, week)
     return found + orphans(run.db)
 
 
@@ -73,29 +90,55 @@ def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> It
     standing = [entry for entry in entries if entry.state != WITHDRAWN]
     withdrawn = entries[-1] if entries and entries[-1].state == WITHDRAWN else None
     if withdrawn:
-        yield Gap(
-            Kind.RAW,
-            week,
-            tier,
-            f"withdrawn ({withdrawn.withdrawn_reason}); a good capture is awaited",
-            _fetch(run.db, week, tier),
-        )
+        what = f"withdrawn ({withdrawn.withdrawn_reason}); a good capture is awaited"
+        yield Gap(Kind.RAW, week, tier, what, Remedy.FETCH, fetch_command(run.db, week, tier))
     elif not standing and (absent := _absent(run, partition)):
-        yield Gap(Kind.RAW, week, tier, absent, _fetch(run.db, week, tier))
+        yield Gap(Kind.RAW, week, tier, absent, Remedy.FETCH, fetch_command(run.db, week, tier))
     for capture in normalize.pending(run, partition):
-        failed = normalize.failed_before(run, capture)
-        what = "could not be normalized" if failed else "is not normalized"
-        command = command_for("normalize_week", week, tier)
-        yield Gap(Kind.NORMALIZED, week, tier, f"capture …:{capture.capture_id[-8:]} {what}", command)
+        yield _not_normalized(run, capture)
     for capture in calc.pending(run, partition):
         command = command_for("compute_venue_volume", week, tier)
-        yield Gap(Kind.CALC, week, tier, f"capture …:{capture.capture_id[-8:]} is not measured", command)
+        yield Gap(Kind.CALC, week, tier, f"capture …:{capture.capture_id[-8:]} is not measured", Remedy.CALC, command)
 
 
-def _fetch(db: Database, week: date, tier: str) -> str:
-    """The command that asks for a partition where the newest run did; it is not said when that is the default, files."""
-    source = executions.last_source(db) or "file"
-    return f"spine backfill --from {week} --to {week} --tiers {tier}" + ("" if source == "file" else f" --source {source}")
+def _not_normalized(run: Run, capture: Capture) -> Gap:
+    """A capture that waits to be normalized; one whose content was refused waits for another content instead."""
+    week, tier, name = capture.partition.week_ending, capture.partition.tier, f"capture …:{capture.capture_id[-8:]}"
+    if not normalize.failed_before(run, capture):
+        command = command_for("normalize_week", week, tier)
+        return Gap(Kind.NORMALIZED, week, tier, f"{name} is not normalized", Remedy.NORMALIZE, command)
+    what = f"{name} could not be normalized; another file is needed"
+    if captures.is_intact(run.db, capture.content_hash):
+        return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH, fetch_command(run.db, week, tier))
+    command = f"{fetch_command(run.db, week, tier)} --force"
+    return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH_AGAIN, command)
+
+
+def of_week(run: Run, week: date) -> Iterator[Gap]:
+    """Results of the week that are missing or made from other captures, and a stored judgement that is not today's."""
+    if calc.week_is_pending(run, week):
+        command = command_for("compute_weekly_totals", week)
+        yield Gap(Kind.WEEK, week, None, "week totals and tier split are missing or stale", Remedy.CALC, command)
+    elif different := readiness.differences(run.db, week):
+        yield Gap(Kind.READINESS, week, None, different[0].what, Remedy.JUDGE, judge_command(week))
+
+
+def judge_command(week: date) -> str:
+    """The command that judges a week anew, after what is left to measure; it asks no source."""
+    return f"run_finra_weekly_schedule --weeks {week} --only-stage calc"
+
+
+def fetch_command(db: Database, week: date, tier: str) -> str:
+    """The command that asks for a partition where the newest run did; what is the default is left out."""
+    return f"spine backfill --from {week} --to {week} --tiers {tier}{_where_asked(db)}"
+
+
+def _where_asked(db: Database) -> str:
+    """The options with which a command asks the source that the newest run asked."""
+    asked = executions.last_source(db)
+    if asked.source != "file":
+        return f" --source {asked.source}"
+    return "" if asked.data_dir in (None, DEFAULT_DATA_DIR) else f" --data-dir {shlex.quote(asked.data_dir)}"
 
 
 def publication_state(run: Run, partition: Partition) -> PublicationState:
@@ -114,7 +157,7 @@ def _absent(run: Run, partition: Partition) -> str | None:
     return f"{'missing' if state is PublicationState.MISSING else 'late'}, was due {due}"
 
 
-def _damaged(db: Database, week: date, entries: Sequence[Entry]) -> Iterator[Gap]:
+def _damaged(db: Database, week: date) -> Iterator[Gap]:
     """The captures whose bytes are gone or no longer hash to their name."""
     rows = db.execute(
         "SELECT capture_id, content_hash, tier FROM finra_otc_transparency_capture WHERE week_ending = ?", (week.isoformat(),)
@@ -122,11 +165,18 @@ def _damaged(db: Database, week: date, entries: Sequence[Entry]) -> Iterator[Gap
     intact = {content_hash: captures.is_intact(db, content_hash) for content_hash in {row[1] for row in rows}}
     for capture_id, content_hash, tier in rows:
         if not intact[content_hash]:
-            current = any(entry.capture_id == capture_id and entry.state == CURRENT for entry in entries)
-            note = "" if current else "; it is not current, so only a backup has them"
-            command = f"{_fetch(db, week, tier)} --force"
-            what = f"the raw bytes {content_hash[:16]} of capture …:{capture_id[-8:]} are damaged{note}"
-            yield Gap(Kind.BYTES, week, tier, what, command)
+            what = f"the raw bytes {content_hash[:16]} of capture …:{capture_id[-8:]} are damaged"
+            yield _lost_bytes(db, Partition(week, tier), capture_id, what)
+
+
+def _lost_bytes(db: Database, partition: Partition, capture_id: str, what: str) -> Gap:
+    """Its source still has what is current; of what it has replaced since, only a backup can have the bytes."""
+    week, tier = partition.week_ending, partition.tier
+    newest = [entry for entry in list_captures(db, week, (tier,)) if entry.state != PRUNED][-1:]
+    if any(entry.capture_id == capture_id and entry.state in (CURRENT, UNFINISHED) for entry in newest):
+        return Gap(Kind.BYTES, week, tier, what, Remedy.FETCH_AGAIN, f"{fetch_command(db, week, tier)} --force")
+    what += "; the source shows another content by now, so only a backup has them"
+    return Gap(Kind.BYTES, week, tier, what, Remedy.BACKUP, None)
 
 
 def orphans(db: Database) -> list[Gap]:
@@ -136,11 +186,15 @@ def orphans(db: Database) -> list[Gap]:
         keys = [row[0] for row in db.execute(statement).fetchall()]
         if keys:
             what = f"{table} has rows of {len(keys)} captures that do not exist: {', '.join(map(str, keys[:5]))}"
-            found.append(Gap(Kind.ORPHANS, None, None, what, "spine doctor --fix"))
+            found.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --weeks 1 --fix{_where_asked(db)}"))
     for lost in raw_rows.find(db):
         partition, what = lost.partition, f"capture …:{lost.capture_id[-8:]} has no RAW row in core_manifest"
-        kind, command = (Kind.MANIFEST, "spine doctor --fix") if lost.is_intact else (Kind.BYTES, _BACKUP)
-        found.append(Gap(kind, partition.week_ending, partition.tier, what, command))
+        if lost.is_intact:
+            week, tier = partition.week_ending, partition.tier
+            command = f"spine doctor --from {week} --to {week} --fix{_where_asked(db)}"
+            found.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, command))
+        else:
+            found.append(_lost_bytes(db, partition, lost.capture_id, f"{what}, and its bytes are lost"))
     return found
 
 

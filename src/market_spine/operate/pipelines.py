@@ -152,7 +152,7 @@ def _week_gap(run: Run, week_ending: date) -> PrerequisiteMissing | None:
 
 def _missing(stage: str, partition: Partition, pipeline: str) -> PrerequisiteMissing:
     hint = command_for(pipeline, partition.week_ending, partition.tier)
-    return PrerequisiteMissing(f"prerequisite missing: {stage} of {partition}", hint=hint)
+    return PrerequisiteMissing(f"prerequisite missing: {stage} of {partition}", hint=hint, stage=stage)
 
 
 PIPELINES: dict[str, Pipeline] = {

@@ -1,7 +1,7 @@
 """Rebuild: drops and remakes NORMALIZED and CALC from the RAW bytes alone. What was known on any day stays as it was.
 
 A capture is remade in one transaction, under its old dates; one that cannot be remade (its bytes are damaged) keeps what it
-has. Captures that were never normalized, or wait for a replay to be normalized, are left to the next run.
+has. What was never normalized is left to the next run: a whole capture, or a replay that waits beside the rows of a content.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def _remake_capture(run: Run, capture: Capture, normalized_at: str) -> Outcome:
             calc.remake(run, capture, facts)
             note = f"rebuilt from its bytes on {run.run_date}"
             anomalies.resolve_damage(run.db, capture.partition.key, capture.capture_id, note, run.now)
+            run.judge(capture.partition.week_ending)
     except BaseException as error:
         run.dimensions.forget()
         if isinstance(error, PartitionError):
@@ -61,7 +62,7 @@ def _remake_capture(run: Run, capture: Capture, normalized_at: str) -> Outcome:
 
 
 def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
-    """The captures that were normalized from the bytes they have, withdrawn ones too, and when they first were."""
+    """The normalized captures, withdrawn ones too, each with the content its rows are of, and when they were made."""
     rows = db.execute(
         """
         SELECT c.capture_key, c.capture_id, c.tier, c.run_date, c.captured_at, c.content_hash, raw.metadata_json,
@@ -75,12 +76,9 @@ def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
     ).fetchall()
     found = []
     for key, capture_id, tier, run_date, captured_at, content_hash, raw, done, normalized_at in rows:
-        ingest_no = json.loads(raw)["ingest_no"]
-        stage_no = json.loads(done)["ingest_no"] if done else ingest_no
-        if stage_no == ingest_no:
-            partition = Partition(week, tier)
-            capture = Capture(key, capture_id, partition, run_date, captured_at, content_hash, ingest_no, stage_no)
-            found.append((capture, normalized_at))
+        made_of = json.loads(done or raw)["ingest_no"]
+        capture = Capture(key, capture_id, Partition(week, tier), run_date, captured_at, content_hash, made_of, made_of)
+        found.append((capture, normalized_at))
     return found
 
 
@@ -92,6 +90,7 @@ def _remake_results(run: Run, week: date) -> Iterator[Outcome]:
 def _remake_result(run: Run, week: date, result: WeekResult, made_from: dict[str, dict[str, object]]) -> Outcome:
     with run.db.transaction():
         calc.store_week(run, result, made_from)
+        run.judge(week)
     message = f"Rebuilt week totals and tier split (…:{result.capture_id[-8:]})"
     return Outcome(Phase.CALC, Status.DONE, week, None, message, capture_id=result.capture_id)
 

@@ -1,12 +1,15 @@
 """Prune: old captures are removed, and a tombstone stays for each. Pin: a capture that is never pruned.
 
-Never pruned is the current capture of a partition, the last good one where there is no current, the newest one (else content
-that was refused or withdrawn would look new when it is offered again), and a pinned one. What it costs: for the days on which
-a pruned capture was current, its rows can no longer be asked; week-level results and their splits stay.
+A capture is old when no day within the time to keep shows it: it counts from the day it ceased to be the current one, not
+from the day it was taken. Never pruned is the current capture of a partition, the last good one where there is no current, the
+newest one (else content that was refused or withdrawn would look new when it is offered again), and a pinned one. What it
+costs: for the days on which a pruned capture was current, its rows can no longer be asked; week-level results and their splits
+stay.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +17,7 @@ from typing import Any
 
 from market_spine import clock, executions
 from market_spine.app.run import Run
+from market_spine.ask import known as as_of
 from market_spine.ask.history import CURRENT, PRUNED, UNFINISHED, Entry, find_capture, list_captures
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
@@ -37,8 +41,13 @@ def plan(run: Run, older_than_days: int) -> list[Pruning]:
     """What a prune would remove. Raises UsageError for a negative age."""
     if older_than_days < 0:
         raise UsageError(f"an age of {older_than_days} days makes no sense", hint="spine prune --older-than 730 --dry-run")
-    limit = (run.run_date - timedelta(days=older_than_days)).isoformat()
-    goes = [entry for entry in _prunable(list_captures(run.db)) if entry.run_date < limit]
+    first_kept = run.run_date - timedelta(days=older_than_days)
+    until, moment = as_of.current_until(run.db), as_of.end_of(first_kept)
+    goes = [
+        entry
+        for entry in _prunable(list_captures(run.db))
+        if entry.run_date < first_kept.isoformat() and (until.get(entry.capture_id, "") or "9") < moment
+    ]
     return [Pruning(entry, size) for entry, size in zip(goes, _sizes(run.db, goes), strict=True)]
 
 
@@ -51,6 +60,7 @@ def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
             _bury(run, pruning.entry, rule, reason)
             _remove(run.db, pruning.entry)
             record_action(run.db, "prune", pruning.capture_id, reason, run.now, {"rule": rule})
+            run.judge(pruning.entry.week)  # a withdrawn one that goes no longer blocks its week
     return goes
 
 
@@ -95,17 +105,19 @@ def _kept(of_partition: list[Entry]) -> list[Entry]:
 
 def _sizes(db: Database, goes: list[Entry]) -> list[int]:
     """The stored bytes each prune frees; those of a content that several captures share are freed with the last of them."""
-    keys = {entry.capture_key for entry in goes}
+    ids = {entry.capture_id for entry in goes}
     rows = db.execute(
         """
-        SELECT c.capture_key, c.content_hash, LENGTH(r.content) FROM finra_otc_transparency_capture c
-        JOIN finra_otc_transparency_raw r ON r.content_hash = c.content_hash
+        SELECT v.capture_id, v.content_hash, LENGTH(r.content) FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_raw r ON r.content_hash = v.content_hash ORDER BY v.capture_id
         """
     ).fetchall()
-    kept = {row[1] for row in rows if row[0] not in keys}
-    last = {row[1]: row for row in rows if row[0] in keys}
-    freed = {row[0]: row[2] for row in last.values() if row[1] not in kept}
-    return [freed.get(entry.capture_key, 0) for entry in goes]
+    kept = {content_hash for capture_id, content_hash, _ in rows if capture_id not in ids}
+    last = {content_hash: (capture_id, size) for capture_id, content_hash, size in rows if content_hash not in kept}
+    freed = Counter[str]()
+    for capture_id, size in last.values():
+        freed[capture_id] += size
+    return [freed[entry.capture_id] for entry in goes]
 
 
 def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
@@ -135,17 +147,17 @@ def _remove(db: Database, entry: Entry) -> None:
     """Everything of a capture but the week-level results it went into; its bytes when no other capture has them."""
     for statement in _OF_KEY:
         db.execute(statement, (entry.capture_key,))
-    for statement in _OF_ID:
-        db.execute(statement, (entry.capture_id,))
     db.execute(
         """
         DELETE FROM finra_otc_transparency_raw
-        WHERE content_hash = (SELECT content_hash FROM core_tombstones WHERE capture_id = ?)
-          AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_capture c
-                          WHERE c.content_hash = finra_otc_transparency_raw.content_hash)
+        WHERE content_hash IN (SELECT v.content_hash FROM finra_otc_transparency_version v WHERE v.capture_id = ?)
+          AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_version v
+                          WHERE v.content_hash = finra_otc_transparency_raw.content_hash AND v.capture_id <> ?)
         """,
-        (entry.capture_id,),
+        (entry.capture_id, entry.capture_id),
     )
+    for statement in _OF_ID:
+        db.execute(statement, (entry.capture_id,))
 
 
 def _set_pin(db: Database, entry: Entry, name: str | None, now: datetime) -> None:
@@ -164,5 +176,6 @@ _OF_KEY = (
 )
 _OF_ID = (
     "DELETE FROM core_rejects WHERE capture_id = ?",
+    "DELETE FROM finra_otc_transparency_version WHERE capture_id = ?",
     "DELETE FROM core_manifest WHERE capture_id = ?",
 )

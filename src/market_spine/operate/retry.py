@@ -1,4 +1,4 @@
-"""Retry: exactly what failed in a run, again, with its run date and its arguments."""
+"""Retry: exactly the partitions that failed in a run, again, today and with its arguments."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, Tell, run_schedule
 from market_spine.app.source import Source
 from market_spine.db import Database
-from market_spine.errors import NotFound, UsageError
+from market_spine.errors import NOT_OF_THE_CONTENT, NotFound, UsageError
+from market_spine.operate.pipelines import PIPELINES
 from market_spine.outcome import Outcome, Phase
 from market_spine.partition import DOMAIN, TIERS
 
+AT_SOURCE, DAMAGED, LATER = "at_source", "damaged", "later"
 _REPEATABLE = ("weekly_schedule", "backfill", "retry", "doctor --fix")
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The tiers of a week that failed: at the source, or later, with their bytes in. Neither where only the week itself did."""
+    """The tiers of a week that failed: those whose source must be asked, because it failed or what it gave was refused; those
+    whose stored bytes are damaged, so that it must give them again; and those that only have later stages to repeat. None
+    where only the week itself failed."""
 
     at_source: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
 
+    @property
+    def asks_source(self) -> bool:
+        return bool(self.at_source or self.damaged)
+
     def plans(self, week: date) -> list[Plan]:
-        """What repeats just that: the whole way for the first, only what follows the bytes for the others."""
-        plans = [Plan((week,), self.at_source)] if self.at_source else []
+        """What repeats just that: the whole way where the source is asked, else only what follows the bytes."""
+        plans = [Plan((week,), tiers) for tiers in (self.at_source, self.damaged) if tiers]
         plans += [Plan((week,), self.later, "normalize")] if self.later else []
         return [*plans, Plan((week,), self.later, "calc")] if self.later or not plans else plans
 
@@ -38,7 +47,6 @@ class Retry:
     """What is to be repeated, and with what."""
 
     execution_id: str
-    run_date: date
     arguments: Mapping[str, Any]
     weeks: Mapping[date, Failed]
 
@@ -46,15 +54,15 @@ class Retry:
 def find_failed(db: Database, execution_id: str) -> Retry:
     """What failed in a run; of a run that never finished, all of it. Raises NotFound, or UsageError for what is no ingest."""
     row = db.execute(
-        "SELECT run_date, arguments_json, outcomes_json, pipeline FROM core_executions WHERE execution_id = ?", (execution_id,)
+        "SELECT arguments_json, outcomes_json, pipeline FROM core_executions WHERE execution_id = ?", (execution_id,)
     ).fetchone()
     if row is None:
-        raise NotFound(f"there is no run {execution_id}", hint="SELECT execution_id, started_at, exit_code FROM core_executions")
-    if row[3] not in _REPEATABLE and not row[3].startswith(f"{DOMAIN}."):
-        raise UsageError(f"{execution_id} was a {row[3]}", hint=f"run spine {row[3]} again")
-    arguments, outcomes = json.loads(row[1]), json.loads(row[2]) if row[2] else None
+        raise NotFound(f"there is no run {execution_id}", hint="spine doctor")
+    if row[2] not in _REPEATABLE and row[2].removeprefix(f"{DOMAIN}.") not in PIPELINES:
+        raise UsageError(f"{execution_id} was a {row[2]}, which fetches nothing to repeat", hint="spine doctor")
+    arguments, outcomes = json.loads(row[0]), json.loads(row[1]) if row[1] else None
     weeks = _all(arguments) if outcomes is None else _failed(outcomes)
-    return Retry(execution_id, date.fromisoformat(row[0]), arguments, weeks)
+    return Retry(execution_id, arguments, weeks)
 
 
 def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Outcome]:
@@ -62,7 +70,8 @@ def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Ou
     outcomes = []
     for week, failed in retry.weeks.items():
         for plan in failed.plans(week):
-            outcomes += run_schedule(run, source if Phase.INGEST in plan.phases else None, plan, tell).outcomes
+            asking = run.forced() if failed.damaged and plan.tiers == failed.damaged else run
+            outcomes += run_schedule(asking, source if Phase.INGEST in plan.phases else None, plan, tell).outcomes
     return outcomes
 
 
@@ -70,14 +79,20 @@ def _failed(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
     found: dict[date, dict[str | None, str]] = {}
     for entry in outcomes.get("partitions", []):
         if entry["outcome"] == "failed":
-            found.setdefault(date.fromisoformat(entry["week_ending"]), {}).setdefault(entry["tier"], entry["phase"])
+            found.setdefault(date.fromisoformat(entry["week_ending"]), {}).setdefault(entry["tier"], _way(entry))
     return {
-        week: Failed(
-            tuple(tier for tier in TIERS if tiers.get(tier) == "ingest"),
-            tuple(tier for tier in TIERS if tiers.get(tier) in ("normalize", "calc")),
-        )
+        week: Failed(**{way: tuple(tier for tier in TIERS if tiers.get(tier) == way) for way in (AT_SOURCE, DAMAGED, LATER)})
         for week, tiers in sorted(found.items())
     }
+
+
+def _way(entry: Mapping[str, Any]) -> str:
+    """How a failed partition is repeated. Content that was refused once is refused again, so its source is asked first."""
+    if entry["phase"] == "ingest":
+        return AT_SOURCE
+    if entry["phase"] == "calc" or entry.get("reason") in NOT_OF_THE_CONTENT:
+        return LATER
+    return DAMAGED if entry.get("reason") == "RAW_DAMAGED" else AT_SOURCE
 
 
 def _all(arguments: Mapping[str, Any]) -> dict[date, Failed]:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from market_spine.app import calc
+from market_spine import manifest
+from market_spine.app import readiness
+from market_spine.app.readiness import Findings
 from market_spine.app.run import Run
 from market_spine.ask.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
 from market_spine.operate import gaps
-from market_spine.operate.gaps import Gap, Kind
-from market_spine.operate.pipelines import command_for
-from market_spine.operate.triage import Anomaly, list_anomalies
+from market_spine.operate.gaps import Gap
+from market_spine.operate.triage import Anomaly, list_anomalies, resolve_command
 from market_spine.partition import TIERS, Partition
 from market_spine.publication import PublicationState
 
@@ -53,22 +54,24 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class WeekStatus:
-    """A row of the grid; `problem` is of the week itself. Ready when every tier is and nothing stands against the week."""
+    """A row of the grid; `problem` is of the week itself. Ready is what the evaluation says that core_data_readiness holds."""
 
     week: date
     cells: tuple[Cell, ...]
+    findings: Findings
     problem: str | None = None
     command: str | None = None
 
     @property
     def is_ready(self) -> bool:
-        return self.problem is None and all(cell.state == READY for cell in self.cells)
+        return not self.findings.issues()
 
     @property
     def blocks(self) -> list[str]:
-        """What stands against it, in words."""
+        """What blocks it, in words."""
         of_cells = [f"{cell.partition.tier}: {cell.problem or cell.state}" for cell in self.cells if cell.state != READY]
-        return of_cells + ([self.problem] if self.problem else [])
+        blocks = of_cells + ([self.problem] if self.problem else [])
+        return blocks or self.findings.issues()
 
     def entry(self) -> dict[str, object]:
         """The week, for machines."""
@@ -92,10 +95,24 @@ def next_command(weeks: Sequence[WeekStatus]) -> str | None:
     return next((week.command for week in sorted(weeks, key=lambda week: week.week) if week.command), None)
 
 
+def command_against(run: Run, anomaly: Anomaly) -> str:
+    """What to type about an anomaly: what its week needs, and where that needs nothing, that somebody says it is over."""
+    of_week = examine(run, [date.fromisoformat(anomaly.week)]) if anomaly.week else []
+    return next_command(of_week) or resolve_command(anomaly.id)
+
+
 def judge(
-    partition: Partition, entries: Sequence[Entry], absence: PublicationState, found: Sequence[Gap], faults: Sequence[Anomaly]
+    partition: Partition,
+    entries: Sequence[Entry],
+    absence: PublicationState,
+    found: Sequence[Gap],
+    faults: Sequence[Anomaly],
+    *,
+    is_ready: bool,
+    fetch: str,
 ) -> Cell:
-    """How a partition stands: its captures (oldest first), what an absence means, its gaps, and the errors open against it."""
+    """How a partition stands: its captures (oldest first), what an absence means, its gaps, the errors open against it, and
+    whether the evaluation finds it ready. `fetch` is the command that asks its source."""
     current = next((entry for entry in entries if entry.state == CURRENT), None)
     newest = entries[-1] if entries else None
     shown = current or newest
@@ -104,10 +121,10 @@ def judge(
     gap = found[0] if found else None
     fault = faults[0] if faults else None
     problem = f"{fault.category}: {fault.message}" if fault else gap.what if gap else None
-    command = (fault.hint if fault and not gap else None) or (gap.command if gap else None)
+    command = gap.command if gap else _command_for(fault, fetch) if fault else None
     if newest and newest.state == WITHDRAWN:
-        return Cell(partition, WITHDRAWN, stage, 0, capture_id, gap.what if gap else None, command)
-    if current and (gap is None or gap.kind is not Kind.CALC) and not any(a.severity == "CRITICAL" for a in faults):
+        return Cell(partition, WITHDRAWN, stage, 0, capture_id, problem, command)
+    if current and is_ready:
         revised = sum(entry.state not in (UNFINISHED, CURRENT) for entry in entries[: entries.index(current)])
         return Cell(partition, READY, stage, revised, current.capture_id, problem, command)
     if not entries and (fault is None or fault.category in ("SOURCE_UNAVAILABLE", "LATE_DATA")):
@@ -116,23 +133,29 @@ def judge(
     return Cell(partition, state, stage, 0, capture_id, problem, command)
 
 
+def _command_for(fault: Anomaly, fetch: str) -> str:
+    """An error that left no gap behind: its source is asked again, or somebody has to say that it is over."""
+    return fetch if fault.stage == manifest.RAW else resolve_command(fault.id)
+
+
 def _week(run: Run, week: date) -> WeekStatus:
     entries = [entry for entry in list_captures(run.db, week) if entry.state != PRUNED]
     open_ = list_anomalies(run.db, ("ERROR", "CRITICAL"), week, unresolved=True)
+    judged = readiness.look(week, run.db, run.now, run.expected.calendar)
     cells = []
     for tier in TIERS:
         partition, of_tier = Partition(week, tier), [entry for entry in entries if entry.tier == tier]
         found = list(gaps.of_partition(run, partition, of_tier))
-        faults = [a for a in open_ if a.tier == tier]
-        cells.append(judge(partition, of_tier, gaps.publication_state(run, partition), found, faults))
+        faults, absence = [a for a in open_ if a.tier == tier], gaps.publication_state(run, partition)
+        is_ready, fetch = not judged.tiers[tier].issues(), gaps.fetch_command(run.db, week, tier)
+        cells.append(judge(partition, of_tier, absence, found, faults, is_ready=is_ready, fetch=fetch))
     problem, command = _of_week(run, week, [a for a in open_ if a.tier is None])
-    return WeekStatus(week, tuple(cells), problem, command)
+    return WeekStatus(week, tuple(cells), judged.week, problem, command)
 
 
 def _of_week(run: Run, week: date, faults: Sequence[Anomaly]) -> tuple[str | None, str | None]:
-    """What stands against the week itself: an error, or results that are missing or stale."""
+    """What blocks the week itself: an error, results that are missing or stale, a stored judgement that is not today's."""
+    gap = next(gaps.of_week(run, week), None)
     if faults:
-        return f"{faults[0].category}: {faults[0].message}", faults[0].hint or f"spine resolve {faults[0].id} --note …"
-    if calc.week_is_pending(run, week):
-        return "week totals and tier split are missing or stale", command_for("compute_weekly_totals", week)
-    return None, None
+        return f"{faults[0].category}: {faults[0].message}", gap.command if gap else resolve_command(faults[0].id)
+    return (gap.what, gap.command) if gap else (None, None)

@@ -70,6 +70,11 @@ def list_anomalies(
     return [a for a in found if a.severity in severities and (a.resolved_at is None or not unresolved)]
 
 
+def resolve_command(anomaly_id: int) -> str:
+    """The command with which somebody says that an anomaly is over."""
+    return f"spine resolve {anomaly_id} --note 'looked at'"
+
+
 def find(db: Database, anomaly_id: int) -> Anomaly:
     """The anomaly of that id. Raises NotFound."""
     row = db.execute(_COLUMNS + "WHERE id = ?", (anomaly_id,)).fetchone()

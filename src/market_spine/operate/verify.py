@@ -10,25 +10,31 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from market_spine import captures
+from market_spine.app import readiness
 from market_spine.captures import Capture
 from market_spine.db import Database
-from market_spine.errors import PartitionError
-from market_spine.parse.columns import MICRO, whole_or_fraction
+from market_spine.errors import RECOVERY, PartitionError
+from market_spine.operate import gaps
+from market_spine.parse.columns import MICRO, UNKNOWN, millionths, whole_or_fraction
 from market_spine.partition import Partition
+
+if TYPE_CHECKING:
+    from market_spine.parse.columns import Columns
 
 _NEAR = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it was stored, and what mends it."""
+    """Something that is not as it was stored, and the command that repairs it; None where only a backup can."""
 
     where: str
     what: str
-    remedy: str
+    remedy: str | None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -39,6 +45,7 @@ class Stored:
     """What is recorded of a capture, against which its rows are counted and summed."""
 
     capture: Capture
+    has_raw_row: bool
     manifest_hash: str | None
     row_count: int | None
     total_shares: float | None
@@ -46,14 +53,33 @@ class Stored:
     manifest_rows: int | None
 
 
-def verify(db: Database, *, deep: bool = False) -> Iterator[Fault]:
-    """Every fault there is, as it is found."""
-    yield from _blobs(db)
-    for stored in _stored(db):
-        yield from _capture(db, stored)
-        if deep:
-            yield from _contents(db, stored)
-    yield from _weeks(db)
+def verify(db: Database, *, deep: bool = False, today: date | None = None) -> Iterator[Fault]:
+    """Every fault there is, as it is found; with `today`, captures of a later day are faults too. Of a damaged file only that it
+    is: nothing that is read from it can be trusted."""
+    damaged = [Fault(db.label, f"is damaged: {what}", RECOVERY) for what in db.damage()]
+    yield from damaged
+    if damaged:
+        return
+    yield from _readable("the stored contents", chain(_blobs(db), _lost_contents(db)))
+    yield from _of_the_future(db, today) if today else ()
+    for row in _rows_of_captures(db):
+        yield from _readable(row[1], _of_capture(db, row, deep))
+    yield from _readable("the weeks", chain(_weeks(db), _readiness(db)))
+
+
+def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
+    """The faults found; what a check trips over (a key or a date of ours that is none) is one itself."""
+    try:
+        yield from faults
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        yield Fault(where, f"holds what was never written there: {type(error).__name__}: {error}", RECOVERY)
+
+
+def _of_capture(db: Database, row: Any, deep: bool) -> Iterator[Fault]:
+    stored = _stored(row)
+    yield from _capture(db, stored)
+    if deep:
+        yield from _contents(db, stored)
 
 
 def _blobs(db: Database) -> Iterator[Fault]:
@@ -62,14 +88,37 @@ def _blobs(db: Database) -> Iterator[Fault]:
         try:
             read = sum(map(len, captures.read_raw(db, content_hash)))
         except PartitionError as error:
-            yield Fault(f"blob {content_hash[:16]}", error.message, str(error.hint))
+            yield Fault(f"blob {content_hash[:16]}", error.message, _doctor_of(db, content_hash))
             continue
         if read != size:
-            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}", "restore a backup")
+            yield Fault(f"blob {content_hash[:16]}", f"holds {read:,} bytes, recorded are {size:,}; only a backup is right", None)
 
 
-def _stored(db: Database) -> Iterator[Stored]:
-    rows = db.execute(
+def _lost_contents(db: Database) -> Iterator[Fault]:
+    """The contents of captures, those that were replaced or refused among them, whose bytes are not there."""
+    lost = db.execute(
+        """
+        SELECT v.capture_id, v.content_hash, c.week_ending FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_capture c ON c.capture_id = v.capture_id
+        WHERE NOT EXISTS (SELECT 1 FROM finra_otc_transparency_raw r WHERE r.content_hash = v.content_hash)
+        ORDER BY v.capture_id, v.ingest_no
+        """
+    ).fetchall()
+    for capture_id, content_hash, week in lost:
+        yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", f"spine doctor --from {week} --to {week}")
+
+
+def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
+    """The captures that stand and are of a day after today: they hide every revision until then."""
+    for capture_id, run_date in captures.later_than(db, today):
+        yield Fault(
+            capture_id, f"is of {run_date}, a day after today, and hides every revision until then",
+            'spine rollback --future --reason "a run dated in the future"',
+        )  # fmt: skip
+
+
+def _rows_of_captures(db: Database) -> list[Any]:
+    return db.execute(
         """
         SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, c.content_hash,
                raw.metadata_json, c.row_count, c.total_shares, done.metadata_json, done.row_count, c.normalized_at
@@ -79,24 +128,26 @@ def _stored(db: Database) -> Iterator[Stored]:
         ORDER BY c.week_ending, c.tier, c.run_date
         """
     ).fetchall()
-    for row in rows:
-        raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
-        partition = Partition(date.fromisoformat(row[2]), row[3])
-        ingest_no = raw["ingest_no"] if raw else 0
-        capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no, done["ingest_no"] if done else None)
-        yield Stored(capture, raw and raw["sha256"], row[8], row[9], done if row[12] else None, row[11])
+
+
+def _stored(row: Any) -> Stored:
+    raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
+    partition = Partition(date.fromisoformat(row[2]), row[3])
+    ingest_no, stage_no = (None if facts is None else facts["ingest_no"] for facts in (raw, done))
+    capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no or 0, stage_no)
+    made_of = done or raw
+    manifest_hash = made_of["sha256"] if made_of else None
+    return Stored(capture, raw is not None, manifest_hash, row[8], row[9], done if row[12] else None, row[11])
 
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     """A capture's bytes are there; its rows, sums and measures are those recorded."""
-    capture, again = stored.capture, f"spine rebuild {stored.capture.partition.week}"
-    where = capture.capture_id
-    if stored.manifest_hash is None:
-        yield Fault(where, "has no RAW row in core_manifest", "spine doctor --fix")
-    elif stored.manifest_hash != capture.content_hash:
+    capture, week = stored.capture, stored.capture.partition.week
+    where, again = capture.capture_id, f"spine rebuild {week}"
+    if not stored.has_raw_row:
+        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --from {week} --to {week}")
+    if stored.manifest_hash and stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
-    if db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (capture.content_hash,)).fetchone() is None:
-        yield Fault(where, f"its bytes {capture.content_hash[:16]} are gone", "restore a backup, or ingest them with --force")
     if stored.normalized is None:
         return
     count, total = _sums(db, _VOLUME_SUMS, capture.capture_key)
@@ -132,23 +183,31 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
     from market_spine.app.reading import read
 
     capture = stored.capture
-    if stored.normalized is None or capture.stage_no != capture.ingest_no:
+    if stored.normalized is None:
         return
     try:
         columns = read(db, capture).file.columns
     except PartitionError as error:
-        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", str(error.hint))
+        week = capture.partition.week
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
-    notional = [None] * len(columns.shares) if columns.notional is None else columns.notional.tolist()
-    of_file = (columns.issue, columns.venue, columns.shares, columns.trades)
-    figures = zip(*(column.tolist() for column in of_file), notional, strict=True)
-    read_rows = {
-        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money) for i, v, shares, trades, money in figures
-    }
-    kept = {(*row[:7], _micro(row[7]), row[8], _micro(row[9])) for row in db.execute(_ROWS, (capture.capture_key,))}
+    kept = {(*row[:7], millionths(row[7]), row[8], _micro(row[9])) for row in db.execute(_ROWS, (capture.capture_key,))}
+    read_rows = _rows_of(columns)
     if different := len(read_rows ^ kept):
         again = f"spine rebuild {capture.partition.week}"
         yield Fault(capture.capture_id, f"{different:,} rows are not those of its bytes", again)
+
+
+def _rows_of(columns: Columns) -> set[tuple[object, ...]]:
+    """A file's rows as the tables hold them."""
+    from market_spine.parse.figures import as_stored
+
+    notional = [UNKNOWN] * len(columns.shares) if columns.notional is None else as_stored(columns.notional).tolist()
+    of_file = (columns.issue, columns.venue, as_stored(columns.shares), columns.trades)
+    return {
+        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money)
+        for i, v, shares, trades, money in zip(*(column.tolist() for column in of_file), notional, strict=True)
+    }
 
 
 def _weeks(db: Database) -> Iterator[Fault]:
@@ -162,6 +221,22 @@ def _weeks(db: Database) -> Iterator[Fault]:
             yield Fault(capture_id, f"its captures measure {_said(measured)} shares, the week says {_said(recorded)}", again)
 
 
+def _readiness(db: Database) -> Iterator[Fault]:
+    """The stored judgement of each week is the one its captures give now."""
+    for week in readiness.judged_weeks(db):
+        for found in readiness.differences(db, week):
+            where = f"{week} / {found.tier}" if found.tier else str(week)
+            yield Fault(where, found.what, gaps.judge_command(week))
+
+
+def _doctor_of(db: Database, content_hash: str) -> str | None:
+    """The command that says how to get a content back, for the newest week that has it."""
+    row = db.execute(
+        "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
+    ).fetchone()
+    return f"spine doctor --from {row[0]} --to {row[0]}" if row[0] else None
+
+
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:
     """How many rows, and their shares, summed exactly: whole shares and millionths apart."""
     count, whole, rest = db.execute(statement, (capture_key,)).fetchone()
@@ -172,12 +247,12 @@ def _near(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and abs(a - b) <= _NEAR * max(abs(a), abs(b))
 
 
-def _micro(value: float | None) -> int | None:
-    return None if value is None else round(value * MICRO)
+def _micro(value: float | None) -> int:
+    return UNKNOWN if value is None else millionths(value)
 
 
 def _said(value: float | None) -> str:
-    return "none" if value is None else f"{whole_or_fraction(round(value * MICRO)):,}"
+    return "none" if value is None else f"{whole_or_fraction(millionths(value)):,}"
 
 
 _VOLUME_SUMS = """

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 
-from market_spine import captures, executions
+from market_spine import anomalies, captures, executions, manifest
 from market_spine.app.run import Run
 from market_spine.app.scheduler import Plan, run_schedule
 from market_spine.errors import NotFound
@@ -53,7 +54,7 @@ class Rollback:
 def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
     """Withdraws the current capture of each of these tiers. Raises NotFound when none has one."""
     partitions = [Partition(week, tier) for tier in tiers]
-    current = {partition: found[0] for partition in partitions if (found := captures.current(run.db, partition))}
+    current = {partition: found for partition in partitions if (found := _current_id(run, partition))}
     if not current:
         raise NotFound(f"{_names(partitions)} has no current capture to withdraw", hint=f"spine captures {week}")
     with run.db.transaction():
@@ -63,28 +64,57 @@ def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollba
         return _follow(run, current)
 
 
+def withdraw_future(run: Run, reason: str) -> Rollback:
+    """Withdraws every capture of a day after the run's: what a wrong clock or a typing error took. Raises NotFound."""
+    by_week: dict[date, dict[Partition, list[str]]] = {}
+    for capture_id, _ in captures.later_than(run.db, run.run_date):
+        _, tier, week, _ = capture_id.rsplit(":", 3)
+        partition = Partition(date.fromisoformat(week), tier)
+        by_week.setdefault(partition.week_ending, {}).setdefault(partition, []).append(capture_id)
+    if not by_week:
+        raise NotFound(f"no capture is of a day after {run.run_date}", hint="spine captures")
+    done = [_withdraw_all(run, of_week, reason) for of_week in by_week.values()]
+    changes, outcomes = zip(*((rollback.changes, rollback.outcomes) for rollback in done), strict=True)
+    return Rollback(tuple(chain.from_iterable(changes)), tuple(chain.from_iterable(outcomes)))
+
+
+def _withdraw_all(run: Run, ids: Mapping[Partition, Sequence[str]], reason: str) -> Rollback:
+    with run.db.transaction():
+        before = {partition: _current_id(run, partition) for partition in ids}
+        for partition, of_partition in ids.items():
+            for capture_id in of_partition:
+                by = executions.actor()  # the day was wrong, not the content: that may come again at once
+                captures.withdraw(run.db, partition, capture_id, by=by, reason=reason, now=run.now, content_too=False)
+                record_action(run.db, "rollback --future", capture_id, reason, run.now)
+        return _follow(run, before)
+
+
+def _current_id(run: Run, partition: Partition) -> str | None:
+    found = captures.current(run.db, partition)
+    return found[0] if found else None
+
+
 def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
     """Lets the capture withdrawn last stand again, in each of these tiers. Raises NotFound when none is withdrawn."""
     partitions = [Partition(week, tier) for tier in tiers]
     withdrawn = {partition: last for partition in partitions if (last := _withdrawn_last(run, partition))}
     if not withdrawn:
         raise NotFound(f"{_names(partitions)} has no withdrawn capture", hint=f"spine captures {week}")
-    before = {partition: found[0] for partition in partitions if (found := captures.current(run.db, partition))}
+    before = {partition: _current_id(run, partition) for partition in partitions}
     with run.db.transaction():
         for capture_id in withdrawn.values():
             captures.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
             record_action(run.db, "rollback --undo", capture_id, reason, run.now)
-        return _follow(run, {partition: before.get(partition) for partition in withdrawn})
+        for partition in withdrawn:
+            anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the withdrawal was undone", run.now)
+        return _follow(run, {partition: before[partition] for partition in withdrawn})
 
 
 def _follow(run: Run, before: Mapping[Partition, str | None]) -> Rollback:
     """Makes again what was made from captures that are no longer current, and judges the week."""
     week = next(iter(before)).week_ending
     result = run_schedule(run, None, Plan((week,), tuple(p.tier for p in before), "calc"), lambda outcome: None)
-    changes = []
-    for partition, old in before.items():
-        found = captures.current(run.db, partition)
-        changes.append(Change(partition, old, found[0] if found else None))
+    changes = [Change(partition, old, _current_id(run, partition)) for partition, old in before.items()]
     return Rollback(tuple(changes), tuple(result.outcomes))
 
 

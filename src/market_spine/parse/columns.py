@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
 
 MICRO = 1_000_000
 """Figures are exact integers of millionths: FINRA gives at most six decimals."""
+
+UNKNOWN = -1
+"""A notional that a row does not give, among millionths: no figure is negative."""
+
+
+EXACT_FRACTIONS = 1 << 33
+"""Units up to which the nearest float tells millionths apart: from here on floats are two millionths apart, and more."""
 
 
 class Issue(NamedTuple):
@@ -38,7 +46,8 @@ class Venue(NamedTuple):
 class Columns(NamedTuple):
     """n rows. `issue` and `venue` (n,) index the lists `issues` and `venues` (None where a text was rejected).
 
-    `shares` and `notional` (n,) int64 in millionths, `trades` (n,) int64 in trades; `notional` None where the file has none.
+    `shares` and `notional` (n,) int64 in millionths, `trades` (n,) int64 in trades; `notional` is None where the file has no
+    such column, and UNKNOWN in the rows that leave it blank.
     """
 
     issues: list[Issue | None]
@@ -54,3 +63,11 @@ def whole_or_fraction(micro: int) -> int | float:
     """Millionths as a figure: an int where whole, else the nearest float."""
     whole, rest = divmod(micro, MICRO)
     return micro / MICRO if rest else whole
+
+
+def millionths(figure: int | float) -> int:
+    """A figure as millionths: the inverse of whole_or_fraction, as far as a float can tell them apart."""
+    if isinstance(figure, int):
+        return figure * MICRO
+    # A product of more than 53 bits would be rounded a second time.
+    return round(figure * MICRO) if figure < EXACT_FRACTIONS else round(Fraction(figure) * MICRO)

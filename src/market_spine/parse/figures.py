@@ -1,4 +1,4 @@
-"""Columns of millionths as the figures that the tables hold."""
+"""Columns of millionths: their sums, and the figures that the tables hold."""
 
 from __future__ import annotations
 
@@ -6,24 +6,54 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from market_spine.parse.columns import MICRO
+from market_spine.parse.columns import EXACT_FRACTIONS, MICRO, UNKNOWN, millionths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_EXACT_AS_FLOAT = 1 << 53
+_SAFE_SUM = float(1 << 62)  # half of what 64 bits hold, since a sum of floats is only nearly right
 
-def figures(micro: NDArray[np.int64]) -> NDArray[Any]:
+
+def summable(values: NDArray[np.int64]) -> NDArray[Any]:
+    """Values, none negative but UNKNOWN, of which any can be added without overflow: as they are where their sum fits 64 bits,
+    which is nearly always, else as Python's integers."""
+    return values if values.sum(dtype=np.float64) < _SAFE_SUM else values.astype(object)
+
+
+def total(values: NDArray[np.int64]) -> int:
+    """Their sum, at any size."""
+    return int(summable(values).sum())
+
+
+def as_stored(micro: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Millionths as they come back from a table: fractions beyond EXACT_FRACTIONS as those of the nearest float. What is
+    measured is what is stored, so that rows read back give the same measures."""
+    if micro.max(initial=0) < EXACT_FRACTIONS * MICRO:
+        return micro
+    rounded = micro.copy()
+    for row in np.flatnonzero((micro >= EXACT_FRACTIONS * MICRO) & (micro % MICRO != 0)).tolist():
+        rounded[row] = millionths(int(micro[row]) / MICRO)
+    return rounded
+
+
+def figures(micro: NDArray[Any]) -> NDArray[Any]:
     """Millionths as figures: integers where all are whole, else objects, ints where whole and the nearest floats where not."""
     whole = micro // MICRO
     fractions = np.flatnonzero(micro != whole * MICRO).tolist()
     if not fractions:
-        return whole
+        return whole.astype(np.int64, copy=False)
     values = whole.astype(object)
     for row in fractions:
         values[row] = int(micro[row]) / MICRO
     return values
 
 
-def money(micro: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Millionths as floats."""
-    return micro / MICRO
+def money(micro: NDArray[Any]) -> NDArray[np.float64]:
+    """Millionths as the nearest floats, NaN where unknown."""
+    values: NDArray[np.float64] = (micro / MICRO).astype(np.float64, copy=False)
+    # More than 53 bits were rounded to a float before they were divided: Python's integers divide exactly.
+    for row in np.flatnonzero(micro > _EXACT_AS_FLOAT).tolist():
+        values[row] = int(micro[row]) / MICRO
+    values[micro == UNKNOWN] = np.nan
+    return values

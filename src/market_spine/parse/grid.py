@@ -25,7 +25,9 @@ _NEWLINE, _RETURN = 10, 13
 _WIDEST = 256  # bytes of a field that are compared at once; a wider one is looked at by itself
 _PAD = _WIDEST  # zero bytes before and after a block, so that a strip of it can be taken at any place
 _WHOLE_DIGITS = 12  # whole units of a figure whose millionths fit 64 bits
+# _LOW_BYTES[n]: the n lowest bytes of a word are ones.
 _LOW_BYTES = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
+# 2⁶⁴ divided by the golden ratio, an odd number: a product with it spreads over its high bits, which number the bucket.
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BUCKETS = 1 << 16
 _BUCKET_SHIFT = np.uint64(48)
@@ -144,12 +146,15 @@ def find_grid(block: bytes, delimiter: int, fields: int) -> Grid:
     is_newline = data == _NEWLINE
     edges = np.flatnonzero((data == delimiter) | is_newline)
     count = int(np.count_nonzero(is_newline))
+    # Every line has as many separators as fields, its newline being the last: then each n-th one is a newline, and the
+    # edges are the grid. Counting alone is not enough, for a line with one too many makes up for one with too few.
     if len(edges) == count * fields and is_newline[edges[fields - 1 :: fields]].all():
         grid = edges.reshape(-1, fields)
         starts = np.concatenate(([0], grid[:-1, -1] + 1)) if count else edges
         return Grid(block, padded, grid, starts, np.arange(count), [], count)
     newlines = np.flatnonzero(is_newline)
     starts = np.concatenate(([0], newlines[:-1] + 1)) if count else newlines
+    # How many edges lie up to each newline, and from that how many each line has.
     counts = np.diff(np.searchsorted(edges, newlines), prepend=-1)
     regular = counts == fields
     blank = (newlines == starts) | ((newlines == starts + 1) & (data[starts] == _RETURN))
@@ -171,6 +176,7 @@ def _words(padded: NDArray[np.uint8], starts: Ints, lengths: Ints) -> Words:
 
 def _taken(padded: NDArray[np.uint8], starts: Ints, width: int) -> Words:
     """(rows, width): so many words from each place on, whatever they hold."""
+    # Strides of one byte: element n is the strip that begins at byte n. NumPy takes any of them unaligned, in one copy each.
     at_every_byte = np.ndarray(len(padded) - 8 * width + 1, dtype=f"V{8 * width}", buffer=padded.data, strides=(1,))
     return at_every_byte[starts + _PAD].view(np.uint64).reshape(-1, width)
 
@@ -204,6 +210,7 @@ def _alike(words: Words) -> tuple[Ints, Ints]:
     mix = _MIX * (2 * np.arange(words.shape[1], dtype=np.uint64) + np.uint64(1))
     bucket = (np.einsum("ij,j->i", words, mix) >> _BUCKET_SHIFT).astype(np.intp)
     rows = np.arange(len(words))
+    # Never cleared: only buckets that were written a line below are read. Of the rows of a bucket the last one stays in it.
     in_bucket = np.empty(_BUCKETS, dtype=np.intp)
     in_bucket[bucket] = rows
     first = np.flatnonzero(in_bucket[bucket] == rows)
@@ -215,6 +222,7 @@ def _whole_numbers(padded: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple
     """Unsigned whole numbers of up to twelve digits, eight at a time; True where the text is anything else."""
     lengths = ends - starts
     odd = (lengths == 0) | (lengths > _WHOLE_DIGITS)
+    # The sixteen bytes before a field's end: its last digit is then always the highest byte of the second word.
     sixteen = np.ndarray(len(padded) - 15, dtype="V16", buffer=padded.data, strides=(1,))
     words = sixteen[ends + (_PAD - 16)].view("<u8").reshape(-1, 2)
     values, bad = _eight_digits(words[:, 1], np.minimum(lengths, 8))
@@ -232,11 +240,15 @@ def _eight_digits(word: NDArray[np.uint64], digits: Ints) -> tuple[Ints, Mask]:
     The word is little-endian: its lowest byte is the leftmost character. Three multiplications join neighbouring
     digits into pairs, pairs into fours, fours into eight.
     """
+    # What stands before the digits (the field before, the delimiter) is overwritten by zeros, which add nothing.
     blanks = _LOW_BYTES[8 - digits]
     word = (word & ~blanks) | (_ASCII_ZEROS & blanks)
-    # A digit is 0x30…0x39: its high nibble is 3, and stays 3 when 6 is added.
+    # A digit is 0x30…0x39: its high nibble is 3, and stays 3 when 6 is added. A carry out of a byte ≥ 0xFA can only reach a
+    # word that is bad already.
     shifted = (word & _HIGH_NIBBLES) ^ _ASCII_ZEROS | (word + np.uint64(0x0606060606060606)) & _HIGH_NIBBLES ^ _ASCII_ZEROS
     bad = shifted != 0
+    # 2561 = 10 × 256 + 1: ten times a digit is added to its right neighbour, one byte up. Then 100 × 65,536 + 1 and
+    # 10,000 × 2³² + 1 do the same with pairs and fours; the masks drop the halves that are no sums.
     word = ((word & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(2561)) >> np.uint64(8)
     word = ((word & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601)) >> np.uint64(16)
     word = ((word & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001)) >> np.uint64(32)
@@ -248,7 +260,7 @@ def _decimals(block: bytes, starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
     data = np.frombuffer(block, dtype=np.uint8)
     lengths = ends - starts
     values = np.zeros(len(starts), dtype=np.int64)
-    decimals = np.full(len(starts), -1, dtype=np.int64)
+    decimals = np.full(len(starts), -1, dtype=np.int64)  # −1 before the point, then digits behind it
     longest = _WHOLE_DIGITS + 1 + MICRO_DIGITS
     odd = (lengths == 0) | (lengths > longest)
     for place in range(min(int(lengths.max(initial=0)), longest)):
@@ -263,7 +275,7 @@ def _decimals(block: bytes, starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
         odd |= live & ~plain & ~point
     after = np.maximum(decimals, 0)
     odd |= (after > MICRO_DIGITS) | (decimals == 0) | (lengths - after - (decimals >= 0) > _WHOLE_DIGITS)
-    odd |= lengths == after + 1
+    odd |= lengths == after + 1  # a point without a digit before it is left to the careful reading
     return values * 10 ** (MICRO_DIGITS - np.minimum(after, MICRO_DIGITS)), odd
 
 

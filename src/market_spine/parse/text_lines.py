@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ _HEADER_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 _COUNTED_AT_ONCE = 1 << 17  # bytes: they stay in the cache
 _TEXT_CHARACTERS = 1000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C0, DEL and C1
 
 
 class Header(NamedTuple):
@@ -57,7 +58,7 @@ def _parse_header(line: bytes, line_number: int, required: tuple[str, ...]) -> H
     fields = tuple(name.strip().lower() for name in names)
     missing = [name for name in required if name not in fields]
     if missing or len(set(fields)) < len(fields):
-        seen = _CONTROL.sub("?", text[:60])
+        seen = CONTROL.sub("?", text[:60])
         raise UnusableContent(
             "NO_HEADER",
             f"line {line_number} is no FINRA header: {seen!r}",
@@ -71,8 +72,11 @@ def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks cut at line ends; a missing last newline is added. Raises UnusableContent for a line beyond 1 MB."""
+def whole_lines(blocks: Iterable[bytes], unended: list[bytes] | None = None) -> Iterator[bytes]:
+    """Blocks cut at line ends; a missing last newline is added, and its line put into `unended`.
+
+    Raises UnusableContent for a line beyond 1 MB.
+    """
     left = b""
     for block in blocks:
         cut = block.rfind(b"\n") + 1
@@ -84,6 +88,8 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join((left, memoryview(block)[:cut]))
         left = block[cut:]
     if left:
+        if unended is not None:
+            unended.append(left)
         yield left + b"\n"
 
 
@@ -120,14 +126,37 @@ def _printable(line: bytes) -> str:
     return line.rstrip(b"\r").decode("utf-8", "replace")[:_TEXT_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def unquoted(block: bytes, delimiter: int) -> bytes:
-    """Quoted CSV lines as plain lines with the unit separator between fields; line for line."""
-    lines = block.decode("utf-8", "surrogateescape").split("\n")[:-1]
-    separator = chr(UNIT_SEPARATOR)
+def unquoted(block: bytes, delimiter: int) -> tuple[bytes, list[int]]:
+    """Quoted CSV lines as plain lines with the unit separator between fields, line for line; and the places of those whose
+    quotes cannot be read (one that is not closed, text after a closing one), which are left blank."""
+    separator, bad, plain = chr(UNIT_SEPARATOR), [], []
+    for place, line in enumerate(block.decode("utf-8", "surrogateescape").split("\n")[:-1]):
+        # Line by line: a reader over all of them would take everything after an unclosed quote for one field.
+        row = None if separator in line else _csv_row(line, chr(delimiter))
+        if row is None:
+            bad.append(place)
+        plain.append(separator.join(row or ()))
+    return ("\n".join(plain) + "\n").encode("utf-8", "surrogateescape"), bad
+
+
+def _csv_row(line: str, delimiter: str) -> list[str] | None:
+    """The fields of a quoted line; None where they cannot be told with certainty."""
     try:
-        rows = [next(csv.reader([line], delimiter=chr(delimiter)), []) for line in lines]
-    except csv.Error as error:
-        raise UnusableContent(
-            "UNREADABLE_CSV", f"the quoted text cannot be read: {error}", hint="fetch the file again"
-        ) from error
-    return ("\n".join(separator.join(row) for row in rows) + "\n").encode("utf-8", "surrogateescape")
+        return next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return None
+
+
+def is_cut(header: Header, last_line: bytes, whole_texts: Container[str]) -> bool:
+    """Whether a last line without a line end may be the beginning of a longer one.
+
+    FINRA's downloads may lack the final newline, so that alone proves nothing. Whole is a line with every field whose last
+    one is closed by a quote, is a full date, or is one of `whole_texts`. A figure or a name may always have gone on.
+    """
+    text = last_line.rstrip(b"\r").decode("utf-8", "replace")
+    fields = _csv_row(text, chr(header.delimiter)) if header.quoted else text.split(chr(header.delimiter))
+    if fields is None or len(fields) < len(header.fields):
+        return True
+    closed = header.quoted and text.endswith('"')
+    dated = header.fields[-1].endswith("date") and _DATE.fullmatch(fields[-1])
+    return not (closed or dated or fields[-1] in whole_texts)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +19,11 @@ import numpy as np
 from market_spine.app.source import TIER_OF_CODE
 from market_spine.errors import UnusableContent
 from market_spine.parse.columns import MICRO, Columns, Issue, Venue
+from market_spine.parse.figure_text import NOTIONAL, SHARES, TRADES, read_figure
 from market_spine.parse.grid import Grid, Interner, find_grid, joined
-from market_spine.parse.text_lines import UNIT_SEPARATOR, Header, read_header, unquoted, whole_lines
+from market_spine.parse.repeats import are_tapes, move_to_second_tape
+from market_spine.parse.repeats import find as find_repeats
+from market_spine.parse.text_lines import CONTROL, UNIT_SEPARATOR, Header, is_cut, read_header, unquoted, whole_lines
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:
@@ -32,24 +34,20 @@ if TYPE_CHECKING:
 
 SYMBOL, ISSUE_NAME, PRODUCT = "issuesymbolidentifier", "issuename", "producttypecode"
 VENUE_NAME, MPID, CRD, SUMMARY = "marketparticipantname", "mpid", "firmcrdnumber", "summarytypecode"
-SHARES, TRADES, NOTIONAL = "totalweeklysharequantity", "totalweeklytradecount", "totalnotionalsum"
 TIER_NAME, TIER_CODE, MONDAY, UPDATED = "tierdescription", "tieridentifier", "weekstartdate", "lastupdatedate"
+_WRITTEN = {TIER_NAME: "tierDescription", TIER_CODE: "tierIdentifier", MONDAY: "weekStartDate"}
 
 REQUIRED = (SYMBOL, VENUE_NAME, MPID, SHARES, TRADES)
 VENUE_CLASS_OF_SUMMARY = {"ATS_W_SMBL_FIRM": "ATS", "OTC_W_SMBL_FIRM": "OTC"}
 
 _TEXT_CHARACTERS = 1000
-_DENSE_CELLS = 1 << 20
-_FIGURE = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_THOUSANDS = re.compile(r'"?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?"?')
-_LARGEST = Decimal(9 * 10**12)  # whole units whose millionths fit 64 bits
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SUMMARY_CODE = re.compile(rb"(ATS|OTC)_[A-Z_]+")
+# Codes that are not the beginning of another code.
+_WHOLE_CODES = frozenset(f"{kind}_W_{rest}" for kind in ("ATS", "OTC") for rest in ("SMBL_FIRM", "FIRM", "VOL_STATS"))
 _FIRM_ROWS = frozenset(name.encode() for name in VENUE_CLASS_OF_SUMMARY)
 
 _MISSING = "wrong number of fields"
-_UNREADABLE = {SHARES: "unreadable share quantity", TRADES: "unreadable trade count", NOTIONAL: "unreadable notional"}
-_NEGATIVE = {SHARES: "negative share quantity", TRADES: "negative trade count", NOTIONAL: "negative notional"}
+_QUOTES = "unreadable quotes"
 
 
 class Reject(NamedTuple):
@@ -60,7 +58,8 @@ class Reject(NamedTuple):
 
 
 class WeeklyFile(NamedTuple):
-    """What a file holds: its rows as columns, the lines rejected, and what was left out on purpose."""
+    """What a file holds: its rows as columns, the lines rejected, and what was left out on purpose. `second_tapes` rows of a
+    file without productTypeCode repeat a security and venue with other figures."""
 
     columns: Columns
     rejects: tuple[Reject, ...]
@@ -68,6 +67,8 @@ class WeeklyFile(NamedTuple):
     excluded: int
     first_updated: str | None
     last_updated: str | None
+    cut_at: int | None = None  # number of the last line, where it has no line end and may be the beginning of a longer one
+    second_tapes: int = 0
 
     @property
     def lines(self) -> int:
@@ -81,9 +82,11 @@ def read(blocks: Iterable[bytes], partition: Partition) -> WeeklyFile:
     header, rest = read_header(iter(blocks), REQUIRED)
     reader = _Reader(header, partition)
     line_number = header.line_number
-    for block in whole_lines(rest):
+    last: list[bytes] = []
+    for block in whole_lines(rest, last):
         line_number += reader.take(block, line_number)
-    return reader.finish()
+    cut = bool(last) and is_cut(header, last[0], _WHOLE_CODES)
+    return reader.finish()._replace(cut_at=line_number if cut else None)
 
 
 class _Reader:
@@ -100,20 +103,20 @@ class _Reader:
         self._parts: list[dict[str, Any]] = []
         self._rejects: list[Reject] = []
         self._excluded = 0
+        self._second_tapes = 0
         self._updated: set[bytes] = set()
 
     def take(self, block: bytes, lines_before: int) -> int:
         """Adds the block's rows and answers how many lines it has."""
         if self._header.quoted:
-            block = unquoted(block, self._header.delimiter)
+            block, bad = unquoted(block, self._header.delimiter)
+            self._rejects += [Reject(lines_before + line + 1, _QUOTES) for line in bad]
         grid = find_grid(block, self._delimiter, len(self._header.fields))
-        for line in grid.broken:
-            self._rejects.append(Reject(lines_before + line + 1, _MISSING))
-        grid = self._wanted(grid)
+        self._rejects += [Reject(lines_before + line + 1, _MISSING) for line in grid.broken]
+        grid = self._of_this_partition(self._wanted(grid), lines_before)
         if not len(grid.lines):
             return grid.line_count
         lines = grid.lines + (lines_before + 1)
-        self._check_label(grid)
         part: dict[str, Any] = {
             "issue": self._codes_of(grid, self._issue_fields, self._issues, runs=True),
             "venue": self._codes_of(grid, self._venue_fields, self._venues, runs=False),
@@ -142,28 +145,45 @@ class _Reader:
         self._excluded += int(out.sum())
         return grid.only(~out) if out.any() else grid
 
-    def _check_label(self, grid: Grid) -> None:
-        """Refuses a file that says it is another partition; notes lastUpdateDate."""
-        monday = self._partition.monday.isoformat()
-        for name in (TIER_NAME, TIER_CODE, MONDAY, UPDATED):
+    def _of_this_partition(self, grid: Grid, lines_before: int) -> Grid:
+        """Rejects rows whose tier or week is none; notes lastUpdateDate. Refuses a file with rows of another partition."""
+        at = self._header.at(UPDATED)
+        if at is not None:
+            self._updated |= grid.distinct(at)
+        for name in (TIER_NAME, TIER_CODE, MONDAY):
             at = self._header.at(name)
-            if at is None:
+            if at is None or not self._foreign(name, grid.distinct(at)):
                 continue
-            for value in grid.distinct(at):
-                text = value.decode("utf-8", "replace")
-                if name == UPDATED:
-                    self._updated.add(value)
-                elif name == MONDAY and text != monday:
-                    self._refuse(f"weekStartDate {text[:40]!r}, expected {monday}")
-                elif name in (TIER_NAME, TIER_CODE) and TIER_OF_CODE.get(text) != self._partition.tier:
-                    self._refuse(f"tier {text[:40]!r}")
+            good: Mask = np.ones(len(grid.lines), dtype=np.bool_)
+            for row, value in enumerate(grid.texts(at)):
+                reason = self._foreign(name, {value})
+                if reason:
+                    good[row] = False
+                    self._rejects.append(Reject(lines_before + int(grid.lines[row]) + 1, reason))
+            grid = grid.only(good)
+        return grid
 
-    def _refuse(self, saying: str) -> None:
-        raise UnusableContent(
-            "WRONG_PARTITION",
-            f"the content says {saying}, but was offered as {self._partition}",
-            hint="put it under its own name; nothing is relabelled",
-        )
+    def _foreign(self, name: str, values: set[bytes]) -> str:
+        """Why a row with one of these tiers or weeks is not a row of this partition; '' where all are this partition's.
+        Raises UnusableContent for a tier or week that is another partition's."""
+        reason = ""
+        for text in sorted(value.decode("utf-8", "replace") for value in values):
+            ours, valid = self._is_ours(name, text)
+            if valid and not ours:
+                raise UnusableContent(
+                    "WRONG_PARTITION",
+                    f"the content says {_WRITTEN[name]} {text!r}, but was offered as {self._partition}",
+                    hint="put it under its own name; nothing is relabelled",
+                )
+            reason = reason if ours else f"unknown {_WRITTEN[name]}"
+        return reason
+
+    def _is_ours(self, name: str, text: str) -> tuple[bool, bool]:
+        """Whether a tier or week is this partition's, and whether it is one at all."""
+        if name == MONDAY:
+            day = _date_text(text.encode())
+            return text == self._partition.monday.isoformat(), day == text and date.fromisoformat(text).weekday() == 0
+        return TIER_OF_CODE.get(text) == self._partition.tier, text in TIER_OF_CODE
 
     def _codes_of(self, grid: Grid, fields: tuple[int, ...], table: Interner, *, runs: bool) -> NDArray[np.int32]:
         """A number for each row's distinct combination of fields; the combination's bytes are joined by the delimiter."""
@@ -178,7 +198,7 @@ class _Reader:
         values, odd = grid.decimals(at, rows)
         for place in np.flatnonzero(odd & good[rows]).tolist():
             row = int(rows[place])
-            value = _figure(grid.text(row, at), name, int(lines[row]))
+            value = read_figure(grid.text(row, at), name, int(lines[row]))
             if isinstance(value, str):
                 self._reject(row, value, lines, good)
             else:
@@ -218,6 +238,7 @@ class _Reader:
             self._excluded,
             updated[0] if updated else None,
             updated[-1] if updated else None,
+            second_tapes=self._second_tapes,
         )
 
     def _rows(self) -> dict[str, Any]:
@@ -244,7 +265,7 @@ class _Reader:
         closely: Iterable[str | bytes] = texts or table
         for code, text in enumerate(closely):
             try:
-                values.append(decode(_clean(text).split(delimiter)))
+                values.append(decode(list(map(_checked, _decoded(text).split(delimiter)))))
             except _NotAValue as problem:
                 values.append(None)
                 bad[code] = problem.reason
@@ -280,34 +301,20 @@ class _Reader:
         return {column: values[~out] for column, values in rows.items()}
 
     def _collapse(self, rows: dict[str, Any], issues: list[Any], venues: list[Any]) -> tuple[dict[str, Any], int]:
-        """One row per natural key: identical repeats collapse, conflicting ones are rejected after the first."""
-        groups: dict[tuple[object, ...], int] = {}
-        group_of = np.array(
-            [0 if v is None else groups.setdefault(v.identity, len(groups)) for v in venues] or [0], dtype=np.int64
-        )
-        key = rows["issue"].astype(np.int64) * max(len(groups), 1) + group_of[rows["venue"]]
-        cells = len(issues) * max(len(groups), 1)
-        if cells <= _DENSE_CELLS and np.bincount(key, minlength=1).max() <= 1:
+        """One row per natural key: equal repeats collapse, conflicting ones are rejected after the first, unless they are the
+        rows of a second tape."""
+        facts = [rows[name] for name in ("venue", SHARES, TRADES, NOTIONAL) if name in rows]
+        repeats = find_repeats(rows["issue"], rows["venue"], venues, facts)
+        if repeats is None:
             return rows, 0
-        order = np.argsort(key, kind="stable")
-        repeats = np.flatnonzero(key[order][1:] == key[order][:-1]) + 1
-        if not len(repeats):
-            return rows, 0
-        facts: list[Any] = [rows[name] for name in ("venue", SHARES, TRADES, NOTIONAL) if name in rows]
-        keep = np.ones(len(key), dtype=np.bool_)
-        duplicates = 0
-        first = order[0]
-        heads = set(repeats.tolist())
-        for place in repeats.tolist():
-            if place - 1 not in heads:
-                first = order[place - 1]
-            row = order[place]
-            keep[row] = False
-            if all(fact[row] == fact[first] for fact in facts):
-                duplicates += 1
-            else:
-                self._rejects.append(Reject(int(rows["line"][row]), "conflicting duplicate"))
-        return {column: values[keep] for column, values in rows.items()}, duplicates
+        if PRODUCT not in self._header.fields and repeats.differs.any() and are_tapes(rows["issue"], repeats):
+            self._second_tapes = len(repeats.again)
+            return rows | {"issue": move_to_second_tape(rows["issue"], rows[SHARES], issues, repeats)}, 0
+        for row in repeats.again[repeats.differs].tolist():
+            self._rejects.append(Reject(int(rows["line"][row]), "conflicting duplicate"))
+        keep = np.ones(len(rows["line"]), dtype=np.bool_)
+        keep[repeats.again] = False
+        return {column: values[keep] for column, values in rows.items()}, int(np.count_nonzero(~repeats.differs))
 
 
 _AN_ISSUE = partial(tuple.__new__, Issue)  # in a third of the time that Issue(…) takes
@@ -337,18 +344,20 @@ def _plain_texts(table: Interner) -> list[str] | None:
     return texts if "".join(texts).isprintable() and max(map(len, texts)) <= _TEXT_CHARACTERS else None
 
 
-def _clean(text: str | bytes) -> str:
-    if isinstance(text, str):
-        return text
+def _decoded(text: str | bytes) -> str:
     try:
-        decoded = text.decode("utf-8")
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
     except UnicodeDecodeError:
         raise _NotAValue("not UTF-8") from None
     if len(decoded) > _TEXT_CHARACTERS:
         raise _NotAValue("text too long")
-    if _CONTROL.search(decoded.replace(chr(UNIT_SEPARATOR), "")):
-        raise _NotAValue("control character")
     return decoded
+
+
+def _checked(field: str) -> str:
+    if CONTROL.search(field):
+        raise _NotAValue("control character")
+    return field
 
 
 def _crd(text: str) -> int:
@@ -365,25 +374,3 @@ def _date_text(value: bytes) -> str | None:
         return date.fromisoformat(value.decode("ascii")[:10]).isoformat()
     except ValueError:
         return None
-
-
-def _figure(text: str, name: str, line_number: int) -> int | str:
-    """One figure in millionths (half-even beyond them), or the reason why it is none."""
-    text = text.strip()
-    if _THOUSANDS.fullmatch(text):
-        raise UnusableContent(
-            "THOUSANDS_SEPARATOR",
-            f"line {line_number}: {text[:40]} has a thousands comma, so another program has rewritten the file",
-            hint="fetch the file again and do not re-save it",
-        )
-    if not text:
-        return 0 if name == NOTIONAL else _UNREADABLE[name]
-    if text.startswith("-"):
-        return _NEGATIVE[name] if _FIGURE.fullmatch(text[1:]) else _UNREADABLE[name]
-    if len(text) > 60 or not _FIGURE.fullmatch(text):
-        return _UNREADABLE[name]
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return _UNREADABLE[name]
-    return int((value * MICRO).to_integral_value()) if value <= _LARGEST else _UNREADABLE[name]

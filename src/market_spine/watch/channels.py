@@ -65,7 +65,7 @@ class Channel:
                 service.request_rate_per_sec = _PACE_SECONDS  # where the service has no limit of its own
         if self._service is None:
             said = f"--notify {mask(self._url, whole=True)} is no address apprise knows"
-            raise ConfigurationError(said, hint="see docs/ops/notify.md")
+            raise ConfigurationError(said, hint="spine notify --help")
         return self._service
 
 

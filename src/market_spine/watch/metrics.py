@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -44,6 +45,8 @@ def write_textfile(path: str, samples: Iterable[Sample]) -> None:
     """For node_exporter's textfile collector: written beside and renamed, so that no half file is ever read."""
     from prometheus_client import write_to_textfile
 
+    if Path(path).exists() and not Path(path).is_file():  # root could rename it over a device: /dev/null would be gone
+        raise OSError(f"{path} is not a file")
     write_to_textfile(path, _registry(samples))
 
 

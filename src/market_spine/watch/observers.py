@@ -14,7 +14,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__, clock, log
-from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, LockLost, MarketSpineError, RunLocked
+from market_spine.config import address, shown
+from market_spine.errors import (
+    ConfigurationError,
+    DatabaseError,
+    Interrupted,
+    LockLost,
+    MarketSpineError,
+    RunLocked,
+    exit_code_of,
+)
 from market_spine.process import hostname
 
 if TYPE_CHECKING:
@@ -48,6 +57,10 @@ def check(watching: Watching) -> Watching:
     parse_deadline(watching.expected_by)
     if watching.metrics_textfile or watching.pushgateway:
         _need("prometheus_client", "metrics")
+    if watching.pushgateway:
+        _check_address(watching.pushgateway)
+    for url in watching.notify:
+        address(url, "--notify", port=False)
     if watching.notify:
         _need("apprise", "notify")
     if watching.ping_url:
@@ -55,6 +68,14 @@ def check(watching: Watching) -> Watching:
 
         ping.check(watching.ping_url)
     return watching
+
+
+def _check_address(gateway: str) -> None:
+    """Raises ConfigurationError for what is neither http(s)://HOST[:PORT] nor HOST[:PORT]."""
+    parts = address(gateway if "://" in gateway else f"http://{gateway}", "--pushgateway")
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() or c > "~" for c in gateway):
+        message = f"--pushgateway {shown('pushgateway', gateway)} is not an address"
+        raise ConfigurationError(message, hint="for example --pushgateway localhost:9091")
 
 
 def _need(package: str, extra: str) -> None:
@@ -209,11 +230,9 @@ def told_as(error: BaseException) -> tuple[int, str]:
     """The exit code an exception leads to, and what is said of it."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
-    if isinstance(error, Interrupted):
-        return error.exit_code, error.message
     if isinstance(error, KeyboardInterrupt):
-        return 130, "interrupted"
-    return 2, f"unexpected {type(error).__name__}: {error}"
+        return exit_code_of(error), "interrupted"
+    return exit_code_of(error), f"unexpected {type(error).__name__}: {error}"
 
 
 def warn(message: str) -> None:

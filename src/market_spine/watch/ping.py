@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from urllib.parse import urlsplit
 
-from market_spine import clock
+from market_spine import clock, config
 from market_spine.errors import ConfigurationError
 
 SECONDS = 10.0
@@ -20,7 +20,7 @@ _SUFFIX = {"start": "/start", "success": "", "fail": "/fail"}
 
 def check(url: str) -> str:
     """Returns `url`. Raises ConfigurationError for anything but http and https."""
-    parts = urlsplit(url)
+    parts = config.address(url, "--ping-url")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigurationError("--ping-url is no http or https address", hint="copy it from your check's page")
     return url

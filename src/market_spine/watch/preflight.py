@@ -5,6 +5,7 @@ A check answers findings and never raises; nothing is written but a probe file t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -20,9 +21,10 @@ from zoneinfo import ZoneInfo
 
 from market_spine import clock, migrations
 from market_spine.db import Database, connect, is_postgres
-from market_spine.errors import MarketSpineError
+from market_spine.errors import DatabaseLocked, MarketSpineError
 from market_spine.lock import holder_of
 from market_spine.place import file_system, is_network
+from market_spine.store import snapshot_of
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 OLDEST_POSTGRES = 120000
@@ -82,20 +84,18 @@ def _place(machine: Machine) -> Iterator[Finding]:
 
 def _database(machine: Machine) -> Iterator[Finding]:
     """The engine's version, the schema, the lock, and a clock that is not behind the last run."""
-    new = not is_postgres(machine.db) and not Path(machine.db).exists()
+    new = not is_postgres(machine.db) and not os.path.exists(machine.db)  # noqa: PTH110 - a name too long is not there
     try:
-        db = connect(":memory:") if new else connect(machine.db, read_only=True)
+        with contextlib.closing(connect(":memory:")) if new else snapshot_of(machine.db) as db:
+            yield _engine_version(db)
+            if new or migrations.schema_version(db) == 0:
+                yield Finding("schema", Grade.OK, "the first run will make it")
+                if is_postgres(machine.db):
+                    yield _writing(machine)
+            else:
+                yield from _contents(db, machine)
     except MarketSpineError as error:
         yield Finding("database", Grade.FAIL, error.message, error.hint)
-        return
-    try:
-        yield _engine_version(db)
-        if new or migrations.schema_version(db) == 0:
-            yield Finding("schema", Grade.OK, "the first run will make it")
-        else:
-            yield from _contents(db, machine)
-    finally:
-        db.close()
 
 
 def _engine_version(db: Database) -> Finding:
@@ -112,11 +112,12 @@ def _engine_version(db: Database) -> Finding:
 
 def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
     try:
-        migrations.prepare(db)
+        migrations.check_schema(db)
     except MarketSpineError as error:
         yield Finding("schema", Grade.FAIL, error.message, error.hint)
         return
     yield Finding("schema", Grade.OK, f"schema {migrations.schema_version(db)} is current")
+    yield _writing(machine)
     if holder := holder_of(db):
         said = f"held by {holder}, last sign of life {clock.stamp(holder.heartbeat_at)}"
         yield Finding("lock", Grade.WARN, said, "wait for it; a dead holder's lock is taken over by the next run")
@@ -125,6 +126,28 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
     (last,) = db.execute("SELECT MAX(started_at) FROM core_executions").fetchone()
     if last:
         yield judge_order(datetime.fromisoformat(last), machine.now)
+
+
+class _TakenBack(Exception):
+    """Ends the transaction that was only tried."""
+
+
+def _writing(machine: Machine) -> Finding:
+    """Tries the first thing that a run writes, and takes it back."""
+    try:
+        with contextlib.closing(connect(machine.db, create=False)) as db:
+            db.patience = 0
+            with db.transaction():
+                if migrations.schema_version(db) == 0:
+                    migrations.apply(db, machine.now)
+                db.execute("UPDATE core_locks SET owner = owner WHERE name = ''")
+                raise _TakenBack
+    except _TakenBack:
+        return Finding("writing", Grade.OK, "the database can be written")
+    except DatabaseLocked as error:
+        return Finding("writing", Grade.WARN, error.message, "run spine preflight again when nobody writes")
+    except MarketSpineError as error:
+        return Finding("writing", Grade.FAIL, error.message, error.hint)
 
 
 def _time(machine: Machine) -> Iterator[Finding]:
@@ -137,12 +160,25 @@ def _time(machine: Machine) -> Iterator[Finding]:
 def _source(machine: Machine) -> Iterator[Finding]:
     if machine.source == "file":
         folder = Path(machine.data_dir)
-        readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+        readable = os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
         said = f"{folder} can be read" if readable else f"{folder} is no folder this user can read"
         hint = None if readable else "name the folder of the weekly files with --data-dir"
         yield Finding("data folder", Grade.OK if readable else Grade.FAIL, said, hint)
     elif machine.source == "api":
         yield from _api(machine)
+    else:
+        yield _opens(machine)
+
+
+def _opens(machine: Machine) -> Finding:
+    """Whether the source's own settings are enough for it."""
+    from market_spine.app.source import SourceSettings, open_source
+
+    try:
+        open_source(machine.source, SourceSettings(machine.data_dir, 1, environ=machine.environ)).close()
+    except MarketSpineError as error:
+        return Finding("source", Grade.FAIL, error.message, error.hint)
+    return Finding("source", Grade.OK, f"{machine.source} has the settings it needs")
 
 
 def _api(machine: Machine) -> Iterator[Finding]:
@@ -224,6 +260,7 @@ def judge_order(last: datetime, now: datetime) -> Finding:
 
 def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *, knows_cron_tz: bool) -> str:
     """Friday, 8:00 in New York. Where cron cannot be told the zone, it asks each hour whether it is that one."""
+    command = command.replace("%", "\\%")  # which else ends the line
     moments = [now + timedelta(days=days) for days in (0, 91, 182, 273)]
     if all(m.astimezone(machine_zone).utcoffset() == m.astimezone(clock.market_zone()).utcoffset() for m in moments):
         return f"0 8 * * 5 {command}"
@@ -242,7 +279,7 @@ def _file_system(folder: Path) -> str:
 
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - a name too long is not there
         folder = folder.parent
     return folder
 

@@ -22,10 +22,11 @@ from market_spine.publication import EXCHANGE, GRACE_DAYS, Calendar, due_date, n
 from market_spine.watch.deadline import Deadline
 
 PIPELINE = "weekly_schedule"
-EXIT_CODES = (0, 1, 2, 130, 143)
+EXIT_CODES = (0, 1, 2, 130, 141, 143)
 WORK_STATES = ("PENDING", "RUNNING", "RETRY_WAIT", "COMPLETE", "FAILED", "CANCELLED")
 
 _WINDOW_WEEKS = 12
+_SILENT = timedelta(minutes=5)
 
 
 class Kind(NamedTuple):
@@ -40,7 +41,9 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_info": Kind("gauge", ("version", "engine", "schema"), "Always 1; the program and the database's schema."),
     "market_spine_runs_total": Kind("counter", ("exit_code",), "Weekly runs that ended, by exit code."),
     "market_spine_last_run_timestamp_seconds": Kind("gauge", (), "When the last weekly run ended."),
-    "market_spine_last_run_exit_code": Kind("gauge", (), "0 all well, 1 partial failure, 2 critical, 130/143 interrupted."),
+    "market_spine_last_run_exit_code": Kind(
+        "gauge", (), "0 all well, 1 partial failure, 2 critical, 130/143 interrupted, 141 broken pipe."
+    ),
     "market_spine_last_run_duration_seconds": Kind("gauge", (), "How long the last weekly run took."),
     "market_spine_last_run_phase_seconds": Kind("gauge", ("phase",), "How long each phase of it took."),
     "market_spine_last_run_weeks": Kind("gauge", (), "Weeks it looked at."),
@@ -55,7 +58,9 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_week_expected_by_timestamp_seconds": Kind(
         "gauge", ("tier",), "By when the oldest week that is not stored should be: deadline after its publication and grace."
     ),
-    "market_spine_weeks_overdue": Kind("gauge", ("tier",), "Weeks of the last twelve that should be stored and are not."),
+    "market_spine_weeks_overdue": Kind(
+        "gauge", ("tier",), "Weeks since the first one asked for that should be stored and are not."
+    ),
     "market_spine_weeks": Kind("gauge", ("ready",), "Weeks judged, by whether they are ready for trading."),
     "market_spine_anomalies_unresolved": Kind("gauge", ("severity",), "Unresolved anomalies."),
     "market_spine_work_items": Kind("gauge", ("state",), "Work items."),
@@ -65,6 +70,8 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_worker_oldest_heartbeat_timestamp_seconds": Kind(
         "gauge", (), "Last sign of life of the worker that has been silent longest with an item in hand."
     ),
+    "market_spine_workers": Kind("gauge", (), "Workers that gave a sign of life in the last five minutes."),
+    "market_spine_worker_outages": Kind("gauge", (), "Absences of the database that these workers have lived through."),
     "market_spine_database_bytes": Kind("gauge", (), "Size of the database."),
 }
 
@@ -88,6 +95,7 @@ def take(
     ]
     for reading in (_runs, _last_run, _anomalies, _weeks, _work):
         samples += reading(db)
+    samples += _workers(db, now)
     samples += _expected_run(db, deadline, calendar)
     samples += _expected_weeks(db, now, deadline, calendar, grace_days)
     return samples
@@ -185,6 +193,13 @@ def _work(db: Database) -> list[Sample]:
     ]
 
 
+def _workers(db: Database, now: datetime) -> list[Sample]:
+    row = db.execute(
+        "SELECT COUNT(*), COALESCE(SUM(outages), 0) FROM core_workers WHERE seen_at >= ?", (clock.stamp(now - _SILENT),)
+    ).fetchone()
+    return [Sample("market_spine_workers", row[0]), Sample("market_spine_worker_outages", row[1])]
+
+
 def _expected_run(db: Database, deadline: Deadline, calendar: Calendar) -> list[Sample]:
     row = db.execute(
         "SELECT MAX(finished_at) FROM core_executions WHERE pipeline = ? AND exit_code IS NOT NULL", (PIPELINE,)
@@ -202,15 +217,14 @@ def expected_run(ran_on: date, deadline: Deadline, calendar: Calendar = EXCHANGE
 
 
 def _expected_weeks(db: Database, now: datetime, deadline: Deadline, calendar: Calendar, grace_days: int) -> list[Sample]:
-    weeks = sorted(weeks_back(_WINDOW_WEEKS, clock.market_date(now) + timedelta(days=6)))
-    rows = db.execute(
-        "SELECT week_ending, tier FROM finra_otc_transparency_current WHERE week_ending >= ?", (weeks[0].isoformat(),)
-    ).fetchall()
-    stored = {(row[0], row[1]) for row in rows}
+    newest = weeks_back(_WINDOW_WEEKS, clock.market_date(now) + timedelta(days=6))
+    stored = {(row[0], row[1]) for row in db.execute("SELECT week_ending, tier FROM finra_otc_transparency_current")}
+    began = dict(db.execute("SELECT tier, MIN(first_week) FROM core_coverage GROUP BY tier").fetchall())
     samples = []
     for tier in TIERS:
-        partitions = [Partition(week, tier) for week in weeks]
-        lacking = lacking_deadlines(partitions, stored, now, deadline, calendar, grace_days)
+        first = min((week for week in (began.get(tier), *(w for w, t in stored if t == tier)) if week), default=None)
+        partitions = [Partition(week, tier) for week in _weeks_from(first, newest)]
+        lacking = lacking_deadlines(partitions, stored, now, deadline, calendar, grace_days, began=first is not None)
         overdue = sum(moment <= now for moment in lacking)
         samples.append(Sample("market_spine_weeks_overdue", overdue, (tier,)))
         if lacking:
@@ -218,18 +232,27 @@ def _expected_weeks(db: Database, now: datetime, deadline: Deadline, calendar: C
     return samples
 
 
+def _weeks_from(first: str | None, newest: list[date]) -> list[date]:
+    """The Fridays from the first one asked for, oldest first; where none was, `newest` (which are newest first)."""
+    if first is None:
+        return newest[::-1]
+    began = date.fromisoformat(first)
+    return [began + timedelta(weeks=n) for n in range((newest[0] - began).days // 7 + 1)]
+
+
 def lacking_deadlines(
     partitions: list[Partition], stored: set[tuple[str, str]], now: datetime, deadline: Deadline,
-    calendar: Calendar = EXCHANGE, grace_days: int = GRACE_DAYS,
+    calendar: Calendar = EXCHANGE, grace_days: int = GRACE_DAYS, *, began: bool = False,
 ) -> list[datetime]:  # fmt: skip
     """By when each partition that is not stored should be, in order; `partitions` are one tier's, oldest first.
 
-    Nothing before the first one stored is lacking: the desk began there. With none stored, it begins with the newest due.
+    `began`: the first of them is the first that was asked for. Else nothing before the first one stored is lacking, and with
+    none stored nothing before the newest due.
     """
     held = [n for n, partition in enumerate(partitions) if (partition.week, partition.tier) in stored]
     today = clock.market_date(now)
-    due = [n for n, partition in enumerate(partitions) if due_date(partition, calendar) <= today]
-    first = held[0] if held else due[-1] if due else 0
+    due = [] if began or held else [n for n, partition in enumerate(partitions) if due_date(partition, calendar) <= today]
+    first = 0 if began else held[0] if held else due[-1] if due else 0
     return [
         deadline.after(due_date(partition, calendar) + timedelta(days=grace_days))
         for partition in partitions[first:]

@@ -2,7 +2,7 @@
 
 PENDING ──claim──► RUNNING ──► COMPLETE
    ▲                 │ ├─ failed ───────────► RETRY_WAIT ──time──► PENDING     after max_attempts: FAILED
-   │                 │ └─ waits for input ──► RETRY_WAIT                       (no attempt is counted)
+   │                 │ └─ waits for input ──► RETRY_WAIT ──made──► PENDING     (no attempt is counted; waiting.py)
    └── worker gone ──┘    CANCELLED: by a person, from any open state or FAILED
 
 item.py       the values: an item, a request, and the decisions about them
@@ -11,5 +11,7 @@ lease.py      what workers do: claim, beat, settle; and taking back what a dead 
 fence.py      one transaction around everything an item writes, committed only while the item is still ours
 delivery.py   PostgreSQL: Procrastinate brings item ids to workers, and is rebuilt from the ledger when it loses any
 execute.py    one claimed item, from its pipeline to its settlement
+trouble.py    what a worker does while its database is away or a duty of its fails
+roster.py     which workers live, for metrics
 worker.py     a worker process: its threads, heartbeats, signals
 """

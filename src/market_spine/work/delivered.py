@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from market_spine.db import Database
-from market_spine.errors import ConfigurationError, DatabaseLost
-from market_spine.work import lease
+from market_spine.db.postgres import Postgres
+from market_spine.db.postgres_session import is_loss
+from market_spine.errors import ConfigurationError, DatabaseLost, MarketSpineError
+from market_spine.work import delivery, lease
 from market_spine.work.delivery import QUEUE, TASK
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("market_spine.work")
 
+_DUTY = "delivery"
 _POLL = 1.0  # seconds between two looks for what became due by its time alone; new work is announced at once
-_AWAY_SECONDS = 1.0
+_STEADY_SECONDS = 5.0  # an engine that has run for so long is well: what fails at once has not come back
 
 
 async def straight_to_the_next(connection: Any) -> None:
@@ -46,15 +48,17 @@ class DeliveredFeed:
         self._procrastinate = procrastinate
         self._worker = worker
         self._count = 1 if worker.settings.once else worker.settings.concurrency
-        self._connections: queue.LifoQueue[Database] = queue.LifoQueue()
+        self._connections: queue.LifoQueue[Postgres] = queue.LifoQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
 
     def run(self) -> None:
         """Runs to the end, through the server's absences."""
-        asyncio.run(self._run())
-        while not self._connections.empty():
-            self._connections.get().close()
+        try:
+            asyncio.run(self._run())
+        finally:
+            while not self._connections.empty():
+                self._connections.get().close()
 
     def stop(self) -> None:
         """From another thread: no more deliveries; those under way end first."""
@@ -71,18 +75,22 @@ class DeliveredFeed:
         self._loop.set_default_executor(ThreadPoolExecutor(self._count + 2))
         while not self._worker.stopping.is_set():
             try:
-                await self._serve()
-            except (self._procrastinate.exceptions.ConnectorException, OSError) as error:
-                said = " ".join(str(error.__cause__ or error).split())
-                log.info("the database is away: %s", said, extra={"event": "database_away"})
-                await asyncio.sleep(_AWAY_SECONDS)
+                await self._serve(await asyncio.to_thread(self._look))
+            except Exception as error:
+                await asyncio.to_thread(self._worker.stopping.wait, self._worker.troubles.failed(_DUTY, _named(error)))
             else:
                 if self._worker.settings.once or (self._worker.settings.drain and not await asyncio.to_thread(self._is_due)):
                     return
 
-    async def _serve(self) -> None:
+    def _look(self) -> Any:
+        """What makes the engine's sessions like ours. Where the database is away this fails at once, the engine after 30 s."""
+        with self._connection() as db:
+            delivery.prepare(db)
+            return db.session_statements
+
+    async def _serve(self, session_statements: Any) -> None:
         """One life of the engine's worker: until it is cancelled, fails, or has caught up and is not to wait."""
-        app = self._app()
+        app = self._app(session_statements)
         async with app.open_async():
             self._running = asyncio.create_task(
                 app.run_worker_async(
@@ -90,15 +98,25 @@ class DeliveredFeed:
                     install_signal_handlers=False, fetch_job_polling_interval=_POLL, delete_jobs="always",
                 )
             )  # fmt: skip
+            steady = asyncio.get_running_loop().call_later(_STEADY_SECONDS, self._worker.troubles.recovered, _DUTY)
             if self._worker.stopping.is_set():
                 self._running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._running
+            try:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._running
+            finally:
+                steady.cancel()
+        if not self._worker.settings.ends and not self._worker.stopping.is_set():  # it logs why and returns
+            raise DatabaseLost("the delivery engine's connection was lost", hint="nothing: it is opened again")
 
-    def _app(self) -> App:
+    def _app(self, session_statements: Any) -> App:
+        async def configure(connection: Any) -> None:
+            await connection.execute(session_statements)
+            await straight_to_the_next(connection)
+
         connector = self._procrastinate.PsycopgConnector(
-            conninfo=self._worker.target, min_size=1, max_size=3, timeout=10, configure=straight_to_the_next,
-            kwargs={"application_name": "market-spine-delivery"},
+            conninfo=self._worker.target, min_size=1, max_size=3, timeout=10, configure=configure,
+            kwargs={"application_name": "market-spine-delivery", "client_encoding": "utf8"},
         )  # fmt: skip
         app = self._procrastinate.App(connector=connector)
         app.task(name=TASK)(self._deliver)
@@ -116,18 +134,18 @@ class DeliveredFeed:
                 if self._worker.settings.once:
                     self.stop()
         except DatabaseLost as error:
-            log.info("%s", error.message, extra={"event": "database_away"})
+            log.debug("%s", error.message, extra={"event": "delivery_failed", "work_item": item_id})
         except Exception as error:
             log.exception("delivery of item %s failed: %s", item_id, error, extra={"event": "delivery_failed"})
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[Database]:
+    def _connection(self) -> Iterator[Postgres]:
         try:
             db: Any = self._connections.get_nowait()
-            db.reconnect()
         except queue.Empty:
             db = self._worker.open()
         try:
+            db.reconnect()
             yield db
         finally:
             self._connections.put(db)
@@ -138,3 +156,11 @@ class DeliveredFeed:
                 return lease.is_due(db, db.now())
         except DatabaseLost:
             return True
+
+
+def _named(error: Exception) -> Exception:
+    """The engine's words for a database that is away, as ours."""
+    if isinstance(error, MarketSpineError) or not is_loss(error):
+        return error
+    words = " ".join(str(error.__cause__ or error).split())
+    return DatabaseLost(f"the delivery engine's connection was lost: {words}", hint="nothing: it is opened again")

@@ -135,7 +135,7 @@ def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
     row = db.execute(
         """
         UPDATE core_work_items
-        SET state = 'PENDING', desired_at = ?, attempt_count = 0, next_attempt_at = NULL, updated_at = ?
+        SET state = 'PENDING', desired_at = ?, attempt_count = 0, next_attempt_at = NULL, waits_for = NULL, updated_at = ?
         WHERE id = ? AND state IN ('FAILED', 'CANCELLED', 'RETRY_WAIT') RETURNING *
         """,
         (moment, moment, item_id),
@@ -158,8 +158,8 @@ def _cancel(db: Database, item_id: int, now: datetime) -> Item | None:
     row = db.execute(
         """
         UPDATE core_work_items
-        SET state = 'CANCELLED', next_attempt_at = NULL, current_execution_id = NULL, locked_by = NULL, locked_at = NULL,
-            updated_at = ?
+        SET state = 'CANCELLED', next_attempt_at = NULL, waits_for = NULL, current_execution_id = NULL, locked_by = NULL,
+            locked_at = NULL, updated_at = ?
         WHERE id = ? AND state IN ('PENDING', 'RUNNING', 'RETRY_WAIT', 'FAILED') RETURNING *
         """,
         (clock.stamp(now), item_id),

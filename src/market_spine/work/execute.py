@@ -24,6 +24,7 @@ from market_spine.errors import (
 )
 from market_spine.outcome import Outcome, Status
 from market_spine.partition import Partition
+from market_spine.timeline import check_day
 from market_spine.work import lease
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_failure, after_loss, after_waiting, given_back
@@ -47,6 +48,7 @@ class Pipelines:
         params = item.params
         run_date = params.run_date or clock.market_date(now)
         moment = clock.moment_of(run_date) if params.run_date else now
+        check_day(db.database, run_date, clock.market_date(now))
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source() if pipelines.needs_source(item.pipeline) else None
         if item.pipeline.startswith("compute_"):
@@ -95,7 +97,6 @@ def _settle(db: Database, item: Item, done: Sequence[Outcome] | PrerequisiteMiss
     verdict = judge(item, done, now, retry_after)
     if verdict is None:
         lease.complete(db, item, now)
-        lease.wake_waiting(db, item, now)
         log.info("%s: done", item.where, extra=_facts("work_complete", item))
         return State.COMPLETE
     lease.settle(db, item, verdict, now)
@@ -108,7 +109,7 @@ def judge(
 ) -> Verdict | None:
     """None when all went well; a failure is tried again, and what is not made or not published yet is waited for."""
     if isinstance(done, PrerequisiteMissing):
-        return after_waiting(item, f"{done.message}; made by: {done.hint}", now, None, retry_after)
+        return after_waiting(item, f"{done.message}; made by: {done.hint}", now, None, retry_after, done.stage)
     failed = [outcome for outcome in done if outcome.status is Status.FAILED]
     if failed:
         return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)

@@ -117,6 +117,7 @@ class Item:
     created_at: str
     updated_at: str
     completed_at: str | None
+    waits_for: str | None = None
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Item:
@@ -160,6 +161,7 @@ class Verdict:
     why: str | None
     not_before: datetime | None = None
     counts: bool = True
+    waits_for: str | None = None  # the stage whose making wakes the item
 
     @property
     def told(self) -> str | None:
@@ -179,15 +181,17 @@ def after_failure(item: Item, why: str, now: datetime, retry_after: timedelta = 
 
 
 def after_waiting(
-    item: Item, why: str, now: datetime, until: datetime | None = None, retry_after: timedelta = RETRY_AFTER
-) -> Verdict:
+    item: Item, why: str, now: datetime, until: datetime | None = None, retry_after: timedelta = RETRY_AFTER,
+    waits_for: str | None = None,
+) -> Verdict:  # fmt: skip
     """What it needs is not there yet: no fault of the item, so no attempt is used up.
 
-    Asked again after a third of the time it has waited so far, between 5 minutes and 6 hours, but not before `until`.
+    Tried again when the stage it `waits_for` is made, else after a third of the time it has waited so far, between 5 minutes
+    and 6 hours, but not before `until`.
     """
     waited = now - datetime.fromisoformat(item.desired_at)
     pause = max(retry_after, min(waited / _RETRY_FACTOR, _LONGEST_PAUSE))
-    return Verdict(State.RETRY_WAIT, f"waits: {why}", max(now + pause, until or now), counts=False)
+    return Verdict(State.RETRY_WAIT, f"waits: {why}", max(now + pause, until or now), counts=False, waits_for=waits_for)
 
 
 def after_loss(item: Item, why: str) -> Verdict:

@@ -33,7 +33,7 @@ def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
             """
             UPDATE core_work_items
             SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
-                locked_by = ?, locked_at = ?, updated_at = ?
+                locked_by = ?, locked_at = ?, updated_at = ?, waits_for = NULL
             WHERE state = 'PENDING' AND id = (
                 SELECT id FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?
                 ORDER BY priority DESC, desired_at, id LIMIT 1)
@@ -51,7 +51,7 @@ def claim(db: Database, item_id: int, worker: str, now: datetime) -> Item | None
             """
             UPDATE core_work_items
             SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
-                locked_by = ?, locked_at = ?, updated_at = ?, next_attempt_at = NULL
+                locked_by = ?, locked_at = ?, updated_at = ?, next_attempt_at = NULL, waits_for = NULL
             WHERE state IN ('PENDING', 'RETRY_WAIT') AND COALESCE(next_attempt_at, desired_at) <= ? AND id = ?
             RETURNING *
             """,
@@ -90,7 +90,7 @@ def promote(db: Database, now: datetime) -> None:
     moment = clock.stamp(now)
     db.execute(
         """
-        UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, updated_at = ?
+        UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, waits_for = NULL, updated_at = ?
         WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ?
         """,
         (moment, moment),
@@ -130,14 +130,14 @@ def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
         row = db.execute(
             """
             UPDATE core_work_items
-            SET state = ?, attempt_count = attempt_count - ?, next_attempt_at = ?, updated_at = ?,
+            SET state = ?, attempt_count = attempt_count - ?, next_attempt_at = ?, waits_for = ?, updated_at = ?,
                 last_error = COALESCE(?, last_error), last_error_at = COALESCE(?, last_error_at),
                 current_execution_id = NULL, locked_by = NULL, locked_at = NULL
             WHERE id = ? AND current_execution_id = ? AND state = 'RUNNING' RETURNING *
             """,
             (
-                verdict.state.value, int(not verdict.counts), verdict.not_before_stamp, moment, verdict.told,
-                moment if verdict.told else None, item.id, item.current_execution_id,
+                verdict.state.value, int(not verdict.counts), verdict.not_before_stamp, verdict.waits_for, moment,
+                verdict.told, moment if verdict.told else None, item.id, item.current_execution_id,
             ),
         ).fetchone()  # fmt: skip
         if row is None:
@@ -149,20 +149,6 @@ def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
 
 def _end(db: Database, item: Item, state: State, why: str | None, now: datetime) -> None:
     executions.finish(db, str(item.current_execution_id), _EXIT_CODES[state], now, error=why)
-
-
-def wake_waiting(db: Database, item: Item, now: datetime) -> None:
-    """What waits for input of this item's week is tried at once. Call it in the transaction that completes the item."""
-    moment = clock.stamp(now)
-    rows = db.execute(
-        """
-        UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, updated_at = ?
-        WHERE state = 'RETRY_WAIT' AND last_error LIKE 'waits: prerequisite%' AND domain = ?
-          AND json_extract(partition_key, '$.week_ending') = ? RETURNING *
-        """,
-        (moment, item.domain, item.week_ending.isoformat()),
-    ).fetchall()
-    delivery.announce(db, (Item.of(row) for row in rows))
 
 
 @dataclass(slots=True)

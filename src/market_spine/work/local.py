@@ -53,18 +53,31 @@ class LocalFeed:
             self._worker.stopping.set()
 
     def _loop(self, db: Database) -> None:
+        """Until the worker stops, or ends with nothing left; what fails is tried again by a worker that does not end."""
         worker, busy_at = self._worker, clock.ticks()
+        duty = f"claiming ({threading.current_thread().name})"
         while not worker.stopping.is_set():
-            item = self._claim(db)
-            if item is not None:
-                worker.work_on(db, item)
-                busy_at = clock.ticks()
-                if worker.settings.once:
+            try:
+                if self._work(db):
+                    busy_at = clock.ticks()
+                    if worker.settings.once:
+                        return
+                elif worker.settings.ends:
                     return
-            elif worker.settings.ends:
-                return
-            else:
-                worker.stopping.wait(_POLL if clock.ticks() - busy_at < _LATELY else _IDLE_POLL)
+                else:
+                    worker.stopping.wait(_POLL if clock.ticks() - busy_at < _LATELY else _IDLE_POLL)
+                worker.troubles.recovered(duty)
+            except Exception as error:
+                if worker.settings.ends:
+                    raise
+                worker.stopping.wait(worker.troubles.failed(duty, error))
+
+    def _work(self, db: Database) -> bool:
+        """Works on the item that is due first; False when there is none."""
+        item = self._claim(db)
+        if item is not None:
+            self._worker.work_on(db, item)
+        return item is not None
 
     def _claim(self, db: Database) -> Item | None:
         """Looks first without a write, so that an idle worker never holds the one writer's place."""

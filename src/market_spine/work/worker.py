@@ -4,6 +4,7 @@ main thread   signals: the first lets what is in hand end within `grace` seconds
 feed          local.py claims from SQLite, delivered.py is brought item ids by Procrastinate; `concurrency` at a time
 pulse         a heartbeat for every item in hand, on a connection of its own
 sweeper       promotes, takes back, delivers again, on another
+trouble.py    what all of them do when the database is away or anything else fails
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from typing import Protocol
 from market_spine import __version__, clock, migrations
 from market_spine import log as logs
 from market_spine.db import Database, connect, is_postgres, redact
-from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost
+from market_spine.errors import DatabaseError, DatabaseLocked
 from market_spine.process import hostname
-from market_spine.work import delivery, lease
+from market_spine.work import delivery, lease, roster
 from market_spine.work.execute import Perform, execute, settle_error
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, Lease, State
+from market_spine.work.trouble import GIVE_UP, Troubles
 
 log = logging.getLogger("market_spine.work")
 
-_AWAY_SECONDS = 1.0  # between two tries to reach a database that went away
+_SIGNAL_SECONDS = 0.5
 _LONGEST_IDLE_TRANSACTION = 60.0
 
 
@@ -40,10 +42,10 @@ def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
     """Sends the worker's log, and what the delivery engine has to say, to stderr; the first line says who it is."""
     handler = logs.set_up(quiet=False, verbose=verbose, json_lines=json_lines)
     logs.bind(handler, worker=worker.name)
-    for name in ("procrastinate", "psycopg.pool"):
+    for name in ("procrastinate", "psycopg.pool", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO if verbose else logging.WARNING)
+        logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # each says every failed try; we say the first
     facts = {"event": "worker_start", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
     log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
@@ -58,6 +60,7 @@ class Settings:
     lease: Lease = field(default_factory=Lease)
     retry_after: timedelta = RETRY_AFTER
     grace: float = 25.0
+    give_up: float = GIVE_UP
 
     @property
     def ends(self) -> bool:
@@ -83,11 +86,12 @@ class Worker:
         self.name = f"{hostname()}:{os.getpid()}:{secrets.token_hex(2)}"
         self.done = 0
         self.stopping = threading.Event()
+        self.troubles = Troubles(settings.give_up)
         self._finished = threading.Event()
         self._perform = perform
         self._hands: dict[str, tuple[Item, ItemTransaction]] = {}
         self._lock = threading.Lock()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def open(self) -> Database:
         """A connection for this worker. A transaction that it leaves open (its link cut, its process frozen) is ended by the
@@ -102,19 +106,21 @@ class Worker:
         Raises SchemaTooNew and SchemaTooOld before it takes anything.
         """
         with contextlib.closing(self.open()) as db:
-            migrations.prepare(db)
+            migrations.check_schema(db)
             delivery.prepare(db)
             if self.settings.ends:
                 self._sweep(db, lease.Watch(self.settings.lease, patience=0))
         feed = self._feed()
-        helpers = [threading.Thread(target=self._pulse, name="pulse"), threading.Thread(target=self._sweeper, name="sweeper")]
-        feeding = threading.Thread(target=self._run_feed, args=(feed,), name="feed")
+        duties = {"feed": feed.run, "heartbeat": self._pulse, "sweep": self._sweeper}
+        threads = [threading.Thread(target=self._guarded, args=(name, act, feed), name=name) for name, act in duties.items()]
         with self._signals(feed):
-            for thread in (*helpers, feeding):
+            for thread in threads:
                 thread.daemon = True
                 thread.start()
-            self._finished.wait()
-        for thread in helpers:
+            # A signal may reach any thread, after a SIGCONT mostly another one: then it does not end this one's wait.
+            while not self._finished.wait(_SIGNAL_SECONDS):
+                pass
+        for thread in threads:
             thread.join(5)
         if self._failure is not None:
             raise self._failure
@@ -129,12 +135,18 @@ class Worker:
 
         return LocalFeed(self)
 
-    def _run_feed(self, feed: Feed) -> None:
+    def _guarded(self, name: str, act: Callable[[], None], feed: Feed) -> None:
+        """A duty that ends by an error ends the worker: a process that lives on without its heartbeats helps nobody."""
         try:
-            feed.run()
-        except Exception as error:
-            self._failure = error
-        finally:
+            act()
+            if name == "feed":
+                self._finished.set()
+        except BaseException as error:
+            self._failure = self._failure or error
+            self.stopping.set()
+            feed.stop()
+            with contextlib.suppress(Exception):
+                self._abandon_all()
             self._finished.set()
 
     @contextlib.contextmanager
@@ -178,7 +190,7 @@ class Worker:
         log.info("%s: begun", item.where, extra={"event": "work_begun", "work_item": item.id, "attempt": item.attempt_count})
         try:
             state = execute(db, transaction, item, self._perform, self.settings.retry_after)
-        except (DatabaseLost, DatabaseLocked) as error:
+        except DatabaseError as error:
             state = self._settle_later(db, item, error)
         finally:
             with self._lock:
@@ -189,10 +201,15 @@ class Worker:
 
     def _settle_later(self, db: Database, item: Item, error: DatabaseError) -> State | None:
         """The database is away: waits for it, unless told to stop; then the lease runs out by itself."""
-        log.warning("%s: %s; waiting for the database", item.where, error.message, extra={"event": "database_away"})
-        while not self.stopping.wait(_AWAY_SECONDS):
-            with contextlib.suppress(DatabaseLost, DatabaseLocked):
-                return settle_error(db, item, error, self.settings.retry_after)
+        duty, latest = f"settling {item.where}", error
+        while not self.stopping.wait(self.troubles.failed(duty, latest)):
+            try:
+                state = settle_error(db, item, error, self.settings.retry_after)
+            except DatabaseError as again:
+                latest = again
+            else:
+                self.troubles.recovered(duty)
+                return state
         return None
 
     def _in_hand(self) -> list[tuple[Item, ItemTransaction]]:
@@ -204,29 +221,36 @@ class Worker:
             for item, transaction in self._in_hand():
                 if not lease.beat(db, item, db.now()) and (item, transaction) in self._in_hand():
                     transaction.abandon()
+            roster.seen(db, self.name, self.troubles.outages, db.now())
 
-        self._every(self.settings.lease.beat, beat)
+        self._every("heartbeat", self.settings.lease.beat, beat)
+        with contextlib.suppress(DatabaseError), contextlib.closing(self.open()) as db:
+            roster.gone(db, self.name)
 
     def _sweeper(self) -> None:
         watch = lease.Watch(self.settings.lease, patience=0 if self.settings.ends else 2 * self.settings.lease.beat)
-        self._every(self.settings.sweep_every, lambda db: self._sweep(db, watch))
+        self._every("sweep", self.settings.sweep_every, lambda db: self._sweep(db, watch))
 
     def _sweep(self, db: Database, watch: lease.Watch) -> None:
         for item in lease.sweep(db, watch, db.now(), clock.ticks()):
             facts = {"event": "work_taken_back", "work_item": item.id, "state": item.state.value}
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
-    def _every(self, seconds: float, act: Callable[[Database], None]) -> None:
-        """Acts at once and then every so many seconds until the feed has ended, through a database's absences."""
+    def _every(self, duty: str, seconds: float, act: Callable[[Database], None]) -> None:
+        """Acts at once and then every so many seconds until the feed has ended, whatever fails. Raises what is hopeless."""
         db: Database | None = None
-        while True:
+        wait = 0.0
+        while not self._finished.wait(wait):
             try:
                 db = db or self.open()
                 db.reconnect()
                 act(db)
-            except (DatabaseLost, DatabaseLocked) as error:
-                log.info("%s", error.message, extra={"event": "database_away"})
-            if self._finished.wait(seconds):
-                break
+                self.troubles.recovered(duty)
+                wait = seconds
+            except Exception as error:
+                if db is not None and not isinstance(error, DatabaseLocked):  # a new session knows nothing of what went wrong
+                    db.close()
+                    db = None
+                wait = min(self.troubles.failed(duty, error), seconds)
         if db is not None:
             db.close()

@@ -29,6 +29,7 @@ from finra_fake import (
     without,
 )
 
+from market_spine import clock
 from market_spine.app.source import Absent, Glance, Offer
 from market_spine.app.source.api import ApiSettings, ApiSource
 from market_spine.app.source.canonical import FIELDS
@@ -343,15 +344,18 @@ def test_a_tier_that_fails_leaves_the_others_their_patience(fake: FinraFake, ope
     assert isinstance(source.fetch(OTCE), Offer)
 
 
-def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(fake: FinraFake, open_api: OpenApi) -> None:
+def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(
+    fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
     fake.fail(status(429, Retry_After="3600"), times=1)
     with pytest.raises(SourceError, match="come back in 3600 s"):
         open_api().fetch(T1)
     assert len(fake.asked()) == 1
-    fake.fail(status(429, Retry_After="1"), times=1)
-    begun = datetime.now(timezone.utc)
+    fake.fail(status(429, Retry_After="7"), times=1)
     assert isinstance(open_api().fetch(T1), Offer)
-    assert datetime.now(timezone.utc) - begun >= timedelta(seconds=0.9)
+    assert 7 in pauses
 
 
 def test_a_server_that_is_not_there_is_said_in_one_line(open_api: OpenApi) -> None:
@@ -367,13 +371,15 @@ def test_a_refusal_carries_finras_own_words(fake: FinraFake, open_api: OpenApi, 
     assert caught.value.category == "SOURCE_REFUSED"
 
 
-def test_at_most_twenty_requests_a_second(fake: FinraFake, open_api: OpenApi) -> None:
+def test_at_most_twenty_requests_a_second(fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(clock, "ticks", lambda: sum(pauses))
+    monkeypatch.setattr(clock, "pause", pauses.append)
     fake.page_max = 3
-    begun = datetime.now(timezone.utc)
     open_api(paced=True).fetch(T1)
     count = len(fake.asked())
     assert count == 18
-    assert (datetime.now(timezone.utc) - begun).total_seconds() >= (count - 1) / 20
+    assert sum(pauses) == pytest.approx((count - 1) / 20), "by a clock that only its own pauses move"
 
 
 # --- The login --------------------------------------------------------------------------------------------------------
@@ -427,7 +433,7 @@ def test_a_service_that_wants_a_login_says_which_settings_give_it(fake: FinraFak
     with pytest.raises(SourceError) as caught:
         open_api().fetch(T1)
     assert caught.value.category == "SOURCE_UNAUTHORIZED"
-    assert "MARKET_SPINE_FINRA_CLIENT_ID" in str(caught.value.hint)
+    assert "MARKET_SPINE_FINRA_CLIENT_ID" in str(caught.value)
 
 
 def test_a_secret_may_lie_in_a_file_and_shows_nowhere(tmp_path: Path, fake: FinraFake, caplog: pytest.LogCaptureFixture) -> None:
@@ -452,8 +458,8 @@ BAD_SETTINGS = [
     ("a secret file that is not there", {"MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "/none"}, "cannot read"),
     ("an address of another kind", {"MARKET_SPINE_FINRA_BASE_URL": "ftp://api.finra.org"}, "no http"),
     ("an address with a login", {"MARKET_SPINE_FINRA_BASE_URL": "https://me:secret@api.finra.org"}, "BASE_URL holds a login$"),
-    ("a timeout in words", {"MARKET_SPINE_HTTP_TIMEOUT": "soon"}, "no number"),
-    ("a negative count", {"MARKET_SPINE_HTTP_RETRIES": "-1"}, "no number"),
+    ("a timeout in words", {"MARKET_SPINE_HTTP_TIMEOUT": "soon"}, "not a number"),
+    ("a negative count", {"MARKET_SPINE_HTTP_RETRIES": "-1"}, "not a number"),
 ]
 
 
@@ -600,20 +606,26 @@ def test_a_sweep_sees_neither_other_weeks_nor_the_tiers_kept_aside(fake: FinraFa
     assert len(fake.asked()) == 1
 
 
-def test_a_sweep_of_more_rows_than_finra_gives_out_is_asked_by_halves(
+def test_a_sweep_of_more_rows_than_a_page_depends_on_no_order(
     fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = (date(2026, 6, 1), date(2026, 8, 7), date(2026, 8, 28))
     whole = list(open_api().revised_since(*sweep))
-    monkeypatch.setattr("market_spine.app.source.query.PAGE_ROWS", 60)
-    monkeypatch.setattr("market_spine.app.source.query.LAST_OFFSET", 140)  # a week has 162 rows
-    fake.page_max = 60
+    assert len(whole) == 3 * 3  # what is out of four weeks
+    fake.restless = True
+    for page_max in (1, 60, 200):  # a partition has 54 rows, a week 162 or less
+        monkeypatch.setattr("market_spine.app.source.api.PAGE_ROWS", page_max)
+        assert list(open_api().revised_since(*sweep)) == whole
+    fake.page_bytes = 500  # FINRA's pages may also be short
     assert list(open_api().revised_since(*sweep)) == whole
-    assert len(whole) == 3 * 3
-    monkeypatch.setattr("market_spine.app.source.query.LAST_OFFSET", 40)
-    with pytest.raises(SourceError, match="gives out the first 100 only") as caught:
-        open_api().revised_since(*sweep)
-    assert caught.value.category == "SOURCE_TOO_LARGE"
+
+
+def test_a_sweep_whose_halves_do_not_add_up_is_unproved(fake: FinraFake, open_api: OpenApi) -> None:
+    fake.page_max = 100
+    fake.fail(total(3), skip=1, when=lambda seen: "dateRangeFilters" in seen.body)
+    with pytest.raises(SourceError, match="rows were revised, and by halves") as caught:
+        open_api().revised_since(date(2026, 6, 1), date(2026, 8, 7), date(2026, 8, 28))
+    assert caught.value.category == "SOURCE_INCOMPLETE"
 
 
 def test_a_sweep_during_which_something_is_revised_is_repeated(fake: FinraFake, open_api: OpenApi) -> None:

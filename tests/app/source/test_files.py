@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from market_spine.app.source import Absent, Offer
+from market_spine import clock
+from market_spine.app.source import Absent, Offer, SourceSettings
 from market_spine.app.source.files import FileSource
 from market_spine.errors import SourceError
 from market_spine.partition import Partition
@@ -142,3 +143,56 @@ def test_a_file_that_is_just_being_written_is_not_taken(folder: Path) -> None:
     (folder / NAME).write_bytes(b"half")
     with pytest.raises(SourceError, match="is just being written"):
         Growing(str(folder), max_bytes=MEGABYTE).fetch(PARTITION)
+
+
+def test_a_writer_that_pauses_in_a_fresh_file_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / NAME).write_bytes(b"half")
+    monkeypatch.setattr(clock, "pause", lambda seconds: (folder / NAME).write_bytes(b"half and the rest"))
+    with pytest.raises(SourceError, match="is just being written") as caught:
+        FileSource(str(folder), max_bytes=MEGABYTE, settle=5).fetch(PARTITION)
+    assert caught.value.category == "SOURCE_CHANGING"
+
+
+def test_a_file_put_in_the_place_of_a_fresh_one_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / NAME).write_bytes(b"one")
+    (folder / "new").write_bytes(b"two")
+    os.utime(folder / "new", ns=((folder / NAME).stat().st_mtime_ns,) * 2)
+    monkeypatch.setattr(clock, "pause", lambda seconds: (folder / "new").replace(folder / NAME))
+    with pytest.raises(SourceError, match="is just being written"):
+        FileSource(str(folder), max_bytes=MEGABYTE, settle=5).fetch(PARTITION)
+
+
+@pytest.mark.parametrize(
+    ("age", "waits"),
+    [(0, [5.0]), (2, [3.0]), (4.5, [0.5]), (5, []), (3600, []), (-3600, [5.0])],
+    ids=["new", "two seconds old", "nearly old enough", "old enough", "an hour old", "from the future"],
+)
+def test_a_file_is_waited_for_until_it_has_been_left_alone_for_long_enough(
+    age: float, waits: list[float], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / NAME).write_bytes(b"whole")
+    os.utime(folder / NAME, (1_000_000, 1_000_000))
+    waited: list[float] = []
+    monkeypatch.setattr(clock, "epoch", lambda: 1_000_000 + age)
+    monkeypatch.setattr(clock, "pause", waited.append)
+    offer = FileSource(str(folder), max_bytes=MEGABYTE, settle=5).fetch(PARTITION)
+    assert isinstance(offer, Offer)
+    assert (offer.content, waited) == (b"whole", waits)
+
+
+@pytest.mark.parametrize("environ", [{}, {"MARKET_SPINE_SETTLE_SECONDS": "2.5"}, {"MARKET_SPINE_SETTLE_SECONDS": "0"}], ids=str)
+def test_how_long_that_is_can_be_set(environ: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / NAME).write_bytes(b"whole")
+    waited: list[float] = []
+    monkeypatch.setattr(clock, "epoch", lambda: (folder / NAME).stat().st_mtime)
+    monkeypatch.setattr(clock, "pause", waited.append)
+    FileSource.of(SourceSettings(str(folder), MEGABYTE, environ=environ)).fetch(PARTITION)
+    assert sum(waited) == pytest.approx(float(environ.get("MARKET_SPINE_SETTLE_SECONDS", 5)), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "name", [f"{NAME}.part", f".{NAME}", f"{NAME}.tmp", f"{NAME}~", f"{NAME}.crdownload", f".~{NAME}", f"#{NAME}#"]
+)
+def test_a_temporary_name_is_never_taken(name: str, folder: Path) -> None:
+    (folder / name).write_bytes(b"half")
+    assert isinstance(fetch(folder), Absent)

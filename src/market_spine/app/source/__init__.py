@@ -1,6 +1,6 @@
 """Where a partition's bytes come from. FINRA's own tier codes are mapped here, at the border, and nowhere else.
 
-A source answers three questions. A new one is a class with these methods and one entry in SOURCES.
+A source answers four questions. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 
 from market_spine.errors import ConfigurationError
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
+
+DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
 # FINRA's tierIdentifier and tierDescription → our tier.
 TIER_OF_CODE: Mapping[str, str] = {
@@ -36,6 +38,7 @@ class Offer(NamedTuple):
     uri: str
     last_updated: datetime | None = None
     metadata: Mapping[str, object] = MappingProxyType({})
+    fingerprint: str = ""  # what the source says of the content without giving it; empty when it says nothing
 
 
 class Absent(NamedTuple):
@@ -49,6 +52,13 @@ class Glance(NamedTuple):
 
     last_updated: datetime
     row_count: int | None = None
+
+
+class Listing(NamedTuple):
+    """What lies in a folder: the fingerprint of each partition's file, and the names that are no partition's."""
+
+    files: Mapping[Partition, str]
+    unknown: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -65,6 +75,9 @@ class Source(Protocol):
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Partitions of those weeks with rows updated on or after `day`; only of a source that `sweeps`."""
+
+    def listing(self) -> Listing | None:
+        """Every partition it has, whatever its week; None of one that cannot tell."""
 
     def close(self) -> None:
         """Lets go of connections."""
@@ -95,3 +108,15 @@ def open_source(name: str, settings: SourceSettings) -> Source:
     module, _, kind = SOURCES[name].partition(":")
     source: Source = getattr(importlib.import_module(module), kind).of(settings)
     return source
+
+
+def seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """A setting of the environment that is a number. Raises ConfigurationError."""
+    text = environ.get(name, "").strip()
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e6:
+        raise ConfigurationError(f"{name} is not a number of its kind: {text!r}", hint=f"the default is {default:g}")
+    return number

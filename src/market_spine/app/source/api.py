@@ -6,17 +6,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings
+from market_spine import config
+from market_spine.app.source import CODE_OF_TIER, TIER_OF_CODE, Absent, Glance, Offer, SourceSettings, seconds
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.exports import Patience, export
-from market_spine.app.source.query import Body, Endpoint, Page, Row, Token, compare, equal
+from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
 from market_spine.app.source.web import Client, Manners, host
 from market_spine.errors import ConfigurationError, InvalidWeek, SourceError, Unproved
-from market_spine.partition import Partition, friday_of
+from market_spine.partition import TIERS, Partition, friday_of
+from market_spine.small_files import read_small_text, why
 
 _log = logging.getLogger(__name__)
 
@@ -61,11 +61,11 @@ class ApiSettings:
             client_id=environ.get("MARKET_SPINE_FINRA_CLIENT_ID", "").strip(),
             secret=_secret(environ),
             manners=Manners(
-                timeout=_seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.manners.timeout),
-                retries=int(_seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
-                backoff=_seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
+                timeout=seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.manners.timeout),
+                retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
+                backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
             ),
-            patience=Patience(poll=_seconds(environ, "MARKET_SPINE_FINRA_POLL", default.patience.poll)),
+            patience=Patience(poll=seconds(environ, "MARKET_SPINE_FINRA_POLL", default.patience.poll)),
         )
         if bool(settings.client_id) != bool(settings.secret):
             raise ConfigurationError(
@@ -115,16 +115,11 @@ class ApiSource:
         return self._settle(self._fetch(partition), offer)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
-        """Partitions of those weeks with rows updated on or after `day`, asked by halves where they have more rows than FINRA
-        gives out, as after months without a run. Raises SourceError."""
-        try:
-            return _twice(lambda: self._revised(day, first_week, last_week))
-        except SourceError as error:
-            if error.category != "SOURCE_TOO_LARGE" or first_week >= last_week:
-                raise
-        middle = first_week + timedelta(weeks=(last_week - first_week).days // 14)
-        later = self.revised_since(day, middle + timedelta(weeks=1), last_week)
-        return [*self.revised_since(day, first_week, middle), *later]
+        """Partitions of those weeks with rows updated on or after `day`. Raises SourceError."""
+        return sorted(_twice(lambda: self._revised(day, first_week, last_week))[1])
+
+    def listing(self) -> None:
+        """None: FINRA shows what was revised by its date."""
 
     def close(self) -> None:
         self._client.close()
@@ -196,26 +191,54 @@ class ApiSource:
         day = newest(collector.updated)
         place = f"weekStartDate={partition.monday}&tierIdentifier={CODE_OF_TIER[partition.tier]}"
         where = f"{self._endpoint.url(said['dataset'])}?{place}"
-        return Offer(content, uri=where, last_updated=_moment(day) if day else None, metadata=metadata)
+        moment = _moment(day) if day else None
+        return Offer(content, uri=where, last_updated=moment, metadata=metadata, fingerprint=f"{day}|{rows}")
 
-    def _revised(self, day: date, first_week: date, last_week: date) -> list[Partition]:
-        body: Body = {
-            "fields": [*FIELDS[:2], "lastUpdateDate"],
-            "compareFilters": [
-                compare("GTE", "weekStartDate", first_week - timedelta(days=4)),
-                compare("LTE", "weekStartDate", last_week - timedelta(days=4)),
-            ],
-            "dateRangeFilters": [{"fieldName": "lastUpdateDate", "startDate": day.isoformat(), "endDate": _FAR.isoformat()}],
-            "domainFilters": [_summary_types()],
-        }
-        found = {_partition(row, day) for page in self._endpoint.pages(WEEKLY, body) for row in page.rows}
-        return sorted(p for p in found if p and first_week <= p.week_ending <= last_week)
+    def _revised(self, day: date, first_week: date, last_week: date) -> tuple[int, set[Partition]]:
+        """How many rows of those weeks were updated since, and whose they are.
+
+        Over several weeks FINRA sorts nothing, so pages may shift and hide a partition. Therefore only an answer that comes
+        in one page is believed; where there is more, each half of the weeks is asked, at last each tier of a week.
+        """
+        body = _updated_since(day, first_week, last_week)
+        page = self._endpoint.ask(WEEKLY, {**body, "limit": PAGE_ROWS, "offset": 0})
+        total = page.total or 0
+        if len(page.rows) > total:
+            raise Unproved("SOURCE_INCOMPLETE", "FINRA did not say how many rows were revised (Record-Total)")
+        if len(page.rows) == total:
+            found = {_partition(row, day) for row in page.rows}
+            return total, {p for p in found if p and first_week <= p.week_ending <= last_week}
+        if first_week >= last_week:
+            return total, {p for p in (Partition(last_week, tier) for tier in TIERS) if self._has_revised(p, day)}
+        middle = first_week + timedelta(weeks=(last_week - first_week).days // 14)
+        earlier, before = self._revised(day, first_week, middle)
+        later, after = self._revised(day, middle + timedelta(weeks=1), last_week)
+        if earlier + later != total:
+            raise Unproved("SOURCE_INCOMPLETE", f"{total:,} rows were revised, and by halves {earlier:,} and {later:,}")
+        return total, before | after
+
+    def _has_revised(self, partition: Partition, day: date) -> bool:
+        body = _updated_since(day, partition.week_ending, partition.week_ending)
+        body["compareFilters"] = _week_and_tier(partition)
+        return bool(self._endpoint.ask(WEEKLY, {**body, "limit": 1, "offset": 0}).total)
 
     def _old(self, partition: Partition) -> bool:
         return partition.monday < self._today - RETENTION
 
     def _absent(self, partition: Partition) -> Absent:
         return Absent(f"{host(self._endpoint.base_url)} has no rows of {partition}")
+
+
+def _updated_since(day: date, first_week: date, last_week: date) -> Body:
+    return {
+        "fields": [*FIELDS[:2], "lastUpdateDate"],
+        "compareFilters": [
+            compare("GTE", "weekStartDate", first_week - timedelta(days=4)),
+            compare("LTE", "weekStartDate", last_week - timedelta(days=4)),
+        ],
+        "dateRangeFilters": [{"fieldName": "lastUpdateDate", "startDate": day.isoformat(), "endDate": _FAR.isoformat()}],
+        "domainFilters": [_summary_types()],
+    }
 
 
 def _query(partition: Partition) -> Body:
@@ -256,7 +279,7 @@ def _twice(ask: Callable[[], T]) -> T:
 
 def _address(environ: Mapping[str, str], name: str, default: str) -> str:
     address = environ.get(name, "").strip() or default
-    parts = urlsplit(address)
+    parts = config.address(address, name)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{name} is no http(s) address: {address!r}", hint=f"for example {default}")
     if parts.username or parts.password:  # it would be kept with every capture, as where it came from
@@ -270,20 +293,8 @@ def _secret(environ: Mapping[str, str]) -> str:
     if not path:
         return environ.get("MARKET_SPINE_FINRA_CLIENT_SECRET", "").strip()
     try:
-        return Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        words = getattr(error, "strerror", None) or "not text"
+        return read_small_text(path).strip()
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"cannot read MARKET_SPINE_FINRA_CLIENT_SECRET_FILE {path}: {words}", hint="make it readable for this user"
+            f"cannot read MARKET_SPINE_FINRA_CLIENT_SECRET_FILE {path}: {why(error)}", hint="make it readable for this user"
         ) from error
-
-
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name, "").strip()
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e6:
-        raise ConfigurationError(f"{name} is no number of its kind: {text!r}", hint=f"the default is {default:g}")
-    return number

@@ -48,7 +48,7 @@ SUMMARY_TYPES = ("ATS_W_SMBL_FIRM", "OTC_W_SMBL_FIRM")
 _NUMBERS = frozenset({"firmCRDNumber", "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "totalNotionalSum"})
 _PLAIN_DIGITS = 30  # beyond this a number is not a quantity but an attack on memory
 _SEPARATOR = "\x1f"  # between values while collecting: no value can hold it
-_CONTROL = dict.fromkeys([*range(0x20), 0x7F, 0x85, 0x2028, 0x2029], " ")
+_CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029], " ")
 
 
 class Collector:

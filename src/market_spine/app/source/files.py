@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import IO
 
-from market_spine.app.source import Absent, Glance, Offer, SourceSettings
-from market_spine.errors import ConfigurationError, SourceError
-from market_spine.partition import Partition
+from market_spine import clock
+from market_spine.app.source import Absent, Glance, Listing, Offer, SourceSettings, seconds
+from market_spine.errors import ConfigurationError, InvalidWeek, SourceError
+from market_spine.partition import TIERS, Partition, parse_week
 
 _ENDINGS = tuple(ending + packed for ending in (".psv", ".csv", ".txt") for packed in ("", ".gz"))
+_NAME = re.compile(rf"({'|'.join(tier.lower() for tier in TIERS)})_week_([0-9-]{{10}})(\.psv|\.csv|\.txt)(\.gz)?")
+# What other programs leave beside a file while they write it, or for themselves.
+_PASSING = re.compile(r"\..*|.*(\.part|\.tmp|\.crdownload|~)|#.*#", re.DOTALL)
 _CHUNK = 1 << 20
+_SETTLE = "MARKET_SPINE_SETTLE_SECONDS"
+_SETTLE_SECONDS = 5.0  # a writer that pauses for longer is taken for one that is done
 
 
 class FileSource:
@@ -23,20 +30,22 @@ class FileSource:
     name = "file"
     sweeps = False
 
-    def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False) -> None:
+    def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False, settle: float = 0) -> None:
         self._folder = Path(data_dir)
-        if not self._folder.is_dir():
+        if not os.path.isdir(self._folder):  # noqa: PTH112 - a name too long is not there
             raise ConfigurationError(
                 f"there is no data folder {data_dir}", hint="name the folder of the weekly files with --data-dir"
             )
         self._home = self._folder.resolve()
         self._max_bytes = max_bytes
         self._allow_links = allow_links
+        self._settle = settle
 
     @classmethod
     def of(cls, settings: SourceSettings) -> FileSource:
         """The folder of `--data-dir`. Raises ConfigurationError when it is not there."""
-        return cls(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links)
+        settle = seconds(settings.environ, _SETTLE, _SETTLE_SECONDS)
+        return cls(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links, settle=settle)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """None: a file tells only by its content."""
@@ -47,14 +56,29 @@ class FileSource:
         path = self._find(partition)
         if path is None:
             return Absent(str(self._folder / f"{stem(partition)}{_ENDINGS[0]}"))
+        fingerprint = _fingerprint(path)  # before it is read: what is written meanwhile is seen by the next run
         content = self._read(path)
         if not content:
             raise SourceError("EMPTY_FILE", f"{path} is empty", hint="fetch it again; an empty file is never a publication")
-        return Offer(content, uri=f"file:{path.name}")
+        return Offer(content, uri=f"file:{path.name}", fingerprint=fingerprint)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Nothing: a folder cannot tell."""
         return ()
+
+    def listing(self) -> Listing:
+        """Every weekly file by its partition; a partition with two files has the fingerprints of both."""
+        files: dict[Partition, str] = {}
+        unknown: list[str] = []
+        with os.scandir(self._folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                partition = _partition(entry.name)
+                if partition:
+                    said = _fingerprint(Path(entry.path))
+                    files[partition] = f"{files[partition]} {said}" if partition in files else said
+                elif not _PASSING.fullmatch(entry.name) and not entry.is_dir():
+                    unknown.append(entry.name)
+        return Listing(files, tuple(unknown))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -77,16 +101,24 @@ class FileSource:
             if not path.is_file():  # opening a pipe would wait for ever, reading a device never end
                 raise SourceError("SOURCE_UNREADABLE", f"{path} is no regular file", hint="put a plain file there")
             with path.open("rb") as file:
-                before = _state(file.fileno())
+                before = _state(os.fstat(file.fileno()))
                 if path.suffix != ".gz" and before[0] > self._max_bytes:
                     raise self._too_large(path)
                 content = self._take(file, path, before[0])
-                if _state(file.fileno()) != before:
-                    raise SourceError("SOURCE_CHANGING", f"{path} is just being written", hint="run again when it is complete")
+            self._check_rest(path, before)
             return content
         except (OSError, EOFError, zlib.error) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise SourceError("SOURCE_UNREADABLE", f"cannot read {path}: {words}", hint="fetch the file again") from error
+
+    def _check_rest(self, path: Path, before: tuple[int, int, int]) -> None:
+        """Whether what was read is still the file; one that was young is looked at again when it has been left alone for long
+        enough. A time of change in the future says nothing about its age: then we wait as for a new one."""
+        age = clock.epoch() - before[1] / 1e9
+        _check_unchanged(path, before)
+        if age < self._settle:
+            clock.pause(self._settle - max(age, 0.0))
+            _check_unchanged(path, before)
 
     def _take(self, file: IO[bytes], path: Path, size: int) -> bytes:
         """All of it: a plain file in one piece, a packed one bit by bit, for what it holds nobody knows."""
@@ -115,10 +147,32 @@ def _leads_into(path: Path, home: Path) -> bool:
         return False
 
 
-def _state(descriptor: int) -> tuple[int, int]:
-    """What changes when somebody writes to a file."""
-    stat = os.fstat(descriptor)
-    return stat.st_size, stat.st_mtime_ns
+def _check_unchanged(path: Path, before: tuple[int, int, int]) -> None:
+    if _state(path.stat()) != before:
+        raise SourceError("SOURCE_CHANGING", f"{path} is just being written", hint="run again when it is complete")
+
+
+def _state(stat: os.stat_result) -> tuple[int, int, int]:
+    """What changes when somebody writes to a file, or puts another in its place: size, time of change, number."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _partition(name: str) -> Partition | None:
+    """The partition a file's name stands for; None when it stands for none."""
+    parts = _NAME.fullmatch(name)
+    try:
+        return Partition(parse_week(parts[2]), parts[1].upper()) if parts else None
+    except InvalidWeek:
+        return None
+
+
+def _fingerprint(path: Path) -> str:
+    """Its name, size and time of change; of one that cannot be looked at the name alone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return path.name
+    return f"{path.name}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
 def stem(partition: Partition) -> str:

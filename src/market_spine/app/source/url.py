@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
@@ -74,6 +75,9 @@ class UrlSource:
         """Nothing: files cannot tell."""
         return ()
 
+    def listing(self) -> None:
+        """None: an address is asked for by its partition."""
+
     def close(self) -> None:
         self._client.close()
 
@@ -82,12 +86,16 @@ class UrlSource:
             reply = self._client.send("GET", url, max_bytes=self._max_bytes, redirects=False)
             if reply.status not in (301, 302, 303, 307, 308):
                 return reply
-            url = urljoin(url, reply.headers.get("Location", ""))
+            with contextlib.suppress(ValueError):  # else it is asked again, until there are too many
+                url = urljoin(url, reply.headers.get("Location", ""))
             self._check(url, SourceError)
         raise SourceError("SOURCE_REFUSED", f"{host(url)} redirects without end")
 
     def _check(self, url: str, error: type[ConfigurationError] | type[SourceError]) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # a bracket without its other half: no host of the list
+            parts = urlsplit("")
         if parts.scheme in ("http", "https") and parts.hostname in self._hosts and not parts.username:
             return
         fault = "holds a login" if parts.username else "is not on the list of hosts"

@@ -1,0 +1,112 @@
+"""core_source_checks: when a partition's whole content was last compared with what is stored, and whose turn it is.
+
+Corrected names, deletions and moves between tiers leave no date at the source: only the content tells. So a share of the
+partitions is compared whole in each run, those first that have waited longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from market_spine import clock
+from market_spine.app.plan import Plan
+from market_spine.app.run import Run
+from market_spine.app.source import Source
+from market_spine.db import Database
+from market_spine.partition import DOMAIN, Partition
+
+SETTLED_WEEKS = 13  # for so long after it has left the window a partition still has its turn
+
+
+class Check(NamedTuple):
+    """What a source said of a partition when it was last compared; no hash for one that was only seen."""
+
+    fingerprint: str
+    content_hash: str | None
+    checked_at: str
+
+
+def recorded(db: Database, source: str) -> dict[Partition, Check]:
+    """Every check of a source."""
+    rows = db.execute(
+        """
+        SELECT week_ending, tier, fingerprint, content_hash, checked_at FROM core_source_checks WHERE domain = ? AND source = ?
+        """,
+        (DOMAIN, source),
+    )
+    return {Partition(date.fromisoformat(row[0]), row[1]): Check(*row[2:]) for row in rows}
+
+
+def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content_hash: str | None) -> None:
+    """Notes that these partitions were looked at now; call it inside a transaction."""
+    for partition, fingerprint in fingerprints.items():
+        run.db.execute(
+            """
+            INSERT INTO core_source_checks (domain, source, week_ending, tier, fingerprint, content_hash, checked_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (domain, source, week_ending, tier) DO UPDATE SET
+                fingerprint = excluded.fingerprint, content_hash = excluded.content_hash, checked_at = excluded.checked_at
+            """,
+            (DOMAIN, source, partition.week, partition.tier, fingerprint, content_hash, run.stamp),
+        )
+
+
+def last_checked(db: Database, source: str, partition: Partition) -> str | None:
+    """When its whole content was last compared."""
+    row = db.execute(
+        """
+        SELECT checked_at FROM core_source_checks
+        WHERE domain = ? AND source = ? AND week_ending = ? AND tier = ? AND content_hash IS NOT NULL
+        """,
+        (DOMAIN, source, partition.week, partition.tier),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
+    """The partitions to compare whole in this run. A run with a window takes turns in it and the settled time after it; one
+    that is given its weeks by name knows of no others, and goes by the time that has passed."""
+    day, share = run.run_date, run.expected.rehash_share
+    settled = min(plan.weeks) - timedelta(weeks=SETTLED_WEEKS if plan.sweeps else 0)
+    held = _held(run.db, source.name, settled, max(plan.weeks))
+    checked = {p: at for p, at in held.items() if p.tier in plan.tiers and (plan.sweeps or p.week_ending in plan.weeks)}
+    return tuple(due(checked, day, share) if plan.sweeps else overdue(checked, day, share))
+
+
+def due(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
+    """Those whose turn it is, the longest unchecked first: so many that each has its turn once in round(1 / share) days with a
+    run. What was compared on the day itself counts, so a run that is repeated does not compare the next ones."""
+    if share <= 0:
+        return []
+    today = sum(clock.market_date(at) >= day for at in checked.values())
+    waiting = sorted((at, partition) for partition, at in checked.items() if clock.market_date(at) < day)
+    quota = -(-len(checked) // _rounds(share))
+    return [partition for _, partition in waiting[: max(0, quota - today)]]
+
+
+def overdue(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
+    """Those that round(1 / share) weekly runs would have compared by now."""
+    if share <= 0:
+        return []
+    return [partition for partition, at in checked.items() if day - clock.market_date(at) >= timedelta(weeks=_rounds(share) - 1)]
+
+
+def _rounds(share: float) -> int:
+    return max(1, round(1 / share))
+
+
+def _held(db: Database, source: str, first: date, last: date) -> dict[Partition, datetime]:
+    """Every partition of these weeks that has a capture, and when its content was last compared: at the latest then."""
+    rows = db.execute(
+        """
+        SELECT c.week_ending, c.tier, COALESCE(MAX(s.checked_at), MAX(c.captured_at))
+        FROM finra_otc_transparency_capture c
+        LEFT JOIN core_source_checks s ON s.domain = ? AND s.source = ? AND s.week_ending = c.week_ending AND s.tier = c.tier
+        WHERE c.week_ending BETWEEN ? AND ?
+        GROUP BY c.week_ending, c.tier
+        """,
+        (DOMAIN, source, first.isoformat(), last.isoformat()),
+    )
+    return {Partition(date.fromisoformat(week), tier): datetime.fromisoformat(at) for week, tier, at in rows}

@@ -1,0 +1,65 @@
+"""What a run is to look at: weeks × tiers, what lies outside them, and which phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import NamedTuple
+
+from market_spine.outcome import Outcome, Phase, Status
+from market_spine.partition import Partition
+
+OPEN_WEEKS = 26
+PHASES_OF_STAGE = {
+    "ingest": (Phase.INGEST, Phase.READINESS),
+    "normalize": (Phase.NORMALIZE, Phase.READINESS),
+    "calc": (Phase.CALC, Phase.READINESS),
+    "readiness": (Phase.READINESS,),
+    "all": (Phase.INGEST, Phase.NORMALIZE, Phase.CALC, Phase.READINESS),
+}
+
+
+class Plan(NamedTuple):
+    """The window, and, filled in by widen(), what is to be looked at outside it."""
+
+    weeks: tuple[date, ...]
+    tiers: tuple[str, ...]
+    only_stage: str = "all"
+    fail_fast: bool = False
+    sweeps: bool = False  # also what is open, new or changed outside these weeks
+    open_weeks: int = OPEN_WEEKS  # how far before the window a missing partition is asked for
+    revised: tuple[Partition, ...] = ()  # outside the window, and new or changed at the source
+    open: tuple[Partition, ...] = ()  # outside the window: due and not complete
+    open_weeks_results: tuple[date, ...] = ()  # weeks outside the window whose own measures are behind
+    turns: tuple[Partition, ...] = ()  # whose whole content is compared in this run, whatever the source says of it
+
+    @property
+    def window(self) -> list[Partition]:
+        return [Partition(week, tier) for week in self.weeks for tier in self.tiers]
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """The window, what is open before it, and what was revised outside it; each once."""
+        return list(dict.fromkeys((*self.window, *self.open, *self.revised)))
+
+    @property
+    def all_weeks(self) -> tuple[date, ...]:
+        """The weeks of all that, and those whose results are behind."""
+        outside = (partition.week_ending for partition in (*self.open, *self.revised))
+        return tuple(dict.fromkeys((*self.weeks, *outside, *self.open_weeks_results)))
+
+    @property
+    def open_count(self) -> int:
+        """Open partitions, and weeks of which only the results are open."""
+        return len(self.open) + len(set(self.open_weeks_results) - {partition.week_ending for partition in self.open})
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return PHASES_OF_STAGE[self.only_stage]
+
+    def with_taken(self, outcomes: Iterable[Outcome]) -> Plan:
+        """Adds what the ingest phase took outside the plan, so that the later phases walk it too."""
+        done = (outcome for outcome in outcomes if (outcome.phase, outcome.status) == (Phase.INGEST, Status.DONE))
+        taken = dict.fromkeys(Partition(outcome.week_ending, outcome.tier) for outcome in done if outcome.tier)
+        known = set(self.partitions)
+        return self._replace(revised=(*self.revised, *(partition for partition in taken if partition not in known)))

@@ -1,0 +1,272 @@
+"""What was answered as of a past day stays, whatever is run, replayed, withdrawn or pruned afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from commands import RunCommand
+from desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
+
+from market_spine import captures, clock
+from market_spine.app.run import Run
+from market_spine.app.scheduler import Plan, Result, run_schedule
+from market_spine.ask import history, query, raw
+from market_spine.ask.views import VIEWS
+from market_spine.db import Database, redact
+from market_spine.errors import FutureDay, NotFound, PastDay, Pruned, UsageError
+from market_spine.operate import retention, verify, withdrawal
+from market_spine.operate.operation import execution
+from market_spine.operate.rebuild import rebuild
+from market_spine.partition import OTC, TIERS, Partition
+from market_spine.timeline import Permits, check_day
+
+OF_OTC = Partition(WEEK, OTC)
+ID = "finra.otc_transparency:OTC:2025-11-28:"
+THIRD = (*REVISED, ("TSLA", "UBSA", "UBS ATS", 9, 1))
+
+
+def answers(db: Database, *days: date) -> dict[tuple[str, date], list[object]]:
+    """Every view as of every day."""
+    return {
+        (name, day): [tuple(row) for row in query.answer(db, query.Question(view, as_of=day))]
+        for name, view in VIEWS.items()
+        for day in days
+    }
+
+
+def faults(db: Database) -> list[str]:
+    return [str(fault) for fault in verify.verify(db, deep=True)]
+
+
+def observed_on(desk: Desk, day: date) -> Result:
+    """Kept files, loaded under a past day, as `--as-observed-on` does."""
+    run = Run(desk.db, day, clock.moment_of(day), f"kept-{day}", as_observed=True, present=clock.moment_of(FRIDAYS[3]))
+    return run_schedule(run, desk.source(), Plan((WEEK,), TIERS), lambda outcome: None)
+
+
+def state(desk: Desk) -> list[tuple[str, str]]:
+    return [(e.run_date, e.state) for e in history.list_captures(desk.db, WEEK, (OTC,))]
+
+
+@pytest.mark.parametrize(
+    ("run_date", "today", "permits", "refusal"),
+    [
+        pytest.param(FRIDAYS[1], FRIDAYS[3], Permits(), None, id="the newest day again"),
+        pytest.param(FRIDAYS[2], FRIDAYS[3], Permits(), None, id="a later day"),
+        pytest.param(FRIDAYS[0], FRIDAYS[3], Permits(), PastDay, id="an earlier day"),
+        pytest.param(FRIDAYS[0], FRIDAYS[3], Permits(past=True), None, id="an earlier day, as observed"),
+        pytest.param(FRIDAYS[0], FRIDAYS[0], Permits(), None, id="a day in the future of the clock is no newest day"),
+        pytest.param(FRIDAYS[3], FRIDAYS[2], Permits(), FutureDay, id="tomorrow"),
+        pytest.param(FRIDAYS[3], FRIDAYS[2], Permits(future=True), None, id="tomorrow, and meant"),
+    ],
+)
+def test_days_only_run_forward(
+    db: Database, tmp_path: Path, run_date: date, today: date, permits: Permits, refusal: type[Exception] | None
+) -> None:
+    restated(tmp_path / "files", db)  # captures of the first two Fridays
+    if refusal is None:
+        check_day(db, run_date, today, permits)
+    else:
+        with pytest.raises(refusal):
+            check_day(db, run_date, today, permits)
+
+
+def test_a_run_on_which_nothing_was_new_makes_its_day_the_newest_too(desk: Desk, target: str) -> None:
+    with execution(target, "rebuild", FRIDAYS[2], clock.moment_of(FRIDAYS[2]), {}):
+        pass
+    with pytest.raises(PastDay), execution(target, "rebuild", FRIDAYS[1], clock.moment_of(FRIDAYS[1]), {}):
+        pass
+
+
+@pytest.fixture
+def desk(db: Database, tmp_path: Path) -> Desk:
+    return restated(tmp_path / "files", db)
+
+
+@pytest.mark.parametrize("mode", ["run", "dry-run"])
+def test_a_run_of_a_past_day_is_refused_whole(desk: Desk, target: str, run_command: RunCommand, mode: str) -> None:
+    before = answers(desk.db, *FRIDAYS)
+    desk.publish(WEEK, OTC, THIRD)
+    arguments = ("--run-date", FRIDAYS[0], "--weeks", WEEK, "--db", target, "--data-dir", desk.folder, "--mode", mode)
+    done = run_command("run_finra_weekly_schedule", *map(str, arguments))
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == (
+        "Error: the run date 2026-01-09 lies before 2026-01-16, the newest day this store has recorded, and what was answered "
+        "since may not change. Try: leave --run-date out, or load kept files with --as-observed-on 2026-01-09"
+    )
+    assert answers(desk.db, *FRIDAYS) == before
+
+
+def test_a_replay_left_unfinished_becomes_a_capture_of_the_day_it_is_normalized(desk: Desk) -> None:
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(FRIDAYS[1], only="ingest")
+    before = answers(desk.db, *FRIDAYS[:2])
+    desk.run(FRIDAYS[2])
+    assert answers(desk.db, *FRIDAYS[:2]) == before
+    assert state(desk) == [("2026-01-09", "superseded"), ("2026-01-16", "superseded"), ("2026-01-23", "current")]
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260123", 5, 2379)
+    assert faults(desk.db) == []
+
+
+def test_a_replay_overtaken_by_a_later_capture_is_set_aside_and_can_be_fetched(desk: Desk) -> None:
+    path = desk.publish(WEEK, OTC, THIRD)
+    kept = path.read_bytes()
+    desk.run(FRIDAYS[1], only="ingest")
+    desk.publish(WEEK, OTC, PLAIN)
+    before = answers(desk.db, *FRIDAYS[:2])
+    desk.run(FRIDAYS[2])
+    assert answers(desk.db, *FRIDAYS[:2]) == before
+    assert state(desk)[1:] == [("2026-01-16", "superseded"), ("2026-01-23", "current")]
+    named = raw.find(desk.db, OF_OTC, name=f"{ID}20260116@3")
+    assert b"".join(raw.read(desk.db, named)) == kept
+    assert (faults(desk.db), desk.run(FRIDAYS[2]).exit_code) == ([], 0)
+
+
+def test_a_refused_replay_lends_its_name_to_no_rows(desk: Desk) -> None:
+    before = answers(desk.db, *FRIDAYS[:2])
+    desk.publish(WEEK, OTC, ())
+    assert desk.run(FRIDAYS[1]).exit_code == 1
+    assert answers(desk.db, *FRIDAYS[:2]) == before
+    assert faults(desk.db) == []
+    assert raw.find(desk.db, OF_OTC).name == ID + "20260116@2"
+    assert [c.name[-10:] for c in raw.list_contents(desk.db, ID + "20260116")] == ["20260116@2", "20260116@3"]
+
+
+def test_nobody_reads_measures_of_rows_that_a_replay_has_replaced(desk: Desk) -> None:
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(FRIDAYS[1], only="ingest")
+    desk.run(FRIDAYS[1], only="normalize")  # and is killed here
+    for name in ("venue_volume", "hhi", "tier_split", "weekly_totals"):
+        rows = desk.db.execute(f"SELECT capture_id FROM finra_otc_transparency_{name}_latest").fetchall()
+        assert ID + "20260116" not in {row[0] for row in rows}
+        assert name not in ("tier_split", "weekly_totals") or not rows
+    desk.run(FRIDAYS[1])
+    totals = desk.db.execute("SELECT total_shares FROM finra_otc_transparency_weekly_totals_latest").fetchall()
+    assert [row[0] for row in totals] == [2 * 2000.5 + 2379]
+    assert faults(desk.db) == []
+
+
+def test_kept_content_fills_a_past_day_and_all_days_it_changes(db: Database, tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "files", db)
+    desk.publish_weeks([WEEK])
+    desk.run(FRIDAYS[1], tiers=TIERS[:2])
+    desk.publish(WEEK, TIERS[0], REVISED)
+    desk.run(FRIDAYS[2], tiers=TIERS[:2])
+    (desk.folder / "nms_tier_1_week_2025-11-28.psv").unlink()
+    (desk.folder / "nms_tier_2_week_2025-11-28.psv").unlink()
+    observed_on(desk, FRIDAYS[0])  # only the OTC file was kept
+    split = {day: [row[3] for row in query.answer(db, query.Question(VIEWS["tier_split"], as_of=day))] for day in FRIDAYS}
+    assert split == {FRIDAYS[0]: [], FRIDAYS[1]: [2000.5] * 3, FRIDAYS[2]: [2370, 2000.5, 2000.5], FRIDAYS[3]: [2370, 2000.5, 2000.5]}
+    assert faults(db) == []
+
+
+def test_a_past_day_that_has_other_content_is_taken(desk: Desk) -> None:
+    before = answers(desk.db, *FRIDAYS)
+    desk.publish(WEEK, OTC, THIRD)
+    result = observed_on(desk, FRIDAYS[0])
+    assert [(o.tier, o.category) for o in result.outcomes if o.category] == [(OTC, "DAY_TAKEN")]
+    assert answers(desk.db, *FRIDAYS) == before
+    desk.publish(WEEK, OTC, PLAIN)
+    assert observed_on(desk, FRIDAYS[0]).exit_code == 0
+    assert answers(desk.db, *FRIDAYS) == before
+
+
+def test_withdrawn_content_stays_withdrawn_when_it_comes_after_another(desk: Desk) -> None:
+    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")  # REVISED is taken back
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(FRIDAYS[2])
+    desk.publish(WEEK, OTC, REVISED)
+    refused = desk.run(FRIDAYS[3])
+    assert [o.category for o in refused.outcomes if o.category] == ["WITHDRAWN_CONTENT"]
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260123", 5, 2379)
+    desk.run(FRIDAYS[3], force=True)
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260130", 4, 2370)
+
+
+def test_an_undone_rollback_lets_the_content_come_again(desk: Desk) -> None:
+    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
+    withdrawal.undo(desk.context(FRIDAYS[1]), WEEK, [OTC], "it was right")
+    for day, lines in ((FRIDAYS[2], THIRD), (FRIDAYS[3], REVISED)):
+        desk.publish(WEEK, OTC, lines)
+        assert desk.run(day).exit_code == 0
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260130", 4, 2370)
+
+
+def test_content_withdrawn_and_replaced_on_one_day_stays_withdrawn(desk: Desk) -> None:
+    withdrawal.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(FRIDAYS[1])  # the same capture, with other content, stands again
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260116", 5, 2379)
+    desk.publish(WEEK, OTC, REVISED)
+    assert [o.category for o in desk.run(FRIDAYS[2]).outcomes if o.category] == ["WITHDRAWN_CONTENT"]
+
+
+def test_after_prune_and_rollback_every_other_partition_can_be_asked(desk: Desk) -> None:
+    retention.prune(desk.context(FRIDAYS[2]), 0, "space")
+    withdrawal.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
+    left = {row[2] for row in query.answer(desk.db, query.Question(VIEWS["normalized"], as_of=FRIDAYS[2]))}
+    assert left == set(TIERS) - {OTC}
+    with pytest.raises(Pruned):
+        list(query.answer(desk.db, query.Question(VIEWS["normalized"], (WEEK,), (OTC,), as_of=FRIDAYS[0])))
+
+
+def test_captures_from_the_future_are_named_and_withdrawn_by_one_command(
+    desk: Desk, target: str, run_command: RunCommand
+) -> None:
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(date(2126, 1, 11))
+    named = run_command("spine", "verify", "--db", target)
+    assert named.exit_code == 1
+    assert f"{ID}21260111: is of 2126-01-11, a day after today" in named.stdout
+    command = named.stdout.splitlines()[-1].removeprefix("next: ")
+    assert command == f'spine rollback --future --reason "a run dated in the future" --db {redact(target)}'
+    done = run_command("spine", "rollback", "--future", "--reason", "a typing error", "--json", "--db", target)
+    assert json.loads(done.stdout)["changes"] == [
+        {"week_ending": "2025-11-28", "tier": OTC, "was_current": ID + "21260111", "is_current": ID + "20260116"}
+    ]
+    assert run_command("spine", "verify", "--db", target).exit_code == 0
+    assert desk.run(FRIDAYS[3]).exit_code == 0  # the content itself was not at fault
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260130", 5, 2379)
+    again = run_command("spine", "rollback", "--future", "--reason", "x", "--db", target)
+    assert again.exit_code == 2
+
+
+def test_a_rebuild_changes_no_past_day(desk: Desk) -> None:
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(FRIDAYS[1])  # a replay, so that the capture has had two contents
+    before = answers(desk.db, *FRIDAYS)
+    rebuild(desk.context(FRIDAYS[3]), WEEK)
+    assert answers(desk.db, *FRIDAYS) == before
+
+
+def test_the_stored_content_comes_back_byte_for_byte(
+    desk: Desk, target: str, run_command: RunCommand, tmp_path: Path
+) -> None:
+    out = tmp_path / "otc.psv"
+    done = run_command("spine", "raw", str(WEEK), "otc", "--out", out, "--db", target)
+    content = (desk.folder / "otc_week_2025-11-28.psv").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert (done.exit_code, out.read_bytes()) == (0, content)
+    assert done.stderr == f"{ID}20260116@2: the exact bytes of file:otc_week_2025-11-28.psv, SHA-256 {digest}\n"
+    as_of = run_command("spine", "raw", str(WEEK), "OTC", "--as-of", str(FRIDAYS[0]), "--db", target)
+    named = run_command("spine", "raw", str(WEEK), "OTC", "--capture", "OTC:2025-11-28:20260109", "--db", target)
+    assert as_of.stdout == named.stdout != content.decode()
+    twice = run_command("spine", "raw", str(WEEK), "OTC", "--out", out, "--db", target)
+    assert (twice.exit_code, twice.stderr) == (2, f"Error: {out} already exists. Try: name a new file with --out\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        pytest.param("OTC:2025-11-28:20260109@7", NotFound, id="no such content"),
+        pytest.param("OTC:2025-11-28:20250101", NotFound, id="no such capture"),
+        pytest.param("NMS_TIER_1:2025-11-28:20260109", UsageError, id="another partition's"),
+    ],
+)
+def test_a_name_that_is_not_there_is_said(desk: Desk, name: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        raw.find(desk.db, OF_OTC, name=name)
