@@ -14,7 +14,7 @@ from pathlib import Path
 import holidays
 
 ROOT = Path(__file__).resolve().parent.parent
-FILE = ROOT / "src" / "market_spine" / "exchange_closures.py"
+FILE = ROOT / "src" / "market_spine" / "calendar" / "closures.py"
 YEARS = range(2014, 2041)  # FINRA's weekly data begin in 2014
 
 

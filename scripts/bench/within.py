@@ -16,7 +16,8 @@ from pathlib import Path
 
 REPORT = "within.json"
 _IMPORTS = (
-    "cli_run", "store", "lock", "executions", "exchange_closures", "app.scheduler", "app.report", "app.reading",
+    "cli.weekly_run", "core.store", "core.locks", "core.executions", "calendar.closures", "app.scheduler", "app.report",
+    "app.content",
     "parse.weekly_file", "measure.facts", "measure.measures", "measure.tier_tables", "db.sqlite", "db.copy",
 )  # fmt: skip
 

@@ -82,7 +82,7 @@ class Answers:
 
     def _as_of(self, db: Memo, view: str, picture: Picture, day: date | None, gone: set[str]) -> Iterator[str]:
         """Asks for everything; where rows were pruned, for the other weeks together and for the pruned ones alone."""
-        lost = {p for p, showing in picture.captures.items() if showing.shown.capture_id in gone and self._in(view, showing)}
+        lost = {p for p, showing in picture.captures.items() if showing.shown.capture_id in gone}
         if view in measures.OF_WEEK or not lost:
             yield from self._ask(db, view, picture, day, None, TIERS, set())
             return
@@ -106,7 +106,7 @@ class Answers:
             if not pruned:
                 yield f"{view}: {error.message}"
             return
-        if pruned:
+        if any(self._in(view, picture.captures[p]) for p in lost & of.keys()):
             yield f"{view} of {weeks} {tiers}: rows that were pruned are answered"
             return
         yield from self._compare(view, rows, self._all(view, Picture(of, picture.weeks), lost))

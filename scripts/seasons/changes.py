@@ -127,9 +127,10 @@ def _truncated(finra: Finra, partition: Partition, served: Served, draw: Random)
 
 
 def _of_another_week(finra: Finra, partition: Partition, served: Served, draw: Random) -> Served | None:
-    """The file of the week before under this week's name."""
+    """The file of the week before under this week's name. Its dates tell, where the store never saw that week."""
     other = finra.partitions.get(Partition(partition.week - timedelta(weeks=1), partition.tier))
-    if other is None or other.fault:
+    published = partition.monday + timedelta(days=21 if partition.tier == "NMS_TIER_1" else 35)
+    if other is None or other.fault or other.newest >= published:
         return None
     return Served(other.lines, finra.today, "SAME_CONTENT", file_bytes(partition.tier, other.lines))
 

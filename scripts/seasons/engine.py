@@ -17,6 +17,7 @@ from market_spine import clock
 from market_spine.cli.exit import guarded
 from market_spine.cli.spine import command as spine
 from market_spine.cli.weekly import command as weekly
+from market_spine.core import executions
 from market_spine.core.captures import read_raw
 from market_spine.db import Database, connect
 from market_spine.db.postgres import Postgres
@@ -136,6 +137,8 @@ class Engine:
         with (
             mock.patch.dict(os.environ, self.source.environ),
             mock.patch.object(clock, "utc_now", lambda: self.moment),
+            mock.patch.object(clock, "exact_now", lambda: self.moment),
+            mock.patch.object(executions, "_ended", None, create=True),  # each command is a process of its own
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
         ):

@@ -203,6 +203,8 @@ class Ledger:
             if served is None:
                 yield f"was normalized from an unknown content @{stored.normalized}"
                 return
+            if served.fault == "SHRUNK_CAPTURE" and self.current(known.partition) is None:
+                served = known.versions[stored.normalized] = served._replace(fault="")  # there was nothing to shrink from
             if served.fault:
                 yield f"{served.fault}: a content that must be refused was normalized"
             if known.hashes[stored.normalized] in self.withdrawn_hashes(known.partition) and not moment.forced:

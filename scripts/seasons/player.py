@@ -160,6 +160,8 @@ class Player:
         return self._learn()
 
     def _prune(self, draw: Random) -> list[str]:
+        if not self.engine.exists():
+            return []
         days = draw.choice((0, 7, 30, 120))
         done = self.engine.spine("prune", "--older-than", str(days), "--reason", "season", "--json")
         if done.exit_code:

@@ -255,11 +255,11 @@ def test_rejected_lines_are_found_again_by_their_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "lines"),
+    ("text", "count"),
     [("", 0), (HEADER, 0), (HEADER + GOOD, 1), (HEADER + GOOD + GOOD.rstrip(), 2), ("# c\n" + HEADER + GOOD, 1), ("# only", 0)],
 )
-def test_data_lines_are_counted_at_a_glance(text: str, lines: int) -> None:
-    assert lines.data_lines(text.encode()) == lines
+def test_data_lines_are_counted_at_a_glance(text: str, count: int) -> None:
+    assert lines.data_lines(text.encode()) == count
 
 
 def test_blocks_may_be_cut_anywhere() -> None:
@@ -319,7 +319,7 @@ def test_a_refusal_names_the_same_partition_whatever_the_order_of_a_set() -> Non
         with pytest.raises(UnusableContent) as caught:
             read(API_HEADER + "".join(foreign))
         said.add(caught.value.message)
-    assert said == {"the content says tierIdentifier 'NMS Tier 2', but was offered as 2025-12-26 / NMS_TIER_1"}
+    assert said == {"the content says tierIdentifier 'NMS Tier 2', but was offered as 2025-12-26 / NMS_TIER_1; put it under its own name; nothing is relabelled"}
 
 
 def quoted(text: str) -> str:

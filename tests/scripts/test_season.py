@@ -16,7 +16,7 @@ SOURCES = [pytest.param("file", id="files"), pytest.param("api", id="API")]
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_season_shows_on_every_day_what_the_model_shows(engine: str, source: str) -> None:
-    happened = season.play(engine, source, range(1, 2), fridays=14, shrinks=False)
+    happened = season.play(engine, source, range(1, 2), fridays=9, shrinks=False)
 
     assert happened["faults"] == []
     assert happened["rows_compared"]
@@ -26,10 +26,10 @@ def test_a_season_shows_on_every_day_what_the_model_shows(engine: str, source: s
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_commands_in_any_order_leave_what_the_model_says(engine: str, source: str) -> None:
-    happened = season.play(engine, source, range(100, 112), sequences=True, shrinks=False)
+    happened = season.play(engine, source, range(100, 106), sequences=True, shrinks=False)
 
     assert happened["faults"] == []
-    assert happened["stories"] == 12
+    assert happened["stories"] == 6
 
 
 def test_the_model_measures_what_a_person_would() -> None:
