@@ -13,6 +13,7 @@ from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
 
 from market_spine import clock
 from market_spine.app.context import Run
+from market_spine.app.readiness import evaluate_readiness
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.core import captures
 from market_spine.core.timeline import Permits, check_day
@@ -135,6 +136,27 @@ def test_a_refused_replay_lends_its_name_to_no_rows(desk: Desk) -> None:
     assert faults(desk.db) == []
     assert raw.find(desk.db, OF_OTC).name == ID + "20260116@2"
     assert [c.name[-10:] for c in raw.list_contents(desk.db, ID + "20260116")] == ["20260116@2", "20260116@3"]
+
+
+def test_a_refused_replay_without_a_row_leaves_the_week_ready(desk: Desk) -> None:
+    desk.publish(WEEK, OTC, ())  # the header alone, on the day of the good capture
+    assert desk.run(FRIDAYS[1]).exit_code == 1
+    assert evaluate_readiness(WEEK, desk.db) == (True, [])
+
+
+def test_a_pruned_capture_is_missed_from_the_day_it_was_measured_on(db: Database, tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "files", db)
+    desk.publish(WEEK, OTC, PLAIN)
+    desk.run(FRIDAYS[0], tiers=[OTC], only="ingest")
+    desk.run(FRIDAYS[0], tiers=[OTC], only="normalize")
+    desk.run(FRIDAYS[1], tiers=[OTC])  # measured a week later
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[2], tiers=[OTC])
+    before = answers(db, FRIDAYS[0])
+    prune.prune(desk.context(FRIDAYS[3]), 0, "space")
+    unmeasured = answer.Question(VIEWS["hhi"], as_of=FRIDAYS[0])
+    assert (list(answer.answer(db, unmeasured)), before["hhi", FRIDAYS[0]]) == ([], [])
+    assert [c.run_date for c in answer.left_out(db, answer.Question(VIEWS["hhi"], as_of=FRIDAYS[1]))] == ["2026-01-09"]
 
 
 def test_nobody_reads_measures_of_rows_that_a_replay_has_replaced(desk: Desk) -> None:

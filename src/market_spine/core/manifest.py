@@ -96,14 +96,18 @@ def standing(rows: Iterable[StageRow]) -> list[StageRow]:
 
 
 def current_stages(rows: Iterable[StageRow]) -> dict[str, dict[str, StageRow]]:
-    """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest."""
+    """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest.
+
+    What is normalized was once raw, whatever became of a content that was offered for the same capture later.
+    """
     stages: dict[str, dict[str, StageRow]] = {}
     kept = [row for row in standing(rows) if row.tier is not None]
     for tier in dict.fromkeys(row.tier for row in kept):
         of_tier = [row for row in kept if row.tier == tier]
         current = next((row for row in of_tier if row.stage == NORMALIZED and row.row_count > 0), of_tier[0])
         done = (row for row in of_tier if row.capture_id == current.capture_id)
-        stages[str(tier)] = {row.stage: row for row in done if row.row_count > 0}
+        is_normalized = current.stage == NORMALIZED
+        stages[str(tier)] = {row.stage: row for row in done if row.row_count > 0 or (is_normalized and row.stage == RAW)}
     return stages
 
 

@@ -125,8 +125,10 @@ def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
     """The tombstone: hash, counts, when, who, by which rule and why."""
     row: Any = run.db.execute(
         """
-        SELECT content_hash, row_count, total_shares, captured_at, run_date, normalized_at
-        FROM finra_otc_transparency_capture WHERE capture_key = ?
+        SELECT c.content_hash, c.row_count, c.total_shares, c.captured_at, c.run_date, c.normalized_at, m.created_at
+        FROM finra_otc_transparency_capture c
+        LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'CALC'
+        WHERE c.capture_key = ?
         """,
         (entry.capture_key,),
     ).fetchone()
@@ -134,12 +136,12 @@ def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
     run.db.execute(
         """
         INSERT INTO core_tombstones (capture_id, domain, partition_key, content_hash, row_count, total_shares, captured_at,
-                                     capture_key, run_date, normalized_at, pruned_at, pruned_by, rule, reason)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                     capture_key, run_date, normalized_at, measured_at, pruned_at, pruned_by, rule, reason)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             entry.capture_id, DOMAIN, partition_key(entry.week, entry.tier), row[0], row[1], row[2], row[3], entry.capture_key,
-            row[4], row[5], run.stamp, executions.actor(), rule, reason,
+            row[4], row[5], row[6], run.stamp, executions.actor(), rule, reason,
         ),
     )  # fmt: skip
 

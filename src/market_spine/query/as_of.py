@@ -156,7 +156,7 @@ def _tombstones(db: Database, weeks: Iterable[date] | None, before: str | None) 
     rows = db.execute(
         """
         SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), run_date, capture_key,
-               capture_id, normalized_at, normalized_at, pruned_at
+               capture_id, normalized_at, measured_at, pruned_at
         FROM core_tombstones WHERE domain = ?
         """,
         (DOMAIN,),

@@ -66,6 +66,10 @@ UPDATE finra_otc_transparency_withdrawal SET content_hash = (
     SELECT c.content_hash FROM finra_otc_transparency_capture c
     WHERE c.capture_id = finra_otc_transparency_withdrawal.capture_id);
 
+-- When a pruned capture was measured: before that day its measures were not to be seen. Of older tombstones it is not known.
+ALTER TABLE core_tombstones ADD COLUMN measured_at TEXT;
+UPDATE core_tombstones SET measured_at = normalized_at;
+
 -- The stage a work item waits for (RAW, NORMALIZED, CALC); empty while it waits for nothing.
 ALTER TABLE core_work_items ADD COLUMN waits_for TEXT;
 CREATE INDEX core_work_items_waiting ON core_work_items (waits_for) WHERE waits_for IS NOT NULL;
