@@ -15,13 +15,15 @@ import holidays
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "src" / "market_spine" / "calendar" / "closures.py"
-YEARS = range(2014, 2041)  # FINRA's weekly data begin in 2014
+FIRST_YEAR = 2014  # FINRA's weekly data begin
+YEARS = range(1970, 2041)  # the clock of promtool's tests stands in 1970
 
 
 def render() -> str:
     """The file."""
     closed = _table({year: holidays.financial_holidays("NYSE", years=year) for year in YEARS})
-    half = _table({year: holidays.financial_holidays("NYSE", years=year, categories=("half_day",)) for year in YEARS})
+    since = range(FIRST_YEAR, YEARS.stop)
+    half = _table({year: holidays.financial_holidays("NYSE", years=year, categories=("half_day",)) for year in since})
     return f"{_HEAD}CLOSED = {closed}HALF_DAYS = {half}"
 
 

@@ -18,6 +18,8 @@ from support import weekly_files
 from support.commands import RunCommand
 
 from market_spine import log
+from market_spine.db import connect
+from market_spine.db.migrations import prepare
 
 WEEK = "2025-12-26"
 ARGUMENTS = ("--weeks", WEEK, "--data-dir", "files", "--run-date", "2026-01-30", "--db", "spine.db")
@@ -41,6 +43,9 @@ def put_back() -> Iterator[None]:
 def folder(tmp_path: Path) -> Path:
     """A working folder with one whole week to run on."""
     weekly_files.write_week(tmp_path / "files", WEEK)
+    prepared = connect(str(tmp_path / "spine.db"))  # a new one would be reported, whatever else is held back
+    prepare(prepared)
+    prepared.close()
     return tmp_path
 
 

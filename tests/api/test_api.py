@@ -111,7 +111,7 @@ def test_lists_have_pages(api: Api) -> None:
 
 def test_what_is_stored_is_read_as_json_and_as_csv(api: Api, tmp_path: Path, run_command: Any) -> None:
     write_week(tmp_path / "files", "2025-12-26")
-    arguments = ("--weeks", "2025-12-26", "--run-date", "2026-01-30", "--data-dir", tmp_path / "files")
+    arguments = ("--weeks", "2025-12-26", "--as-observed-on", "2026-01-30", "--data-dir", tmp_path / "files")
     assert run_command("run_finra_weekly_schedule", "--db", api.target, *arguments).exit_code == 0
     where = {"week": "2025-12-26", "tier": "OTC"}
     rows = api.client.get("/api/v1/data/venue_volume", params=where).json()["rows"]

@@ -185,7 +185,7 @@ def mode(path: Path) -> int:
 
 def test_a_database_we_make_is_its_owners_alone_with_all_that_lies_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "new" / "spine.db"
-    with open_store(str(path), utc_now()) as store:
+    with open_store(str(path), utc_now(), create=True) as store:
         store.backup_beside("copy")
         assert {found.name: mode(found) for found in path.parent.iterdir()} == dict.fromkeys(
             ("spine.db", "spine.db-wal", "spine.db-shm", "spine.db.copy.bak"), 384

@@ -67,7 +67,7 @@ def test_another_partitions_content_is_refused_with_its_name() -> None:
     refusals.check_twin(None)
     with pytest.raises(UnusableContent, match="the content is that of 2025-11-28 / OTC, byte for byte") as caught:
         refusals.check_twin(Partition(WEEK, OTC))
-    assert "spine rollback 2025-11-28 OTC --reason" in str(caught.value.hint)
+    assert "spine rollback 2025-11-28 OTC --reason" in caught.value.message
 
 
 def category(check: object) -> str:

@@ -22,7 +22,7 @@ def test_the_table_is_what_the_installed_package_says() -> None:
         pytest.param(date(2025, 11, 28), False, True, id="the day after Thanksgiving"),
         pytest.param(date(2025, 12, 24), False, True, id="Christmas Eve"),
         pytest.param(date(2025, 10, 13), False, False, id="Columbus Day, which the exchange does not keep"),
-        pytest.param(date(2012, 10, 29), False, False, id="before FINRA's data begin nothing is known"),
+        pytest.param(date(2041, 12, 25), False, False, id="beyond the table nothing is known"),
     ],
 )
 def test_a_day_is_closed_half_or_open(day: date, closed: bool, half: bool) -> None:

@@ -100,7 +100,7 @@ def blank_lines(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (bomb, "SOURCE_TOO_LARGE: {path} holds more than 32 MB. Try: raise --max-file-mb if this is right"),
+        (bomb, "SOURCE_TOO_LARGE: {path} holds more than 32 MB; raise --max-file-mb if this is right"),
         (lines_of_ten_megabytes, "LINE_TOO_LONG: a line is longer than 1 MB"),
         (blank_lines, "Normalized 30 rows"),
     ],

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=128)
 def closures(year: int) -> frozenset[date]:
-    """The weekdays of a year on which the exchange is closed, special closures included; none before 2014 or after 2040."""
+    """The weekdays of a year on which the exchange is closed, special closures included; none before 1970 or after 2040."""
     from market_spine.calendar.closures import CLOSED
 
     return _days(year, CLOSED)
