@@ -1,9 +1,13 @@
-"""Every command the program prints, pasted as printed into the real program: the state moves on, and nothing runs in a circle."""
+"""Every command the program prints, pasted as printed into the real program: the state moves on, and nothing runs in a circle.
+
+They are carried out in this process, where there are hundreds; a real shell is asked where it matters (`office.shell`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from support.commands import Finished, RunCommand
+from support.commands import Finished, RunCommand, run_here
 from support.database_picture import core
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
@@ -36,7 +40,8 @@ class Office:
 
     desk: Desk
     target: str
-    run_command: RunCommand
+    home: Path
+    shell: RunCommand | None = None
     day: date = DAY
     grace_days: int = 1
 
@@ -46,7 +51,8 @@ class Office:
         env = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "MARKET_SPINE_RUN_DATE": str(self.day)}
         env["MARKET_SPINE_GRACE_DAYS"] = str(self.grace_days)
         env["PGPASSWORD"] = urlsplit(self.target).password or "" if "://" in self.target else ""
-        finished = self.run_command("/bin/sh", "-c", line, env=env)
+        words = shlex.split(line)
+        finished = self.shell("/bin/sh", "-c", line, env=env) if self.shell else run_here(words, self.home, env)
         assert finished.exit_code in (0, 1, 2) and "Error:" not in finished.stderr, f"{line}\n{finished}"
         return finished
 
@@ -75,12 +81,12 @@ class Office:
 
 
 @pytest.fixture
-def office(db: Database, target: str, tmp_path: Path, run_command: RunCommand) -> Office:
+def office(db: Database, target: str, tmp_path: Path) -> Office:
     desk = Desk(tmp_path / "the files", db)  # a blank, as people have them
     for n, week in enumerate(WEEKS):
         desk.publish_weeks([week], (*PLAIN, (f"WEEK{n}", "UBSA", "UBS ATS", 100 + n, 1)))
     desk.run(DAY, WEEKS[1:])
-    return Office(desk, target, run_command)
+    return Office(desk, target, tmp_path)
 
 
 def next_of(finished: Finished) -> str | None:
@@ -274,7 +280,8 @@ def test_what_is_suggested_ends_with_the_week_ready(office: Office, state: State
     assert office.week()["is_ready"]
 
 
-def test_doctor_takes_the_file_that_replaced_a_refused_one(office: Office) -> None:
+def test_doctor_takes_the_file_that_replaced_a_refused_one(office: Office, run_command: RunCommand) -> None:
+    office.shell = run_command
     no_rows(office)
     office.desk.publish(WEEK, OTC)
     fixed = office.paste(f"spine doctor --weeks 7 --fix --data-dir '{office.desk.folder}' --db '{office.target}'")
@@ -288,7 +295,8 @@ def test_nothing_is_suggested_for_what_is_awaited(office: Office) -> None:
     assert [next_of(office.look(look)) for look in LOOKS[:2]] == [None, None]
 
 
-def test_a_command_that_met_a_lock_works_when_it_is_over(office: Office) -> None:
+def test_a_command_that_met_a_lock_works_when_it_is_over(office: Office, run_command: RunCommand) -> None:
+    office.shell = run_command
     missing(office)
     cure(office)
     command = next_of(office.look(LOOKS[0]))
@@ -298,7 +306,8 @@ def test_a_command_that_met_a_lock_works_when_it_is_over(office: Office) -> None
     assert office.paste(command).exit_code == 0
 
 
-def test_a_path_with_a_blank_is_quoted(office: Office) -> None:
+def test_a_path_with_a_blank_is_quoted(office: Office, run_command: RunCommand) -> None:
+    office.shell = run_command
     missing(office)
     command = next_of(office.look(LOOKS[0]))
     assert command and f"--data-dir '{office.desk.folder}'" in command

@@ -73,8 +73,9 @@ class Events:
     def __init__(self, *processes: subprocess.Popen[bytes]) -> None:
         self.seen: list[dict[str, Any]] = []
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        for process in processes:
-            threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        self._readers = [threading.Thread(target=self._read, args=(process,), daemon=True) for process in processes]
+        for reader in self._readers:
+            reader.start()
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
@@ -82,12 +83,35 @@ class Events:
             for line in lines:
                 self._lines.put(line)
 
+    def _next(self) -> str | None:
+        """The next event; None when the deadline of a wait is over."""
+        line = self._lines.get()
+        if line:
+            self.seen.append(json.loads(line) if line.startswith(b"{") else {"event": "", "text": line.decode()})
+        return str(self.seen[-1]["event"]) if line else None
+
     def wait(self, event: str, count: int = 1) -> None:
         """Returns when so many more of these events have come."""
-        while count:
-            try:
-                line = self._lines.get(timeout=DEADLINE)
-            except queue.Empty:
-                raise AssertionError(f"{event} never came; there were {self.seen}") from None
-            self.seen.append(json.loads(line) if line.startswith(b"{") else {"event": "", "text": line.decode()})
-            count -= self.seen[-1]["event"] == event
+        self._wait([event] * count)
+
+    def wait_for_each(self, *events: str) -> None:
+        """Returns when each of these has come, in any order."""
+        self._wait(list(events))
+
+    def _wait(self, missing: list[str]) -> None:
+        deadline = threading.Timer(DEADLINE, self._lines.put, [b""])
+        deadline.start()
+        while missing:
+            event = self._next()
+            assert event is not None, f"{missing} never came; there were {self.seen}"
+            if event in missing:
+                missing.remove(event)
+        deadline.cancel()
+
+    def to_the_end(self) -> list[dict[str, Any]]:
+        """Everything, once the processes have ended."""
+        for reader in self._readers:
+            reader.join(DEADLINE)
+        while not self._lines.empty():
+            self._next()
+        return self.seen

@@ -1,7 +1,8 @@
 """A real worker whose every item stops at a gate: `python held_worker.py DB LEASE GRACE [ARRIVED ONWARD]`.
 
-An item's one effect is a row in torture_effect. Besides its log, the worker writes a line `{"event": "beat"}` for each heartbeat of
-an item in hand, and `{"event": "abandoned"}` when it gives one up. Without a gate items are done at once.
+An item's one effect is a row in torture_effect. Without a gate items are done at once. Besides its log, the worker writes lines
+`{"event": …}`, each when it is done: `beat` (a heartbeat of an item in hand), `seen` (one of its own), `abandoned` (it gives an
+item up), `COMPLETE 7` (item 7 is settled so), `failed sweep` (a duty failed) and `connected` (a session is open).
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from market_spine.db.postgres import Postgres
 from market_spine.outcome import Outcome
-from market_spine.work import lease
+from market_spine.work import lease, procrastinate_feed, roster
+from market_spine.work import worker as worker_module
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease
+from market_spine.work.trouble import Troubles
 from market_spine.work.worker import Settings, Worker, start_log
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds what lies beside support
@@ -32,20 +36,33 @@ def main(target: str, lease_seconds: str, grace: str, gate: tuple[str, str] | No
             db.execute("INSERT INTO torture_effect (item_id) VALUES (?)", (item.id,))
         return []
 
-    lease.beat = announced(lease.beat, "beat")
-    ItemTransaction.abandon = announced(ItemTransaction.abandon, "abandoned")  # type: ignore[method-assign]
+    announce_moments()
     settings = Settings(lease=Lease(timedelta(seconds=float(lease_seconds))), grace=float(grace))
     worker = Worker(target, perform, settings)
     start_log(worker, json_lines=True, verbose=False)
     worker.run()
 
 
-def announced(act: Callable[..., Any], event: str) -> Callable[..., Any]:
-    """The same; said once it is done."""
+def announce_moments() -> None:
+    for where, name, event in (
+        (lease, "beat", lambda *_: "beat"),
+        (roster, "seen", lambda *_: "seen"),
+        (ItemTransaction, "abandon", lambda *_: "abandoned"),
+        (worker_module, "execute", lambda state, _db, _transaction, item, *_: f"{state and state.value} {item.id}"),
+        (Troubles, "failed", lambda _pause, _self, duty, _error: f"failed {duty}"),
+        (Postgres, "_open", lambda *_: "connected"),
+        (procrastinate_feed, "straight_to_the_next", lambda *_: "connected"),  # the engine's own sessions
+    ):
+        setattr(where, name, announced(getattr(where, name), event))
+
+
+def announced(act: Callable[..., Any], event: Callable[..., str]) -> Callable[..., Any]:
+    """The same; announced once it is done. `event` makes the word of the result and the arguments."""
 
     def acted(*arguments: Any) -> Any:
         result = act(*arguments)
-        print(json.dumps({"event": event}), file=sys.stderr, flush=True)
+        sys.stderr.write(json.dumps({"event": event(result, *arguments)}) + "\n")  # one write, or threads mix their lines
+        sys.stderr.flush()
         return result
 
     return acted

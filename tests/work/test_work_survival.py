@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
+from support.gates import DEADLINE, Events, Gate
 from support.postgres_server import PostgresServer
 
 from market_spine.db import Database, connect, migrations
@@ -27,48 +23,41 @@ from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease, Request, State
 from market_spine.work.worker import Settings, Worker
 
-SECONDS = 40
-TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
+HELD = Path(__file__).resolve().parents[1] / "support" / "held_worker.py"
+LEASE_SECONDS = 3
 WEEK = date(2025, 12, 5)
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {SECONDS} s: {what}"
-        threading.Event().wait(0.02)
-
-
 class RealWorker:
-    """A worker process on `target`; its items' one effect is a row, after so many milliseconds."""
+    """A worker process on `target` that announces its moments (held_worker.py); its items stop at `gate`, if there is one."""
 
-    def __init__(self, target: str, folder: Path, milliseconds: int = 0) -> None:
-        self._log = folder / "worker.log"
-        command = [sys.executable, str(TORTURE), "--be-worker", "w", "--db", target, "--lease", "3"]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen([*command, "--milliseconds", str(milliseconds)], stdout=log, stderr=log)
+    def __init__(self, target: str, gate: Gate | None) -> None:
+        pipes = [gate.arrived, gate.onward] if gate else []
+        command = [sys.executable, HELD, target, str(LEASE_SECONDS), str(DEADLINE), *pipes]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        self._events = Events(self.process)
+        self.wait_for, self.wait_for_each = self._events.wait, self._events.wait_for_each
 
-    def events(self) -> list[str]:
-        """The event words of its log; a line that is not JSON counts as itself."""
-        lines = self._log.read_text("utf-8").splitlines(keepends=True)
-        return [json.loads(line)["event"] if line.startswith("{") else line for line in lines if line.endswith("\n")]
-
-    def wait_for(self, event: str, count: int = 1) -> None:
-        wait_until(lambda: self.events().count(event) >= count, f"{count} x {event} in {self.events()}")
+    def logged(self) -> list[str]:
+        """The event words of its log, once it has ended; a line that is not JSON counts as itself."""
+        return [line.get("text") or line["event"] for line in self._events.to_the_end() if line.keys() != {"event"}]
 
     def ends_well(self) -> bool:
         self.process.terminate()
-        return self.process.wait(SECONDS) == 0
+        return self.process.wait(DEADLINE) == 0
+
+
+StartWorker = Callable[..., RealWorker]
 
 
 @pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[Callable[..., RealWorker]]:
+def start_worker() -> Iterator[StartWorker]:
     started: list[RealWorker] = []
 
-    def start(target: str, milliseconds: int = 0) -> RealWorker:
-        started.append(RealWorker(target, tmp_path, milliseconds))
+    def start(target: str, gate: Gate | None = None) -> RealWorker:
+        started.append(RealWorker(target, gate))
         return started[-1]
 
     yield start
@@ -79,13 +68,11 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., RealWorker]]:
 
 def make_ready(db: Database) -> None:
     migrations.prepare(db)
-    db.execute(
-        "CREATE TABLE torture_effect (item_id INTEGER, execution_id TEXT, worker TEXT, at DOUBLE PRECISION, claim_ms REAL)"
-    )
+    db.execute("CREATE TABLE torture_effect (item_id INTEGER)")
 
 
-def ask(db: Database, pipeline: str) -> Item:
-    return queue.enqueue(db, [Request(pipeline, WEEK, "OTC")], db.now())[0].item
+def ask(db: Database, pipeline: str, now: datetime | None = None) -> Item:
+    return queue.enqueue(db, [Request(pipeline, WEEK, "OTC")], now or db.now())[0].item
 
 
 def is_done(db: Database, item: Item) -> bool:
@@ -99,29 +86,42 @@ def counted(db: Database) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("milliseconds", [0, 2_500], ids=["idle", "with an item in hand"])
+@pytest.mark.parametrize("in_hand", [False, True], ids=["idle", "with an item in hand"])
 def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
-    postgres_server: PostgresServer, start_worker: Callable[..., RealWorker], milliseconds: int
+    postgres_server: PostgresServer, start_worker: StartWorker, gate: Gate, in_hand: bool
 ) -> None:
     db = connect(postgres_server.url)
     make_ready(db)
-    worker = start_worker(postgres_server.url, milliseconds)
+    worker = start_worker(postgres_server.url, gate if in_hand else None)
     worker.wait_for("worker_start")
     first = ask(db, "ingest_week")
-    wait_until(lambda: queue.find(db, first.id).state in (State.RUNNING, State.COMPLETE), "it has begun")
+    if not in_hand:
+        worker.wait_for(f"COMPLETE {first.id}")
     for absence in (1, 2):
+        if in_hand:
+            gate.wait()
         postgres_server.stop(immediate=absence == 2)
-        worker.wait_for("database_away", absence)
+        worker.wait_for_each("database_away", "failed heartbeat", "failed sweep")
+        if in_hand:
+            gate.open()  # what it writes now is lost
+            worker.wait_for(f"failed settling {first.where}")
         postgres_server.start()
-        worker.wait_for("database_back", absence)
+        worker.wait_for("database_back")
     db.close()
     db.reconnect()
     second = ask(db, "normalize_week")
-    wait_until(lambda: is_done(db, first) and is_done(db, second), "both items")
-    wait_until(lambda: counted(db) == (1, 2), "its heartbeat says so, and so do the metrics")
+    if in_hand:
+        for _ in (first, second):
+            gate.wait()
+            gate.open()
+    worker.wait_for(f"COMPLETE {second.id}")
+    assert is_done(db, first)
+    assert is_done(db, second)
+    worker.wait_for("seen", 2)  # the second of them began after all that
+    assert counted(db) == (1, 2), "its heartbeat says so, and so do the metrics"
     assert worker.ends_well()
     assert counted(db) == (0, 0), "it has said goodbye"
-    said = [event for event in worker.events() if not event.startswith(("work_", "worker_"))]
+    said = [event for event in worker.logged() if not event.startswith(("work_", "worker_"))]
     assert said == ["database_away", "database_back"] * 2
     assert db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0] == 2
     db.close()
@@ -129,7 +129,7 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_a_worker_whose_sessions_others_have_taken_waits_for_one(
-    postgres_server: PostgresServer, start_worker: Callable[..., RealWorker]
+    postgres_server: PostgresServer, start_worker: StartWorker
 ) -> None:
     db = connect(postgres_server.url)
     make_ready(db)
@@ -141,37 +141,34 @@ def test_a_worker_whose_sessions_others_have_taken_waits_for_one(
     db.execute("GRANT pg_read_all_stats TO spine")
     target = "postgresql://spine:spine@" + postgres_server.url.split("@")[1]
     worker = start_worker(target)
-    wait_until(lambda: is_done(db, item), "the first item")
+    worker.wait_for(f"COMPLETE {item.id}")
     db.execute("ALTER ROLE spine CONNECTION LIMIT 0")
     db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'spine'")
     worker.wait_for("database_away")
     db.execute("ALTER ROLE spine CONNECTION LIMIT 3")  # too few for all its sessions, until its own give way
     other = ask(db, "normalize_week")
-    wait_until(lambda: len(sessions(postgres_server.url)) >= 3, "it takes what there is")
+    worker.wait_for("connected", 3)  # it takes what there is
     db.execute("ALTER ROLE spine CONNECTION LIMIT -1")
-    wait_until(lambda: is_done(db, other), "the second item")
+    worker.wait_for(f"COMPLETE {other.id}")
+    assert is_done(db, other)
     assert worker.ends_well()
     db.close()
 
 
-def sessions(url: str) -> Sequence[Any]:
-    with psycopg.connect(url) as admin:
-        return admin.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'spine'").fetchall()
-
-
-def test_every_duty_survives_a_table_altered_under_it(target: str, db: Database, start_worker: Callable[..., RealWorker]) -> None:
+def test_every_duty_survives_a_table_altered_under_it(target: str, db: Database, start_worker: StartWorker) -> None:
     make_ready(db)
     worker = start_worker(target)
     first = ask(db, "ingest_week")
-    wait_until(lambda: is_done(db, first), "the first item")
+    worker.wait_for(f"COMPLETE {first.id}")
     db.execute("ALTER TABLE core_work_items RENAME COLUMN next_attempt_at TO was_next_at")
     worker.wait_for("duty_failing")
     db.execute("ALTER TABLE core_work_items RENAME COLUMN was_next_at TO next_attempt_at")
-    dead, now = ask(db, "normalize_week"), db.now() - timedelta(hours=1)
-    with db.transaction():
-        claimed = lease.claim(db, dead.id, "a worker that died", now) or lease.claim(db, dead.id, "a worker that died", db.now())
-    wait_until(lambda: is_done(db, dead), "the sweeper takes it back and it is done")
-    assert claimed is None or queue.find(db, dead.id).attempt_count == 2
+    an_hour_ago = db.now() - timedelta(hours=1)
+    with db.transaction():  # or the worker would be quicker
+        dead = ask(db, "normalize_week", an_hour_ago)
+        assert lease.claim(db, dead.id, "a worker that died", an_hour_ago) is not None
+    worker.wait_for(f"COMPLETE {dead.id}")  # the sweeper has taken it back
+    assert queue.find(db, dead.id).attempt_count == 2
     assert worker.ends_well()
 
 
@@ -183,12 +180,12 @@ def test_a_duty_that_cannot_recover_ends_the_worker_with_its_error(
         raise ZeroDivisionError(duty)
 
     def until_the_worker_stops(_db: ItemTransaction, _item: Item, _now: datetime) -> Sequence[Outcome]:
-        worker.stopping.wait(SECONDS)
+        worker.stopping.wait(DEADLINE)
         return []
 
     monkeypatch.setattr(lease, duty, broken)
     item = ask(db, "ingest_week")
-    worker = Worker(target, until_the_worker_stops, Settings(lease=Lease(timedelta(seconds=3)), give_up=0))
+    worker = Worker(target, until_the_worker_stops, Settings(lease=Lease(timedelta(seconds=LEASE_SECONDS)), give_up=0))
     with pytest.raises(ZeroDivisionError, match=duty):
         worker.run()
     assert queue.find(db, item.id).state is not State.RUNNING
@@ -209,16 +206,16 @@ Worker(sys.argv[1], perform, Settings()).run()
 
 def test_a_sigterm_that_another_thread_gets_stops_the_worker(target: str, db: Database) -> None:
     item = ask(db, "ingest_week")
-    done = subprocess.run([sys.executable, "-c", _SIGNALLED, target], timeout=SECONDS, check=False, env=dict(os.environ))
+    done = subprocess.run([sys.executable, "-c", _SIGNALLED, target], timeout=DEADLINE, check=False, env=dict(os.environ))
     assert done.returncode == 0
     assert is_done(db, item)
 
 
-def test_a_sigterm_to_a_stopped_worker_is_not_lost(target: str, db: Database, start_worker: Callable[..., RealWorker]) -> None:
+def test_a_sigterm_to_a_stopped_worker_is_not_lost(target: str, db: Database, start_worker: StartWorker) -> None:
     make_ready(db)
     worker = start_worker(target)
     item = ask(db, "ingest_week")
-    wait_until(lambda: is_done(db, item), "the item")
+    worker.wait_for(f"COMPLETE {item.id}")
     for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):
         worker.process.send_signal(number)
-    assert worker.process.wait(SECONDS) == 0
+    assert worker.process.wait(DEADLINE) == 0

@@ -107,7 +107,7 @@ class DeliveredFeed:
             finally:
                 steady.cancel()
         if not self._worker.settings.ends and not self._worker.stopping.is_set():  # it logs why and returns
-            raise DatabaseLost("the delivery engine's connection was lost", hint="nothing: it is opened again")
+            raise DatabaseLost("the delivery engine's connection was lost")
 
     def _app(self, session_statements: Any) -> App:
         async def configure(connection: Any) -> None:
@@ -163,4 +163,4 @@ def _named(error: Exception) -> Exception:
     if isinstance(error, MarketSpineError) or not is_loss(error):
         return error
     words = " ".join(str(error.__cause__ or error).split())
-    return DatabaseLost(f"the delivery engine's connection was lost: {words}", hint="nothing: it is opened again")
+    return DatabaseLost(f"the delivery engine's connection was lost: {words}")
