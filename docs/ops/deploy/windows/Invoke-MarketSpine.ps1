@@ -1,9 +1,9 @@
 <#
 .SYNOPSIS
-    Runs Market Spine when it is Friday, eight o'clock in New York; ends with the run's exit code.
+    Runs Market Spine if it is 8:00 on Friday in New York; exits with the run's exit code.
 .DESCRIPTION
-    Each run has a log in Folder\logs, of which the newest 26 are kept. A run that fails writes to the Application event
-    log: a warning for exit code 1, an error for any other but 75 (another run is at work). -Force runs at any hour.
+    Each run writes a log to Folder\logs; the newest 26 are kept. A failed run writes to the Application event
+    log: a warning for exit code 1, an error for any other but 75 (another run holds the lock). -Force runs at any hour.
 #>
 [CmdletBinding()]
 param(

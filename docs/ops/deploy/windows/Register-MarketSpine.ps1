@@ -2,8 +2,9 @@
 .SYNOPSIS
     Registers Market Spine's weekly run with the Windows Task Scheduler: Friday, 8:00 in New York.
 .DESCRIPTION
-    The Task Scheduler knows this machine's own zone only, and New York's clock changes on other days than many. So the
-    task starts each hour on Friday and Saturday (Friday, eight in New York is Saturday in Sydney), and Invoke-MarketSpine.ps1 goes on only when it is Friday, eight o'clock there. Run it once, as administrator.
+    The Task Scheduler uses the zone of this machine, and New York changes its clock on other days than many zones. The
+    task therefore starts every hour on Friday and Saturday (8:00 on Friday in New York is Saturday in Sydney), and
+    Invoke-MarketSpine.ps1 continues only if it is 8:00 on Friday in New York. Run it once, as administrator.
 .EXAMPLE
     .\Register-MarketSpine.ps1 -Program C:\market-spine\Scripts\run_finra_weekly_schedule.exe -Folder C:\market-spine\data
 #>
