@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from clone import tool
 from support.postgres_server import PostgresServer
 
 from market_spine.db import Database, connect, migrations
@@ -28,7 +29,6 @@ from market_spine.work.item import Item, Lease, Request, State
 from market_spine.work.worker import Settings, Worker
 
 SECONDS = 40
-TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
 WEEK = date(2025, 12, 5)
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -46,7 +46,7 @@ class RealWorker:
 
     def __init__(self, target: str, folder: Path, milliseconds: int = 0) -> None:
         self._log = folder / "worker.log"
-        command = [sys.executable, str(TORTURE), "--be-worker", "w", "--db", target, "--lease", "3"]
+        command = tool("queue_torture", "--be-worker", "w", "--db", target, "--lease", "3")
         with self._log.open("wb") as log:
             self.process = subprocess.Popen([*command, "--milliseconds", str(milliseconds)], stdout=log, stderr=log)
 
