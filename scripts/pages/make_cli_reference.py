@@ -35,7 +35,6 @@ SETTINGS = {
     "MARKET_SPINE_FINRA_CLIENT_ID": "Client id of an API credential; without one the API is asked anonymously.",
     "MARKET_SPINE_FINRA_CLIENT_SECRET": "Its secret; a file is the better place.",
     "MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "File that holds the secret and nothing else.",
-    "MARKET_SPINE_FINRA_POLL": "Seconds between two looks at an asynchronous request; 60.",
     "MARKET_SPINE_FILE_URL": "Address for `--source file_url`, with `{tier}`, `{TIER}`, `{code}`, `{week_ending}`, "
     "`{week_start}` or `{yyyymmdd}` in it.",
     "MARKET_SPINE_FILE_URL_HOSTS": "Hosts that address may name, comma-separated; no other is asked.",
