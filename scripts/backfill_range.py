@@ -2,9 +2,8 @@
 """Capture a range of weeks: `python scripts/backfill_range.py --from 2025-10-03 --to 2025-12-26`."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+import clone  # noqa: F401
 
 from market_spine.cli.spine import main
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import clone  # noqa: F401
 from bench import backfill, load, operators, postgres, report, start
 from bench.contest import Setting
 from bench.goals import Finding

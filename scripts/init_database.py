@@ -2,9 +2,8 @@
 """Make an empty database with the current schema: `python scripts/init_database.py --db data/market_spine.db`."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+import clone  # noqa: F401
 
 from market_spine.cli.spine import main
 

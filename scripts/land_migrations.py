@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
 """Write down what each migration is as it lands: `python scripts/land_migrations.py`.
 
-Adds the files that src/market_spine/schema/digests.txt does not name yet. A migration that has landed is never edited, because
+Adds the files that src/market_spine/db/schema/digests.txt does not name yet. A migration that has landed is never edited, because
 databases were made with it: an entry that no longer fits its file is refused, exit 1. Change the schema in a new file.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+import clone  # noqa: F401
 
 from market_spine.db.migrations import SCHEMA, digests, landed
 

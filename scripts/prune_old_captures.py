@@ -2,9 +2,8 @@
 """Remove old captures, leaving tombstones: `python scripts/prune_old_captures.py --older-than 730 --dry-run`."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+import clone  # noqa: F401
 
 from market_spine.cli.spine import main
 

@@ -1,10 +1,7 @@
 #!/usr/bin/env python3
 """The weekly run from a clone: `python scripts/run_finra_weekly_schedule.py --help`."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+import clone  # noqa: F401
 
 from market_spine.cli.weekly import main
 

@@ -24,16 +24,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-import torture_places as places
+import clone  # noqa: F401
 from seasons import stories
 from seasons.engine import Engine
 from seasons.player import Player
 from seasons.sources import Api, Files, Source
 from seasons.stories import Step
 from support.finra_fake import FinraFake
-from torture_places import Place
+from torture import places
+from torture.places import Place
 
 ENGINES, SOURCES = ("sqlite", "postgresql"), ("file", "api")
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
+from clone import tool
+
 from bench.contest import Setting, Standing, database_bytes, ratios
 from bench.goals import Finding, Goal, samples
 from bench.load import ours
-from bench.processes import Usage, measure, program, script
+from bench.processes import Usage, measure, program
 from bench.weekly_data import ENDING, WEEK_ROWS, Files, generate
 
 YEAR = 52
@@ -142,7 +144,7 @@ def _start_generating(work: Path, batch: tuple[int, int], weeks: int) -> tuple[F
     start, end = batch
     files = Files(work / f"files-stored-{end}", end - start, ENDING - timedelta(weeks=weeks - end), None)
     arguments = ["--out", str(files.folder), "--weeks", str(files.weeks), "--ending", str(files.ending)]
-    return files, subprocess.Popen(script("make_fixtures.py", *arguments), stdout=subprocess.DEVNULL)
+    return files, subprocess.Popen(tool("make_fixtures", *arguments), stdout=subprocess.DEVNULL)
 
 
 def _finish_generating(coming: tuple[Files, subprocess.Popen[bytes]]) -> Files:
@@ -178,7 +180,7 @@ def _read(folder: Path, files: Files | None) -> dict[str, float]:
     """Reads until the run is over, or for three seconds when there is none."""
     stop = folder / "stop"
     stop.unlink(missing_ok=True)
-    reader = subprocess.Popen(script("bench/reader.py", str(folder / "read.db"), str(stop)), stdout=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(tool("bench.reader", str(folder / "read.db"), str(stop)), stdout=subprocess.PIPE, text=True)
     usage = Usage(0.0, 0.0, 0.0)
     try:
         if files is None:

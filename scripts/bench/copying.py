@@ -84,6 +84,5 @@ def _copy(connection: object, statement: str, content: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
     ways = {"files": copy_files, "rows": copy_rows, "keyed": copy_keyed, "unkeyed": copy_unkeyed, "normalize": normalize}
     ways[sys.argv[1]](sys.argv[2], sys.argv[3:])

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from clone import tool
+
 from bench.contest import Contestant, Setting, ratios, run
 from bench.goals import OURS, Finding, Goal, samples, table
 from bench.loaders import COLUMNS
-from bench.processes import program, script
+from bench.processes import program
 from bench.weekly_data import Files, one_tier
 
 KEY = ("lastUpdateDate", "issueSymbolIdentifier", "MPID")  # lastUpdateDate stands for capture_id: one a file
@@ -108,11 +110,11 @@ def _contestants(files: Files) -> list[Contestant]:
     paths = [str(path) for path in files.paths]
 
     def loader(name: str) -> Callable[[Path], list[str]]:
-        return lambda folder: script("bench/loaders.py", name, str(folder), *paths)
+        return lambda folder: tool("bench.loaders", name, str(folder), *paths)
 
     return [
         Contestant(OURS, lambda folder: ours(files, folder / "loaded.db"), rows=_count(VOLUME)),
-        Contestant(ALONE, lambda folder: script("bench/within.py", *arguments(files, folder / "loaded.db")), rows=_count(VOLUME)),
+        Contestant(ALONE, lambda folder: tool("bench.within", *arguments(files, folder / "loaded.db")), rows=_count(VOLUME)),
         Contestant(IMPORT, lambda folder: _sqlite_import(folder, paths), ("sqlite3!",), _count("weekly")),
         Contestant(UTILS, lambda folder: _sqlite_utils(folder, paths), ("sqlite-utils!",), _count("weekly")),
         Contestant(PANDAS, loader("pandas"), ("pandas",), _count("weekly")),

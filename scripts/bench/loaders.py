@@ -118,5 +118,4 @@ WHERE v.capture = $capture
 LOADERS = {"pandas": pandas_to_sql, "dlt-dicts": dlt_dicts, "dlt-arrow": dlt_arrow, "duckdb": duckdb_measures}
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder; its modules are not the program's
     LOADERS[sys.argv[1]](Path(sys.argv[2]) / "loaded.db", sys.argv[3:])

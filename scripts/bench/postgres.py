@@ -6,15 +6,16 @@ The server is one of our own, on disk and with PostgreSQL's own settings; its CP
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clone import tool
+
 from bench.contest import Setting, Standing, ratios
 from bench.goals import OURS, Finding, Goal, samples, table
 from bench.load import arguments, ours
-from bench.processes import SCRIPTS, Usage, cpu_so_far, measure, script
+from bench.processes import Usage, cpu_so_far, measure
 from bench.weekly_data import Files, one_tier
 from bench.within import REPORT
 
@@ -40,9 +41,9 @@ def postgres_1x50k(setting: Setting) -> Finding:
     rows = str(_normalized(files.folder / "normalized.tsv", files.paths))
     weeks = [path.stem[-10:] for path in files.paths]
     commands: dict[str, Command] = {
-        OURS: lambda url: script("bench/within.py", *arguments(files, url), "--weeks", weeks[1]),
-        KEYED: lambda url: script("bench/copying.py", "keyed", url, rows),
-        UNKEYED: lambda url: script("bench/copying.py", "unkeyed", url, rows),
+        OURS: lambda url: tool("bench.within", *arguments(files, url), "--weeks", weeks[1]),
+        KEYED: lambda url: tool("bench.copying", "keyed", url, rows),
+        UNKEYED: lambda url: tool("bench.copying", "unkeyed", url, rows),
     }
     standings = _contest(setting, commands, (OURS, lambda url: [*ours(files, url), "--weeks", weeks[0]]))
     found = Finding("postgres-1x50k", postgres_1x50k.__doc__ or "", setting.rounds, samples=samples(standings))
@@ -73,7 +74,6 @@ def _contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[(
 
 def own_server() -> tuple[Any, Any, Any]:
     """The tests' own server, its databases, and where PostgreSQL's programs are. Raises ValueError without them."""
-    sys.path.append(str(SCRIPTS.parent / "tests"))
     try:
         from support.postgres_server import Databases, PostgresServer, find_binaries
     except ImportError as error:
@@ -88,15 +88,15 @@ def _commands(files: Files, normalized: Path) -> dict[str, Command]:
     paths = [str(path) for path in files.paths]
     return {
         OURS: lambda url: ours(files, url),
-        COPY_FILES: lambda url: script("bench/copying.py", "files", url, *paths),
-        COPY_ROWS: lambda url: script("bench/copying.py", "rows", url, str(normalized)),
+        COPY_FILES: lambda url: tool("bench.copying", "files", url, *paths),
+        COPY_ROWS: lambda url: tool("bench.copying", "rows", url, str(normalized)),
     }
 
 
 def _normalized(made: Path, paths: Sequence[Path]) -> Path:
     """All rows as numbers, one a line, made once: week, security, venue, shares, trades."""
     if not made.exists():
-        subprocess.run(script("bench/copying.py", "normalize", str(made), *map(str, paths)), check=True)
+        subprocess.run(tool("bench.copying", "normalize", str(made), *map(str, paths)), check=True)
     return made
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.within import REPORT
-
-SCRIPTS = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +72,8 @@ def program(name: str) -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
-def script(name: str, *arguments: str) -> list[str]:
-    """A Python file of scripts/, in this venv's Python."""
-    return [sys.executable, str(SCRIPTS / name), *arguments]
-
-
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MARKET_SPINE", "PYTHON"))}
+    # Generated files may be seconds old: to look at them twice would be counted as the run's own time.
+    kept["MARKET_SPINE_SETTLE_SECONDS"] = "0"
     return kept | {"HOME": str(home), "RUNTIME__DLTHUB_TELEMETRY": "false", "DO_NOT_TRACK": "1"}

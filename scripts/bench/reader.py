@@ -1,4 +1,4 @@
-"""Asks for one symbol's newest rows again and again: `reader.py DATABASE STOP`, until the file STOP is there."""
+"""Asks for one symbol's newest rows again and again: `bench.reader DATABASE STOP`, until the file STOP is there."""
 
 from __future__ import annotations
 
@@ -30,5 +30,4 @@ def main(target: str, stop: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)
     main(sys.argv[1], Path(sys.argv[2]))

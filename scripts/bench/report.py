@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from clone import ROOT
+
 from bench.goals import Finding
-from bench.processes import SCRIPTS
 
 SCHEMA_VERSION = 1
 _PACKAGES = ("market-spine", "numpy", "backports.zstd", "sqlite-utils", "pandas", "dlt", "duckdb", "pyarrow", "psycopg")
@@ -73,7 +74,7 @@ def _version(name: str) -> str:
 def _said(*command: str) -> str:
     if not shutil.which(command[0]):
         return ""
-    return subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cpu_model() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from bench.processes import script
+from clone import tool
 
 ENDING = date(2026, 1, 9)
 TIERS = ("NMS_TIER_1", "NMS_TIER_2", "OTC")
@@ -56,5 +56,5 @@ def generate(folder: Path, weeks: int, ending: date, rows: int | None = None) ->
         arguments = ["--out", str(folder), "--weeks", str(weeks), "--ending", str(ending)]
         if rows:
             arguments += ["--rows", str(rows), "--tiers", "NMS_TIER_1", "--ats-only"]
-        subprocess.run(script("make_fixtures.py", *arguments), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(tool("make_fixtures", *arguments), check=True, stdout=subprocess.DEVNULL)
     return files

@@ -1,4 +1,4 @@
-"""Our command in a process that has imported everything already: `within.py ARGUMENT…`.
+"""Our command in a process that has imported everything already: `bench.within ARGUMENT…`.
 
 What the run alone took goes to within.json in the working folder, and is measured instead of the whole process.
 """
@@ -9,17 +9,14 @@ import contextlib
 import importlib
 import json
 import os
+import pkgutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 REPORT = "within.json"
-_IMPORTS = (
-    "cli.weekly_run", "core.store", "core.locks", "core.executions", "calendar.closures", "app.scheduler", "app.report",
-    "app.content",
-    "parse.weekly_file", "measure.facts", "measure.measures", "measure.tier_tables", "db.sqlite", "db.copy",
-)  # fmt: skip
+_ROOMS = ("calendar", "parse", "core", "measure", "app")  # what a run passes through
 
 
 @contextlib.contextmanager
@@ -36,8 +33,11 @@ def main() -> int:
     from market_spine.cli.exit import guarded
     from market_spine.cli.weekly import command
 
-    for name in _IMPORTS:
-        importlib.import_module(f"market_spine.{name}")
+    for room in _ROOMS:
+        package = importlib.import_module(f"market_spine.{room}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    importlib.import_module("market_spine.db.sqlite")
     importlib.import_module("backports.zstd")
     if any(argument.startswith("postgresql://") for argument in sys.argv):
         importlib.import_module("psycopg")
@@ -46,5 +46,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the folder of this file
     sys.exit(main())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from clone import tool
 from support.api_server import serving
 from support.commands import RunCommand
 
@@ -136,8 +136,7 @@ def test_a_database_that_went_away_is_said_and_the_server_recovers(tmp_path: Pat
 
 @pytest.mark.slow
 def test_half_a_minute_at_50_requests_a_second_shows_no_error_and_no_growth() -> None:
-    script = Path(__file__).resolve().parents[2] / "scripts" / "queue_soak.py"
-    command = [sys.executable, str(script), "--minutes", "0.5", "--claim-p95-ms", "2000"]  # a busy machine is no fault of ours
+    command = tool("queue_soak", "--minutes", "0.5", "--claim-p95-ms", "2000")  # a busy machine is no fault of ours
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)

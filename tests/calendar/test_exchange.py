@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-import make_exchange_closures
 import pytest
+from pages import make_exchange_closures
 
 from market_spine.calendar import exchange
 

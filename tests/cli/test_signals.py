@@ -30,7 +30,7 @@ VOLUME = "finra_otc_transparency_volume"
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one partition of 500,000 rows."""
     folder = tmp_path_factory.mktemp("large")
-    maker = [sys.executable, str(ROOT / "scripts" / "make_fixtures.py")]
+    maker = [sys.executable, str(ROOT / "scripts"), "make_fixtures"]
     subprocess.run([*maker, "--out", folder, "--weeks", "1", "--tiers", "NMS_TIER_1", "--rows", "500000"], check=True)
     return folder
 

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import promises
 import pytest
-from support import weekly_files
+from support import promises, weekly_files
 from support.commands import RunCommand
 
 from market_spine.db import Database, connect

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import sql_texts
 from support.commands import RunCommand
 
 import market_spine
@@ -48,9 +49,9 @@ def test_both_engines_count_the_same_migrations() -> None:
 def literals() -> Iterator[tuple[str, str]]:
     """Every SQL text in the source, with the place it stands."""
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip().startswith(VERBS):
-                yield f"{path.relative_to(SOURCE)}:{node.lineno}", node.value.strip()
+        for line, text in sql_texts.texts(ast.parse(path.read_text("utf-8"))):
+            if text.strip().startswith(VERBS):
+                yield f"{path.relative_to(SOURCE)}:{line}", text.strip()
 
 
 ONE_ENGINE = {

@@ -6,9 +6,9 @@ import sqlite3
 import sys
 from typing import Any
 
-import image_fuzz
 import numpy as np
 import pytest
+from fixtures import image_fuzz
 
 from market_spine.db import Database, sqlite, sqlite_pages
 from market_spine.db.bulk_sql import Values, listed

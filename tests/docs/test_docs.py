@@ -7,18 +7,19 @@ import contextlib
 import os
 import re
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import click
-import make_cli_reference
-import make_schema_reference
 import psycopg
 import pytest
 import tomllib
 import yaml
+from clone import tool
 from conftest import ENGINES
+from pages import make_cli_reference, make_schema_reference
 from support import page_code, page_desks, pages, transcripts
 from support.finra_fake import FinraFake
 from support.page_desks import Desks
@@ -264,12 +265,12 @@ def _is_page(page: Page, target: str) -> bool:
 
 
 def test_the_page_of_commands_is_the_one_the_program_makes() -> None:
-    stale = "docs/CLI.md is not up to date: python scripts/make_cli_reference.py"
+    stale = "docs/CLI.md is not up to date: python scripts make_cli_reference"
     assert make_cli_reference.PAGE.read_text("utf-8") == make_cli_reference.render(), stale
 
 
 def test_the_page_of_tables_is_the_one_the_schema_makes() -> None:
-    stale = "docs/architecture/schema.md is not up to date: python scripts/make_schema_reference.py"
+    stale = "docs/architecture/schema.md is not up to date: python scripts make_schema_reference"
     assert make_schema_reference.PAGE.read_text("utf-8") == make_schema_reference.render(), stale
 
 
@@ -417,8 +418,10 @@ def test_every_file_of_commands_is_a_command() -> None:
 
 
 def test_every_script_is_in_the_page_of_scripts() -> None:
-    listed = set(re.findall(r"`([\w.-]+\.\w+)`", pages.page("scripts/README.md").text))
-    assert {path.name for path in (pages.ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh", ".ps1")} <= listed
+    listed = set(re.findall(r"^\| `([\w.-]+)` \|", pages.page("scripts/README.md").text, re.MULTILINE))
+    doors = {path.name for path in (pages.ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh", ".ps1")}
+    tools = {line.split()[0] for line in subprocess.check_output(tool("--help"), text=True).splitlines()[2:]}
+    assert listed == doors - {"clone.py", "__main__.py"} | tools
 
 
 def test_every_category_of_anomaly_is_in_its_list() -> None:

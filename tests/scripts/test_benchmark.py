@@ -11,10 +11,12 @@ from bench.backfill import Step, _by_position
 from bench.contest import Contestant, Setting, Standing, ratios, run
 from bench.goals import OURS, Finding, Goal, table
 from bench.load import arguments
-from bench.processes import SCRIPTS, Failed, Usage, measure, script
+from bench.processes import Failed, Usage, measure
 from bench.report import keep, page, text
 from bench.start import start
 from bench.weekly_data import one_tier
+from bench.within import reported
+from clone import tool
 
 from market_spine.db import connect
 
@@ -48,18 +50,18 @@ def test_lines_come_with_the_time_they_were_written(tmp_path: Path) -> None:
     assert seen[1][1] - seen[0][1] >= 0.2
 
 
-def test_a_process_may_measure_for_itself_what_it_was_run_for(tmp_path: Path) -> None:
-    program = (
-        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n{BUSY}\nfrom bench.within import reported\nwith reported(): pass"
-    )
-    usage = measure(python(program), cwd=tmp_path)
+def test_a_process_may_measure_for_itself_what_it_was_run_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with reported():
+        pass
+    usage = measure(python(BUSY), cwd=tmp_path)
     assert usage.cpu < 0.2
     assert usage.peak_mb > 5
 
 
 def test_our_command_measured_from_within_does_the_whole_run(tmp_path: Path) -> None:
     files = one_tier(tmp_path, 1, 200)
-    usage = measure(script("bench/within.py", *arguments(files, tmp_path / "within.db")), cwd=tmp_path)
+    usage = measure(tool("bench.within", *arguments(files, tmp_path / "within.db")), cwd=tmp_path)
     db = connect(str(tmp_path / "within.db"), read_only=True)
     assert db.execute("SELECT row_count FROM finra_otc_transparency_current").fetchone()[0] > 150
     assert 0 < usage.cpu < usage.wall + 1

@@ -10,11 +10,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import finra_generator as generator
 import pytest
-from finra_generator import API, Shape, published, week_file
-from finra_universe import TIERS
-from shipped_fixtures import shipped
+from fixtures import finra_generator as generator
+from fixtures.finra_generator import API, Shape, published, week_file
+from fixtures.finra_universe import TIERS
+from fixtures.shipped_fixtures import shipped
 
 from market_spine.calendar.publication import due_date
 from market_spine.parse import weekly_file

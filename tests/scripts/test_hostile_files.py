@@ -1,4 +1,4 @@
-"""Three hundred damaged files: never a crash, a hang, a traceback, or a wrong current capture. 10,000: scripts/hostile_files.py."""
+"""Three hundred damaged files: never a crash, a hang, a traceback, or a wrong current capture. 10,000: `python scripts hostile_files`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile_files import GOOD, Desk, hostile
+from fixtures.hostile_files import GOOD, Desk, hostile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import weekly_files

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import promises
 import pytest
-from support import weekly_files
+from support import promises, weekly_files
 from support.commands import RunCommand
-from torture import chaos, torture
+from torture.rounds import chaos, torture
 
 from market_spine.db import Database
 

@@ -1,9 +1,9 @@
-"""Two machines on one PostgreSQL server, in network namespaces of their own. More rounds: scripts/two_machines.py."""
+"""Two machines on one PostgreSQL server, in network namespaces of their own. More: `python scripts two_machines`."""
 
 from __future__ import annotations
 
 import pytest
-from two_machines import is_possible, machines
+from torture.two_machines import is_possible, machines
 
 
 @pytest.mark.slow

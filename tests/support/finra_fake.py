@@ -57,7 +57,7 @@ BODY_KEYS = {
     *("fields", "limit", "offset", "async", "compareFilters", "dateRangeFilters", "domainFilters", "sortFields"),
     *("delimiter", "quoteValues"),
 }
-FINRA_MAX, ASYNC_MAX, LAST_OFFSET = 5000, 100_000, 500_000
+FINRA_MAX, LAST_OFFSET = 5000, 500_000
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,6 @@ class FinraFake:
         self._partitions: dict[tuple[str, str], list[Row]] = {("2023-11-06", "NMS"): stray_rows()}
         self._pending: list[tuple[date, Callable[[], None]]] = []
         self._faults: list[tuple[Fault, When, list[int]]] = []
-        self._results: dict[str, Any] = {}
         self._cache: dict[str, list[Row]] = {}
         self._tokens: set[str] = set()
         self._lock = threading.Lock()
@@ -336,7 +335,7 @@ class FinraFake:
         self.credential = ("id", "s3cret")
         self.expires_in: Any = 43169
         self.oldest_weekly: date | None = None  # weeks before are in weeklySummaryHistoric only
-        self.polls, self.link_dead, self.pad_decimals = 1, False, False
+        self.pad_decimals = False
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -362,7 +361,6 @@ class FinraFake:
             "MARKET_SPINE_FINRA_TOKEN_URL": f"{self.url}/fip/rest/ews/oauth2/access_token",
             "MARKET_SPINE_HTTP_BACKOFF": "0.001",
             "MARKET_SPINE_HTTP_RETRIES": "2",
-            "MARKET_SPINE_FINRA_POLL": "0.01",
         }
 
     @property
@@ -475,12 +473,8 @@ class FinraFake:
         path = seen.path.lower()
         if path.startswith("/fip/"):
             return self._token(seen)
-        if path.startswith("/result/"):
-            return self._result(seen)
         if not self._let_in(seen):
             return self._error(401, "Unauthorized", "Unauthorized", seen)
-        if path.startswith("/async-requests/"):
-            return self._poll(seen)
         if match := re.fullmatch(r"/(data|partitions|metadata)/group/otcmarket/name/(\w+)", path):
             return {"data": self._data, "partitions": self._available, "metadata": self._metadata}[match[1]](seen, match[2])
         return self._error(404, "Not Found", "Resource not found", seen)
@@ -534,8 +528,6 @@ class FinraFake:
     def _data(self, seen: Seen, name: str) -> Answer:
         body = self._checked_body(seen, name)
         found = self._found(name, body)
-        if body.get("async"):
-            return self._submitted(found, body)
         limit = max(1, min(int(body.get("limit", 1000)), self.page_max))
         offset = int(body.get("offset", 0))
         if offset > LAST_OFFSET:
@@ -619,31 +611,6 @@ class FinraFake:
         if self.pad_decimals and isinstance(value, (int, Decimal)) and name.startswith("total"):
             return f"{value:.6f}"
         return "" if value is None else value
-
-    # Asynchronous requests.
-
-    def _submitted(self, found: list[Row], body: dict[str, Any]) -> Answer:
-        name = uuid.uuid4().hex
-        offset, limit = int(body.get("offset", 0)), min(int(body.get("limit", 1000)), ASYNC_MAX)
-        self._results[name] = {"left": self.polls, "rows": found[offset : offset + limit], "body": body}
-        return Answer(202, b"", None, {"Location": f"{self.url}/async-requests/group/otcMarket/name/weeklySummary/{name}"})
-
-    def _poll(self, seen: Seen) -> Answer:
-        name = seen.path.rpartition("/")[2]
-        result = self._results[name]
-        result["left"] -= 1
-        if result["left"] >= 0:
-            return Answer(202, json.dumps({"status": "pending", "requestId": name}).encode())
-        content = {"status": "complete", "resultLink": f"{self.url}/result/{name}?X-Amz-Signature=1", "requestId": name}
-        return Answer(200, json.dumps(content | {"expires": "2026-10-02 12:00:00 UTC"}).encode())
-
-    def _result(self, seen: Seen) -> Answer:
-        if self.link_dead or "authorization" in seen.headers:
-            return Answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
-        result = self._results[seen.path.rpartition("/")[2].partition("?")[0]]
-        write = self._text_writer(result["body"])
-        lines = [write([(name, row[name]) for name in ORDER]) for row in result["rows"]]
-        return Answer(200, "\n".join([write([(name, name) for name in ORDER]), *lines]).encode(), "text/plain")
 
     def _error(self, code: int, words: str, message: str, seen: Seen) -> Answer:
         content = {

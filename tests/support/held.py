@@ -12,14 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gates import stop_at  # beside this file, which is only ever run as a script
+
 from market_spine import clock
 from market_spine.cli import entry
 from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds what lies beside support
-
-from support.gates import stop_at
 
 ENGINES: tuple[type, ...] = (Sqlite, Postgres)
 LOCKED = ("core_executions", "finra_otc_transparency_capture")

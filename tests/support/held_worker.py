@@ -11,8 +11,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
+
+from gates import stop_at  # beside this file, which is only ever run as a script
 
 from market_spine.db.postgres import Postgres
 from market_spine.outcome import Outcome
@@ -22,10 +23,6 @@ from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease
 from market_spine.work.trouble import Troubles
 from market_spine.work.worker import Settings, Worker, start_log
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, it finds what lies beside support
-
-from support.gates import stop_at
 
 
 def main(target: str, lease_seconds: str, grace: str, gate: tuple[str, str] | None) -> None:

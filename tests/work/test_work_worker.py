@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from clone import tool
 from support import database_picture
 from support.commands import RunCommand
 from support.gates import DEADLINE, Events, Gate
@@ -123,9 +124,6 @@ def test_a_worker_takes_nothing_from_a_database_of_a_newer_program(
     assert done.exit_code == 2
     assert "has schema 99; this program knows up to" in done.stderr.splitlines()[-1]
     assert queue.find(db, item.id).state is State.PENDING
-
-
-TORTURE = Path(__file__).resolve().parents[2] / "scripts" / "queue_torture.py"
 
 
 HELD = Path(__file__).resolve().parents[1] / "support" / "held_worker.py"
@@ -242,7 +240,7 @@ def test_a_cancelled_item_is_dropped_by_its_worker(effects: Database, start_work
 
 @pytest.mark.parametrize("chaos", ["kill,term,freeze,restart"])
 def test_workers_killed_stopped_and_frozen_lose_nothing_and_double_nothing(engine: str, tmp_path: Path, chaos: str) -> None:
-    command = [sys.executable, str(TORTURE), "--engine", engine, "--items", "150", "--chaos", chaos, "--lease", "2"]
+    command = tool("queue_torture", "--engine", engine, "--items", "150", "--chaos", chaos, "--lease", "2")
     done = subprocess.run([*command, "--apart", "7200"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)

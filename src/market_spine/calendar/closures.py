@@ -1,6 +1,6 @@
 """The New York Stock Exchange's closures and its half days (1 p.m.) by year, as month and day.
 
-Made by scripts/make_exchange_closures.py from the package `holidays`, which follows nyse.com/markets/hours-calendars.
+Made by scripts/pages/make_exchange_closures.py from the package `holidays`, which follows nyse.com/markets/hours-calendars.
 """
 
 CLOSED = {

@@ -1,6 +1,6 @@
 """The days the New York Stock Exchange is closed, and those on which it closes at 1 p.m.
 
-closures.py is the authority: a table that scripts/make_exchange_closures.py writes and the tests compare with its
+closures.py is the authority: a table that scripts/pages/make_exchange_closures.py writes and the tests compare with its
 source. A closure nobody could foresee is named in the operator's calendar file (see publication.read_calendar).
 """
 

@@ -17,12 +17,16 @@ class View:
     `measured`: it needs CALC."""
 
     name: str
-    columns: tuple[str, ...]
+    column_names: str
     of_capture: str
     of_symbol: str | None = None
     history: str | None = None
     measured: bool = True
     of_week: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.column_names.split(", "))
 
 
 def find_view(name: str) -> View:
@@ -32,159 +36,107 @@ def find_view(name: str) -> View:
         raise UsageError(f"there is no view {name!r}", hint=f"the views are {', '.join(VIEWS)}")
     return VIEWS[short]
 
-
-_NORMALIZED = View(
-    "normalized",
-    (
-        "capture_id", "week_ending", "tier", "symbol", "issue_name", "product_type", "venue_class", "mpid", "firm_crd",
-        "venue_name", "total_shares", "total_trades", "total_notional", "captured_at",
-    ),
-    """
-    SELECT capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name,
-           total_shares, total_trades, total_notional, captured_at
-    FROM finra_otc_transparency_normalized WHERE capture_id = ?
-    ORDER BY symbol, issue_name, product_type, venue_class, mpid, COALESCE(firm_crd, 0), venue_name
-    """,
-    """
-    SELECT capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name,
-           total_shares, total_trades, total_notional, captured_at
-    FROM finra_otc_transparency_normalized WHERE capture_id = ? AND symbol = ?
-    ORDER BY symbol, issue_name, product_type, venue_class, mpid, COALESCE(firm_crd, 0), venue_name
-    """,
-    """
-    SELECT capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name,
-           total_shares, total_trades, total_notional, captured_at
-    FROM finra_otc_transparency_normalized WHERE symbol = ?
-    ORDER BY week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, COALESCE(firm_crd, 0), venue_name
-    """,
-    measured=False,
-)  # fmt: skip
-
-_SYMBOL_VENUE_SHARE = View(
-    "symbol_venue_share",
-    (
-        "capture_id", "week_ending", "tier", "symbol", "venue_class", "mpid", "firm_crd", "venue_name", "total_shares",
-        "share", "captured_at",
-    ),
-    """
-    SELECT capture_id, week_ending, tier, symbol, venue_class, mpid, firm_crd, venue_name, total_shares, share, captured_at
-    FROM finra_otc_transparency_symbol_venue_share WHERE capture_id = ?
-    ORDER BY symbol, venue_class, mpid, COALESCE(firm_crd, 0), venue_name, total_shares DESC
-    """,
-    """
-    SELECT capture_id, week_ending, tier, symbol, venue_class, mpid, firm_crd, venue_name, total_shares, share, captured_at
-    FROM finra_otc_transparency_symbol_venue_share WHERE capture_id = ? AND symbol = ?
-    ORDER BY symbol, venue_class, mpid, COALESCE(firm_crd, 0), venue_name, total_shares DESC
-    """,
-    """
-    SELECT capture_id, week_ending, tier, symbol, venue_class, mpid, firm_crd, venue_name, total_shares, share, captured_at
-    FROM finra_otc_transparency_symbol_venue_share WHERE symbol = ?
-    ORDER BY week_ending, tier, symbol, venue_class, mpid, COALESCE(firm_crd, 0), venue_name, total_shares DESC
-    """,
-    measured=False,
-)  # fmt: skip
-
-_VENUE_VOLUME = View(
-    "venue_volume",
-    (
-        "capture_id", "week_ending", "tier", "venue_class", "mpid", "firm_crd", "venue_name", "total_shares", "total_trades",
-        "total_notional", "symbol_count", "captured_at",
-    ),
-    """
-    SELECT capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, total_trades, total_notional,
-           symbol_count, captured_at
-    FROM finra_otc_transparency_venue_volume WHERE capture_id = ?
-    ORDER BY venue_class, mpid, COALESCE(firm_crd, 0), venue_name
-    """,
-)  # fmt: skip
-
-_VENUE_SHARE = View(
-    "venue_share",
-    (
-        "capture_id", "week_ending", "tier", "venue_class", "mpid", "firm_crd", "venue_name", "total_shares", "share",
-        "rank", "captured_at",
-    ),
-    """
-    SELECT capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, share, rank, captured_at
-    FROM finra_otc_transparency_venue_share WHERE capture_id = ?
-    ORDER BY rank, venue_class, mpid, COALESCE(firm_crd, 0), venue_name
-    """,
-)  # fmt: skip
-
-_HHI = View(
-    "hhi",
-    ("capture_id", "week_ending", "tier", "scope", "symbol", "hhi", "venue_count", "total_shares", "captured_at"),
-    """
-    SELECT capture_id, week_ending, tier, scope, symbol, hhi, venue_count, total_shares, captured_at
-    FROM finra_otc_transparency_hhi WHERE capture_id = ? ORDER BY scope DESC, symbol
-    """,
-    """
-    SELECT capture_id, week_ending, tier, scope, symbol, hhi, venue_count, total_shares, captured_at
-    FROM finra_otc_transparency_hhi WHERE capture_id = ? AND symbol = ? ORDER BY scope DESC, symbol
-    """,
-    """
-    SELECT capture_id, week_ending, tier, scope, symbol, hhi, venue_count, total_shares, captured_at
-    FROM finra_otc_transparency_hhi WHERE symbol = ? ORDER BY week_ending, tier, scope DESC, symbol
-    """,
+_NORMALIZED = (
+    "capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name, "
+    "total_shares, total_trades, total_notional, captured_at"
 )
-
-_SYMBOL_SUMMARY = View(
-    "symbol_summary",
-    (
-        "capture_id", "week_ending", "tier", "symbol", "total_shares", "ats_shares", "total_trades", "total_notional",
-        "venue_count", "hhi", "captured_at",
-    ),
-    """
-    SELECT capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi,
-           captured_at
-    FROM finra_otc_transparency_symbol_summary WHERE capture_id = ? ORDER BY symbol
-    """,
-    """
-    SELECT capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi,
-           captured_at
-    FROM finra_otc_transparency_symbol_summary WHERE capture_id = ? AND symbol = ?
-    """,
-    """
-    SELECT capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi,
-           captured_at
-    FROM finra_otc_transparency_symbol_summary WHERE symbol = ? ORDER BY week_ending, tier, symbol
-    """,
-)  # fmt: skip
-
-_WEEKLY_TOTALS = View(
-    "weekly_totals",
-    (
-        "capture_id", "week_ending", "total_shares", "ats_shares", "total_trades", "total_notional", "symbol_count",
-        "venue_count", "captured_at",
-    ),
-    """
-    SELECT capture_id, week_ending, total_shares, ats_shares, total_trades, total_notional, symbol_count, venue_count,
-           captured_at
-    FROM finra_otc_transparency_weekly_totals WHERE capture_id = ?
-    """,
-    of_week=True,
-)  # fmt: skip
-
-_TIER_SPLIT = View(
-    "tier_split",
-    ("capture_id", "week_ending", "tier", "total_shares", "total_trades", "total_notional", "share", "captured_at"),
-    """
-    SELECT capture_id, week_ending, tier, total_shares, total_trades, total_notional, share, captured_at
-    FROM finra_otc_transparency_tier_split WHERE capture_id = ? ORDER BY tier
-    """,
-    of_week=True,
+_NORMALIZED_ORDER = "symbol, issue_name, product_type, venue_class, mpid, COALESCE(firm_crd, 0), venue_name"
+_VENUE_VOLUME = (
+    "capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, total_trades, total_notional, "
+    "symbol_count, captured_at"
 )
+_VENUE_SHARE = "capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, share, rank, captured_at"
+_HHI = "capture_id, week_ending, tier, scope, symbol, hhi, venue_count, total_shares, captured_at"
+_SYMBOL_SUMMARY = (
+    "capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi, captured_at"
+)
+_SYMBOL_VENUE_SHARE = (
+    "capture_id, week_ending, tier, symbol, venue_class, mpid, firm_crd, venue_name, total_shares, share, captured_at"
+)
+_SYMBOL_VENUE_ORDER = "symbol, venue_class, mpid, COALESCE(firm_crd, 0), venue_name, total_shares DESC"
+_WEEKLY_TOTALS = (
+    "capture_id, week_ending, total_shares, ats_shares, total_trades, total_notional, symbol_count, venue_count, captured_at"
+)
+_TIER_SPLIT = "capture_id, week_ending, tier, total_shares, total_trades, total_notional, share, captured_at"
 
 VIEWS: dict[str, View] = {
     view.name: view
     for view in (
-        _NORMALIZED,
-        _VENUE_VOLUME,
-        _VENUE_SHARE,
-        _HHI,
-        _SYMBOL_SUMMARY,
-        _SYMBOL_VENUE_SHARE,
-        _WEEKLY_TOTALS,
-        _TIER_SPLIT,
+        View(
+            "normalized",
+            _NORMALIZED,
+            f"SELECT {_NORMALIZED} FROM finra_otc_transparency_normalized WHERE capture_id = ? ORDER BY {_NORMALIZED_ORDER}",
+            f"""
+            SELECT {_NORMALIZED} FROM finra_otc_transparency_normalized WHERE capture_id = ? AND symbol = ?
+            ORDER BY {_NORMALIZED_ORDER}
+            """,
+            f"""
+            SELECT {_NORMALIZED} FROM finra_otc_transparency_normalized WHERE symbol = ?
+            ORDER BY week_ending, tier, {_NORMALIZED_ORDER}
+            """,
+            measured=False,
+        ),
+        View(
+            "venue_volume",
+            _VENUE_VOLUME,
+            f"""
+            SELECT {_VENUE_VOLUME} FROM finra_otc_transparency_venue_volume WHERE capture_id = ?
+            ORDER BY venue_class, mpid, COALESCE(firm_crd, 0), venue_name
+            """,
+        ),
+        View(
+            "venue_share",
+            _VENUE_SHARE,
+            f"""
+            SELECT {_VENUE_SHARE} FROM finra_otc_transparency_venue_share WHERE capture_id = ?
+            ORDER BY rank, venue_class, mpid, COALESCE(firm_crd, 0), venue_name
+            """,
+        ),
+        View(
+            "hhi",
+            _HHI,
+            f"SELECT {_HHI} FROM finra_otc_transparency_hhi WHERE capture_id = ? ORDER BY scope DESC, symbol",
+            f"SELECT {_HHI} FROM finra_otc_transparency_hhi WHERE capture_id = ? AND symbol = ? ORDER BY scope DESC, symbol",
+            f"SELECT {_HHI} FROM finra_otc_transparency_hhi WHERE symbol = ? ORDER BY week_ending, tier, scope DESC, symbol",
+        ),
+        View(
+            "symbol_summary",
+            _SYMBOL_SUMMARY,
+            f"SELECT {_SYMBOL_SUMMARY} FROM finra_otc_transparency_symbol_summary WHERE capture_id = ? ORDER BY symbol",
+            f"SELECT {_SYMBOL_SUMMARY} FROM finra_otc_transparency_symbol_summary WHERE capture_id = ? AND symbol = ?",
+            f"""
+            SELECT {_SYMBOL_SUMMARY} FROM finra_otc_transparency_symbol_summary WHERE symbol = ?
+            ORDER BY week_ending, tier, symbol
+            """,
+        ),
+        View(
+            "symbol_venue_share",
+            _SYMBOL_VENUE_SHARE,
+            f"""
+            SELECT {_SYMBOL_VENUE_SHARE} FROM finra_otc_transparency_symbol_venue_share WHERE capture_id = ?
+            ORDER BY {_SYMBOL_VENUE_ORDER}
+            """,
+            f"""
+            SELECT {_SYMBOL_VENUE_SHARE} FROM finra_otc_transparency_symbol_venue_share WHERE capture_id = ? AND symbol = ?
+            ORDER BY {_SYMBOL_VENUE_ORDER}
+            """,
+            f"""
+            SELECT {_SYMBOL_VENUE_SHARE} FROM finra_otc_transparency_symbol_venue_share WHERE symbol = ?
+            ORDER BY week_ending, tier, {_SYMBOL_VENUE_ORDER}
+            """,
+            measured=False,
+        ),
+        View(
+            "weekly_totals",
+            _WEEKLY_TOTALS,
+            f"SELECT {_WEEKLY_TOTALS} FROM finra_otc_transparency_weekly_totals WHERE capture_id = ?",
+            of_week=True,
+        ),
+        View(
+            "tier_split",
+            _TIER_SPLIT,
+            f"SELECT {_TIER_SPLIT} FROM finra_otc_transparency_tier_split WHERE capture_id = ? ORDER BY tier",
+            of_week=True,
+        ),
     )
 }

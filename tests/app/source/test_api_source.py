@@ -510,64 +510,6 @@ def test_a_week_nobody_has_is_absent(archive: FinraFake, open_api: OpenApi) -> N
     assert isinstance(open_api().fetch(Partition(date(2019, 8, 2), NMS_TIER_1)), Absent)
 
 
-def test_a_large_archived_week_is_exported_when_there_is_a_credential(
-    archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
-    monkeypatch.setattr("market_spine.app.source.exports.LARGEST_EXPORT", 40)
-    archive.require_token, archive.polls = True, 2
-    synchronous = offered(open_api(**archive.login, MARKET_SPINE_FINRA_POLL="0").fetch(OLD))
-    assert synchronous.metadata["asynchronous"] is True
-    assert synchronous.metadata["rows"] == len(firm_rows(archive, OLD.monday, "T1"))
-    results = [seen for seen in archive.seen if seen.path.startswith("/result/")]
-    assert len(results) >= 2
-    assert not any("authorization" in seen.headers for seen in results)
-    monkeypatch.undo()
-    assert offered(open_api(**archive.login).fetch(OLD)).content == synchronous.content
-
-
-EXPORT_FAULTS: list[tuple[str, Callable[[FinraFake], object]]] = [
-    ("a dead result link", lambda fake: setattr(fake, "link_dead", True)),
-    (
-        "more requests than FINRA takes in an hour",
-        lambda fake: fake.fail(status(429), when=lambda seen: bool(seen.body.get("async"))),
-    ),
-    ("an export that breaks off", lambda fake: fake.fail(_half, when=lambda seen: seen.path.startswith("/result/"))),
-]
-
-
-def _half(answer: Any) -> Any:
-    answer.body = b"\n".join(answer.body.split(b"\n")[:30])
-    return answer
-
-
-def test_our_token_goes_to_no_status_page_elsewhere(
-    archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
-    with FinraFake(date(2026, 10, 2)) as elsewhere:
-
-        def lead_astray(answer: Any) -> Any:
-            answer.headers["Location"] = answer.headers["Location"].replace(archive.url, elsewhere.url)
-            return answer
-
-        archive.fail(lead_astray, when=lambda seen: bool(seen.body.get("async")))
-        assert isinstance(open_api(**archive.login).fetch(OLD), Offer)
-        assert elsewhere.seen == []
-
-
-@pytest.mark.parametrize("spoil", [e[1] for e in EXPORT_FAULTS], ids=[e[0] for e in EXPORT_FAULTS])
-def test_an_export_that_fails_is_paged_instead(
-    archive: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[FinraFake], object]
-) -> None:
-    whole = offered(open_api().fetch(OLD)).content
-    monkeypatch.setattr("market_spine.app.source.api.LARGE", 50)
-    spoil(archive)
-    offer = offered(open_api(**archive.login).fetch(OLD))
-    assert offer.content == whole
-    assert "asynchronous" not in offer.metadata
-
-
 # --- The sweep --------------------------------------------------------------------------------------------------------
 
 # Recorded: first publication → revision, of NMS Tier 1 weeks by their Monday.

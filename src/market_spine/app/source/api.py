@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 from market_spine import config
 from market_spine.app.source import Absent, Glance, Offer, SourceSettings, seconds
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
-from market_spine.app.source.exports import Patience, export
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
 from market_spine.app.source.web import Client, Manners, host
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
-from market_spine.errors import ConfigurationError, InvalidWeek, SourceError, Unproved
+from market_spine.errors import ConfigurationError, InvalidWeek, Unproved
 from market_spine.partition import TIERS, Partition, friday_of
 from market_spine.small_files import read_small_text, why
 
@@ -25,7 +24,6 @@ WEEKLY, HISTORIC = "weeklySummary", "weeklySummaryHistoric"
 # weeklySummary keeps twelve months by its documentation and five years by observation: weeks older than this are looked for
 # in the archive too, when they are not there.
 RETENTION = timedelta(days=330)
-LARGE = 100_000  # rows of an archived week from which the asynchronous flow is worth its minutes
 # Every part of a row's identity, so that the order is total and pages do not shift.
 ORDER = (
     "+issueSymbolIdentifier",
@@ -50,7 +48,6 @@ class ApiSettings:
     client_id: str = ""
     secret: str = field(default="", repr=False)
     manners: Manners = field(default_factory=Manners)
-    patience: Patience = field(default_factory=Patience)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> ApiSettings:
@@ -66,7 +63,6 @@ class ApiSettings:
                 retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
                 backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
             ),
-            patience=Patience(poll=seconds(environ, "MARKET_SPINE_FINRA_POLL", default.patience.poll)),
         )
         if bool(settings.client_id) != bool(settings.secret):
             raise ConfigurationError(
@@ -86,7 +82,6 @@ class ApiSource:
         self._client = Client(settings.manners)
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
         self._endpoint = Endpoint(self._client, settings.base_url, token)
-        self._patience = settings.patience
         self._today = today
 
     @classmethod
@@ -160,31 +155,7 @@ class ApiSource:
 
     def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:
         """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; all summary types come."""
-        body: Body = {"compareFilters": _week_and_tier(partition)}
-        total = self._endpoint.ask(HISTORIC, {**body, "limit": 1, "offset": 0}).total
-        if not total:
-            return None
-        if total >= LARGE and self._endpoint.token:
-            try:
-                return self._exported(body, total, collector)
-            except SourceError as error:  # FINRA takes twenty such requests an hour; paging always works
-                _log.warning("%s: %s; paging instead", partition, error.message)
-                collector.forget()
-        return self._collect(HISTORIC, body, collector)
-
-    def _exported(self, body: Body, total: int, collector: Collector) -> dict[str, Any]:
-        got = 0
-
-        def counted() -> Iterable[Row]:
-            nonlocal got
-            for row in export(self._endpoint, HISTORIC, body, total, self._patience):
-                got += 1
-                yield row
-
-        collector.add(counted())
-        if got != total:
-            raise Unproved("SOURCE_INCOMPLETE", f"FINRA exported {got:,} of {total:,} rows")
-        return {"dataset": HISTORIC, "record_total": total, "asynchronous": True}
+        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector)
 
     def _offer(self, partition: Partition, collector: Collector, said: dict[str, Any]) -> Offer:
         rows, content = len(collector), collector.document()

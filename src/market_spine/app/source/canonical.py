@@ -74,10 +74,6 @@ class Collector:
                 self._see_date(values[12])
                 self._lines.append(_SEPARATOR.join(values).encode())
 
-    def forget(self) -> None:
-        """Begins anew."""
-        self._lines, self.updated, self.repeated = [], None, 0
-
     def document(self) -> bytes:
         """The whole content; the collector is empty afterwards, and knows how many rows were repeated."""
         lines, self._lines = sorted(self._lines), []

@@ -126,21 +126,6 @@ class Client:
             self._rest(self._manners.retries - left)
         raise AssertionError("unreachable")
 
-    def lines(self, url: str, *, max_bytes: int) -> Iterator[str]:
-        """The lines of a large text, as they arrive, without any login. Raises SourceError."""
-        with self._open("GET", url, None, None, None, True) as response:
-            if response.status_code != 200:
-                raise SourceError("SOURCE_UNAVAILABLE", f"{host(url)} answered {response.status_code} to a result link")
-            rest = b""
-            try:
-                for chunk in self._read(response, max_bytes):
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    yield from (line.decode("utf-8", "replace").rstrip("\r") for line in whole)
-            except requests.RequestException as error:
-                raise _unavailable(url, error) from error
-            if rest:
-                yield rest.decode("utf-8", "replace").rstrip("\r")
-
     def close(self) -> None:
         self._session.close()
 

@@ -1,29 +1,24 @@
-#!/usr/bin/env python3
 """Writes docs/architecture/schema.md from the migrations: every table and view, its columns and keys, on both engines.
 
-python scripts/make_schema_reference.py         writes the page; a test fails while it is not up to date
+python scripts make_schema_reference         writes the page; a test fails while it is not up to date
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT / "src") not in sys.path:
-    sys.path.insert(0, str(ROOT / "src"))
+from clone import ROOT
 
-from market_spine.db import Database, connect  # noqa: E402
-from market_spine.db.migrations import migrations, prepare  # noqa: E402
+from market_spine.db import Database, connect
+from market_spine.db.migrations import migrations, prepare
 
 PAGE = ROOT / "docs" / "architecture" / "schema.md"
 INTRODUCTION = """\
 # Tables and views
 
-Made by `python scripts/make_schema_reference.py` from the migrations in `src/market_spine/schema/`; a test fails while this
+Made by `python scripts make_schema_reference` from the migrations in `src/market_spine/db/schema/`; a test fails while this
 page is not up to date. What each column means, in which unit and from where, is in the
 [data dictionary](../data-dictionary.md); why the tables are cut this way in [the architecture](README.md).
 

@@ -25,15 +25,15 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import promises
+from clone import ROOT
 from seasons.finra import Content, Finra, Partition, amend
 from seasons.sources import file_bytes
-from torture_places import Place
+from support import promises
 
 from market_spine.db import connect
 from market_spine.errors import MarketSpineError
+from torture.places import Place
 
-ROOT = Path(__file__).resolve().parent.parent
 DAYS = (date(2025, 11, 14), date(2025, 11, 21), date(2025, 11, 28))
 SLOTS = 6
 _SLOWEST = 120.0  # seconds a command may take that nobody froze

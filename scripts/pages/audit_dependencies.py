@@ -1,6 +1,6 @@
 """Looks the installed packages up among known vulnerabilities, with pip-audit, where an index answers such questions.
 
-python scripts/audit_dependencies.py      exit 1 when one is known; 0 when none is, or nobody here can say (it tells which)
+python scripts audit_dependencies      exit 1 when one is known; 0 when none is, or nobody here can say (it tells which)
 
 pip-audit is installed apart, so that it is not among what it looks at. One package is asked for first: an index without
 vulnerability data is not asked for the rest.

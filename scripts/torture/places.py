@@ -1,16 +1,14 @@
-"""Where torture.py lets runs happen: a folder, a disk that is nearly full, a PostgreSQL server of its own."""
+"""Where runs are tortured: a folder, a disk that is nearly full, a PostgreSQL server of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import os
 import random
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +17,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+from support.postgres_server import PostgresServer, required_binaries
 from typing_extensions import LiteralString
 
-ROOT = Path(__file__).resolve().parent.parent
 _DISK_BYTES = 12 << 20
 _SERVER_DISK_BYTES = 32 << 20  # an empty database takes 8 MB of it
 
@@ -194,8 +192,6 @@ def _mounted(point: Path, size: int, stack: contextlib.ExitStack) -> bool:
     return True
 
 
-def _own_server(stack: contextlib.ExitStack) -> Any:
+def _own_server(stack: contextlib.ExitStack) -> PostgresServer:
     """A server of our own, started by the tests' means."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    servers: Any = importlib.import_module("postgres_server")
-    return stack.enter_context(servers.PostgresServer(servers.required_binaries()))
+    return stack.enter_context(PostgresServer(required_binaries()))

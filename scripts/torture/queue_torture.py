@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Ill-treat the work queue and count: `python scripts/queue_torture.py --engine postgresql --workers 3 --items 2000`.
+"""Ill-treat the work queue and count: `python scripts queue_torture --engine postgresql --workers 3 --items 2000`.
 
 N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
 to stop, one is frozen past its lease and thawed, the server is restarted or stays away (`outage`), the workers' clocks differ. In
@@ -12,7 +11,6 @@ the end every item must be COMPLETE with exactly one effect. Prints items a seco
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import random
@@ -27,10 +25,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
 import click
+from clone import tool
+from support.postgres_server import PostgresServer, required_binaries
 
 from market_spine import clock
 from market_spine.db import Database, connect
@@ -117,10 +114,10 @@ class Bench:
 
     def start(self, clock_offset: float = 0) -> str:
         name = f"w{len(self.workers) + 1}"
-        command = [
-            sys.executable, __file__, "--be-worker", name, "--db", self.target, "--lease", str(self.lease_seconds),
+        command = tool(
+            "queue_torture", "--be-worker", name, "--db", self.target, "--lease", str(self.lease_seconds),
             "--concurrency", str(self.concurrency), "--milliseconds", str(self.milliseconds), f"--clock-offset={clock_offset}",
-        ]  # fmt: skip
+        )  # fmt: skip
         with (self.logs / f"{name}.log").open("wb") as log:
             self.workers[name] = subprocess.Popen(command, stdout=log, stderr=log)
         return name
@@ -309,8 +306,7 @@ def rates(engine: str, counts: Sequence[int], items: int, milliseconds: float) -
 @contextlib.contextmanager
 def own_server() -> Iterator[tuple[str, Callable[[float], None]]]:
     """A PostgreSQL server of our own: its URL, and what restarts it after so many seconds."""
-    servers = importlib.import_module("postgres_server")  # of the tests
-    with servers.PostgresServer(servers.required_binaries()) as server:
+    with PostgresServer(required_binaries()) as server:
 
         def restart(seconds: float) -> None:
             server.stop()
@@ -331,7 +327,7 @@ def place(engine: str) -> Iterator[tuple[str, Callable[[float], None] | None, Pa
             yield str(Path(folder) / "torture.db"), None, logs
 
 
-@click.command(epilog="Example: python scripts/queue_torture.py --engine sqlite --workers 3 --items 2000")
+@click.command(epilog="Example: python scripts queue_torture --engine sqlite --workers 3 --items 2000")
 @click.option("--engine", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
 @click.option("--db", help="A database of your own instead, empty; tables are made in it.")
 @click.option("--workers", default=3, show_default=True)

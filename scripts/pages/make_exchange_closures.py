@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Writes src/market_spine/calendar/closures.py: the exchange's closures and half days as the package `holidays` says.
 
-python scripts/make_exchange_closures.py        writes the file; a test compares it with what the installed package says
+python scripts make_exchange_closures        writes the file; a test compares it with what the installed package says
 """
 
 from __future__ import annotations
@@ -9,11 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from datetime import date
-from pathlib import Path
 
 import holidays
+from clone import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "src" / "market_spine" / "calendar" / "closures.py"
 FIRST_YEAR = 2014  # FINRA's weekly data begin
 YEARS = range(1970, 2041)  # the clock of promtool's tests stands in 1970
@@ -34,7 +32,7 @@ def _table(days: dict[int, Iterable[date]]) -> str:
 
 _HEAD = '''"""The New York Stock Exchange's closures and its half days (1 p.m.) by year, as month and day.
 
-Made by scripts/make_exchange_closures.py from the package `holidays`, which follows nyse.com/markets/hours-calendars.
+Made by scripts/pages/make_exchange_closures.py from the package `holidays`, which follows nyse.com/markets/hours-calendars.
 """
 
 '''

@@ -1,6 +1,6 @@
 """Holds thousands of half-open connections to a `spine serve` of its own on the loopback, and times everybody else's requests.
 
-python scripts/half_open.py --connections 10000 --seconds 20
+python scripts half_open --connections 10000 --seconds 20
 
 What the server closes is opened again at once, up to --reopen a second. Prints one JSON document; exit 1 when the 99th percentile
 of the others' requests is a second or more, or when one of them failed.
@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from clone import tool
 
 ADDRESS = "127.0.0.1"
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -83,7 +85,7 @@ def honest(port: int, seconds: float, gap: float = 0.02) -> dict[str, Any]:
 
 async def others(port: int, seconds: float) -> Any:
     """The same in a process of its own, which has nothing else to do."""
-    command = [sys.executable, __file__, "--honest", "--port", str(port), "--seconds", str(seconds)]
+    command = tool("half_open", "--honest", "--port", str(port), "--seconds", str(seconds))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     stdout, _ = await process.communicate()
     return json.loads(stdout)

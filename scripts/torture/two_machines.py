@@ -1,7 +1,7 @@
 """Two machines, one PostgreSQL server: runs in two network namespaces, and a cable that is cut. Root on Linux only.
 
-python scripts/two_machines.py              10 rounds of each
-python scripts/two_machines.py --rounds 2
+python scripts two_machines              10 rounds of each
+python scripts two_machines --rounds 2
 
 together:  both start at once; one works, the other waits for it (or leaves: exit 75)
 cut:       the network of the first is cut in the middle, without a word to the server; the second takes over and completes;
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import itertools
 import json
 import os
@@ -32,16 +31,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import promises
 import psycopg
-import queue_torture
+from clone import ROOT, tool
 from psycopg import sql
+from support import promises
+from support.postgres_server import PostgresServer, required_binaries
 
 from market_spine.db import Database, connect
 from market_spine.work import queue
 from market_spine.work.item import State
+from torture import queue_torture
 
-ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "data" / "fixtures" / "finra_otc"
 LEASE = "6"
 _SLOWEST = 150
@@ -69,14 +69,7 @@ class Machine:
 
     def work(self, url: str, log: Path) -> subprocess.Popen[str]:
         """Starts a worker there, whose items do nothing but leave a row and take a while."""
-        worker = [
-            sys.executable,
-            str(ROOT / "scripts" / "queue_torture.py"),
-            "--be-worker",
-            self.name,
-            "--db",
-            self._as_seen(url),
-        ]
+        worker = tool("queue_torture", "--be-worker", self.name, "--db", self._as_seen(url))
         with log.open("w", encoding="utf-8") as said:
             return self._start([*worker, "--lease", LEASE, "--milliseconds", "200"], said)
 
@@ -250,9 +243,7 @@ def _picture(url: str) -> promises.Picture:
 @contextlib.contextmanager
 def machines(seed: int = 1) -> Iterator[Pair]:
     """Two machines and a server that both can reach."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    servers: Any = importlib.import_module("postgres_server")
-    with servers.PostgresServer(servers.required_binaries()) as server, contextlib.ExitStack() as stack:
+    with PostgresServer(required_binaries()) as server, contextlib.ExitStack() as stack:
         _open_to_others(server)
         pair = []
         for number in (1, 2):

@@ -1,31 +1,25 @@
-#!/usr/bin/env python3
 """Writes docs/CLI.md from the program itself: every command, option, environment variable and exit code.
 
-python scripts/make_cli_reference.py            writes the page; a test fails while it is not up to date
+python scripts make_cli_reference            writes the page; a test fails while it is not up to date
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
+from clone import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT / "src") not in sys.path:
-    sys.path.insert(0, str(ROOT / "src"))
-
-from market_spine import errors  # noqa: E402
-from market_spine.cli import spine, weekly  # noqa: E402
+from market_spine import errors
+from market_spine.cli import spine, weekly
 
 PAGE = ROOT / "docs" / "CLI.md"
 
 INTRODUCTION = """\
 # Commands, options, environment variables, exit codes
 
-Made by `python scripts/make_cli_reference.py` from the program; a test fails while this page is not up to date.
+Made by `python scripts make_cli_reference` from the program; a test fails while this page is not up to date.
 
 Where an option has an environment variable, the flag on the command line wins. Dates are `YYYY-MM-DD`, weeks are named by
 the Friday that ends them, tiers are `NMS_TIER_1`, `NMS_TIER_2` and `OTC` (in any case). Results go to stdout, what happens
@@ -41,7 +35,6 @@ SETTINGS = {
     "MARKET_SPINE_FINRA_CLIENT_ID": "Client id of an API credential; without one the API is asked anonymously.",
     "MARKET_SPINE_FINRA_CLIENT_SECRET": "Its secret; a file is the better place.",
     "MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "File that holds the secret and nothing else.",
-    "MARKET_SPINE_FINRA_POLL": "Seconds between two looks at an asynchronous request; 60.",
     "MARKET_SPINE_FILE_URL": "Address for `--source file_url`, with `{tier}`, `{TIER}`, `{code}`, `{week_ending}`, "
     "`{week_start}` or `{yyyymmdd}` in it.",
     "MARKET_SPINE_FILE_URL_HOSTS": "Hosts that address may name, comma-separated; no other is asked.",

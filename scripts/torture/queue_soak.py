@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Run the API and a worker for a while under a steady load: `python scripts/queue_soak.py --minutes 10 --rate 50`.
+"""Run the API and a worker for a while under a steady load: `python scripts queue_soak --minutes 10 --rate 50`.
 
 Both are the shipped commands on a database of their own. Four requests of five read, one enqueues or resets an item that the
 worker then executes on small files. Prints requests, errors, latencies, how long a due item waited from its request until it was
@@ -223,7 +222,7 @@ def soak(target: str, folder: Path, seconds: float, rate: float) -> dict[str, An
     }  # fmt: skip
 
 
-@click.command(epilog="Example: python scripts/queue_soak.py --minutes 10 --rate 50")
+@click.command(epilog="Example: python scripts queue_soak --minutes 10 --rate 50")
 @click.option("--minutes", default=10.0, show_default=True)
 @click.option("--rate", default=50.0, show_default=True, help="Requests a second.")
 @click.option("--db", help="A database of your own instead, empty.")
