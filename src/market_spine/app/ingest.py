@@ -12,7 +12,7 @@ from market_spine.app.context import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
-from market_spine.core import anomalies, captures, manifest
+from market_spine.core import anomalies, captures, contents, manifest
 from market_spine.core.captures import Version
 from market_spine.core.manifest import RevisionCheck, StageRow
 from market_spine.errors import SourceError, UnusableContent
@@ -182,7 +182,7 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     metadata = _metadata(run, decision, offer, updated)
     shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata)
     with run.db.transaction():
-        captures.store_raw(run.db, offer.content, decision.content_hash)
+        contents.store_raw(run.db, offer.content, decision.content_hash)
         captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
