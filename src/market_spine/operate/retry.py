@@ -12,6 +12,7 @@ from market_spine.app.context import Run
 from market_spine.app.pipelines import PIPELINES
 from market_spine.app.scheduler import Plan, Tell, run_schedule
 from market_spine.app.source import Source
+from market_spine.categories import Category
 from market_spine.db import Database
 from market_spine.errors import NOT_OF_THE_CONTENT, NotFound, UsageError
 from market_spine.outcome import Outcome, Phase
@@ -92,7 +93,7 @@ def _way(entry: Mapping[str, Any]) -> str:
         return AT_SOURCE
     if entry["phase"] == "calc" or entry.get("reason") in NOT_OF_THE_CONTENT:
         return LATER
-    return DAMAGED if entry.get("reason") == "RAW_DAMAGED" else AT_SOURCE
+    return DAMAGED if entry.get("reason") == Category.RAW_DAMAGED else AT_SOURCE
 
 
 def _all(arguments: Mapping[str, Any]) -> dict[date, Failed]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from market_spine import clock
 from market_spine.app.source.query import JSON, TEXT, Body, Endpoint, Row, read_table, refusal
+from market_spine.categories import Category
 from market_spine.errors import SourceError, Unproved
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def _submit(endpoint: Endpoint, dataset: str, body: Body) -> str:
         raise refusal(reply)
     place = reply.headers.get("Location", "")
     if _origin(place) != _origin(endpoint.base_url):  # our token goes there
-        raise SourceError("SOURCE_REFUSED", f"FINRA names a status page elsewhere: {_origin(place)}")
+        raise SourceError(Category.SOURCE_REFUSED, f"FINRA names a status page elsewhere: {_origin(place)}")
     return place
 
 
@@ -63,21 +64,22 @@ def _await_result(endpoint: Endpoint, url: str, patience: Patience) -> str:
         try:
             answer = json.loads(reply.content or b"{}")
         except ValueError as error:
-            raise Unproved("SOURCE_NOT_DATA", "the status of an asynchronous request is no JSON") from error
+            raise Unproved(Category.SOURCE_NOT_DATA, "the status of an asynchronous request is no JSON") from error
         link = answer.get("resultLink") if isinstance(answer, dict) else None
         if reply.status == 200 and link:
             return _checked(str(link), endpoint)
         if reply.status == 200:
-            raise SourceError("SOURCE_UNAVAILABLE", f"FINRA's asynchronous request ended as {answer.get('status')!r}")
+            raise SourceError(Category.SOURCE_UNAVAILABLE, f"FINRA's asynchronous request ended as {answer.get('status')!r}")
         if clock.ticks() >= deadline:
-            raise SourceError("SOURCE_UNAVAILABLE", f"FINRA's asynchronous request is pending for {patience.give_up:.0f} s")
+            seconds = f"{patience.give_up:.0f} s"
+            raise SourceError(Category.SOURCE_UNAVAILABLE, f"FINRA's asynchronous request is pending for {seconds}")
         clock.pause(patience.poll)
 
 
 def _checked(link: str, endpoint: Endpoint) -> str:
     """A result link may lie on another host, but not be fetched less safely than FINRA itself."""
     if urlsplit(link).scheme not in ("https", urlsplit(endpoint.base_url).scheme):
-        raise SourceError("SOURCE_REFUSED", f"FINRA names a result link that is not https: {_origin(link)}")
+        raise SourceError(Category.SOURCE_REFUSED, f"FINRA names a result link that is not https: {_origin(link)}")
     return link
 
 
