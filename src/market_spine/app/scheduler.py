@@ -146,7 +146,7 @@ def _ingest_partition(run: Run, source: Source, ask: Ask) -> Outcome:
 
 
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
-    for partition in plan.partitions if plan.only_stage == "normalize" else ():
+    for partition in plan.partitions if plan.phases[0] is Phase.NORMALIZE else ():
         if not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
             yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
     pending = [capture for partition in plan.partitions for capture in normalize.pending(run, partition)]
