@@ -208,14 +208,14 @@ def _rows(reply: Reply) -> list[Row]:
 
 def _no_rows(answer: object, reply: Reply) -> list[Row]:
     """An answer that is no list: FINRA's older way to say that there is nothing, or an error with status 200."""
-    said = answer if isinstance(answer, dict) else {"message": answer}
-    message = str(said.get("message", ""))
-    if message.startswith("No data found"):
+    facts = answer if isinstance(answer, dict) else {"message": answer}
+    words = str(facts.get("message", ""))
+    if words.startswith("No data found"):  # FINRA says it in no other way
         return []
-    status = said.get("statusCode", reply.status)
+    status = facts.get("statusCode", reply.status)
     raise Unproved(
         Category.SOURCE_NOT_DATA,
-        f"{host(reply.url)} answered 200 with an error inside ({status}){': ' if message else ''}{message[:200]}",
+        f"{host(reply.url)} answered 200 with an error inside ({status}){': ' if words else ''}{words[:200]}",
     )
 
 
