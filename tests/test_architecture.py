@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import market_spine
+from market_spine.categories import Category
 
 SOURCE = Path(market_spine.__file__).parent
 PHASES = ("ingest", "normalize", "calc", "readiness")
@@ -221,3 +223,69 @@ def test_no_hint_is_sql_or_a_path_of_the_repository() -> None:
         if isinstance(text, ast.Constant) and isinstance(text.value, str) and any(word in text.value for word in words)
     ]
     assert wrong == [], "a hint is read where only the wheel is installed"
+
+
+TEXTS = {"message", "hint", "last_error"}  # what a person reads; what the program decides by is a type
+LOOKS_INTO = {
+    "startswith", "endswith", "find", "index", "count", "split", "partition", "rpartition", "removeprefix", "removesuffix",
+}  # fmt: skip
+LOOKS_INTO_BY_SQL = re.compile(
+    r"\b(message|hint|last_error)\b\s*(NOT\s+)?(I?LIKE|GLOB|~|IN\b|=\s*')|SUBSTR\(\s*(\w+\.)?(message|hint|last_error)", re.IGNORECASE
+)
+
+
+def is_text(node: ast.AST) -> bool:
+    return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) in TEXTS
+
+
+def looks_into_a_text(node: ast.AST) -> bool:
+    """Whether a message or hint is compared, cut, searched or matched; `is None` is no look into it."""
+    if isinstance(node, ast.Compare):
+        judged = not all(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops)
+        return judged and any(is_text(operand) for operand in (node.left, *node.comparators))
+    if isinstance(node, ast.Subscript):
+        return is_text(node.value) and isinstance(node.slice, ast.Slice)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        by_method = bool(node.args) and node.func.attr in LOOKS_INTO and is_text(node.func.value)
+        by_pattern = node.func.attr in ("match", "search", "fullmatch", "findall") and any(is_text(given) for given in node.args)
+        return by_method or by_pattern
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(LOOKS_INTO_BY_SQL.search(node.value))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "error.message == 'gone'", "'waits' in item.last_error", "error.hint[:5]", "gap.hint.startswith('spine ')",
+        "re.match('spine', hint)", "sql = \"WHERE last_error LIKE 'waits%'\"", "sql = \"WHERE message = 'gone'\"",
+    ],
+)  # fmt: skip
+def test_a_look_into_a_text_is_noticed(code: str) -> None:
+    assert any(looks_into_a_text(node) for node in ast.walk(ast.parse(code)))
+
+
+def test_no_code_looks_into_a_message_or_a_hint() -> None:
+    looks = [f"{name}:{node.lineno}" for name, tree in modules() for node in ast.walk(tree) if looks_into_a_text(node)]
+    assert looks == []
+
+
+def test_a_category_is_written_out_only_where_it_is_defined() -> None:
+    """Neither as a word of its own nor within a message or a statement; what explains the code may name it."""
+    names = re.compile(rf"\b({'|'.join(Category)})\b")
+    written = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        if name != "categories.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and names.search(node.value)
+        if node.value not in docstrings(tree)
+    ]
+    assert written == []
+
+
+def docstrings(tree: ast.AST) -> set[str]:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {ast.get_docstring(node, clean=False) or "" for node in ast.walk(tree) if isinstance(node, documented)}
+
+
+def test_a_category_is_its_own_name() -> None:
+    assert [category for category in Category if category.name != category.value] == []

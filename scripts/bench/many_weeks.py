@@ -6,7 +6,7 @@ import hashlib
 import json
 from datetime import date, timedelta
 
-from market_spine.core import captures
+from market_spine.core import contents
 from market_spine.db import Database
 from market_spine.partition import DOMAIN, TIERS, generate_capture_id, partition_key
 
@@ -19,7 +19,7 @@ def fill(db: Database, weeks: int) -> None:
     """`weeks` × 3 tiers, one capture each, complete and ready, of SYMBOLS × VENUES rows each; the last week is NEWEST."""
     with db.transaction():
         content_hash = hashlib.sha256(CONTENT).hexdigest()
-        captures.store_raw(db, CONTENT, content_hash)
+        contents.store_raw(db, CONTENT, content_hash)
         issues = [(n + 1, f"SYM{n:03}", f"Name {n}", "") for n in range(SYMBOLS)]
         db.bulk_insert("finra_otc_transparency_issue", ("issue_id", "symbol", "issue_name", "product_type"), issues)
         venues = [(n + 1, "ATS", f"MP{n:02}", 0, f"Venue {n}") for n in range(VENUES)]

@@ -18,7 +18,7 @@ from market_spine.cli.exit import guarded
 from market_spine.cli.spine import command as spine
 from market_spine.cli.weekly import command as weekly
 from market_spine.core import executions
-from market_spine.core.captures import read_raw
+from market_spine.core.contents import read_raw
 from market_spine.db import Database, connect
 from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite

@@ -20,7 +20,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 ├── RunLocked               75   another run holds the lock
 │   └── LockLost                 another run took it over while this one was stopped or cut off
 ├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
-└── PartitionError           1   one partition failed; the others go on. Has a severity and a category
+└── PartitionError           1   one partition failed; the others go on. Has a category
     ├── SourceError              the source could not give the partition
     │   └── Unproved             what came cannot be shown to be whole; asked for once more, then given up
     ├── UnusableContent          what the source gave cannot become current
@@ -32,6 +32,8 @@ BrokenPipeError            141   nobody reads what is written; any other excepti
 """
 
 from __future__ import annotations
+
+from market_spine.categories import Category
 
 RECOVERY = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
 
@@ -153,16 +155,15 @@ class PrerequisiteMissing(MarketSpineError):
 
 
 class PartitionError(MarketSpineError):
-    """One partition failed; the others go on. `category` is the word core_anomalies files it under.
+    """One partition failed; the others go on. `category` is what core_anomalies files it under.
 
     What a person must do about it stands in the message, and no command is named here: which one helps depends on how the
     partition stands by then, and that is what `spine status` and `spine doctor` look at.
     """
 
     exit_code = 1
-    severity = "ERROR"
 
-    def __init__(self, category: str, message: str, *, hint: str | None = None, capture_id: str | None = None) -> None:
+    def __init__(self, category: Category, message: str, *, hint: str | None = None, capture_id: str | None = None) -> None:
         super().__init__(f"{message}; {hint}" if hint else message)
         self.category = category
         self.capture_id = capture_id
@@ -170,7 +171,7 @@ class PartitionError(MarketSpineError):
 
 
 # The categories of failures that say nothing of the content: what was stored can be worked on again as it is.
-NOT_OF_THE_CONTENT = frozenset({"UNEXPECTED", "DATABASE_LOST"})
+NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST})
 
 
 class SourceError(PartitionError):
@@ -189,4 +190,4 @@ class DamagedRaw(PartitionError):
     """The bytes stored for a capture are gone or no longer hash to their name."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("RAW_DAMAGED", message, hint="spine doctor names the command that asks for them again")
+        super().__init__(Category.RAW_DAMAGED, message, hint="spine doctor names the command that asks for them again")

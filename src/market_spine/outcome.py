@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from market_spine.categories import Category
 from market_spine.partition import Partition
 
 
@@ -54,7 +55,7 @@ class Outcome(NamedTuple):
     reason: str | None = None
     capture_id: str | None = None
     rows: int | None = None
-    category: str | None = None
+    category: Category | None = None
     hint: str | None = None
     details: Mapping[str, object] = MappingProxyType({})
 

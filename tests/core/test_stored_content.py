@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from market_spine.core import captures
+from market_spine.core import contents
 from market_spine.db import Database
 from market_spine.errors import DamagedRaw
 
@@ -21,7 +21,7 @@ OLDER = base64.b64decode(
 
 
 def test_content_packed_before_is_read_back() -> None:
-    assert b"".join(captures.unpacked(OLDER, DIGEST)) == CONTENT
+    assert b"".join(contents.unpacked(OLDER, DIGEST)) == CONTENT
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 19, (1 << 19) + 1, 3_000_000], ids=str)
@@ -29,8 +29,8 @@ def test_content_comes_back_byte_for_byte_in_blocks(db: Database, size: int) -> 
     content = bytes(n * n % 251 for n in range(1000)) * (size // 1000) + b"x" * (size % 1000)
     digest = hashlib.sha256(content).hexdigest()
     with db.transaction():
-        captures.store_raw(db, content, digest)
-    blocks = list(captures.read_raw(db, digest))
+        contents.store_raw(db, content, digest)
+    blocks = list(contents.read_raw(db, digest))
     assert b"".join(blocks) == content
     assert all(len(block) <= 1 << 19 for block in blocks)
 
@@ -46,4 +46,4 @@ def test_content_comes_back_byte_for_byte_in_blocks(db: Database, size: int) -> 
 )
 def test_damage_is_named(packed: bytes) -> None:
     with pytest.raises(DamagedRaw):
-        b"".join(captures.unpacked(packed, DIGEST))
+        b"".join(contents.unpacked(packed, DIGEST))

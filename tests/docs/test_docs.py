@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import re
@@ -19,7 +18,7 @@ import tomllib
 import yaml
 from clone import tool
 from conftest import ENGINES
-from pages import make_cli_reference, make_schema_reference
+from pages import make_anomaly_reference, make_cli_reference, make_schema_reference
 from support import page_code, page_desks, pages, transcripts
 from support.finra_fake import FinraFake
 from support.page_desks import Desks
@@ -424,31 +423,9 @@ def test_every_script_is_in_the_page_of_scripts() -> None:
     assert listed == doors - {"clone.py", "__main__.py"} | tools
 
 
-def test_every_category_of_anomaly_is_in_its_list() -> None:
-    listed = {
-        row[0] for row in pages.table(pages.page("docs/anomalies.md").prose.split("| category |")[1].join(("| category |", "")))
-    }
-    assert listed == _categories()
-
-
-def _categories() -> set[str]:
-    """What the program files anomalies under: the first argument of its errors, and what is called `category`."""
-    found: set[str] = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            name = node.func.id if isinstance(node.func, ast.Name) else ""
-            said = [keyword.value for keyword in node.keywords if keyword.arg == "category"]
-            said += (
-                node.args[:1]
-                if name in ("SourceError", "Unproved", "UnusableContent")
-                else node.args
-                if name == "_failed"
-                else []
-            )
-            found |= {n.value for one in said for n in ast.walk(one) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return {category for category in found if re.fullmatch(r"[A-Z_]+", category)}
+def test_the_list_of_categories_is_up_to_date() -> None:
+    stale = "docs/anomalies.md is not up to date: python scripts make_anomaly_reference"
+    assert make_anomaly_reference.PAGE.read_text("utf-8") == make_anomaly_reference.render(), stale
 
 
 def test_the_readme_and_the_build_type_the_same_test_command() -> None:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
 from support.listeners import Listener, Mailbox, http_listener, mail_server
 
+from market_spine.app.context import Run
+from market_spine.categories import Category
 from market_spine.core import anomalies
 from market_spine.core.anomalies import observe, resolve_stage
 from market_spine.db import Database
 from market_spine.monitor.alerts import Action, Event, Notice
 from market_spine.monitor.channels import addressed
 from market_spine.monitor.messenger import Messenger, probe
-from market_spine.partition import partition_key
+from market_spine.partition import Partition
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise's own import
 
 FRIDAY = datetime(2026, 1, 9, 13, tzinfo=timezone.utc)
 WEEKS = [FRIDAY + timedelta(weeks=n) for n in range(6)]
-KEY = partition_key("2025-12-26", "OTC")
+PARTITION = Partition(date(2025, 12, 26), "OTC")
+KEY = PARTITION.key
 
 
 @pytest.fixture
@@ -55,11 +58,9 @@ def messenger(home: Path, *urls: str) -> Messenger:
     return Messenger(urls, "ERROR", {"run": "r1"}, {"MARKET_SPINE_STATE_DIR": str(home)})
 
 
-def fails(db: Database, now: datetime, category: str = "EMPTY_FILE") -> int:
-    return observe(
-        db, severity="ERROR", category=category, message="otc.psv is empty", partition_key=KEY, stage="RAW", now=now,
-        details={"hint": "fetch it again"},
-    )  # fmt: skip
+def fails(db: Database, now: datetime, category: Category = Category.EMPTY_FILE) -> int:
+    run = Run(db, now.date(), now, "")
+    return observe(run, category, PARTITION, "otc.psv is empty", stage="RAW", details={"hint": "fetch it again"})
 
 
 def titles(listener: Listener) -> list[str]:
@@ -96,8 +97,8 @@ def test_an_acknowledged_fault_is_silent_until_its_date(db: Database, hook: List
 
 
 def test_each_kind_of_a_partition_is_an_event_of_its_own(db: Database, hook: Listener, tmp_path: Path) -> None:
-    fails(db, FRIDAY, "EMPTY_FILE")
-    fails(db, FRIDAY, "SOURCE_UNAVAILABLE")
+    fails(db, FRIDAY, Category.EMPTY_FILE)
+    fails(db, FRIDAY, Category.SOURCE_UNAVAILABLE)
     list(messenger(tmp_path, webhook(hook)).tell(db, FRIDAY))
     assert sorted(titles(hook)) == [
         "Market Spine: EMPTY_FILE 2025-12-26 / OTC",
@@ -143,7 +144,7 @@ def test_a_refused_message_is_told_again_with_the_next_run(
 
 
 def test_a_channel_that_fails_is_left_alone_for_the_rest_of_the_run(db: Database, hook: Listener, tmp_path: Path) -> None:
-    for category in ("A", "B", "C"):
+    for category in (Category.EMPTY_FILE, Category.NO_HEADER, Category.NO_ROWS):
         fails(db, FRIDAY, category)
     hook.answers[:] = [500] * 9
     assert len(list(messenger(tmp_path, webhook(hook)).tell(db, FRIDAY))) == 1

@@ -13,9 +13,11 @@ from support.commands import RunCommand
 from support.desk import FRIDAYS, REVISED, WEEK, Desk
 from support.listeners import http_listener
 
+from market_spine.app.plan import ALL_PHASES, only, phases_of
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
 from market_spine.operate import backfill, retry
+from market_spine.outcome import Phase
 from market_spine.partition import NMS_TIER_1, OTC, TIERS
 
 WEEKS = [WEEK + timedelta(weeks=n) for n in range(3)]
@@ -116,7 +118,7 @@ def test_a_retry_asks_the_source_for_what_the_source_must_change(
     skipped = {"week_ending": str(WEEK), "tier": NMS_TIER_1, "outcome": "skipped", "phase": "ingest"}
     remember(db, "run-1", {"partitions": [skipped, failed]})
     found = retry.find_failed(db, "run-1").weeks[WEEK]
-    assert [(plan.tiers, plan.only_stage) for plan in found.plans(WEEK)] == expected
+    assert [(plan.tiers, plan.phases) for plan in found.plans(WEEK)] == [(tiers, phases_of(word)) for tiers, word in expected]
     assert bool(found.damaged) is (entry["reason"] == "RAW_DAMAGED")
 
 
@@ -128,14 +130,14 @@ def test_a_retry_repeats_the_weeks_that_failed_oldest_first(db: Database) -> Non
     ]
     remember(db, "run-1", {"partitions": entries})
     found = retry.find_failed(db, "run-1")
-    plans = [(str(p.weeks[0]), p.tiers, p.only_stage) for week, failed in found.weeks.items() for p in failed.plans(week)]
-    assert plans == [("2025-11-21", (), "calc"), ("2025-12-05", (OTC,), "all")]
+    plans = [(str(p.weeks[0]), p.tiers, p.phases) for week, failed in found.weeks.items() for p in failed.plans(week)]
+    assert plans == [("2025-11-21", (), only(Phase.CALC)), ("2025-12-05", (OTC,), ALL_PHASES)]
 
 
 def test_a_run_that_never_finished_is_repeated_whole(db: Database) -> None:
     remember(db, "killed", None)
     plans = [p for week, failed in retry.find_failed(db, "killed").weeks.items() for p in failed.plans(week)]
-    assert [(p.weeks, p.tiers, p.only_stage) for p in plans] == [((WEEK,), (OTC,), "all")]
+    assert [(p.weeks, p.tiers, p.phases) for p in plans] == [((WEEK,), (OTC,), ALL_PHASES)]
 
 
 def test_what_cannot_be_retried_is_said(db: Database) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from market_spine import clock
 from market_spine.app.context import Limits, Run
-from market_spine.app.scheduler import Plan, Result, run_schedule
+from market_spine.app.plan import Plan, phases_of
+from market_spine.app.scheduler import Result, run_schedule
 from market_spine.app.source.files import FileSource, stem
 from market_spine.calendar import publication
 from market_spine.db import Database
@@ -73,7 +74,7 @@ class Desk:
     ) -> Result:  # fmt: skip
         """One weekly run."""
         run = self.context(run_date, force=force, limits=limits)
-        return run_schedule(run, self.source(), Plan(tuple(weeks), tuple(tiers), only), lambda outcome: None)
+        return run_schedule(run, self.source(), Plan(tuple(weeks), tuple(tiers), phases_of(only)), lambda outcome: None)
 
 
 def restated(folder: Path, db: Database) -> Desk:

@@ -8,7 +8,7 @@ from typing import Any
 
 from market_spine import clock
 from market_spine.app.context import Expectations, Run
-from market_spine.app.plan import OPEN_WEEKS
+from market_spine.app.plan import OPEN_WEEKS, phases_of
 from market_spine.app.rehearsal import rehearse
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.app.source import Source
@@ -24,7 +24,7 @@ def schedule(
 ) -> Result:  # fmt: skip
     """One run of that day over those weeks, or the last six."""
     run = Run(db, day, clock.moment_of(day), f"run-{day}", force=force, expected=Expectations(**expected))
-    plan = Plan(tuple(weeks or weeks_back(6, day)), tiers, only, sweeps=sweeps, open_weeks=open_weeks)
+    plan = Plan(tuple(weeks or weeks_back(6, day)), tiers, phases_of(only), sweeps=sweeps, open_weeks=open_weeks)
     walk = rehearse if dry else run_schedule
     return walk(run, source, plan, lambda outcome: None)
 

@@ -21,6 +21,7 @@ from market_spine.api.models import (
     WorkRequest,
 )
 from market_spine.api.problem import CLIENT_GONE, Refusal
+from market_spine.categories import Category
 from market_spine.partition import DOMAIN
 from market_spine.work import queue
 from market_spine.work.item import Answer, State
@@ -33,7 +34,7 @@ Operator = Annotated[Caller, Depends(may_operate)]
 _ITEM = {
     "id": 123, "domain": DOMAIN, "pipeline": "ingest_week", "partition_key": {"week_ending": "2025-12-26", "tier": "OTC"},
     "desired_at": "2026-01-26T15:00:00+00:00", "priority": 0, "state": "FAILED", "attempt_count": 3, "max_attempts": 3,
-    "last_error": "SOURCE_UNAVAILABLE: HTTP 503", "last_error_at": "2026-01-26T15:20:04+00:00", "params": {},
+    "last_error": f"{Category.SOURCE_UNAVAILABLE}: HTTP 503", "last_error_at": "2026-01-26T15:20:04+00:00", "params": {},
 }  # fmt: skip
 
 

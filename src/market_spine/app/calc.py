@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import clock
 from market_spine.app.context import Run
+from market_spine.categories import Category
 from market_spine.core import anomalies, captures, manifest
 from market_spine.core.captures import Capture
 from market_spine.db import Database
@@ -97,10 +98,7 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details={"measured_tiers": sorted(used)})
     if missing:
         message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"
-        anomalies.observe(
-                run.db, severity=anomalies.WARN, category="INCOMPLETE_INPUT", message=message, partition_key=key,
-                stage=CROSS_TIER_STAGE, now=run.now, execution_id=run.execution_id,
-            )  # fmt: skip
+        anomalies.observe(run, Category.INCOMPLETE_INPUT, week_ending, message)
         return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details={"measured_tiers": sorted(used)})
     made_from = _made_from(used)
     if _is_fresh(run.db, week, made_from):

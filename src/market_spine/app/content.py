@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_spine.core import captures
+from market_spine.core import contents
 
 if TYPE_CHECKING:
     from market_spine.core.captures import Capture
@@ -28,7 +28,7 @@ def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
     """
     from market_spine.parse import lines, weekly_file
 
-    packed, content_hash = captures.packed_raw(db, capture.content_hash), capture.content_hash
-    file = weekly_file.read(captures.unpacked(packed, content_hash, hashed=hashed), capture.partition)
+    packed, content_hash = contents.packed_raw(db, capture.content_hash), capture.content_hash
+    file = weekly_file.read(contents.unpacked(packed, content_hash, hashed=hashed), capture.partition)
     numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
-    return Reading(file, lines.lines_at(captures.unpacked(packed, content_hash, hashed=True), numbers) if numbers else {})
+    return Reading(file, lines.lines_at(contents.unpacked(packed, content_hash, hashed=True), numbers) if numbers else {})

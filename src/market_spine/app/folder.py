@@ -10,11 +10,11 @@ from market_spine.app import checks, coverage
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan
 from market_spine.app.source import Source
+from market_spine.categories import Category
 from market_spine.core import anomalies
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import Partition, partition_key
+from market_spine.partition import Partition
 
-_STAGE = "FOLDER"
 _NAMES_SHOWN = 5
 
 
@@ -46,19 +46,17 @@ def record(run: Run, source: Source, plan: Plan, seen: Look) -> None:
         with run.db.transaction():
             checks.record(run, source.name, seen.left_alone, None)
     if seen.unknown:
-        anomalies.observe(
-            run.db, severity=anomalies.WARN, category="UNKNOWN_FILE", message=_message(seen.unknown), now=run.now, stage=_STAGE,
-            partition_key=_key(run, plan), execution_id=run.execution_id, details={"files": list(seen.unknown[:1000])},
-        )  # fmt: skip
+        names = {"files": list(seen.unknown[:1000])}
+        anomalies.observe(run, Category.UNKNOWN_FILE, _oldest_week(run, plan), _message(seen.unknown), details=names)
     elif _stands_open(run):
-        anomalies.resolve_category(run.db, "UNKNOWN_FILE", "no such file is left", run.now)
+        anomalies.resolve_category(run.db, Category.UNKNOWN_FILE, "no such file is left", run.now)
 
 
 def remark(plan: Plan, seen: Look) -> Outcome:
     """The warning that names the unknown files; it changes no exit code."""
-    message = f"UNKNOWN_FILE: {_message(seen.unknown)}"
+    message = f"{Category.UNKNOWN_FILE}: {_message(seen.unknown)}"
     hint = "name weekly files like nms_tier_1_week_2025-12-26.psv, or move these out of the data folder"
-    return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category="UNKNOWN_FILE", hint=hint)
+    return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category=Category.UNKNOWN_FILE, hint=hint)
 
 
 def _is_earlier(partition: Partition, plan: Plan) -> bool:
@@ -77,13 +75,14 @@ def _message(names: tuple[str, ...]) -> str:
     return f"files whose names match no partition: {shown}{more}"
 
 
-def _key(run: Run, plan: Plan) -> str:
+def _oldest_week(run: Run, plan: Plan) -> date:
     """The oldest week asked for: it stays the same from run to run, so that the anomaly is one."""
-    return partition_key(min(coverage.first_weeks(run.db, plan).values()).isoformat())
+    return min(coverage.first_weeks(run.db, plan).values())
 
 
 def _stands_open(run: Run) -> bool:
     found = run.db.execute(
-        "SELECT 1 FROM core_anomalies WHERE severity = 'WARN' AND resolved_at IS NULL AND category = 'UNKNOWN_FILE'"
+        "SELECT 1 FROM core_anomalies WHERE severity = 'WARN' AND resolved_at IS NULL AND category = ?",
+        (Category.UNKNOWN_FILE.value,),
     )
     return found.fetchone() is not None

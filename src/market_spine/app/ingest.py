@@ -12,7 +12,8 @@ from market_spine.app.context import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
-from market_spine.core import anomalies, captures, manifest
+from market_spine.categories import Category
+from market_spine.core import anomalies, captures, contents, manifest
 from market_spine.core.captures import Version
 from market_spine.core.manifest import RevisionCheck, StageRow
 from market_spine.errors import SourceError, UnusableContent
@@ -56,7 +57,7 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
             return Decision(partition, Reason.UNCHANGED, unchanged.reason)
         offer = source.fetch(partition)
     except SourceError as error:
-        if error.category != "SOURCE_UNAVAILABLE" or _state(run, partition) is not PublicationState.AWAITING:
+        if error.category is not Category.SOURCE_UNAVAILABLE or _state(run, partition) is not PublicationState.AWAITING:
             raise
         return _absence(run, partition, error.message)
     if isinstance(offer, Absent):
@@ -79,7 +80,7 @@ def _check_withdrawn(run: Run, partition: Partition, newest: StageRow | None) ->
     if withdrawn is not None:
         reason = withdrawn.metadata.get("reason", "no reason given")
         message = f"the source still shows only the content that was withdrawn ({reason}); a better file from FINRA ends it"
-        raise UnusableContent("WITHDRAWN_CONTENT", message)
+        raise UnusableContent(Category.WITHDRAWN_CONTENT, message)
 
 
 def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | None) -> RevisionCheck | Absent | None:
@@ -119,7 +120,7 @@ def _check_day_is_free(run: Run, partition: Partition, content_hash: str) -> Non
     taken = captures.content_of_day(run.db, partition, run.run_date)
     if taken is not None and taken != content_hash:
         raise SourceError(
-            "DAY_TAKEN",
+            Category.DAY_TAKEN,
             f"{run.run_date} has a capture of other content ({taken[:8]}, offered {content_hash[:8]})",
             hint=f"spine captures {partition.week} {partition.tier}",
         )
@@ -153,9 +154,10 @@ def absence_outcome(absence: Absence) -> Outcome:
     if absence.state is PublicationState.AWAITING:
         return Outcome.of(Phase.INGEST, Status.AWAITING, absence.partition, f"Awaiting publication ({due})", reason="awaiting")
     if absence.state is PublicationState.MISSING:
-        raise SourceError("SOURCE_UNAVAILABLE", f"not found: {absence.where} ({due})")
-    message = f"LATE_DATA: not there yet ({due}): {absence.where}"
-    return Outcome.of(Phase.INGEST, Status.LATE, absence.partition, message, reason=str(absence.state), category="LATE_DATA")
+        raise SourceError(Category.SOURCE_UNAVAILABLE, f"not found: {absence.where} ({due})")
+    late, reason = Category.LATE_DATA, str(absence.state)
+    message = f"{late}: not there yet ({due}): {absence.where}"
+    return Outcome.of(Phase.INGEST, Status.LATE, absence.partition, message, reason=reason, category=late)
 
 
 def _note_absence(run: Run, absence: Absence) -> Outcome:
@@ -165,10 +167,8 @@ def _note_absence(run: Run, absence: Absence) -> Outcome:
         if awaiting:
             anomalies.resolve_stage(run.db, absence.partition.key, manifest.RAW, f"not due before {absence.due}", run.now)
         anomalies.observe(
-            run.db, severity=anomalies.INFO if awaiting else anomalies.WARN, message=outcome.message,
-            category="AWAITING_PUBLICATION" if awaiting else "LATE_DATA", partition_key=absence.partition.key,
-            stage=manifest.RAW, now=run.now, details={"where": absence.where}, execution_id=run.execution_id,
-            resolution_note="nothing is wrong" if awaiting else None,
+            run, Category.AWAITING_PUBLICATION if awaiting else Category.LATE_DATA, absence.partition, outcome.message,
+            details={"where": absence.where}, resolution_note="nothing is wrong" if awaiting else None,
         )  # fmt: skip
     return outcome
 
@@ -182,7 +182,7 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     metadata = _metadata(run, decision, offer, updated)
     shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata)
     with run.db.transaction():
-        captures.store_raw(run.db, offer.content, decision.content_hash)
+        contents.store_raw(run.db, offer.content, decision.content_hash)
         captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
@@ -196,11 +196,8 @@ def _skip(run: Run, decision: Decision) -> Outcome:
     partition = decision.partition
     with run.db.transaction():
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the source is well again", run.now)
-        anomalies.observe(
-            run.db, severity=anomalies.INFO, category="UNCHANGED", message=f"Skipped: {decision.explanation}",
-            partition_key=partition.key, stage=manifest.RAW, now=run.now, execution_id=run.execution_id,
-            resolution_note="nothing to do",
-        )  # fmt: skip
+        message = f"Skipped: {decision.explanation}"
+        anomalies.observe(run, Category.UNCHANGED, partition, message, resolution_note="nothing to do")
     return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, "Skipped (unchanged)", reason=Reason.UNCHANGED.value)
 
 

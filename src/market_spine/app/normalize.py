@@ -9,6 +9,7 @@ from market_spine.app import refusals
 from market_spine.app.content import Reading, read
 from market_spine.app.context import Run
 from market_spine.app.refusals import Known
+from market_spine.categories import Category
 from market_spine.core import anomalies, captures, manifest
 from market_spine.core.captures import Capture, Withdrawal
 from market_spine.errors import PartitionError
@@ -181,14 +182,13 @@ def _store_rejects(run: Run, capture: Capture, reading: Reading) -> None:
 
 def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
     """One WARN that stands for all rejected lines; a clean file closes what stood open."""
-    db, key, now = run.db, capture.partition.key, run.now
-    lasting = ("REJECTED_ROWS", capture.capture_id) if file.rejects else ("", "")
-    anomalies.resolve_stage(db, key, manifest.NORMALIZED, f"normalized as {capture.capture_id}", now, but=lasting)
+    key, note = capture.partition.key, f"normalized as {capture.capture_id}"
+    lasting = (Category.REJECTED_ROWS, capture.capture_id) if file.rejects else None
+    anomalies.resolve_stage(run.db, key, manifest.NORMALIZED, note, run.now, but=lasting)
     if file.rejects:
         reasons = Counter(reject.reason for reject in file.rejects)
         told = ", ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items()))
         anomalies.observe(
-            db, severity=anomalies.WARN, category="REJECTED_ROWS", message=f"{len(file.rejects)} lines rejected: {told}",
-            partition_key=key, stage=manifest.NORMALIZED, now=now, details=dict(reasons), affected_records=len(file.rejects),
-            execution_id=run.execution_id, capture_id=capture.capture_id,
+            run, Category.REJECTED_ROWS, capture.partition, f"{len(file.rejects)} lines rejected: {told}", details=dict(reasons),
+            affected_records=len(file.rejects), capture_id=capture.capture_id,
         )  # fmt: skip

@@ -16,7 +16,8 @@ from functools import partial
 
 from market_spine.app import calc, normalize
 from market_spine.app.context import Run
-from market_spine.app.scheduler import Plan, guarded, run_schedule
+from market_spine.app.plan import Plan, only
+from market_spine.app.scheduler import guarded, run_schedule
 from market_spine.app.source import Source
 from market_spine.core import captures, manifest
 from market_spine.errors import PrerequisiteMissing, UsageError
@@ -28,11 +29,17 @@ Work = Callable[[Run, Source | None, Plan], Iterator[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a pipeline does; `of_week` means that it takes no tier."""
+    """What a pipeline does, and the stage it reads: one that reads none asks a source. `of_week` means that it takes no tier."""
 
     work: Work
     says: str
+    reads: str | None
     of_week: bool = False
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether what it reads are rows of the database, which must still hold when it writes."""
+        return self.reads in (manifest.NORMALIZED, manifest.CALC)
 
 
 def run_pipeline(name: str, run: Run, source: Source | None, week_ending: date, tier: str | None) -> list[Outcome]:
@@ -44,7 +51,7 @@ def run_pipeline(name: str, run: Run, source: Source | None, week_ending: date, 
     pipeline = find(name)
     if pipeline.of_week and tier is not None:
         raise UsageError(f"{name} is of a whole week and takes no tier", hint="leave --tier out")
-    plan = Plan((week_ending,), TIERS if tier is None else (Partition(week_ending, tier).tier,), "calc")
+    plan = Plan((week_ending,), TIERS if tier is None else (Partition(week_ending, tier).tier,), only(Phase.CALC))
     outcomes = list(pipeline.work(run, source, plan))
     return outcomes + _judge(run, plan, outcomes)
 
@@ -59,7 +66,7 @@ def find(name: str) -> Pipeline:
 
 def needs_source(name: str) -> bool:
     """Whether the pipeline asks a source."""
-    return find(name).work is _ingest
+    return find(name).reads is None
 
 
 def command_for(pipeline: str, week_ending: date, tier: str | None = None) -> str:
@@ -71,11 +78,11 @@ def _judge(run: Run, plan: Plan, outcomes: list[Outcome]) -> list[Outcome]:
     """The week's readiness, unless the work has said it already."""
     if any(outcome.phase is Phase.READINESS for outcome in outcomes):
         return []
-    return run_schedule(run, None, Plan(plan.weeks, plan.tiers, "readiness"), lambda outcome: None).outcomes
+    return run_schedule(run, None, Plan(plan.weeks, plan.tiers, only(Phase.READINESS)), lambda outcome: None).outcomes
 
 
 def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
-    yield from run_schedule(run, source, Plan(plan.weeks, plan.tiers, "ingest"), lambda outcome: None).outcomes
+    yield from run_schedule(run, source, Plan(plan.weeks, plan.tiers, only(Phase.INGEST)), lambda outcome: None).outcomes
 
 
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
@@ -156,11 +163,11 @@ def _missing(stage: str, partition: Partition, pipeline: str) -> PrerequisiteMis
 
 
 PIPELINES: dict[str, Pipeline] = {
-    "ingest_week": Pipeline(_ingest, "take what the source offers, when it is new"),
-    "normalize_week": Pipeline(_normalize, "make typed rows of the raw bytes"),
-    "compute_venue_volume": Pipeline(_measure, "measure a tier: volume by venue"),
-    "compute_venue_share": Pipeline(_measure, "measure a tier: each venue's share"),
-    "compute_hhi": Pipeline(_measure, "measure a tier: concentration"),
-    "compute_tier_split": Pipeline(_measure_week, "measure a week: each tier's share", of_week=True),
-    "compute_weekly_totals": Pipeline(_measure_week, "measure a week: totals", of_week=True),
+    "ingest_week": Pipeline(_ingest, "take what the source offers, when it is new", None),
+    "normalize_week": Pipeline(_normalize, "make typed rows of the raw bytes", manifest.RAW),
+    "compute_venue_volume": Pipeline(_measure, "measure a tier: volume by venue", manifest.NORMALIZED),
+    "compute_venue_share": Pipeline(_measure, "measure a tier: each venue's share", manifest.NORMALIZED),
+    "compute_hhi": Pipeline(_measure, "measure a tier: concentration", manifest.NORMALIZED),
+    "compute_tier_split": Pipeline(_measure_week, "measure a week: each tier's share", manifest.CALC, of_week=True),
+    "compute_weekly_totals": Pipeline(_measure_week, "measure a week: totals", manifest.CALC, of_week=True),
 }

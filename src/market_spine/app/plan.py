@@ -10,13 +10,17 @@ from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition
 
 OPEN_WEEKS = 26
-PHASES_OF_STAGE = {
-    "ingest": (Phase.INGEST, Phase.READINESS),
-    "normalize": (Phase.NORMALIZE, Phase.READINESS),
-    "calc": (Phase.CALC, Phase.READINESS),
-    "readiness": (Phase.READINESS,),
-    "all": (Phase.INGEST, Phase.NORMALIZE, Phase.CALC, Phase.READINESS),
-}
+ALL_PHASES = tuple(Phase)
+
+
+def only(phase: Phase) -> tuple[Phase, ...]:
+    """One phase, and the judgement of what it has changed."""
+    return tuple(dict.fromkeys((phase, Phase.READINESS)))
+
+
+def phases_of(word: str) -> tuple[Phase, ...]:
+    """What `--only-stage` asks for: `all`, or a phase by its name."""
+    return ALL_PHASES if word == "all" else only(Phase(word))
 
 
 class Plan(NamedTuple):
@@ -24,7 +28,7 @@ class Plan(NamedTuple):
 
     weeks: tuple[date, ...]
     tiers: tuple[str, ...]
-    only_stage: str = "all"
+    phases: tuple[Phase, ...] = ALL_PHASES
     fail_fast: bool = False
     sweeps: bool = False  # also what is open, new or changed outside these weeks
     open_weeks: int = OPEN_WEEKS  # how far before the window a missing partition is asked for
@@ -52,10 +56,6 @@ class Plan(NamedTuple):
     def open_count(self) -> int:
         """Open partitions, and weeks of which only the results are open."""
         return len(self.open) + len(set(self.open_weeks_results) - {partition.week_ending for partition in self.open})
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return PHASES_OF_STAGE[self.only_stage]
 
     def with_taken(self, outcomes: Iterable[Outcome]) -> Plan:
         """Adds what the ingest phase took outside the plan, so that the later phases walk it too."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine.calendar import publication
+from market_spine.categories import Category
 from market_spine.errors import UnusableContent
 from market_spine.partition import Partition
 
@@ -46,7 +47,7 @@ def check_whole(file: WeeklyFile) -> None:
     """No file that may break off in its last line."""
     if file.cut_at is not None:
         raise UnusableContent(
-            "TRUNCATED_CONTENT",
+            Category.TRUNCATED_CONTENT,
             f"line {file.cut_at}, the last, breaks off: it has no line end and may lack its end",
             hint="fetch the file again; if it is complete, end its last line with a newline",
         )
@@ -56,7 +57,7 @@ def check_twin(twin: Partition | None) -> None:
     """No content that another partition is current with."""
     if twin is not None:
         raise UnusableContent(
-            "SAME_CONTENT",
+            Category.SAME_CONTENT,
             f"the content is that of {twin}, byte for byte",
             hint=f"put this week's own file in its place; if {twin} is wrong: "
             f"spine rollback {twin.week} {twin.tier} --reason 'another week under its name'",
@@ -67,7 +68,7 @@ def check_withdrawal(held: Withdrawal | None, partition: Partition) -> None:
     """No content that an operator took back, whatever came between, until an operator says otherwise."""
     if held is not None:
         raise UnusableContent(
-            "WITHDRAWN_CONTENT",
+            Category.WITHDRAWN_CONTENT,
             f"the content of …:{held.capture_id[-8:]}, which {held.withdrawn_by} withdrew on {held.withdrawn_at[:10]} "
             f"({held.reason}), is offered again",
             hint=f"if it was right: spine rollback {partition.week} {partition.tier} --undo",
@@ -82,7 +83,7 @@ def check_date(newest: str | None, partition: Partition) -> None:
     published = publication.nominal_day(partition)
     if newest is not None and newest < published.isoformat():
         raise UnusableContent(
-            "TOO_EARLY",
+            Category.TOO_EARLY,
             f"its newest lastUpdateDate is {newest}, but {partition} is published on {published} at the earliest",
             hint="put it under the name of its own week",
         )
@@ -92,10 +93,10 @@ def check_rows(file: WeeklyFile, max_reject_ratio: float) -> None:
     """Enough good rows."""
     first = f"; the first: line {file.rejects[0].line_number}, {file.rejects[0].reason}" if file.rejects else ""
     if not len(file.columns.shares):
-        raise UnusableContent("NO_ROWS", f"no good row in {file.lines:,} lines{first}", hint="fetch the file again")
+        raise UnusableContent(Category.NO_ROWS, f"no good row in {file.lines:,} lines{first}", hint="fetch the file again")
     if len(file.rejects) > max_reject_ratio * file.lines:
         raise UnusableContent(
-            "TOO_MANY_REJECTS",
+            Category.TOO_MANY_REJECTS,
             f"{len(file.rejects):,} of {file.lines:,} lines rejected, more than {max_reject_ratio:.0%}{first}",
             hint="fetch the file again, or raise --max-reject-percent",
         )
@@ -110,7 +111,7 @@ def check_sums(file: WeeklyFile) -> None:
     for unit, value in sums.items():
         if value > MOST_UNITS:
             raise UnusableContent(
-                "SUM_TOO_LARGE",
+                Category.SUM_TOO_LARGE,
                 f"its rows sum to {value:,} {unit}, beyond the {MOST_UNITS:,} that any tier can have in a week",
                 hint="fetch the file again",
             )
@@ -125,7 +126,7 @@ def check_shrink(file: WeeklyFile, before: tuple[int, float], ratio: float) -> N
     rows_before, shares_before = before
     if rows < ratio * rows_before or shares < ratio * shares_before:
         raise UnusableContent(
-            "SHRUNK_CAPTURE",
+            Category.SHRUNK_CAPTURE,
             f"{rows:,} rows and {shares:,.0f} shares, where the current capture has {rows_before:,} and {shares_before:,.0f}",
             hint="if FINRA means it, run again with --accept-shrink",
         )

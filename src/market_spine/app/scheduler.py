@@ -20,6 +20,7 @@ from market_spine.app.plan import Plan
 from market_spine.app.readiness import evaluate_readiness
 from market_spine.app.source import Source
 from market_spine.app.widen import Wide, widen
+from market_spine.categories import Category
 from market_spine.core import anomalies, manifest
 from market_spine.core.anomalies import record_anomaly
 from market_spine.core.manifest import (
@@ -31,7 +32,7 @@ from market_spine.core.manifest import (
 )
 from market_spine.errors import ConfigurationError, DatabaseError, DatabaseLost, MarketSpineError, PartitionError, RunLocked
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import Partition, generate_capture_id, parse_week_list, partition_key, weeks_back
+from market_spine.partition import Partition, generate_capture_id, parse_week_list, weeks_back
 
 __all__ = [
     "Plan",
@@ -145,7 +146,7 @@ def _ingest_partition(run: Run, source: Source, ask: Ask) -> Outcome:
 
 
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
-    for partition in plan.partitions if plan.only_stage == "normalize" else ():
+    for partition in plan.partitions if plan.phases[0] is Phase.NORMALIZE else ():
         if not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
             yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
     pending = [capture for partition in plan.partitions for capture in normalize.pending(run, partition)]
@@ -185,18 +186,18 @@ def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], 
     except DatabaseLost as error:
         run.db.reconnect()  # raises when the database stays away: then the run ends
         run.dimensions.forget()
-        return _failed(run, phase, where, "DATABASE_LOST", error)
+        return _failed(run, phase, where, Category.DATABASE_LOST, error)
     except (DatabaseError, RunLocked, ConfigurationError):
         raise
     except PartitionError as error:
         return _failed(run, phase, where, error.category, error, capture_id=error.capture_id)
     except Exception as error:
         log.debug("traceback of %s in %s", where, phase.value, exc_info=True)
-        return _failed(run, phase, where, "UNEXPECTED", error)
+        return _failed(run, phase, where, Category.UNEXPECTED, error)
 
 
 def _failed(
-    run: Run, phase: Phase, where: Partition | date, category: str, error: Exception, capture_id: str | None = None
+    run: Run, phase: Phase, where: Partition | date, category: Category, error: Exception, capture_id: str | None = None
 ) -> Outcome:
     if isinstance(error, MarketSpineError):
         said, details = error.message, dict[str, object](hint=error.hint)
@@ -205,11 +206,7 @@ def _failed(
     else:
         said = f"{type(error).__name__}: {error}; a fault of the program, report it with what spine anomalies --json shows"
         details = {"hint": None, "traceback": traceback.format_exc(limit=20)}
-    key = where.key if isinstance(where, Partition) else partition_key(where.isoformat())
-    anomalies.observe(
-        run.db, severity=anomalies.ERROR, category=category, message=said, partition_key=key, stage=STAGE_OF_PHASE[phase],
-        now=run.now, details=details, execution_id=run.execution_id, capture_id=capture_id,
-    )  # fmt: skip
+    anomalies.observe(run, category, where, said, stage=STAGE_OF_PHASE[phase], details=details, capture_id=capture_id)
     hint = str(details["hint"]) if details["hint"] else None
     week, tier = (where.week_ending, where.tier) if isinstance(where, Partition) else (where, None)
     said = f"{category}: {said}"

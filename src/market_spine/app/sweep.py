@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 from market_spine.app.context import Run
 from market_spine.app.source import Source
+from market_spine.categories import Category
 from market_spine.core import anomalies
 from market_spine.db import Database
 from market_spine.errors import SourceError
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import DOMAIN, Partition, partition_key
-
-_STAGE = "SWEEP"
+from market_spine.partition import DOMAIN, Partition
 
 
 class Scope(NamedTuple):
@@ -58,16 +57,14 @@ def ask(run: Run, source: Source, weeks: Sequence[date], tiers: tuple[str, ...])
 
 def outcome_of(problem: SourceError, weeks: Sequence[date]) -> Outcome:
     """A sweep that failed is a warning: the next one begins where the last good one ended."""
-    message = f"SWEEP_FAILED: revisions of earlier weeks are not known: {problem.message}; the next run asks again"
-    return Outcome(Phase.INGEST, Status.WARNING, min(weeks), None, message, category="SWEEP_FAILED", hint=problem.hint)
+    failed = Category.SWEEP_FAILED
+    message = f"{failed}: revisions of earlier weeks are not known: {problem.message}; the next run asks again"
+    return Outcome(Phase.INGEST, Status.WARNING, min(weeks), None, message, category=failed, hint=problem.hint)
 
 
 def note_problem(run: Run, outcome: Outcome) -> Outcome:
     """Keeps the warning as an anomaly until a sweep goes well."""
-    anomalies.observe(
-        run.db, severity=anomalies.WARN, category="SWEEP_FAILED", message=outcome.message, now=run.now, stage=_STAGE,
-        partition_key=partition_key(outcome.week_ending.isoformat()), execution_id=run.execution_id,
-    )  # fmt: skip
+    anomalies.observe(run, Category.SWEEP_FAILED, outcome.week_ending, outcome.message)
     return outcome
 
 
@@ -84,7 +81,7 @@ def record(run: Run, tiers: Iterable[str]) -> None:
                 """,
                 (DOMAIN, tier, run.run_date.isoformat(), run.execution_id, run.stamp),
             )
-        anomalies.resolve_category(run.db, "SWEEP_FAILED", "a later sweep went well", run.now)
+        anomalies.resolve_category(run.db, Category.SWEEP_FAILED, "a later sweep went well", run.now)
 
 
 def _scope(db: Database, tier: str, last_week: date) -> Scope | None:

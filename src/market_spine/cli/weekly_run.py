@@ -171,19 +171,20 @@ def _rehearse(options: Options) -> int:
 
 
 def _plan(options: Options) -> Plan:
-    from market_spine.app.plan import Plan
+    from market_spine.app.plan import Plan, phases_of
 
-    return Plan(
-        options.weeks, options.tiers, options.only_stage, options.fail_fast, options.sweeps, open_weeks=options.open_weeks
-    )
+    phases = phases_of(options.only_stage)
+    return Plan(options.weeks, options.tiers, phases, options.fail_fast, options.sweeps, open_weeks=options.open_weeks)
 
 
 def _source(options: Options) -> Source | None:
     """The source the run asks; None when no phase needs one."""
     from market_spine import clock
+    from market_spine.app.plan import phases_of
     from market_spine.app.source import SourceSettings, open_source
+    from market_spine.outcome import Phase
 
-    if options.only_stage not in ("ingest", "all"):
+    if Phase.INGEST not in phases_of(options.only_stage):
         return None
     settings = SourceSettings(
         options.data_dir, options.max_file_mb << 20, options.allow_links, today=clock.market_date(), environ=environment()

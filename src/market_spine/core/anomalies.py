@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
+from typing import Protocol
 
 from market_spine import clock
+from market_spine.categories import Category, Severity
 from market_spine.db import Connection, Database, writing
-from market_spine.partition import DOMAIN
+from market_spine.partition import DOMAIN, Partition, partition_key
 
-INFO, WARN, ERROR, CRITICAL = "INFO", "WARN", "ERROR", "CRITICAL"
-SEVERITIES = (INFO, WARN, ERROR, CRITICAL)
+INFO, WARN, ERROR, CRITICAL = SEVERITIES = tuple(severity.value for severity in Severity)
+
+
+class Observing(Protocol):
+    """Who observes: a run, with its database, its moment and its id."""
+
+    db: Database
+    now: datetime
+    execution_id: str
 
 
 def record_anomaly(
@@ -54,56 +63,69 @@ def record_anomaly(
 
 
 def observe(
-    db: Database,
-    *,
-    severity: str,
-    category: str,
+    run: Observing,
+    category: Category,
+    where: Partition | date,
     message: str,
-    partition_key: str,
-    stage: str,
-    now: datetime,
+    *,
+    stage: str | None = None,
     details: Mapping[str, object] | None = None,
     affected_records: int | None = None,
-    execution_id: str | None = None,
     capture_id: str | None = None,
     resolution_note: str | None = None,
 ) -> int:
-    """Records a fault, or, when the same one (category, partition, stage, capture) is known and still open, notes that it
-    was seen again. One that is born resolved (a skip) is likewise kept as one row."""
-    with db.transaction():
-        known = db.execute(
-            """
-            SELECT id FROM core_anomalies
-            WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
-              AND partition_key = ? AND domain = ? AND category = ? AND stage = ?
-              AND COALESCE(capture_id, '') = ? AND (resolved_at IS NULL) = ?
-            ORDER BY id DESC LIMIT 1
-            """,
-            (partition_key, partition_key, DOMAIN, category, stage, capture_id or "", resolution_note is None),
-        ).fetchone()
-        if known is None:
-            return record_anomaly(
-                db, domain=DOMAIN, severity=severity, category=category, message=message, partition_key=partition_key,
-                stage=stage, details_json=details, affected_records=affected_records, execution_id=execution_id,
-                capture_id=capture_id, resolution_note=resolution_note, now=now,
-            )  # fmt: skip
-        db.execute(
-            """
-            UPDATE core_anomalies SET severity = ?, message = ?, details_json = ?, affected_records = ?, execution_id = ?,
-                   last_seen_at = ?, seen_count = seen_count + 1 WHERE id = ?
-            """,
-            (severity, message, _json(details), affected_records, execution_id, clock.stamp(now), known[0]),
-        )
-        return int(known[0])
+    """Records a fault of a partition or a week, or, when the same one (category, partition, stage, capture) is known and still
+    open, notes that it was seen again. One that is born resolved (a skip) is likewise kept as one row. Without a `stage` it is
+    the category's own."""
+    key = where.key if isinstance(where, Partition) else partition_key(where.isoformat())
+    stage = stage or category.stage
+    with run.db.transaction():
+        known = _known(run.db, category, key, stage, capture_id, is_open=resolution_note is None)
+        if known is not None:
+            _see_again(run, known, category, message, details, affected_records)
+            return known
+        return record_anomaly(
+            run.db, domain=DOMAIN, severity=category.severity.value, category=category.value, message=message, partition_key=key,
+            stage=stage, details_json=details, affected_records=affected_records, execution_id=run.execution_id,
+            capture_id=capture_id, resolution_note=resolution_note, now=run.now,
+        )  # fmt: skip
+
+
+def _known(db: Database, category: Category, key: str, stage: str, capture_id: str | None, *, is_open: bool) -> int | None:
+    """The id of the newest row of the same fault."""
+    row = db.execute(
+        """
+        SELECT id FROM core_anomalies
+        WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
+          AND partition_key = ? AND domain = ? AND category = ? AND stage = ?
+          AND COALESCE(capture_id, '') = ? AND (resolved_at IS NULL) = ?
+        ORDER BY id DESC LIMIT 1
+        """,
+        (key, key, DOMAIN, category.value, stage, capture_id or "", is_open),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _see_again(
+    run: Observing, anomaly_id: int, category: Category, message: str, details: Mapping[str, object] | None, affected: int | None
+) -> None:
+    run.db.execute(
+        """
+        UPDATE core_anomalies SET severity = ?, message = ?, details_json = ?, affected_records = ?, execution_id = ?,
+               last_seen_at = ?, seen_count = seen_count + 1 WHERE id = ?
+        """,
+        (category.severity.value, message, _json(details), affected, run.execution_id, clock.stamp(run.now), anomaly_id),
+    )
 
 
 def resolve_stage(
-    db: Database, partition_key: str, stage: str, note: str, now: datetime, *, but: tuple[str, str] = ("", "")
+    db: Database, key: str, stage: str, note: str, now: datetime, *, but: tuple[Category, str] | None = None
 ) -> int:
     """Closes what stood open against a stage of a partition, because that stage went well; answers how many.
 
     `but` is the category and capture id of a fault that still lasts.
     """
+    category, capture_id = (but[0].value, but[1]) if but else ("", "")
     with db.transaction():
         cursor = db.execute(
             """
@@ -112,26 +134,26 @@ def resolve_stage(
               AND partition_key = ? AND domain = ? AND stage = ? AND resolved_at IS NULL
               AND NOT (category = ? AND COALESCE(capture_id, '') = ?)
             """,
-            (clock.stamp(now), note, partition_key, partition_key, DOMAIN, stage, *but),
+            (clock.stamp(now), note, key, key, DOMAIN, stage, category, capture_id),
         )
         return cursor.rowcount
 
 
-def resolve_damage(db: Database, partition_key: str, capture_id: str, note: str, now: datetime) -> int:
+def resolve_damage(db: Database, key: str, capture_id: str, note: str, now: datetime) -> int:
     """Closes what stood open because a capture's stored bytes were damaged; answers how many."""
     with db.transaction():
         cursor = db.execute(
             """
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
-              AND domain = ? AND category = 'RAW_DAMAGED' AND capture_id = ? AND resolved_at IS NULL
+              AND domain = ? AND category = ? AND capture_id = ? AND resolved_at IS NULL
             """,
-            (clock.stamp(now), note, partition_key, DOMAIN, capture_id),
+            (clock.stamp(now), note, key, DOMAIN, Category.RAW_DAMAGED.value, capture_id),
         )
         return cursor.rowcount
 
 
-def resolve_category(db: Database, category: str, note: str, now: datetime) -> int:
+def resolve_category(db: Database, category: Category, note: str, now: datetime) -> int:
     """Closes every open anomaly of a category, whatever partition it stands against; answers how many."""
     with db.transaction():
         cursor = db.execute(
@@ -139,12 +161,12 @@ def resolve_category(db: Database, category: str, note: str, now: datetime) -> i
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE domain = ? AND category = ? AND severity <> 'INFO' AND resolved_at IS NULL
             """,
-            (clock.stamp(now), note, DOMAIN, category),
+            (clock.stamp(now), note, DOMAIN, category.value),
         )
         return cursor.rowcount
 
 
-def has_failed(db: Database, partition_key: str, capture_id: str, stage: str, ingest_no: int) -> bool:
+def has_failed(db: Database, key: str, capture_id: str, stage: str, ingest_no: int) -> bool:
     """Whether a stage of this very content has failed before, be it over or not."""
     found = db.execute(
         """
@@ -153,7 +175,7 @@ def has_failed(db: Database, partition_key: str, capture_id: str, stage: str, in
           AND capture_id = ? AND stage = ? AND severity IN ('ERROR', 'CRITICAL')
           AND CAST(json_extract(details_json, '$.ingest_no') AS TEXT) = ?
         """,
-        (partition_key, capture_id, stage, str(ingest_no)),
+        (key, capture_id, stage, str(ingest_no)),
     ).fetchone()
     return found is not None
 

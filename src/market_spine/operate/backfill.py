@@ -8,8 +8,9 @@ from datetime import date, timedelta
 
 from market_spine.app import calc, normalize
 from market_spine.app.context import Run
+from market_spine.app.plan import ALL_PHASES, Plan, only
 from market_spine.app.report import entry
-from market_spine.app.scheduler import Plan, Result, Tell, run_schedule
+from market_spine.app.scheduler import Result, Tell, run_schedule
 from market_spine.app.source import Source
 from market_spine.core import captures
 from market_spine.errors import UsageError
@@ -53,7 +54,7 @@ def backfill(
         if not wanted and not calc.week_is_pending(run, week):
             yield WeekDone(week, (), 0, 0, 0, 0, (), 0), None
             continue
-        result = run_schedule(run, source, Plan((week,), wanted, "all" if wanted else "calc"), tell)
+        result = run_schedule(run, source, Plan((week,), wanted, ALL_PHASES if wanted else only(Phase.CALC)), tell)
         yield _summary(week, wanted, result), result
 
 

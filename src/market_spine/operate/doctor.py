@@ -7,11 +7,12 @@ from datetime import date
 
 from market_spine.app import readiness
 from market_spine.app.context import Run
-from market_spine.app.scheduler import Plan, run_schedule
+from market_spine.app.plan import Plan, only
+from market_spine.app.scheduler import run_schedule
 from market_spine.app.source import Source
 from market_spine.operate import gaps, raw_rows
 from market_spine.operate.gaps import Gap, Remedy
-from market_spine.outcome import Outcome
+from market_spine.outcome import Outcome, Phase
 from market_spine.partition import TIERS, Partition
 
 
@@ -27,7 +28,7 @@ def fix(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> li
     source = open_source() if wanted else None
     for partition, remedy in wanted.items():
         asking = run.forced() if remedy is Remedy.FETCH_AGAIN else run
-        plan = Plan((partition.week_ending,), (partition.tier,), "ingest")
+        plan = Plan((partition.week_ending,), (partition.tier,), only(Phase.INGEST))
         outcomes += run_schedule(asking, source, plan, lambda outcome: None).outcomes
     for week in sorted({gap.week for gap in found if gap.week}):
         outcomes += _later_stages(run, week)
@@ -51,5 +52,6 @@ def _to_fetch(found: Sequence[Gap]) -> dict[Partition, Remedy]:
 
 
 def _later_stages(run: Run, week: date) -> list[Outcome]:
-    done = [run_schedule(run, None, Plan((week,), TIERS, stage), lambda outcome: None) for stage in ("normalize", "calc")]
+    plans = [Plan((week,), TIERS, only(phase)) for phase in (Phase.NORMALIZE, Phase.CALC)]
+    done = [run_schedule(run, None, plan, lambda outcome: None) for plan in plans]
     return [outcome for result in done for outcome in result.outcomes]

@@ -14,7 +14,7 @@ from market_spine.app.pipelines import command_for
 from market_spine.app.source import DEFAULT_DATA_DIR
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
-from market_spine.core import captures, executions
+from market_spine.core import contents, executions
 from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.operate import raw_rows
@@ -109,7 +109,7 @@ def _not_normalized(run: Run, capture: Capture) -> Gap:
         command = command_for("normalize_week", week, tier)
         return Gap(Kind.NORMALIZED, week, tier, f"{name} is not normalized", Remedy.NORMALIZE, command)
     what = f"{name} could not be normalized; another file is needed"
-    if captures.is_intact(run.db, capture.content_hash):
+    if contents.is_intact(run.db, capture.content_hash):
         return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH, fetch_command(run.db, week, tier))
     command = f"{fetch_command(run.db, week, tier)} --force"
     return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH_AGAIN, command)
@@ -163,7 +163,7 @@ def _damaged(db: Database, week: date) -> Iterator[Gap]:
     rows = db.execute(
         "SELECT capture_id, content_hash, tier FROM finra_otc_transparency_capture WHERE week_ending = ?", (week.isoformat(),)
     ).fetchall()
-    intact = {content_hash: captures.is_intact(db, content_hash) for content_hash in {row[1] for row in rows}}
+    intact = {content_hash: contents.is_intact(db, content_hash) for content_hash in {row[1] for row in rows}}
     for capture_id, content_hash, tier in rows:
         if not intact[content_hash]:
             what = f"the raw bytes {content_hash[:16]} of capture …:{capture_id[-8:]} are damaged"

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from market_spine.core import captures, manifest
+from market_spine.core import contents, manifest
 from market_spine.db import Database
 from market_spine.partition import Partition
 
@@ -38,7 +38,7 @@ def find(db: Database) -> list[Lost]:
     found = []
     for week, tier, *facts in rows:
         capture_id, captured_at, content_hash, source_uri = facts
-        is_intact = captures.is_intact(db, content_hash)
+        is_intact = contents.is_intact(db, content_hash)
         found.append(
             Lost(Partition(date.fromisoformat(week), tier), capture_id, captured_at, content_hash, source_uri, is_intact)
         )
@@ -54,7 +54,7 @@ def restore(db: Database, now: datetime) -> int:
 
     restorable = [lost for lost in find(db) if lost.is_intact]
     for lost in restorable:
-        content = b"".join(captures.read_raw(db, lost.content_hash))
+        content = b"".join(contents.read_raw(db, lost.content_hash))
         facts: dict[str, object] = {
             "content_hash": lost.content_hash[:16], "sha256": lost.content_hash, "bytes": len(content),
             "ingest_no": _ingest_no(db, lost), "reason": RESTORED, "source_uri": lost.source_uri,

@@ -10,8 +10,10 @@ from typing import Any
 
 from market_spine.app.context import Run
 from market_spine.app.pipelines import PIPELINES
-from market_spine.app.scheduler import Plan, Tell, run_schedule
+from market_spine.app.plan import Plan, only
+from market_spine.app.scheduler import Tell, run_schedule
 from market_spine.app.source import Source
+from market_spine.categories import Category
 from market_spine.db import Database
 from market_spine.errors import NOT_OF_THE_CONTENT, NotFound, UsageError
 from market_spine.outcome import Outcome, Phase
@@ -38,8 +40,8 @@ class Failed:
     def plans(self, week: date) -> list[Plan]:
         """What repeats just that: the whole way where the source is asked, else only what follows the bytes."""
         plans = [Plan((week,), tiers) for tiers in (self.at_source, self.damaged) if tiers]
-        plans += [Plan((week,), self.later, "normalize")] if self.later else []
-        return [*plans, Plan((week,), self.later, "calc")] if self.later or not plans else plans
+        plans += [Plan((week,), self.later, only(Phase.NORMALIZE))] if self.later else []
+        return [*plans, Plan((week,), self.later, only(Phase.CALC))] if self.later or not plans else plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,12 @@ def _failed(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
 
 def _way(entry: Mapping[str, Any]) -> str:
     """How a failed partition is repeated. Content that was refused once is refused again, so its source is asked first."""
-    if entry["phase"] == "ingest":
+    phase = Phase(entry["phase"])
+    if phase is Phase.INGEST:
         return AT_SOURCE
-    if entry["phase"] == "calc" or entry.get("reason") in NOT_OF_THE_CONTENT:
+    if phase is Phase.CALC or entry.get("reason") in NOT_OF_THE_CONTENT:
         return LATER
-    return DAMAGED if entry.get("reason") == "RAW_DAMAGED" else AT_SOURCE
+    return DAMAGED if entry.get("reason") == Category.RAW_DAMAGED else AT_SOURCE
 
 
 def _all(arguments: Mapping[str, Any]) -> dict[date, Failed]:

@@ -12,11 +12,12 @@ from datetime import date
 from itertools import chain
 
 from market_spine.app.context import Run
-from market_spine.app.scheduler import Plan, run_schedule
+from market_spine.app.plan import Plan, only
+from market_spine.app.scheduler import run_schedule
 from market_spine.core import anomalies, captures, executions, manifest
 from market_spine.errors import NotFound
 from market_spine.operate.operation import record_action
-from market_spine.outcome import Outcome
+from market_spine.outcome import Outcome, Phase
 from market_spine.partition import Partition
 
 
@@ -113,7 +114,8 @@ def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
 def _follow(run: Run, before: Mapping[Partition, str | None]) -> Rollback:
     """Makes again what was made from captures that are no longer current, and judges the week."""
     week = next(iter(before)).week_ending
-    result = run_schedule(run, None, Plan((week,), tuple(p.tier for p in before), "calc"), lambda outcome: None)
+    plan = Plan((week,), tuple(p.tier for p in before), only(Phase.CALC))
+    result = run_schedule(run, None, plan, lambda outcome: None)
     changes = [Change(partition, old, _current_id(run, partition)) for partition, old in before.items()]
     return Rollback(tuple(changes), tuple(result.outcomes))
 

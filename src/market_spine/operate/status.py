@@ -10,6 +10,7 @@ from market_spine.app import readiness
 from market_spine.app.context import Run
 from market_spine.app.readiness import Findings
 from market_spine.calendar.publication import PublicationState
+from market_spine.categories import Category
 from market_spine.core import manifest
 from market_spine.operate import gaps
 from market_spine.operate.anomalies import Anomaly, list_anomalies, resolve_command
@@ -127,7 +128,7 @@ def judge(
     if current and is_ready:
         revised = sum(entry.state not in (UNFINISHED, CURRENT) for entry in entries[: entries.index(current)])
         return Cell(partition, READY, stage, revised, current.capture_id, problem, command)
-    if not entries and (fault is None or fault.category in ("SOURCE_UNAVAILABLE", "LATE_DATA")):
+    if not entries and (fault is None or fault.category in (Category.SOURCE_UNAVAILABLE, Category.LATE_DATA)):
         return Cell(partition, _OF_ABSENCE[absence], None, 0, None, problem, command)
     state = FAILED if fault else PENDING
     return Cell(partition, state, stage, 0, capture_id, problem, command)

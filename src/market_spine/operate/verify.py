@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from market_spine.app import readiness
-from market_spine.core import captures
+from market_spine.core import captures, contents
 from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import RECOVERY, PartitionError
@@ -86,7 +86,7 @@ def _blobs(db: Database) -> Iterator[Fault]:
     sizes = db.execute("SELECT content_hash, size FROM finra_otc_transparency_raw ORDER BY content_hash").fetchall()
     for content_hash, size in sizes:
         try:
-            read = sum(map(len, captures.read_raw(db, content_hash)))
+            read = sum(map(len, contents.read_raw(db, content_hash)))
         except PartitionError as error:
             yield Fault(f"blob {content_hash[:16]}", error.message, _doctor_of(db, content_hash))
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
+from market_spine.categories import Category
 from market_spine.errors import UnusableContent
 from market_spine.parse.columns import MICRO, UNKNOWN
 
@@ -26,7 +27,7 @@ def read_figure(text: str, name: str, line_number: int) -> int | str:
     text = text.strip()
     if _THOUSANDS.fullmatch(text):
         raise UnusableContent(
-            "THOUSANDS_SEPARATOR",
+            Category.THOUSANDS_SEPARATOR,
             f"line {line_number}: {text[:40]} has a thousands comma, so another program has rewritten the file",
             hint="fetch the file again and do not re-save it",
         )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market_spine.categories import Category
 from market_spine.errors import UnusableContent
 
 UNIT_SEPARATOR = 31  # stands between the fields of a quoted line once its quotes are gone
@@ -60,7 +61,7 @@ def _parse_header(line: bytes, line_number: int, required: tuple[str, ...]) -> H
     if missing or len(set(fields)) < len(fields):
         seen = CONTROL.sub("?", text[:60])
         raise UnusableContent(
-            "NO_HEADER",
+            Category.NO_HEADER,
             f"line {line_number} is no FINRA header: {seen!r}",
             hint="fetch the file again; the header names issueSymbolIdentifier … with | or , between",
         )
@@ -83,7 +84,7 @@ def whole_lines(blocks: Iterable[bytes], unended: list[bytes] | None = None) -> 
         if not cut:
             left += block
             if len(left) > _LINE_BYTES:
-                raise UnusableContent("LINE_TOO_LONG", "a line is longer than 1 MB", hint="fetch the file again")
+                raise UnusableContent(Category.LINE_TOO_LONG, "a line is longer than 1 MB", hint="fetch the file again")
             continue
         yield b"".join((left, memoryview(block)[:cut]))
         left = block[cut:]

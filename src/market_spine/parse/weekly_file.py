@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from market_spine.calendar.tiers import TIER_OF_CODE
+from market_spine.categories import Category
 from market_spine.errors import UnusableContent
 from market_spine.parse.columns import MICRO, Columns, Issue, Venue
 from market_spine.parse.figure_text import NOTIONAL, SHARES, TRADES, read_figure
@@ -171,7 +172,7 @@ class _Reader:
             ours, valid = self._is_ours(name, text)
             if valid and not ours:
                 raise UnusableContent(
-                    "WRONG_PARTITION",
+                    Category.WRONG_PARTITION,
                     f"the content says {_WRITTEN[name]} {text!r}, but was offered as {self._partition}",
                     hint="put it under its own name; nothing is relabelled",
                 )

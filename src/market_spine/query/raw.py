@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from market_spine.core import captures
+from market_spine.core import captures, contents
 from market_spine.core.captures import Version
 from market_spine.db import Database
 from market_spine.errors import NotFound, Pruned, UsageError
@@ -66,7 +66,7 @@ def find(db: Database, partition: Partition, day: date | None = None, name: str 
 
 def read(db: Database, content: Content) -> Iterator[bytes]:
     """Its bytes in blocks of 512 KB. Raises DamagedRaw when they no longer are what they were."""
-    return captures.read_raw(db, content.version.content_hash)
+    return contents.read_raw(db, content.version.content_hash)
 
 
 def list_contents(db: Database, capture_id: str) -> list[Content]:

@@ -52,7 +52,7 @@ class Pipelines:
         check_day(db.database, run_date, clock.market_date(now))
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source() if pipelines.needs_source(item.pipeline) else None
-        if item.pipeline.startswith("compute_"):
+        if pipelines.find(item.pipeline).reads_rows:
             db.begin()  # what it reads must still hold when it writes; the others ask a source or read a file first
         try:
             return pipelines.run_pipeline(item.pipeline, run, source, item.week_ending, item.tier)

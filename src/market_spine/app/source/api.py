@@ -14,6 +14,7 @@ from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, 
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
 from market_spine.app.source.web import Client, Manners, host
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
+from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, InvalidWeek, Unproved
 from market_spine.partition import TIERS, Partition, friday_of
 from market_spine.small_files import read_small_text, why
@@ -130,7 +131,7 @@ class ApiSource:
         offer, suspect = fetched
         if suspect and isinstance(offer, Offer) and not (isinstance(first, Offer) and offer.content == first.content):
             raise Unproved(
-                "SOURCE_INCOMPLETE",
+                Category.SOURCE_INCOMPLETE,
                 f"{suspect} rows came twice, and not the same ones each time",
                 hint="run again later",
             )
@@ -176,7 +177,7 @@ class ApiSource:
         page = self._endpoint.ask(WEEKLY, {**body, "limit": PAGE_ROWS, "offset": 0})
         total = page.total or 0
         if len(page.rows) > total:
-            raise Unproved("SOURCE_INCOMPLETE", "FINRA did not say how many rows were revised (Record-Total)")
+            raise Unproved(Category.SOURCE_INCOMPLETE, "FINRA did not say how many rows were revised (Record-Total)")
         if len(page.rows) == total:
             found = {_partition(row, day) for row in page.rows}
             return total, {p for p in found if p and first_week <= p.week_ending <= last_week}
@@ -186,7 +187,7 @@ class ApiSource:
         earlier, before = self._revised(day, first_week, middle)
         later, after = self._revised(day, middle + timedelta(weeks=1), last_week)
         if earlier + later != total:
-            raise Unproved("SOURCE_INCOMPLETE", f"{total:,} rows were revised, and by halves {earlier:,} and {later:,}")
+            raise Unproved(Category.SOURCE_INCOMPLETE, f"{total:,} rows were revised, and by halves {earlier:,} and {later:,}")
         return total, before | after
 
     def _has_revised(self, partition: Partition, day: date) -> bool:

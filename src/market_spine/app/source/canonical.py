@@ -21,6 +21,7 @@ from decimal import Decimal, InvalidOperation
 from operator import eq
 
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
+from market_spine.categories import Category
 from market_spine.errors import Unproved
 from market_spine.partition import Partition
 
@@ -91,7 +92,7 @@ class Collector:
         code = row.get("tierIdentifier") or row.get("tierDescription")
         if week != self._week or TIER_OF_CODE.get(str(code)) != self._partition.tier:
             raise Unproved(
-                "SOURCE_FOREIGN_ROWS",
+                Category.SOURCE_FOREIGN_ROWS,
                 f"asked for week {self._week} of {self._code}, got a row of {week} of {code}",
                 hint="run again later; if it stays, FINRA's filters have changed",
             )

@@ -12,6 +12,7 @@ from typing import IO
 
 from market_spine import clock
 from market_spine.app.source import Absent, Glance, Listing, Offer, SourceSettings, seconds
+from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, InvalidWeek, SourceError
 from market_spine.partition import TIERS, Partition, parse_week
 
@@ -59,7 +60,8 @@ class FileSource:
         fingerprint = _fingerprint(path)  # before it is read: what is written meanwhile is seen by the next run
         content = self._read(path)
         if not content:
-            raise SourceError("EMPTY_FILE", f"{path} is empty", hint="fetch it again; an empty file is never a publication")
+            hint = "fetch it again; an empty file is never a publication"
+            raise SourceError(Category.EMPTY_FILE, f"{path} is empty", hint=hint)
         return Offer(content, uri=f"file:{path.name}", fingerprint=fingerprint)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
@@ -88,10 +90,10 @@ class FileSource:
         found = [path for path in paths if path.exists() or path.is_symlink()]
         if len(found) > 1:
             names = " and ".join(path.name for path in found)
-            raise SourceError("AMBIGUOUS_SOURCE", f"{names} are both there", hint="keep the one that is right")
+            raise SourceError(Category.AMBIGUOUS_SOURCE, f"{names} are both there", hint="keep the one that is right")
         if found and not self._allow_links and not _leads_into(found[0], self._home):
             raise SourceError(
-                "SOURCE_OUTSIDE", f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links"
+                Category.SOURCE_OUTSIDE, f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links"
             )
         return found[0] if found else None
 
@@ -99,7 +101,7 @@ class FileSource:
         """The whole content, unpacked, never more than the limit of it in memory."""
         try:
             if not path.is_file():  # opening a pipe would wait for ever, reading a device never end
-                raise SourceError("SOURCE_UNREADABLE", f"{path} is no regular file", hint="put a plain file there")
+                raise SourceError(Category.SOURCE_UNREADABLE, f"{path} is no regular file", hint="put a plain file there")
             with path.open("rb") as file:
                 before = _state(os.fstat(file.fileno()))
                 if path.suffix != ".gz" and before[0] > self._max_bytes:
@@ -109,7 +111,7 @@ class FileSource:
             return content
         except (OSError, EOFError, zlib.error) as error:
             words = getattr(error, "strerror", None) or str(error)
-            raise SourceError("SOURCE_UNREADABLE", f"cannot read {path}: {words}", hint="fetch the file again") from error
+            raise SourceError(Category.SOURCE_UNREADABLE, f"cannot read {path}: {words}", hint="fetch the file again") from error
 
     def _check_rest(self, path: Path, before: tuple[int, int, int]) -> None:
         """Whether what was read is still the file; one that was young is looked at again when it has been left alone for long
@@ -136,7 +138,8 @@ class FileSource:
 
     def _too_large(self, path: Path) -> SourceError:
         limit = self._max_bytes >> 20
-        return SourceError("SOURCE_TOO_LARGE", f"{path} holds more than {limit} MB", hint="raise --max-file-mb if this is right")
+        hint = "raise --max-file-mb if this is right"
+        return SourceError(Category.SOURCE_TOO_LARGE, f"{path} holds more than {limit} MB", hint=hint)
 
 
 def _leads_into(path: Path, home: Path) -> bool:
@@ -149,7 +152,7 @@ def _leads_into(path: Path, home: Path) -> bool:
 
 def _check_unchanged(path: Path, before: tuple[int, int, int]) -> None:
     if _state(path.stat()) != before:
-        raise SourceError("SOURCE_CHANGING", f"{path} is just being written", hint="run again when it is complete")
+        raise SourceError(Category.SOURCE_CHANGING, f"{path} is just being written", hint="run again when it is complete")
 
 
 def _state(stat: os.stat_result) -> tuple[int, int, int]:

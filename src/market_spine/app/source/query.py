@@ -17,6 +17,7 @@ from typing import Any
 
 from market_spine import clock
 from market_spine.app.source.web import TRY_LATER, Client, Reply, host
+from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, SourceError, Unproved
 
 _log = logging.getLogger(__name__)
@@ -75,12 +76,12 @@ class Token:
             )
             raise self._refused
         if reply.status != 200:
-            raise SourceError("SOURCE_UNAVAILABLE", f"{host(self._url)} answered {reply.status} to a token request")
+            raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(self._url)} answered {reply.status} to a token request")
         answer = _json_object(reply)
         try:
             self._value, lasts = str(answer["access_token"]), float(answer.get("expires_in", 1800))
         except (KeyError, ValueError) as error:
-            raise SourceError("SOURCE_UNAVAILABLE", f"{host(self._url)} sent no usable token") from error
+            raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(self._url)} sent no usable token") from error
         self._ends = clock.ticks() + max(lasts - _EARLY, lasts / 2)
         _log.debug("token fetched from %s", host(self._url))
 
@@ -119,21 +120,23 @@ class Endpoint:
         if not page.rows and not total:
             return
         if total is None:
-            raise Unproved("SOURCE_INCOMPLETE", "FINRA did not say how many rows there are (Record-Total)")
+            raise Unproved(Category.SOURCE_INCOMPLETE, "FINRA did not say how many rows there are (Record-Total)")
         if total > LAST_OFFSET + PAGE_ROWS:
-            raise SourceError("SOURCE_TOO_LARGE", f"{total:,} rows; FINRA gives out the first {LAST_OFFSET + PAGE_ROWS:,} only")
+            most = LAST_OFFSET + PAGE_ROWS
+            raise SourceError(Category.SOURCE_TOO_LARGE, f"{total:,} rows; FINRA gives out the first {most:,} only")
         yield page
         while got < total:
             limit = max(1, min(page.max_limit or PAGE_ROWS, LARGEST_PAGE))
             page = self.ask(dataset, {**body, "limit": limit, "offset": got})
             if page.total != total:
-                raise Unproved("SOURCE_INCOMPLETE", f"the number of rows changed from {total} to {page.total} while paging")
+                changed = f"the number of rows changed from {total} to {page.total} while paging"
+                raise Unproved(Category.SOURCE_INCOMPLETE, changed)
             if not page.rows:
-                raise Unproved("SOURCE_INCOMPLETE", f"FINRA sent {got:,} of {total:,} rows")
+                raise Unproved(Category.SOURCE_INCOMPLETE, f"FINRA sent {got:,} of {total:,} rows")
             got += len(page.rows)
             yield page
         if got != total:
-            raise Unproved("SOURCE_INCOMPLETE", f"FINRA sent {got:,} rows and counted {total:,}")
+            raise Unproved(Category.SOURCE_INCOMPLETE, f"FINRA sent {got:,} rows and counted {total:,}")
 
 
 def equal(field: str, value: str) -> Body:
@@ -153,7 +156,7 @@ def page_of(reply: Reply) -> Page:
     rows = _rows(reply)
     on_page = _number(reply, "Total-Records-On-Page")
     if on_page is not None and on_page != len(rows):
-        raise Unproved("SOURCE_INCOMPLETE", f"a page of {on_page} rows arrived with {len(rows)}")
+        raise Unproved(Category.SOURCE_INCOMPLETE, f"a page of {on_page} rows arrived with {len(rows)}")
     total = _number(reply, "Record-Total")
     request_id = reply.headers.get("FINRA-api-request-id")
     return Page(rows, total, _number(reply, "Record-Max-Limit"), request_id)
@@ -165,13 +168,13 @@ def refusal(reply: Reply) -> SourceError:
     said = " ".join(str(_json_object(reply).get("message", "")).split())[:300]
     if status in (401, 403):
         return SourceError(
-            "SOURCE_UNAUTHORIZED",
+            Category.SOURCE_UNAUTHORIZED,
             f"{name} refuses the request ({status}){': ' + said if said else ''}",
             hint="set MARKET_SPINE_FINRA_CLIENT_ID and MARKET_SPINE_FINRA_CLIENT_SECRET_FILE",
         )
     if status in TRY_LATER or status >= 500:
-        return SourceError("SOURCE_UNAVAILABLE", f"{name} answers {status}, after retries", hint="run again later")
-    return SourceError("SOURCE_REFUSED", f"{name} refuses the request ({status}){': ' + said if said else ''}")
+        return SourceError(Category.SOURCE_UNAVAILABLE, f"{name} answers {status}, after retries", hint="run again later")
+    return SourceError(Category.SOURCE_REFUSED, f"{name} refuses the request ({status}){': ' + said if said else ''}")
 
 
 def read_table(lines: Iterable[str]) -> Iterator[Row]:
@@ -182,10 +185,10 @@ def read_table(lines: Iterable[str]) -> Iterator[Row]:
     delimiter = next((mark for mark in ("|", "\t", "\x01", ",") if mark in header), "|")
     names = [name.strip('"') for name in header.split(delimiter)]
     if "weekStartDate" not in names:
-        raise Unproved("SOURCE_NOT_DATA", f"the text does not begin with FINRA's header but with {header[:60]!r}")
+        raise Unproved(Category.SOURCE_NOT_DATA, f"the text does not begin with FINRA's header but with {header[:60]!r}")
     for values in csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE):
         if len(values) != len(names):
-            raise Unproved("SOURCE_INCOMPLETE", f"a line has {len(values)} values instead of {len(names)}")
+            raise Unproved(Category.SOURCE_INCOMPLETE, f"a line has {len(values)} values instead of {len(names)}")
         yield dict(zip(names, values, strict=True))
 
 
@@ -193,11 +196,11 @@ def _rows(reply: Reply) -> list[Row]:
     if reply.kind in (TEXT, "text/csv"):
         return list(read_table(reply.content.decode("utf-8-sig", "replace").splitlines()))
     if reply.kind not in (JSON, ""):
-        raise Unproved("SOURCE_NOT_DATA", f"{host(reply.url)} answered 200 with {reply.kind}, not data")
+        raise Unproved(Category.SOURCE_NOT_DATA, f"{host(reply.url)} answered 200 with {reply.kind}, not data")
     try:
         answer = json.loads(reply.content, parse_float=Decimal)
     except ValueError as error:
-        raise Unproved("SOURCE_INCOMPLETE", f"{host(reply.url)} sent JSON that breaks off: {error}") from error
+        raise Unproved(Category.SOURCE_INCOMPLETE, f"{host(reply.url)} sent JSON that breaks off: {error}") from error
     if isinstance(answer, list):
         return answer
     return _no_rows(answer, reply)
@@ -205,14 +208,14 @@ def _rows(reply: Reply) -> list[Row]:
 
 def _no_rows(answer: object, reply: Reply) -> list[Row]:
     """An answer that is no list: FINRA's older way to say that there is nothing, or an error with status 200."""
-    said = answer if isinstance(answer, dict) else {"message": answer}
-    message = str(said.get("message", ""))
-    if message.startswith("No data found"):
+    facts = answer if isinstance(answer, dict) else {"message": answer}
+    words = str(facts.get("message", ""))
+    if words.startswith("No data found"):  # FINRA says it in no other way
         return []
-    status = said.get("statusCode", reply.status)
+    status = facts.get("statusCode", reply.status)
     raise Unproved(
-        "SOURCE_NOT_DATA",
-        f"{host(reply.url)} answered 200 with an error inside ({status}){': ' if message else ''}{message[:200]}",
+        Category.SOURCE_NOT_DATA,
+        f"{host(reply.url)} answered 200 with an error inside ({status}){': ' if words else ''}{words[:200]}",
     )
 
 

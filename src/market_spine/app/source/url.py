@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from market_spine.app.source import Absent, Glance, Offer, SourceSettings
 from market_spine.app.source.web import TRY_LATER, Client, Reply, host
 from market_spine.calendar.tiers import CODE_OF_TIER
+from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, SourceError
 from market_spine.partition import Partition
 
@@ -60,16 +61,17 @@ class UrlSource:
         if reply.status != 200:
             later = reply.status in TRY_LATER
             raise SourceError(
-                "SOURCE_UNAVAILABLE" if later else "SOURCE_REFUSED",
+                Category.SOURCE_UNAVAILABLE if later else Category.SOURCE_REFUSED,
                 f"{host(url)} answers {reply.status} for {partition}",
             )
         if reply.kind == "text/html":
             raise SourceError(
-                "SOURCE_NOT_DATA", f"{host(url)} answered with a web page, not a file", hint=f"open {place} and look"
+                Category.SOURCE_NOT_DATA, f"{host(url)} answered with a web page, not a file", hint=f"open {place} and look"
             )
         content = self._unpacked(reply)
         if not content:
-            raise SourceError("EMPTY_FILE", f"{place} is empty", hint="fetch it again; an empty file is never a publication")
+            hint = "fetch it again; an empty file is never a publication"
+            raise SourceError(Category.EMPTY_FILE, f"{place} is empty", hint=hint)
         return Offer(content, uri=place)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
@@ -90,7 +92,7 @@ class UrlSource:
             with contextlib.suppress(ValueError):  # else it is asked again, until there are too many
                 url = urljoin(url, reply.headers.get("Location", ""))
             self._check(url, SourceError)
-        raise SourceError("SOURCE_REFUSED", f"{host(url)} redirects without end")
+        raise SourceError(Category.SOURCE_REFUSED, f"{host(url)} redirects without end")
 
     def _check(self, url: str, error: type[ConfigurationError] | type[SourceError]) -> None:
         try:
@@ -102,7 +104,9 @@ class UrlSource:
         fault = "holds a login" if parts.username else "is not on the list of hosts"
         message = f"{parts.scheme or 'no scheme'}://{parts.hostname or ''} {fault}"
         hint = f"name it in MARKET_SPINE_FILE_URL_HOSTS; it has {', '.join(sorted(self._hosts)) or 'none'}"
-        raise (error(message, hint=hint) if error is ConfigurationError else SourceError("SOURCE_REFUSED", message, hint=hint))
+        if error is ConfigurationError:
+            raise ConfigurationError(message, hint=hint)
+        raise SourceError(Category.SOURCE_REFUSED, message, hint=hint)
 
     def _unpacked(self, reply: Reply) -> bytes:
         if not reply.content.startswith(_GZIP):
@@ -115,12 +119,12 @@ class UrlSource:
                     if len(content) > self._max_bytes:
                         limit = self._max_bytes >> 20
                         raise SourceError(
-                            "SOURCE_TOO_LARGE",
+                            Category.SOURCE_TOO_LARGE,
                             f"{host(reply.url)} sent more than {limit} MB",
                             hint="raise --max-file-mb",
                         )
         except (OSError, EOFError, zlib.error) as error:
-            raise SourceError("SOURCE_UNREADABLE", f"the file from {host(reply.url)} breaks off: {error}") from error
+            raise SourceError(Category.SOURCE_UNREADABLE, f"the file from {host(reply.url)} breaks off: {error}") from error
         return bytes(content)
 
 

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from market_spine import __version__, clock
+from market_spine.categories import Category
 from market_spine.errors import SourceError
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class _Retries(Retry):
         wait = self.get_retry_after(response) if response is not None else None
         if wait is not None and wait > self.longest_wait:
             raise SourceError(
-                "SOURCE_UNAVAILABLE", f"the source asks to come back in {wait:.0f} s", hint="run again after that time"
+                Category.SOURCE_UNAVAILABLE, f"the source asks to come back in {wait:.0f} s", hint="run again after that time"
             )
         super().sleep(response)
         if self.pace is not None:
@@ -162,9 +163,9 @@ class Client:
         for chunk in response.iter_content(_CHUNK):
             size += len(chunk)
             if size > max_bytes:
-                raise SourceError("SOURCE_TOO_LARGE", f"{host(response.url)} sent more than {max_bytes // _MB} MB")
+                raise SourceError(Category.SOURCE_TOO_LARGE, f"{host(response.url)} sent more than {max_bytes // _MB} MB")
             if clock.ticks() > deadline:
-                raise SourceError("SOURCE_UNAVAILABLE", f"{host(response.url)} took more than {self._manners.whole:.0f} s")
+                raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(response.url)} took more than {self._manners.whole:.0f} s")
             yield chunk
 
     def _retries(self, count: int) -> _Retries:
@@ -196,7 +197,7 @@ def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _unavailable(url: str, error: Exception) -> SourceError:
     words = _words(error)[:200].rstrip(".") or type(error).__name__
-    return SourceError("SOURCE_UNAVAILABLE", f"cannot reach {host(url)}: {words}", hint="run again later")
+    return SourceError(Category.SOURCE_UNAVAILABLE, f"cannot reach {host(url)}: {words}", hint="run again later")
 
 
 def _words(error: object) -> str:
