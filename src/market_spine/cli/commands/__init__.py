@@ -80,7 +80,7 @@ reason_option = click.option("--reason", required=True, help="Reason, recorded i
 def source_options(command: Command) -> Command:
     """The source of a command that ingests: the options of the weekly run, under the same names."""
     for option in (
-        click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links out of the data folder."),
+        click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links out of the folder."),
         click.option(
             "--max-file-mb", type=Whole(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
             help="Largest file accepted, uncompressed.",
