@@ -46,7 +46,7 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
     ]  # fmt: skip
     click.echo(table.render(_COLUMNS, rows))
     for content in others:
-        click.echo(content.says())
+        click.echo(content.description())
 
 
 def _remark(pinned_as: str | None, reason: str | None) -> str:

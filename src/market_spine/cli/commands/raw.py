@@ -47,7 +47,7 @@ def command(week: date, tier: str, as_of: date | None, name: str | None, out: st
         _write_new(Path(out), blocks)
     else:
         click.echo(b"".join(blocks), nl=False)
-    click.echo(content.says(), err=True)
+    click.echo(content.description(), err=True)
 
 
 def _write_new(path: Path, blocks: Iterable[bytes]) -> None:
