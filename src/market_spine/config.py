@@ -26,7 +26,7 @@ FILE_NAME = "market_spine.toml"
 RUN_TABLE = "run_finra_weekly_schedule"
 MASK = "***"
 
-# Settings that are no option of any command: environment name → whether it is a secret.
+# Settings that are not an option of any command: environment name → whether it is a secret.
 SETTINGS: Mapping[str, bool] = {
     "MARKET_SPINE_FINRA_CLIENT_ID": False,
     "MARKET_SPINE_FINRA_CLIENT_SECRET": True,
@@ -59,7 +59,7 @@ class Settings:
         return {name: value for name, value in given.items() if name in SETTINGS} | dict(environ)
 
     def defaults(self, command: str, options: Mapping[str, str]) -> dict[str, Any]:
-        """What the file says of a command: parameter name → value; `options` maps option names to parameter names.
+        """The file's values for a command: parameter name → value; `options` maps option names to parameter names.
 
         Raises ConfigurationError for an entry of the command's own table that it has no option for.
         """
@@ -71,21 +71,21 @@ class Settings:
         return {options[name]: _plain(value) for name, value in values.items()}
 
     def check(self, options: Iterable[str], commands: Iterable[str]) -> None:
-        """Raises ConfigurationError for a shared entry that is no option and no setting, and for an unknown table."""
-        known = {*options, *(setting_name(name) for name in SETTINGS)}
+        """Raises ConfigurationError for a shared entry that is neither an option nor a setting, and for an unknown table."""
+        valid = {*options, *(setting_name(name) for name in SETTINGS)}
         for name in self.shared:
-            if name not in known:
-                raise self.unknown(name, name, known)
+            if name not in valid:
+                raise self.unknown(name, name, valid)
         for table in self.tables:
             if table not in commands:
                 raise self.unknown(f"[{table}]", table, commands)
 
-    def unknown(self, shown: str, name: str, known: Iterable[str]) -> ConfigurationError:
-        """An entry nobody reads; names the one that was probably meant."""
+    def unknown(self, shown: str, name: str, valid: Iterable[str]) -> ConfigurationError:
+        """The error for an unknown entry; suggests the closest valid one."""
         import difflib
 
-        close = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"did you mean {close[0].replace('_', '-')}?" if close else "spine config show lists what there is"
+        close = difflib.get_close_matches(name, list(valid), n=1)
+        hint = f"did you mean {close[0].replace('_', '-')}?" if close else "spine config show lists the settings"
         return ConfigurationError(f"{self.path} has an unknown entry {shown.replace('_', '-')}", hint=hint)
 
 
@@ -101,13 +101,13 @@ def find(named: str | None) -> Path | None:
 
 
 def read(path: Path) -> Settings:
-    """Raises ConfigurationError when the file cannot be read or is no TOML."""
+    """Raises ConfigurationError when the file cannot be read or is not TOML."""
     import tomllib
 
     try:
         content = tomllib.loads(read_small_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"cannot read {path}: {why(error)}", hint="mend the file; it is TOML") from error
+        raise ConfigurationError(f"cannot read {path}: {why(error)}", hint="fix the file; it must be valid TOML") from error
     tables = {_snake(name): value for name, value in content.items() if isinstance(value, dict)}
     return Settings(
         str(path),
@@ -142,7 +142,7 @@ def mask(url: str, *, whole: bool = False) -> str:
     """`https://user:password@host/path` → `https://***@host/path`; `whole`: everything after the scheme."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # malformed: nobody can say where its secret is
+    except ValueError:  # malformed: the secret may be anywhere in it
         return MASK
     if whole:
         return f"{parts.scheme}://{MASK}"

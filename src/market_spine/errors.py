@@ -1,8 +1,8 @@
 """What can go wrong, as a tree. The expected (unchanged, awaiting, late) is a value, never an error.
 
 MarketSpineError                 message, hint (what to do next), exit_code
-├── UsageError               2   what was asked for makes no sense
-│   ├── InvalidWeek              a date that is malformed or no Friday; also a ValueError
+├── UsageError               2   the request makes no sense
+│   ├── InvalidWeek              a date that is malformed or not a Friday; also a ValueError
 │   ├── UnknownTier              also a ValueError
 │   ├── ConfigurationError       a setting, path or missing extra
 │   ├── PastDay                  a run date before the newest day the store has recorded
@@ -19,16 +19,16 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   └── SchemaDiffers            a migration was edited after it made this database
 ├── RunLocked               75   another run holds the lock
 │   └── LockLost                 another run took it over while this one was stopped or cut off
-├── PrerequisiteMissing      1   a pipeline's input is not there yet; the hint is the command that makes it
+├── PrerequisiteMissing      1   a pipeline's input does not exist yet; the hint is the command that creates it
 └── PartitionError           1   one partition failed; the others go on. Has a category
     ├── SourceError              the source could not give the partition
-    │   └── Unproved             what came cannot be shown to be whole; asked for once more, then given up
+    │   └── Unproved             the content cannot be proved complete; fetched once more, then given up
     ├── UnusableContent          what the source gave cannot become current
-    └── DamagedRaw               the stored bytes are gone or no longer hash to their name
+    └── DamagedRaw               the stored content is missing or no longer matches its hash
 
 Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
 
-BrokenPipeError            141   nobody reads what is written; any other exception: 2
+BrokenPipeError            141   the reader of the output is gone; any other exception: 2
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RECOVERY = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
 
 
 class MarketSpineError(Exception):
-    """Anything this program says to its user in one line. `hint` is the next thing to do."""
+    """An error with a one-line message for the user. `hint` is what to do next."""
 
     exit_code = 2
 
@@ -50,7 +50,7 @@ class MarketSpineError(Exception):
 
 
 class UsageError(MarketSpineError):
-    """What was asked for makes no sense."""
+    """The request makes no sense."""
 
 
 class InvalidWeek(UsageError, ValueError):
@@ -66,7 +66,7 @@ class ConfigurationError(UsageError):
 
 
 class PastDay(UsageError):
-    """The run date lies before the newest day the store has recorded: the run would change what was answered since."""
+    """The run date lies before the newest day the store has recorded: the run would change as-of results returned since."""
 
 
 class FutureDay(UsageError):
@@ -144,8 +144,8 @@ def exit_code_of(error: BaseException) -> int:
 
 
 class PrerequisiteMissing(MarketSpineError):
-    """A pipeline's input is not there yet. Not a failure of the data: `hint` is the command that makes it, `stage` what it
-    will have recorded in the manifest then."""
+    """A pipeline's input does not exist yet. Not a failure of the data: `hint` is the command that creates it, `stage` the
+    stage it will have recorded in the manifest then."""
 
     exit_code = 1
 
@@ -157,8 +157,8 @@ class PrerequisiteMissing(MarketSpineError):
 class PartitionError(MarketSpineError):
     """One partition failed; the others go on. `category` is what core_anomalies files it under.
 
-    What a person must do about it stands in the message, and no command is named here: which one helps depends on how the
-    partition stands by then, and that is what `spine status` and `spine doctor` look at.
+    The message names what a person must do, and no command: which one helps depends on the state of the partition by then,
+    which `spine status` and `spine doctor` evaluate.
     """
 
     exit_code = 1
@@ -170,7 +170,7 @@ class PartitionError(MarketSpineError):
         self.ingest_no: int | None = None
 
 
-# The categories of failures that say nothing of the content: what was stored can be worked on again as it is.
+# The categories of failures not caused by the content: what was stored can be processed again as it is.
 NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST})
 
 
@@ -179,7 +179,7 @@ class SourceError(PartitionError):
 
 
 class Unproved(SourceError):
-    """What the source gave cannot be shown to be whole. It is asked once more; a partial answer is never kept."""
+    """The content cannot be proved complete. It is fetched once more; a partial response is never stored."""
 
 
 class UnusableContent(PartitionError):
@@ -187,7 +187,7 @@ class UnusableContent(PartitionError):
 
 
 class DamagedRaw(PartitionError):
-    """The bytes stored for a capture are gone or no longer hash to their name."""
+    """The content stored for a capture is missing or no longer matches its hash."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(Category.RAW_DAMAGED, message, hint="spine doctor names the command that asks for them again")
+        super().__init__(Category.RAW_DAMAGED, message, hint="spine doctor names the command that fetches it again")

@@ -128,9 +128,9 @@ class ProgressHandler(logging.StreamHandler[TextIO]):
 def set_up(
     *, quiet: bool, verbose: bool, cron: bool = False, json_lines: bool = False, stream: TextIO | None = None
 ) -> logging.Handler:
-    """Sends the program's log to stderr and answers the handler.
+    """Sends the program's log to stderr and returns the handler.
 
-    Lines are held for `release` with `quiet`, and with `cron` where nobody watches: where stderr is no terminal.
+    Lines are held for `release` with `quiet`, and with `cron` unless stderr is a terminal.
     """
     stream = stream or sys.stderr
     logger = logging.getLogger("market_spine")

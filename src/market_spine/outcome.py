@@ -45,7 +45,7 @@ class Reason(str, Enum):
 
 
 class Outcome(NamedTuple):
-    """One partition (or, without a tier, one week) in one phase. `message` is what the log line says after the mark."""
+    """One partition (or, without a tier, one week) in one phase. `message` is the text of the log line after the mark."""
 
     phase: Phase
     status: Status

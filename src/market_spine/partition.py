@@ -60,7 +60,7 @@ def check_friday(day: date) -> date:
     """Returns `day`; raises InvalidWeek naming the Friday that was probably meant."""
     if day.weekday() != _FRIDAY:
         raise InvalidWeek(
-            f"{day} is a {day:%A}, not a Friday; the week it lies in ends on {friday_of(day)}",
+            f"{day} is a {day:%A}, not a Friday; that week ends on {friday_of(day)}",
             hint=f"use {friday_of(day)}",
         )
     return day
@@ -93,7 +93,7 @@ def parse_day(text: str) -> date:
 def _within_reach(day: date) -> date:
     """Returns `day`; raises InvalidWeek where weeks before and after it could run out of the calendar."""
     if not _DAYS[0] <= day <= _DAYS[1]:
-        raise InvalidWeek(f"{day} is out of range", hint=f"dates lie between {_DAYS[0]} and {_DAYS[1]}")
+        raise InvalidWeek(f"{day} is out of range", hint=f"use a date between {_DAYS[0]} and {_DAYS[1]}")
     return day
 
 

@@ -14,7 +14,7 @@ _START_TIME = 19  # place of `starttime` after the command's closing bracket in 
 
 
 class Process(NamedTuple):
-    """A process. `machine` tells apart boots and PID namespaces, `started` a PID that was given out again ('' unknown)."""
+    """A process. `machine` distinguishes boots and PID namespaces, `started` a reused PID ('' unknown)."""
 
     host: str
     machine: str

@@ -76,7 +76,7 @@ def test_a_stalled_body_is_answered_with_a_problem(tmp_path: Path) -> None:
         answer = rest(dial(api, head(api, 100) + b"{"))
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in answer
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "the body was not whole after 1 seconds"
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "the body was incomplete after 1 seconds"
     assert "Traceback" not in api.log.read_text("utf-8")
 
 

@@ -357,7 +357,7 @@ def test_a_dry_run_says_what_the_run_then_does(run_command: RunCommand, target: 
     ("arguments", "said"),
     [
         (["--weeks", "2025/12/26"], "Invalid date format"),
-        (["--weeks", "2025-12-22"], "2025-12-22 is a Monday, not a Friday; the week it lies in ends on 2025-12-26"),
+        (["--weeks", "2025-12-22"], "2025-12-22 is a Monday, not a Friday; that week ends on 2025-12-26"),
         (["--tiers", "TIER_9"], "unknown tier 'TIER_9'"),
         (["--lookback-weeks", "0"], "'0' is not a whole number from 1 to 5,200"),
         (["--data-dir", "absent"], "there is no data folder absent"),

@@ -69,8 +69,8 @@ WRONG = [
     pytest.param("db = ", "cannot read market_spine.toml: "),
     pytest.param("lookback-weeks = 'x'", "'x' is not a whole number from 1 to 5,200 (from market_spine.toml)"),
     pytest.param("notify-level = 'LOUD'", "(from market_spine.toml)"),
-    pytest.param("expected-by = 'Freitag'", "--expected-by 'Freitag' is no day and time"),
-    pytest.param("ping-url = 'file:///etc/passwd'", "--ping-url is no http or https address"),
+    pytest.param("expected-by = 'Freitag'", "--expected-by 'Freitag' is not a day and time"),
+    pytest.param("ping-url = 'file:///etc/passwd'", "--ping-url is not an http or https address"),
 ]
 
 

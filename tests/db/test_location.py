@@ -95,7 +95,7 @@ def test_a_folder_on_a_network_file_system_is_refused_before_it_is_touched(run_c
         subprocess.run(["umount", "-l", str(point)], check=True)
         os.close(fuse)
     assert (code, is_one_line(stderr)) == (2, True)
-    assert "lies on a network file system (fuse.sshfs)" in stderr
+    assert "is on a network file system (fuse.sshfs)" in stderr
 
 
 @on_root

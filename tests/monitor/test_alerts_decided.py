@@ -11,7 +11,7 @@ import pytest
 from market_spine.core import anomalies
 from market_spine.db import Database
 from market_spine.monitor import alerts, deliveries
-from market_spine.monitor.alerts import Action, Event, Notice, Told, decide
+from market_spine.monitor.alerts import Action, Delivered, Event, Notice, decide
 from market_spine.partition import DOMAIN
 
 NOW = datetime(2026, 1, 9, 13, tzinfo=timezone.utc)
@@ -22,24 +22,24 @@ HOUR = timedelta(hours=1)
 
 DECISIONS = [
     pytest.param(EVENT, None, [Action.BEGAN], id="it begins"),
-    pytest.param(EVENT, Told(EVENT, BEFORE), [], id="it lasts: silence"),
-    pytest.param(None, Told(EVENT, BEFORE), [Action.OVER], id="it is over"),
-    pytest.param(None, Told(EVENT, BEFORE, over_at=NOW - HOUR), [], id="it has long been over: silence"),
-    pytest.param(EVENT, Told(EVENT, BEFORE, over_at=NOW - HOUR), [Action.BEGAN], id="it begins again"),
+    pytest.param(EVENT, Delivered(EVENT, BEFORE), [], id="it lasts: silence"),
+    pytest.param(None, Delivered(EVENT, BEFORE), [Action.OVER], id="it is over"),
+    pytest.param(None, Delivered(EVENT, BEFORE, over_at=NOW - HOUR), [], id="it has long been over: silence"),
+    pytest.param(EVENT, Delivered(EVENT, BEFORE, over_at=NOW - HOUR), [Action.BEGAN], id="it begins again"),
     pytest.param(replace(EVENT, silent_until=LATER), None, [], id="acknowledged before it was told: silence"),
-    pytest.param(replace(EVENT, silent_until=LATER), Told(EVENT, BEFORE), [], id="acknowledged: silence"),
-    pytest.param(replace(EVENT, silent_until=NOW), Told(EVENT, BEFORE), [Action.STILL], id="its date has come"),
-    pytest.param(replace(EVENT, silent_until=NOW + HOUR), Told(EVENT, BEFORE), [], id="an hour before its date"),
-    pytest.param(replace(EVENT, silent_until=NOW), Told(EVENT, NOW), [], id="its date has come and that was said"),
+    pytest.param(replace(EVENT, silent_until=LATER), Delivered(EVENT, BEFORE), [], id="acknowledged: silence"),
+    pytest.param(replace(EVENT, silent_until=NOW), Delivered(EVENT, BEFORE), [Action.STILL], id="its date has come"),
+    pytest.param(replace(EVENT, silent_until=NOW + HOUR), Delivered(EVENT, BEFORE), [], id="an hour before its date"),
+    pytest.param(replace(EVENT, silent_until=NOW), Delivered(EVENT, NOW), [], id="its date has come and that was said"),
     pytest.param(replace(EVENT, silent_until=NOW), None, [Action.BEGAN], id="its date has come, never told"),
-    pytest.param(replace(EVENT, severity="CRITICAL"), Told(EVENT, BEFORE), [], id="it got worse: the same event"),
+    pytest.param(replace(EVENT, severity="CRITICAL"), Delivered(EVENT, BEFORE), [], id="it got worse: the same event"),
     pytest.param(None, None, [], id="nothing"),
 ]
 
 
 @pytest.mark.parametrize(("standing", "known", "actions"), DECISIONS)
 def test_each_event_is_told_when_it_begins_and_when_it_is_over(
-    standing: Event | None, known: Told | None, actions: list[Action]
+    standing: Event | None, known: Delivered | None, actions: list[Action]
 ) -> None:
     notices = decide({KEY: standing} if standing else {}, {KEY: known} if known else {}, NOW)
     assert [notice.action for notice in notices] == actions
@@ -47,7 +47,7 @@ def test_each_event_is_told_when_it_begins_and_when_it_is_over(
 
 def test_what_is_over_is_said_before_what_begins() -> None:
     other = replace(EVENT, tier="NMS_TIER_1")
-    notices = decide({other.key: other}, {KEY: Told(EVENT, BEFORE)}, NOW)
+    notices = decide({other.key: other}, {KEY: Delivered(EVENT, BEFORE)}, NOW)
     assert [(notice.action, notice.event.tier) for notice in notices] == [(Action.OVER, "OTC"), (Action.BEGAN, "NMS_TIER_1")]
 
 
@@ -144,21 +144,21 @@ def test_a_failed_work_item_stands(db: Database) -> None:
 
 def test_what_was_told_is_kept_per_channel(db: Database) -> None:
     deliveries.write(db, "mail", Notice(Action.BEGAN, EVENT), BEFORE)
-    assert deliveries.read(db, "mail") == {KEY: Told(EVENT, BEFORE)}
+    assert deliveries.read(db, "mail") == {KEY: Delivered(EVENT, BEFORE)}
     assert deliveries.read(db, "pager") == {}
     deliveries.write(db, "mail", Notice(Action.OVER, EVENT), NOW)
     assert deliveries.read(db, "mail")[KEY].over_at == NOW
     deliveries.write(db, "mail", Notice(Action.BEGAN, EVENT), LATER)
-    assert deliveries.read(db, "mail") == {KEY: Told(EVENT, LATER)}
+    assert deliveries.read(db, "mail") == {KEY: Delivered(EVENT, LATER)}
 
 
 def test_the_database_takes_over_what_the_file_remembers(db: Database, tmp_path: Path) -> None:
     path = tmp_path / "state" / "told.json"
     deliveries.write_file(path, "mail", Notice(Action.BEGAN, EVENT), BEFORE)
     deliveries.write_file(path, "pager", Notice(Action.BEGAN, EVENT), BEFORE)
-    assert deliveries.read_file(path, "mail") == {KEY: Told(EVENT, BEFORE)}
+    assert deliveries.read_file(path, "mail") == {KEY: Delivered(EVENT, BEFORE)}
     deliveries.take_over(db, path)
-    assert deliveries.read(db, "mail") == deliveries.read(db, "pager") == {KEY: Told(EVENT, BEFORE)}
+    assert deliveries.read(db, "mail") == deliveries.read(db, "pager") == {KEY: Delivered(EVENT, BEFORE)}
     assert list(path.parent.iterdir()) == []
 
 

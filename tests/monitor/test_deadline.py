@@ -32,7 +32,7 @@ def test_days_and_a_time_are_read(text: str, days: set[int], at: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "Fri", "12:00", "Fri 24:00", "Fri 12:60", "Fr1 12:00", "Mon-Tue-Wed 9:00", "Foo 9:00"])
 def test_what_is_no_day_and_time_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no day and time"):
+    with pytest.raises(ConfigurationError, match="is not a day and time"):
         parse_deadline(text)
 
 

@@ -159,7 +159,7 @@ SILENT = [
     pytest.param(("--ping-url", "http://127.0.0.1:9/x"), "ping could not be sent", id="no one to ping"),
     pytest.param(("--pushgateway", "http://127.0.0.1:9"), "metrics could not be pushed to http://127.0.0.1:9", id="no gateway"),
     pytest.param(("--metrics-textfile", "no/such/x.prom"), "metrics could not be written to no/such/x.prom", id="no folder"),
-    pytest.param(("--notify", "bogus://geheim"), "bogus://*** is no address apprise knows", id="no such service"),
+    pytest.param(("--notify", "bogus://geheim"), "bogus://*** is not an address apprise supports", id="no such service"),
 ]
 
 

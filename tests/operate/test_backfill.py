@@ -85,7 +85,7 @@ def test_the_command_and_its_door_end_with_the_next_command(desk: Desk, target: 
     text = subprocess.run([*door, *map(str, on)], capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
     assert text[0] == "2025-12-05: ✗ 2 unchanged, 1 failed; not ready: Missing tiers: OTC  [1/1]"
     assert text[1].startswith("  OTC: EMPTY_FILE: ") and text[1].endswith("; an empty file is never a publication")
-    assert text[2] == "only FINRA or a better file can help: 2025-12-05 / OTC (EMPTY_FILE)"
+    assert text[2] == "needs other content from FINRA: 2025-12-05 / OTC (EMPTY_FILE)"
     assert text[3].startswith("next: spine retry 20")
     failures = [[(f["tier"], f["phase"], f["reason"]) for f in week["failures"]] for week in document["weeks"]]
     assert failures == [[], [(OTC, "ingest", "EMPTY_FILE")], []]
@@ -156,7 +156,7 @@ def test_a_retry_of_refused_content_takes_the_file_that_replaced_it(desk: Desk, 
     run_id = json.loads(run_command("run_finra_weekly_schedule", *on, *weekly, "--json").stdout)["run_id"]
     again = run_command("spine", "retry", run_id, *on)
     assert (again.exit_code, again.stdout.count("SHRUNK_CAPTURE: ")) == (1, 1)
-    assert f"\nonly FINRA or a better file can help: {WEEK} / OTC (SHRUNK_CAPTURE)\nnext: spine retry " in again.stdout
+    assert f"\nneeds other content from FINRA: {WEEK} / OTC (SHRUNK_CAPTURE)\nnext: spine retry " in again.stdout
     desk.publish(WEEK, OTC, REVISED)
     assert run_command("spine", "retry", run_id, *on).exit_code == 0
     assert desk.db.execute("SELECT SUM(total_shares) FROM finra_otc_transparency_normalized_latest").fetchone()[0] == 2370

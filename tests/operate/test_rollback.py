@@ -141,7 +141,7 @@ def test_who_and_why_are_recorded(desk: Desk, target: str, run_command: RunComma
         "2025-11-28 / OTC: …:20260116 was current, …:20260109 is now",
         "2025-11-28: → Week totals and tier split are up to date",
         "2025-11-28: ⚠ Not ready: Manual rollback: OTC: faulty file",
-        f"a good capture ends it; to take it back: spine rollback 2025-11-28 OTC --undo --db {redact(target)}",
+        f"a good capture replaces it; to undo: spine rollback 2025-11-28 OTC --undo --db {redact(target)}",
     ]
     undone = run_command("spine", "rollback", WEEK.isoformat(), "--undo", "--json", *arguments, env=actor)
     document = json.loads(undone.stdout)

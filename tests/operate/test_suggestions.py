@@ -31,7 +31,7 @@ DAY = FRIDAYS[0]
 WEEKS = [WEEK + timedelta(weeks=n) for n in range(7)]
 LOOKS = ("spine status --weeks {}", "spine doctor --weeks {}", "spine anomalies --unresolved", "spine verify")
 STEPS = 8  # more than these to repair one week are a circle
-PLAIN_WORDS = ("only FINRA or a better file can help: ", "LATE_DATA: not there yet", "only a backup")
+PLAIN_WORDS = ("needs other content from FINRA: ", "LATE_DATA: not there yet", "only a backup")
 
 
 @dataclass

@@ -186,7 +186,7 @@ def test_what_waits_for_a_run_is_left_to_it(desk: Desk) -> None:
 
 
 def test_the_commands_say_a_line_a_fault_and_exit_1(desk: Desk, target: str, run_command: RunCommand) -> None:
-    assert run_command("spine", "verify", "--db", target).stdout == "Everything is as it was stored.\n"
+    assert run_command("spine", "verify", "--db", target).stdout == "No faults.\n"
     with desk.db.transaction():
         desk.db.execute("DELETE FROM finra_otc_transparency_volume WHERE total_shares = 70")
     told = run_command("spine", "verify", "--db", target)

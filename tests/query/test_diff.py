@@ -105,5 +105,5 @@ def test_the_command_prints_a_table_csv_and_json(desk: Desk, target: str, run_co
     captures = json.loads(run_command("spine", "captures", str(WEEK), "--json", "--db", target).stdout)["captures"]
     assert [c["is_current"] for c in captures] == [True, True, False, True]
     same = run_command("spine", "diff", ID + "20260109", ID + "20260109", "--db", target)
-    assert same.stdout.endswith("No row differs.\n")
+    assert same.stdout.endswith("No differences.\n")
     assert "not a Friday" in run_command("spine", "diff", "2025-11-27", "otc", "--db", target).stderr

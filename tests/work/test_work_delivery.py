@@ -14,7 +14,7 @@ from market_spine.db import Database
 from market_spine.errors import SchemaTooOld
 from market_spine.work import lease, outbox, queue
 from market_spine.work.item import Lease, State
-from market_spine.work.procrastinate_feed import straight_to_the_next
+from market_spine.work.procrastinate_feed import fetch_by_priority_index
 from market_spine.work.queue import Filter
 
 
@@ -98,7 +98,7 @@ def test_two_first_enqueues_at_once_make_the_delivery_tables_once(db: Database) 
 async def _rows_touched_by_a_fetch(target: str) -> int:
     """How many rows of the engine's table the search for one job reads, in a session as a worker's."""
     async with await psycopg.AsyncConnection.connect(target) as session:
-        await straight_to_the_next(session)
+        await fetch_by_priority_index(session)
         await session.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
         await session.execute(
             "SELECT procrastinate_fetch_job_v2(%s, (SELECT MAX(id) FROM procrastinate_workers))", (["market_spine"],)

@@ -125,7 +125,7 @@ def missing(_: ItemTransaction) -> Sequence[Outcome]:
 def test_a_missing_prerequisite_is_waited_for_without_using_up_an_attempt(db: Database) -> None:
     state, item = run(db, missing)
     assert (state, item.state, item.attempt_count, item.waits_for) == (State.RETRY_WAIT, State.RETRY_WAIT, 0, "RAW")
-    assert item.last_error == "waits: prerequisite missing: RAW of X; made by: spine run ingest_week"
+    assert item.last_error == "waits: prerequisite missing: RAW of X; created by: spine run ingest_week"
 
 
 def test_what_was_made_between_the_look_and_the_wait_is_found(db: Database) -> None:

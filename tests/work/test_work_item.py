@@ -78,10 +78,10 @@ def test_an_item_given_back_is_as_if_never_taken() -> None:
 
 
 def test_a_long_error_becomes_one_line_of_bounded_length() -> None:
-    told = Verdict(State.FAILED, "first\n  second\t" + "x" * 5000).told
-    assert told is not None
-    assert told.startswith("first second xxx")
-    assert len(told) == 2000
+    reason = Verdict(State.FAILED, "first\n  second\t" + "x" * 5000).reason
+    assert reason is not None
+    assert reason.startswith("first second xxx")
+    assert len(reason) == 2000
 
 
 DEAD = [

@@ -152,7 +152,7 @@ def test_a_silent_workers_item_is_taken_back_and_its_attempt_counts(db: Database
     (item,) = ask(db, request())
     (back,) = taken_back(db, take(db, item))
     assert (back.state, back.attempt_count) == (State.PENDING, 1)
-    assert back.last_error == "worker host:1:aa went silent, last heard 2026-01-09T12:00:00+00:00"
+    assert back.last_error == "worker host:1:aa went silent, last heartbeat 2026-01-09T12:00:00+00:00"
 
 
 def test_a_beating_workers_item_stays(db: Database) -> None:
@@ -174,7 +174,7 @@ def test_a_heartbeat_between_the_look_and_the_taking_keeps_the_item(db: Database
     claimed = take(db, item)
     with db.transaction():
         assert lease.beat(db, claimed, at(30.5))
-        assert lease._take_back(db, claimed, at(31)) is None
+        assert lease._reclaim(db, claimed, at(31)) is None
     assert queue.find(db, item.id).state is State.RUNNING
 
 

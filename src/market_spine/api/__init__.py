@@ -1,12 +1,12 @@
-"""The HTTP API: another door to the same functions. Built by app.py; what concerns every request lies beside the routes.
+"""The HTTP API to the same functions as the commands. Built by app.py; what concerns every request is beside the routes.
 
-app.py           puts it together; ROUTERS is where a new group of routes is added
-guard.py         before there is a request: how many connections, how long for a head
+app.py           builds the application; a new group of routes is added to ROUTERS
+guard.py         before there is a request: the number of connections, the time for a head
 gate.py          before any route: host, rate, token, content type, size and time of the body
-log_lines.py     no more lines a second than a log can hold
+log_lines.py     limits the lines per second in the log
 auth.py          bearer tokens from a file, and the scopes read and operate
 problem.py       the one shape of every error
 connections.py   read-only connections for GET, one writing connection for POST
-monitoring.py    what Prometheus may know, at /metrics
-work.py          the work queue            data.py    what is stored            health.py    whether it lives
+monitoring.py    Prometheus metrics at /metrics
+work.py          the work queue            data.py    what is stored            health.py    liveness and readiness of the process
 """

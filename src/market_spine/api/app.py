@@ -1,4 +1,4 @@
-"""Puts the API together from its routes and its gate."""
+"""Builds the API from its routes and its gate."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from market_spine.monitor.observers import DEFAULT_EXPECTED_BY
 # A new group of routes is one more of these.
 ROUTERS: tuple[APIRouter, ...] = (health.router, monitoring.router, work.router, data.router)
 
-_ABOUT = """Ask for work and watch it being done; look at what is stored. Errors are problem+json with a `hint`.
-On any address but loopback a bearer token is needed: scope *read* for GET, *operate* for POST."""
+_ABOUT = """Enqueue and monitor work items; query what is stored. Errors are problem+json with a `hint`.
+On any address but loopback a bearer token is required: scope *read* for GET, *operate* for POST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Serving:
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and self.token_file is None:
             raise ConfigurationError(
-                f"{self.host} can be reached from other machines, and there is no token file",
+                f"{self.host} can be reached from other machines, but there is no token file",
                 hint="give --token-file, or bind to 127.0.0.1",
             )
 
     @property
     def limits(self) -> Limits:
-        """The Host header may name the address bound to, or what was allowed by name; with or without the port."""
+        """The Host header may be the bound address or an allowed name, with or without the port."""
         names = {"127.0.0.1", "localhost", "[::1]"} if is_loopback(self.host) else {self.host}
         named = {name.lower() for name in self.allowed_hosts}
         hosts = {f"{name}:{self.port}" for name in names} | named | (names if self.port == 80 else set())

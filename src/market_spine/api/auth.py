@@ -1,4 +1,4 @@
-"""Who asks, and what they may: bearer tokens from a file, with the scopes read and operate."""
+"""Authentication and authorization: bearer tokens from a file, with the scopes read and operate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from market_spine.small_files import read_small_text, why
 
 READ, OPERATE = "read", "operate"
 _SHORTEST = 16
-_bearer = HTTPBearer(auto_error=False, description="A token of the server's token file.")
+_bearer = HTTPBearer(auto_error=False, description="A token from the server's token file.")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `name` is what core_operator_actions keeps."""
+    """An authenticated caller. `name` is recorded in core_operator_actions."""
 
     name: str
     scopes: frozenset[str]
@@ -38,16 +38,16 @@ class Tokens:
     callers: tuple[tuple[bytes, Caller], ...]
 
     def caller_of(self, token: str) -> Caller | None:
-        """Compares with every token, each in constant time."""
-        digest, found = hashlib.sha256(token.encode("utf-8", "replace")).digest(), None
-        for known, caller in self.callers:
-            if hmac.compare_digest(known, digest):
-                found = caller
-        return found
+        """Compares with every token, each in constant time: response times must not reveal a token."""
+        digest, match = hashlib.sha256(token.encode("utf-8", "replace")).digest(), None
+        for stored, caller in self.callers:
+            if hmac.compare_digest(stored, digest):
+                match = caller
+        return match
 
 
 def read_tokens(path: str) -> Tokens:
-    """A line `SCOPE NAME TOKEN` for each caller: scope read or operate (which may read too), `#` begins a comment.
+    """A line `SCOPE NAME TOKEN` per caller: scope read or operate (which includes read), `#` begins a comment.
 
     Raises ConfigurationError.
     """
@@ -92,7 +92,7 @@ def _permitted(request: Request, credentials: HTTPAuthorizationCredentials | Non
 
 
 def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The token of a request whose headers alone have come."""
+    """The token in a request's headers, before its body has been read."""
     given = next((value for name, value in headers if name == b"authorization"), b"").decode("latin-1")
     scheme, _, token = given.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
@@ -104,7 +104,7 @@ def admit(tokens: Tokens | None, token: str | None, scope: str) -> Caller:
     if caller is None:
         raise Refusal(
             401,
-            "a valid bearer token is needed",
+            "a valid bearer token is required",
             hint="send: Authorization: Bearer TOKEN",
             headers={"WWW-Authenticate": "Bearer"},
         )

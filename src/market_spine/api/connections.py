@@ -16,22 +16,25 @@ _SETTINGS = {"statement_timeout": f"{_STATEMENT_SECONDS}s", "idle_in_transaction
 
 
 class Connections:
-    """Opened when first needed, kept for the next request, thrown away when lost."""
+    """Opened when first needed, kept for the next request, discarded when lost."""
 
     def __init__(self, target: str) -> None:
         self.target = target
         self._idle: queue.LifoQueue[Database] = queue.LifoQueue()
-        self._places = threading.BoundedSemaphore(READERS)
+        self._slots = threading.BoundedSemaphore(READERS)
         self._writer: Database | None = None
         self._writing = threading.Lock()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Database]:
-        """One moment of the database, on a connection that cannot write. On SQLite the writer is open beside it, so that what
-        it reads is never a file at rest that another process begins to change; where none can be open (a full disk), the
-        connection is closed after the request."""
+        """A snapshot of the database, on a connection that cannot write.
+
+        On SQLite a reader without -wal and -shm files beside the database reads it as immutable, and would miss what another
+        process writes. So the writer is kept open, which keeps those files; where it cannot be opened (a full disk), the
+        reader is closed after each request.
+        """
         self._open_writer()
-        with self._places:
+        with self._slots:
             try:
                 db = self._idle.get_nowait()
             except queue.Empty:
@@ -50,7 +53,7 @@ class Connections:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Database]:
-        """The connection that writes; requests that write come one after the other."""
+        """The connection that writes; requests that write are serialized."""
         with self._writing:
             self._writer = self._writer or self._open()
             _revive(self._writer)
@@ -60,7 +63,7 @@ class Connections:
                 self._writer.rollback()
 
     def close(self) -> None:
-        """Closes what is idle."""
+        """Closes the idle connections."""
         while not self._idle.empty():
             self._idle.get().close()
         if self._writer is not None:
@@ -86,7 +89,7 @@ class Connections:
 
 
 def _revive(db: Database) -> None:
-    """Opens the connection again if it was lost while it lay idle. Raises DatabaseLost when it cannot."""
+    """Reopens the connection if it was lost while idle. Raises DatabaseLost when it cannot."""
     try:
         db.execute("SELECT 1").fetchone()
     except DatabaseLost:

@@ -1,4 +1,4 @@
-"""What is stored: the manifest, readiness, anomalies, gaps, and any view as it is or was known."""
+"""What is stored: the manifest, readiness, anomalies, gaps, and any view, now or as of a date."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {"application/json": {"example": document}}}}
 
 
-@router.get(
-    "/manifest", summary="Which stage of which capture is done", responses=_example({"manifest": [{"id": 1, "stage": "RAW"}]})
-)
+@router.get("/manifest", summary="List the stages that are done", responses=_example({"manifest": [{"id": 1, "stage": "RAW"}]}))
 def list_manifest(
     request: Request,
     _caller: Reader,
@@ -52,7 +50,7 @@ def list_manifest(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Rows of core_manifest, the newest first."""
+    """Rows of core_manifest, newest first."""
     key = None if partition_key is None else _canonical(partition_key)
     with request.app.state.connections.reading() as db:
         rows = manifest.entries(db, domain, key, stage.value if stage else None, limit, offset)
@@ -70,12 +68,10 @@ def _canonical(text: str) -> str:
     except (InvalidWeek, UnknownTier):
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Refusal(422, "partition_key is no key of a partition", hint=f"write it as {_KEY}") from None
+        raise Refusal(422, "partition_key is not the key of a partition", hint=f"write it as {_KEY}") from None
 
 
-@router.get(
-    "/readiness", summary="Which weeks are ready, and what stands against the others", responses=_example({"readiness": []})
-)
+@router.get("/readiness", summary="List which weeks are ready, and what blocks the others", responses=_example({"readiness": []}))
 def readiness(
     request: Request,
     _caller: Reader,
@@ -85,7 +81,7 @@ def readiness(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Judgements as the last run left them, newest weeks first; one for a week and one for each tier of it."""
+    """Readiness as the last run recorded it, newest weeks first; one entry for the week and one for each of its tiers."""
     with request.app.state.connections.reading() as db:
         rows = _readiness(
             db, (str(week) if week else None, ready_for, None if is_ready is None else int(is_ready), limit, offset)
@@ -115,7 +111,7 @@ def _readiness(db: Database, parameters: tuple[Any, ...]) -> list[dict[str, Any]
     ]  # fmt: skip
 
 
-@router.get("/anomalies", summary="What was noticed, and whether it is over", responses=_example({"anomalies": []}))
+@router.get("/anomalies", summary="List anomalies", responses=_example({"anomalies": []}))
 def anomalies(
     request: Request,
     _caller: Reader,
@@ -125,31 +121,31 @@ def anomalies(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """The newest first."""
+    """Anomalies with their state, newest first."""
     severities = (severity.value,) if severity else SEVERITIES
     with request.app.state.connections.reading() as db:
-        found = list_anomalies(db, severities, week, unresolved)
+        listed = list_anomalies(db, severities, week, unresolved)
     today = clock.market_date()
-    shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[offset : offset + limit]]
-    return {"anomalies": shown, "page": {"total": len(found), "limit": limit, "offset": offset}}
+    shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in listed[offset : offset + limit]]
+    return {"anomalies": shown, "page": {"total": len(listed), "limit": limit, "offset": offset}}
 
 
 @router.get(
-    "/doctor/{domain}", summary="What should be there and is not",
+    "/doctor/{domain}", summary="List gaps",
     responses=_example({"domain": DOMAIN, "weeks": 6, "gaps": []}),
 )  # fmt: skip
 def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=104)] = 6) -> dict[str, Any]:
-    """What the publication calendar expects of the last so many weeks and is not there, stale results, raw bytes that no longer
-    hash to their name; each gap with the command that closes it. As `spine doctor`."""
+    """What the publication calendar expects in the last `weeks` weeks and is missing, stale results, stored content that no
+    longer matches its hash; each gap with the command that closes it. As `spine doctor`."""
     now = clock.utc_now()
     with request.app.state.connections.reading() as db:
         run = Run(db, clock.market_date(now), now, "")
-        found = gaps.find_gaps(run, weeks_back(weeks, run.run_date))
-    return {"domain": domain.value, "weeks": weeks, "gaps": [gap.entry() for gap in found]}
+        open_gaps = gaps.find_gaps(run, weeks_back(weeks, run.run_date))
+    return {"domain": domain.value, "weeks": weeks, "gaps": [gap.entry() for gap in open_gaps]}
 
 
 @router.get(
-    "/data/{view}", summary="Any view, now or as it was known on a date",
+    "/data/{view}", summary="Query a view, now or as of a date",
     responses={200: {"content": {"application/json": {"example": {"view": "hhi", "rows": []}}, "text/csv": {}}}},
 )  # fmt: skip
 def data(
@@ -164,7 +160,7 @@ def data(
     limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 1000,
     offset: Offset = 0,
 ) -> Any:
-    """Rows in one fixed order; as CSV the same bytes as `spine query VIEW --csv`. Without a limit of your own 1,000."""
+    """Rows in a fixed order; as CSV the same bytes as `spine query VIEW --csv`. The default limit is 1,000 rows."""
     question = answer.Question(VIEWS[view.value], (week,) if week else None, (tier.value,) if tier else TIERS, symbol, as_of)
     with request.app.state.connections.reading() as db:
         rows = list(itertools.islice(answer.answer(db, question), offset, offset + limit))

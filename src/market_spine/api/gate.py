@@ -1,5 +1,5 @@
 """Before any route: the Host header, the rate, the token, the content type, the size of the body and its time. Plain ASGI:
-nothing is parsed, and of a body nothing is read before its token is known."""
+nothing is parsed, and no body is read before its token has been checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BODILESS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may be. `hosts`: what the Host header may say, exactly; `rate`: requests a second for one address."""
+    """What a request may be. `hosts`: the accepted Host headers, exactly; `rate`: requests per second and address."""
 
     hosts: frozenset[str]
     body_bytes: int = 1 << 20
@@ -81,32 +81,32 @@ class Gate:
         try:
             await self._app(scope, await self._let_in(scope, receive), send_on)
         except Refusal as refusal:
-            status = refusal.status  # also where nobody is there to hear it
-            response = problem.answer(refusal.status, refusal.detail, hint=refusal.hint, headers=refusal.headers)
+            status = refusal.status  # logged even when the client has gone
+            response = problem.respond(refusal.status, refusal.detail, hint=refusal.hint, headers=refusal.headers)
             await response(scope, receive, send_on)
         finally:
             facts = {"event": "http", "method": scope["method"], "path": path, "status": status}
             log.info("%s %s %s", scope["method"], path, status, extra=facts | {"ms": _milliseconds(began)})
 
     async def _let_in(self, scope: Message, receive: Receive) -> Receive:
-        """Checks the request; answers what it is to be received by. Raises Refusal."""
+        """Checks the request; returns the callable that receives its body. Raises Refusal."""
         headers = scope["headers"]
         self._check_host([value for name, value in headers if name == b"host"])
         self._check_rate(str((scope.get("client") or ("?",))[0]))
         if scope["method"] in _BODILESS:
             return receive
-        auth.admit(self._tokens, auth.bearer(headers), auth.OPERATE)  # whatever is not GET changes something
+        auth.admit(self._tokens, auth.bearer(headers), auth.OPERATE)  # every other method changes something
         self._check_type(next((value for name, value in headers if name == b"content-type"), b""))
         try:
             body = await asyncio.wait_for(self._body(headers, receive), self._limits.body_seconds)
         except asyncio.TimeoutError:
-            detail = f"the body was not whole after {self._limits.body_seconds:g} seconds"
+            detail = f"the body was incomplete after {self._limits.body_seconds:g} seconds"
             raise Refusal(408, detail, hint="send it again", headers={"Connection": "close"}) from None
         return _replay(body, receive)
 
     def _check_host(self, given: list[bytes]) -> None:
         if len(given) != 1 or given[0].decode("latin-1").lower() not in self._limits.hosts:
-            raise Refusal(400, "the Host header names no host of this server", hint="allow it: spine serve --allow-host NAME")
+            raise Refusal(400, "the Host header is not a host of this server", hint="allow it: spine serve --allow-host NAME")
 
     def _check_rate(self, address: str) -> None:
         wait = self._buckets.take(address, clock.ticks())
@@ -120,13 +120,13 @@ class Gate:
 
     async def _body(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
         limit, body = self._limits.body_bytes, bytearray()
-        said = next((value for name, value in headers if name == b"content-length"), b"0")
-        if not said.isdigit() or int(said) > limit:
+        length = next((value for name, value in headers if name == b"content-length"), b"0")
+        if not length.isdigit() or int(length) > limit:
             raise _too_large(limit)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Refusal(CLIENT_GONE, "the client has gone, its body is not whole: nothing was changed")
+                raise Refusal(CLIENT_GONE, "the client disconnected before its body was complete: nothing was changed")
             body += message.get("body", b"")
             if len(body) > limit:
                 raise _too_large(limit)
@@ -135,13 +135,13 @@ class Gate:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """What was read, once; then what comes after it."""
+    """Replays the body that was read, then passes on what follows it."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Message:
+    async def replayed() -> Message:
         return waiting.pop() if waiting else await receive()
 
-    return again
+    return replayed
 
 
 def _too_large(limit: int) -> Refusal:

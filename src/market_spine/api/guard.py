@@ -1,6 +1,6 @@
-"""Connections that have no whole request yet: how many may be open, and how long one may take. uvicorn has settings for the
-time between requests and for the length of a head, but none for these two: its `limit_concurrency` counts half-open connections
-and then refuses the requests of everybody else."""
+"""Connections without a complete request: how many may be open, and how long one may take. uvicorn has settings for the time
+between requests and for the length of a head, but none for these two: its `limit_concurrency` counts half-open connections and
+then refuses the requests of everybody else."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from market_spine import clock
 log = logging.getLogger("market_spine.api")
 
 _RESERVED_FILES = 128  # of the process's open files: database connections, the log, the program itself
-_GRACE_SECONDS = 0.5  # in a rush many are accepted before one is read: a head that has come already must get its turn
-_RUSH = 4  # times as many as there may be, for as long as that
+_GRACE_SECONDS = 0.5  # under load many are accepted before one is read: a head that has already arrived must be read
+_RUSH = 4  # the limit times this, during the grace
 HEAD_SECONDS = 10.0
 
 
 class Wait(NamedTuple):
-    """Since when a connection waits, and what will end it; no timer while somebody else's runs."""
+    """Since when a connection waits, and the timer that ends it; None while uvicorn or the gate runs one."""
 
     since: float
     timer: asyncio.TimerHandle | None = None
 
 
 class Guard:
-    """What the connections of one server share: the limits, and those that wait for their client, longest first."""
+    """State shared by the connections of a server: the limits, and the connections waiting for their client, longest first."""
 
     def __init__(self, most: int, head_seconds: float = HEAD_SECONDS) -> None:
         self.most, self.head_seconds = most, head_seconds
@@ -41,15 +41,15 @@ class Guard:
         return partial(GuardedProtocol, guard=self)
 
     def make_room(self, opened: set[Any]) -> None:
-        """Closes what has kept the server waiting longest. With all others at work that is the connection that came last."""
+        """Closes the connection that has waited longest; while all others are being served that is the newest one."""
         while len(opened) > self.most and self.waiting:
             oldest, wait = next(iter(self.waiting.items()))
             if clock.ticks() - wait.since < _GRACE_SECONDS and len(opened) <= _RUSH * self.most:
                 break
             opened.discard(oldest)
             oldest.abort()
-            says = "more than %d connections: the one that waited longest was closed"
-            log.warning(says, self.most, extra={"event": "http_full"})
+            message = "more than %d connections: the one that waited longest was closed"
+            log.warning(message, self.most, extra={"event": "http_full"})
 
     def forget(self, connection: GuardedProtocol) -> None:
         wait = self.waiting.pop(connection, None)
@@ -58,8 +58,8 @@ class Guard:
 
 
 class GuardedProtocol(H11Protocol):
-    """One connection. It waits for its client until the head of a request is whole, while a body is on its way, and between
-    requests; the time of a body is the gate's affair, that between requests is uvicorn's."""
+    """One connection. It waits for its client until the head of a request is complete, while a body arrives, and between
+    requests; the gate limits the time of a body, uvicorn that between requests."""
 
     def __init__(self, *given: Any, guard: Guard, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -85,7 +85,7 @@ class GuardedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         try:
             super().send_400_response(msg)
-        except h11.LocalProtocolError:  # nonsense after the answer was begun
+        except h11.LocalProtocolError:  # malformed input after the response was begun
             self.abort()
 
     def abort(self) -> None:
@@ -94,7 +94,7 @@ class GuardedProtocol(H11Protocol):
         self.transport.abort()
 
     def _note(self) -> None:
-        """Keeps the list of those who wait. The timer is not begun anew by each byte: that is how a head never ends."""
+        """Updates the list of waiting connections. The timer does not restart with each byte, or a slow head would never end."""
         state = self.conn.their_state
         if self.transport.is_closing() or state not in (h11.IDLE, h11.SEND_BODY):
             self._guard.forget(self)
@@ -112,7 +112,7 @@ class GuardedProtocol(H11Protocol):
 
 
 def most_connections(asked: int) -> int:
-    """As many as asked for, or as the process may open: on most systems 1,024 files, of which it needs some itself."""
+    """The number asked for, limited by the files the process may open: 1,024 on most systems, of which it needs some itself."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

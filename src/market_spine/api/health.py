@@ -1,4 +1,4 @@
-"""/healthz: the process answers. /readyz: it could do its work."""
+"""/healthz: the process responds. /readyz: its database, schema and calendar are usable."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NOT_READY = {
 
 
 @router.get(
-    "/healthz", summary="The process answers", responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
+    "/healthz", summary="The process responds", responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
 )
 async def healthz() -> dict[str, str]:
-    """Asks nothing else, and no thread either: it is what a balancer asks in a rush."""
+    """Checks nothing else and uses no worker thread, so that it responds under load."""
     return {"status": "ok"}
 
 
@@ -34,28 +34,28 @@ async def healthz() -> dict[str, str]:
     responses={
         200: {"content": {"application/json": {"example": _READY}}},
         503: {
-            "description": "Not ready; what is wrong stands beside its name",
+            "description": "Not ready; each failed check has its message",
             "content": {"application/json": {"example": _NOT_READY}},
         },
     },
 )  # fmt: skip
 def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """`ok`, or what is wrong, for each."""
+    """`ok` or an error message for each check."""
     checks = {"database": "ok", "schema": "ok", "calendar": "ok"}
     try:
         with request.app.state.connections.reading() as db:
             db.execute("SELECT 1").fetchone()
-            checks["schema"] = _said(lambda: check_schema(db))
+            checks["schema"] = _result(lambda: check_schema(db))
     except MarketSpineError as error:
         checks["database"], checks["schema"] = error.message, "unknown"
-    checks["calendar"] = _said(lambda: publication.next_due(clock.market_date()))
+    checks["calendar"] = _result(lambda: publication.next_due(clock.market_date()))
     ready = set(checks.values()) == {"ok"}
     response.status_code = 200 if ready else 503
     return {"status": "ready" if ready else "not ready", "checks": checks}
 
 
-def _said(check: Any) -> str:
-    """`ok`, or the words of what the check raised."""
+def _result(check: Any) -> str:
+    """`ok`, or the message of what the check raised."""
     try:
         check()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What the server's log leaves out: of lines that strangers can cause, no more than a few a second."""
+"""Limits the log lines that clients can cause to a few per second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BAD = 400
 
 
 class Sparing(logging.Filter):
-    """Limits warnings and refused requests, each kind by itself; the next line that passes says how many did not."""
+    """Limits warnings and refused requests, each kind separately; the next line that passes counts those left out."""
 
     def __init__(self, rate: float = _A_SECOND, burst: float = _AT_ONCE) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Sparing(logging.Filter):
 
 
 def set_up(handler: logging.Handler) -> None:
-    """What uvicorn and asyncio have to say goes the same way, in the same form."""
+    """Sends the log of uvicorn and asyncio to the same handler, in the same format."""
     handler.addFilter(Sparing())
     for name in ("uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)

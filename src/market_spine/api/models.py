@@ -1,4 +1,4 @@
-"""What requests may say, as types that FastAPI checks and documents. Everything is bounded."""
+"""Request types, checked and documented by FastAPI. Everything is bounded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _as_day(given: Any) -> Any:
 
 def _bounded(day: date) -> date:
     if not _DAYS[0] <= day <= _DAYS[1]:
-        raise ValueError(f"it must lie between {_DAYS[0]} and {_DAYS[1]}")
+        raise ValueError(f"it must be between {_DAYS[0]} and {_DAYS[1]}")
     return day
 
 
@@ -44,7 +44,7 @@ def _friday(day: date) -> date:
 
 def _bounded_moment(moment: datetime) -> datetime:
     if not _DAYS[0].year <= moment.year <= _DAYS[1].year:
-        raise ValueError(f"it must lie between {_DAYS[0]} and {_DAYS[1]}")
+        raise ValueError(f"it must be between {_DAYS[0]} and {_DAYS[1]}")
     return moment
 
 
@@ -61,8 +61,8 @@ Moment = Annotated[
 ]
 ItemId = Annotated[int, Field(ge=1, le=_LARGEST_ID)]
 Word = Annotated[str, Query(max_length=100, pattern=r"^[\x21-\x7e]+$")]
-Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Items on a page.")]
-Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Items before the page.")]
+Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Items per page.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Items to skip.")]
 Reason = Annotated[str | None, Field(default=None, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -71,21 +71,21 @@ class _Body(BaseModel):
 
 
 class PartitionKey(_Body):
-    """A week, and for most pipelines a tier of it."""
+    """A week and, for most pipelines, a tier."""
 
     week_ending: Friday
     tier: Tier | None = None
 
 
 class WorkParams(_Body):
-    """`run_date` names the captures (left out: the day the item is worked on); `force` ingests what is unchanged."""
+    """`run_date` names the captures (default: the day the item is executed); `force` ingests unchanged content, too."""
 
     run_date: Day | None = None
     force: StrictBool = False
 
 
 class WorkRequest(_Body):
-    """An item asked for."""
+    """A work item to enqueue."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -119,7 +119,7 @@ class WorkRequest(_Body):
 
 
 class RetryBody(_Body):
-    """The items named, or all FAILED ones of a domain."""
+    """The items to retry: those named, or all FAILED ones of a domain."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [123], "reason": "the source is back"}]})
 
@@ -129,7 +129,7 @@ class RetryBody(_Body):
 
 
 class CancelBody(_Body):
-    """The items named."""
+    """The items to cancel."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [123], "reason": "a mistake"}]})
 

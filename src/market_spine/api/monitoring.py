@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus may know, read from the database at the moment it asks."""
+"""/metrics: Prometheus metrics, read from the database at each request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["health"], dependencies=[Depends(may_read)])
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
 def exposition(request: Request) -> Response:
-    """In Prometheus's text format. Where tokens are asked for, give Prometheus one with the scope read."""
+    """Prometheus text format. Where tokens are required, give Prometheus one with the scope read."""
     if find_spec(metrics.PACKAGE) is None:
         raise Refusal(503, f"{metrics.PACKAGE} is not installed", hint="pip install 'market-spine[metrics]'")
     with request.app.state.connections.reading() as db:

@@ -18,7 +18,7 @@ from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost, Mar
 log = logging.getLogger("market_spine.api")
 
 MEDIA_TYPE = "application/problem+json"
-CLIENT_GONE = 499  # nginx's word for it: nobody hears it, the log keeps it
+CLIENT_GONE = 499  # nginx's status for it: it is logged, nobody receives it
 _TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 408: "Too slow",
     410: "Gone", 413: "Too large", 415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests",
@@ -27,12 +27,12 @@ _TITLES = {
 
 
 class Problem(BaseModel):
-    """What went wrong, and what to do next."""
+    """An error, and what to do next."""
 
     type: str = "about:blank"
     title: str = Field(examples=["Unprocessable"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["2025-12-22 is a Monday, not a Friday; the week it lies in ends on 2025-12-26"])
+    detail: str = Field(examples=["2025-12-22 is a Monday, not a Friday; that week ends on 2025-12-26"])
     hint: str | None = Field(default=None, examples=["use 2025-12-26"])
     errors: list[dict[str, Any]] | None = None
 
@@ -44,14 +44,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 class Refusal(Exception):
-    """A request that is answered with a problem."""
+    """Raised for a request that gets a problem as its response."""
 
     def __init__(self, status: int, detail: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.detail, self.hint, self.headers = status, detail, hint, headers
 
 
-def answer(
+def respond(
     status: int,
     detail: str,
     *,
@@ -59,7 +59,7 @@ def answer(
     errors: Sequence[Mapping[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The response."""
+    """The response for an error."""
     body = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
     more = {"hint": hint, "errors": errors}
     body |= {name: value for name, value in more.items() if value is not None}
@@ -67,7 +67,7 @@ def answer(
 
 
 def install(app: FastAPI) -> None:
-    """Answers everything that is raised with a problem."""
+    """Turns every exception into a problem."""
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -77,24 +77,24 @@ def install(app: FastAPI) -> None:
 
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    return answer(error.status, error.detail, hint=error.hint, headers=error.headers)
+    return respond(error.status, error.detail, hint=error.hint, headers=error.headers)
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return answer(error.status_code, str(error.detail), headers=error.headers)
+    return respond(error.status_code, str(error.detail), headers=error.headers)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [{"where": list(found["loc"]), "message": found["msg"]} for found in error.errors()]
-    said = "; ".join(f"{'.'.join(map(str, found['where']))}: {found['message']}" for found in errors[:3])
-    return answer(422, said[:500], hint="see /openapi.json", errors=jsonable_encoder(errors[:20]))
+    errors = [{"where": list(fault["loc"]), "message": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{'.'.join(map(str, fault['where']))}: {fault['message']}" for fault in errors[:3])
+    return respond(422, detail[:500], hint="see /openapi.json", errors=jsonable_encoder(errors[:20]))
 
 
 async def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MarketSpineError)
-    return answer(status_of(error), error.message, hint=error.hint, headers=_later(error))
+    return respond(status_of(error), error.message, hint=error.hint, headers=_later(error))
 
 
 def status_of(error: MarketSpineError) -> int:
@@ -114,4 +114,4 @@ def _later(error: MarketSpineError) -> dict[str, str]:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra={"event": "http_crash"})
-    return answer(500, "a fault of the program; the server's log has the traceback")
+    return respond(500, "internal error; the server's log has the traceback")

@@ -41,7 +41,7 @@ _ITEM = {
 def _refuse_if_gone(request: Request) -> None:
     """Raises Refusal when the client went away while its request waited for its turn to write."""
     if from_thread.run(request.is_disconnected):
-        raise Refusal(CLIENT_GONE, "the client has gone: nothing was changed")
+        raise Refusal(CLIENT_GONE, "the client disconnected: nothing was changed")
 
 
 def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -51,15 +51,15 @@ def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 _ENQUEUED = _example({"items": [{"outcome": "created", "item": {**_ITEM, "state": "PENDING", "attempt_count": 0}}]})
 
 
-@router.post("/enqueue", summary="Ask for one item, or for a list", responses={**_ENQUEUED, 201: _ENQUEUED[200]})
+@router.post("/enqueue", summary="Enqueue one item, or a list", responses={**_ENQUEUED, 201: _ENQUEUED[200]})
 def enqueue(
     request: Request,
     response: Response,
     _caller: Operator,
     body: Annotated[WorkRequest | Annotated[list[WorkRequest], Body(min_length=1, max_length=ITEMS_AT_ONCE)], Body()],
 ) -> dict[str, Any]:
-    """One pipeline of one partition each. `created`; `existing`: still open, unchanged; `reported`: over, unchanged;
-    `reset`: over, and begun anew because the request said `"rerun": true`. Status 201 when anything was created or reset."""
+    """One pipeline of one partition each. `created`; `existing`: open, unchanged; `reported`: ended, unchanged; `reset`: ended
+    and started again because the request has `"rerun": true`. Status 201 when anything was created or reset."""
     asked = [one.as_request() for one in (body if isinstance(body, list) else [body])]
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
@@ -80,12 +80,12 @@ def pending(
     pipeline: PipelineName | None = None,
     week: Friday | None = None,
     sort: Annotated[
-        str, Query(pattern="^(due|newest)$", description="due: as they are taken; newest: last changed first")
+        str, Query(pattern="^(due|newest)$", description="due: in the order they are claimed; newest: last change first")
     ] = "due",
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Items under the name of the state asked for, `pending` where none was."""
+    """Items under the name of the requested state, `pending` by default."""
     which = Filter((state,) if state else OPEN, domain, pipeline.value if pipeline else None, str(week) if week else None)
     with request.app.state.connections.reading() as db:
         page = queue.listed(db, which, newest=sort == "newest", limit=limit, offset=offset)
@@ -96,11 +96,11 @@ def pending(
     }
 
 
-@router.post("/retry", summary="Make items due at once", responses=_example({"retried": [_ITEM], "unchanged": []}))
+@router.post("/retry", summary="Make items due now", responses=_example({"retried": [_ITEM], "unchanged": []}))
 def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]:
-    """By id: FAILED, CANCELLED and waiting items; by domain: its FAILED ones. With all their attempts."""
+    """By id: FAILED, CANCELLED and waiting items; by domain: its FAILED ones. Their attempts start again at 0."""
     if not body.ids and body.domain is None:
-        raise Refusal(422, "nothing to retry is named", hint='send "ids" or "domain"')
+        raise Refusal(422, "no items to retry", hint='send "ids" or "domain"')
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
         ids = [*body.ids, *(queue.failed_of(db, body.domain) if body.domain else [])]
@@ -108,17 +108,17 @@ def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]
     return {"retried": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 
 
-@router.post("/cancel", summary="End items that are not over", responses=_example({"cancelled": [_ITEM], "unchanged": []}))
+@router.post("/cancel", summary="Cancel items that have not ended", responses=_example({"cancelled": [_ITEM], "unchanged": []}))
 def cancel(request: Request, caller: Operator, body: CancelBody) -> dict[str, Any]:
-    """What a worker has written of one so far is rolled back."""
+    """What a worker has written for a running item is rolled back."""
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
         done = queue.cancel(db, body.ids, db.now(), body.reason, caller.name)
     return {"cancelled": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 
 
-@router.get("/{item_id}", summary="One item", responses=_example({"item": _ITEM}))
+@router.get("/{item_id}", summary="Show one item", responses=_example({"item": _ITEM}))
 def show(request: Request, _caller: Reader, item_id: Annotated[ItemId, Path()]) -> dict[str, Any]:
-    """All there is to know of it."""
+    """The item with its state, attempts and last error."""
     with request.app.state.connections.reading() as db:
         return {"item": queue.find(db, item_id).as_document()}

@@ -94,7 +94,7 @@ def is_open(day: date, calendar: Calendar = EXCHANGE) -> bool:
 
 def next_due(run_date: date, tiers: Iterable[str] = TIERS, calendar: Calendar = EXCHANGE) -> list[Due]:
     """What becomes due next after `run_date`: all partitions of the earliest such day."""
-    # The longest delay is five weeks; a moved date may lie further off, and is looked at by name.
+    # The longest delay is five weeks; a moved date may be further off, and is looked up by name.
     friday = run_date + timedelta(days=(4 - run_date.weekday()) % 7)
     weeks = [friday + timedelta(weeks=n) for n in range(-8, 2)]
     partitions = {Partition(week, tier) for week in weeks for tier in tiers}
@@ -119,7 +119,7 @@ def read_calendar(path: str) -> Calendar:
         )
     due = content.get("due", {})
     if not isinstance(due, dict):
-        raise ConfigurationError(f"in the calendar {path}, due is no table", hint="write it as [due]")
+        raise ConfigurationError(f"in the calendar {path}, due is not a table", hint="write it as [due]")
     moved = {_partition(path, name): _day(path, name, day) for name, day in due.items()}
     return Calendar(_days(path, content, "closed"), _days(path, content, "opened"), MappingProxyType(moved))
 
@@ -137,7 +137,7 @@ def _load(path: str) -> dict[str, Any]:
 def _days(path: str, content: Mapping[str, Any], name: str) -> frozenset[date]:
     days = content.get(name, [])
     if not isinstance(days, list):
-        raise ConfigurationError(f"in the calendar {path}, {name} is no list", hint=f"write {name} = [2027-01-11]")
+        raise ConfigurationError(f"in the calendar {path}, {name} is not a list", hint=f"write {name} = [2027-01-11]")
     return frozenset(_day(path, name, day) for day in days)
 
 
@@ -153,5 +153,5 @@ def _partition(path: str, name: str) -> Partition:
         return Partition(parse_week(week.strip()), tier.strip())
     except UsageError as error:
         raise ConfigurationError(
-            f"in the calendar {path}, {name!r} is no partition: {error.message}", hint='write "2026-01-16 / NMS_TIER_1"'
+            f"in the calendar {path}, {name!r} is not a partition: {error.message}", hint='write "2026-01-16 / NMS_TIER_1"'
         ) from error

@@ -17,29 +17,29 @@ from market_spine.log import UNPRINTABLE, printable
 
 
 def guarded(group: click.Command, arguments: list[str]) -> int:
-    """Runs a click command and answers its exit code; what goes wrong is said in one line, and as JSON where asked."""
+    """Runs a click command and returns its exit code; an error is printed in one line, and as JSON with --json."""
     from market_spine.cli import signals
 
-    _settle()
+    _tune_interpreter()
     try:
         with signals.interruptible():
             return _carry_out(group, arguments)
     except SystemExit:
         raise
     except BaseException as error:
-        return _recorded(_said(error, arguments))
+        return _recorded(_reported(error, arguments))
 
 
 def _recorded(exit_code: int) -> int:
-    """The exit code, which the row of a run that was recorded before has now, too."""
+    """Returns the exit code, after correcting it in the row of a run that was recorded before."""
     if executions := sys.modules.get("market_spine.core.executions"):
         executions.correct(exit_code)
     return exit_code
 
 
-def _settle() -> None:
-    """One thread for NumPy's linear algebra, of which nothing here has any (it would start one a core and let them spin);
-    and the collector looks less often, for what is made here in great numbers has no cycles."""
+def _tune_interpreter() -> None:
+    """One thread for NumPy's linear algebra, which is not used here (it would start one busy thread per core); and a less
+    frequent garbage collection, since the many objects created here have no cycles."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(50_000, 20, 20)
     gc.enable()
@@ -52,32 +52,32 @@ def _carry_out(group: click.Command, arguments: list[str]) -> int:
         answer = group.main(arguments, standalone_mode=False)
         return answer if isinstance(answer, int) else 0
     except SystemExit:
-        if sys.stdout is not stdout:  # click's way with a broken pipe: it muffles stdout, and exits with 1
+        if sys.stdout is not stdout:  # click replaces stdout after a broken pipe, and exits with 1
             raise BrokenPipeError from None
         raise
 
 
-def _said(error: BaseException, arguments: list[str]) -> int:
-    """Says what ended the command, where there is somebody to hear it; answers the exit code."""
+def _reported(error: BaseException, arguments: list[str]) -> int:
+    """Prints what ended the command, unless its reader is gone; returns the exit code."""
     if isinstance(error, click.Abort):  # click makes one of every KeyboardInterrupt
         error = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
     code = exit_code_of(error)
     try:
         if isinstance(error, BrokenPipeError):
-            return _hear_no_more(code)
-        return _say(*_words(error), code, arguments)
+            return _discard_output(code)
+        return _print_error(*_message_and_hint(error), code, arguments)
     except BrokenPipeError as broken:
-        return _hear_no_more(exit_code_of(broken))
+        return _discard_output(exit_code_of(broken))
 
 
-def _hear_no_more(code: int) -> int:
-    """What Python would still write as it ends goes nowhere, and raises nothing."""
+def _discard_output(code: int) -> int:
+    """Discards what Python would still write as it ends, so that it raises nothing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
 
 
-def _words(error: BaseException) -> tuple[str, str | None]:
-    """What is said of an error, and what to do next."""
+def _message_and_hint(error: BaseException) -> tuple[str, str | None]:
+    """The message and the hint for an error."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.message, error.hint
     if isinstance(error, KeyboardInterrupt):
@@ -92,14 +92,14 @@ def _words(error: BaseException) -> tuple[str, str | None]:
 
 
 def _check_text(arguments: list[str]) -> None:
-    """No option takes control characters or bytes that are not UTF-8: no database keeps them, and a log would be forged.
+    """No option takes control characters or bytes that are not UTF-8: no database stores them, and they could forge log lines.
     Raises UsageError."""
     settings = (f"{name}={value}" for name, value in os.environ.items() if name.startswith("MARKET_SPINE_"))
     if bad := next((text for text in (*arguments, *settings) if UNPRINTABLE.search(text)), None):
         raise UsageError(f"'{printable(bad, 100)}' has control characters or is not UTF-8", hint="write it as plain text")
 
 
-def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
+def _print_error(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
     one_line, hint = printable(" ".join(message.split()), 600), hint and printable(hint, 600)
     if log.speaks_json():
         facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}

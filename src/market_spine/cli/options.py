@@ -76,14 +76,14 @@ def config_option(command: click.Command, table: str, check: Callable[[Settings]
             is_eager=True,
             expose_value=False,
             callback=load,
-            help="Settings file; without it market_spine.toml here.",
+            help="Settings file; default: market_spine.toml in this folder.",
         )
     )
     return command
 
 
 def _joined(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A list for an option that is given once is what a person would have typed: joined by commas."""
+    """A list for an option that is given once becomes one text, joined by commas, as it would be typed."""
     several = {param.name for param in command.params if isinstance(param, click.Option) and param.multiple}
     return {
         name: ",".join(map(str, value)) if isinstance(value, list) and name not in several
@@ -119,7 +119,7 @@ def settings_path() -> str | None:
 
 
 def origin(ctx: click.Context, name: str) -> str:
-    """Where the value of a parameter comes from, in a word or two."""
+    """Where the value of a parameter comes from."""
     source = ctx.get_parameter_source(name)
     if source is ParameterSource.COMMANDLINE:
         return "flag"
@@ -139,7 +139,7 @@ class Value(NamedTuple):
 
 
 def effective(command: click.Command, flags: list[str]) -> list[Value]:
-    """Every setting of a command with these flags here and now. Raises what the command itself would raise."""
+    """Every setting of a command with these flags. Raises what the command itself would raise."""
     from market_spine import config
 
     prefix = command.context_settings["auto_envvar_prefix"]
@@ -158,13 +158,13 @@ def effective(command: click.Command, flags: list[str]) -> list[Value]:
 
 
 def blame(error: click.UsageError) -> str:
-    """What click says of a bad value, and where that value was set when it was not typed."""
-    said = error.format_message().rstrip(".")
+    """click's message about a bad value, and where the value was set when it was not typed."""
+    message = error.format_message().rstrip(".")
     param, ctx = getattr(error, "param", None), error.ctx
     if param is None or ctx is None:
-        return said
+        return message
     where = origin(ctx, param.name)
-    return said if where in ("flag", "default") else f"{said} (from {where})"
+    return message if where in ("flag", "default") else f"{message} (from {where})"
 
 
 def as_target(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -185,28 +185,28 @@ metrics_textfile_option = _option(
 pushgateway_option = _option("--pushgateway", metavar="URL", help="Push Prometheus metrics to a Pushgateway.")
 notify_option = _option(
     "--notify", multiple=True, metavar="URL",
-    help="Tell of what begins and what is over: mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
+    help="Send notifications to mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
 )  # fmt: skip
 notify_level_option = _option(
     "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
-    help="The least grave anomaly to tell of.",
+    help="Lowest severity to notify of.",
 )  # fmt: skip
 ping_url_option = _option(
     "--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."
 )
 expected_by_option = _option(
     "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
-    help="When a run should be done, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
+    help="Deadline of a run, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
 )  # fmt: skip
 
 
 def observed_options(command: Command) -> Command:
-    """On which day beside the present an ingest may act."""
+    """The options for ingesting under another day than today."""
     for option in (
-        _option("--allow-future", is_flag=True, help="Let --run-date lie after today."),
+        _option("--allow-future", is_flag=True, help="Allow a --run-date after today."),
         _option(
             "--as-observed-on", metavar="DAY",
-            help="Load kept files under the past day they were observed on: YYYY-MM-DD, instead of --run-date.",
+            help="Load archived files under the past day they were observed on, YYYY-MM-DD, instead of --run-date.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -219,7 +219,7 @@ def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
 
 
 def watch_options(command: Command) -> Command:
-    """The options of what happens around a run: metrics, notifications, pings."""
+    """The options for metrics, notifications and pings."""
     for option in (
         expected_by_option, ping_url_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
     ):  # fmt: skip
@@ -228,7 +228,7 @@ def watch_options(command: Command) -> Command:
 
 
 def update_options(command: Command) -> Command:
-    """The options of a command that changes what is stored and is no weekly run: no ping, the dead-man switch is the run's."""
+    """The options of a command that changes what is stored but is not a weekly run: no ping, the dead-man switch is the run's."""
     for option in (expected_by_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""How the process ends at a signal while nothing has been begun, or all is done: at once, and without a word."""
+"""How the process ends at a signal before its work has begun, or after it is done: at once, without output."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import signal
 
 
 def at_once() -> None:
-    """From now on SIGINT and SIGTERM end the process, with 130 and 143: nothing has been begun yet, or all is done."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda told, _frame: os._exit(128 + told))
+    """From now on SIGINT and SIGTERM end the process, with 130 and 143."""
+    for handled in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(handled, lambda number, _frame: os._exit(128 + number))

@@ -1,7 +1,7 @@
 """SIGTERM and SIGINT become an exception, so that the open transaction rolls back; a second Ctrl-C ends the process at once.
 
 While the program works (`interruptible`) the first signal raises Interrupted in the main thread, wherever that is. While it is
-loaded, and when its work is done, a signal ends it without a word: quiet_exit.py.
+loaded, and when its work is done, a signal ends it at once: quiet_exit.py.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ def _leave(number: int, _frame: FrameType | None = None) -> None:
 
 
 def _watch() -> Callable[[], object]:
-    """A thread that ends the process on the next SIGINT: the main thread may be busy in C, where it hears none. Answers what
-    ends the watch."""
+    """A thread that ends the process on the next SIGINT: the main thread may be busy in C, where no handler runs. Returns a
+    function that ends the watch."""
     if sys.platform == "win32":  # no pipes that do not block
         return lambda: None
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)
     signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
-    _thread.start_new_thread(_leave_when_told, (receiver,))
+    _thread.start_new_thread(_leave_on_signal, (receiver,))
 
     def end() -> None:
         signal.set_wakeup_fd(-1)
@@ -98,7 +98,7 @@ def _watch() -> Callable[[], object]:
     return end
 
 
-def _leave_when_told(receiver: int) -> None:
+def _leave_on_signal(receiver: int) -> None:
     while number := os.read(receiver, 1):
         if number[0] == signal.SIGINT:
             _leave(signal.SIGINT)

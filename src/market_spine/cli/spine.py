@@ -1,4 +1,4 @@
-"""`spine`: the operators' door. Each command group lies in its own file under `commands/`, imported when asked for."""
+"""`spine`: the operators' commands. Each lies in its own file under `commands/`, imported when it is called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from market_spine.cli.weekly import check_settings
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module only when that command is asked for; groups the help by task."""
+    """Imports a command's module only when that command is called; groups the help by task."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -32,7 +32,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for task in dict.fromkeys(task for task, _, _ in COMMANDS.values()):
             with formatter.section(task):
-                formatter.write_dl([(name, line) for name, (of, _, line) in COMMANDS.items() if of == task])
+                formatter.write_dl([(name, line) for name, (group, _, line) in COMMANDS.items() if group == task])
 
 
 def _configure(command: click.Command, table: str) -> None:
@@ -47,7 +47,7 @@ def _configure(command: click.Command, table: str) -> None:
 @click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "--version", prog_name="spine")
 def command() -> None:
-    """Look after FINRA's weekly OTC Transparency data."""
+    """Inspect, repair and maintain FINRA's weekly OTC Transparency data."""
 
 
 def main(argv: list[str] | None = None) -> None:

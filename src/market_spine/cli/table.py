@@ -1,4 +1,4 @@
-"""A table for a person: columns wide enough for what they hold, figures to the right, colour on a terminal only."""
+"""Tables for terminals: columns fit their cells, numbers are right-aligned, colour on a terminal only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mark(text: str) -> str:
 
 
 def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lines with two blanks between columns; a column of figures stands to the right, cells that are states are coloured."""
+    """Lines with two blanks between columns; numbers are right-aligned, cells that are states are coloured."""
     kept = [list(row) for row in rows]
     texts = [[*(shorten(cell(value)) for value in row[:-1]), cell(row[-1])] for row in kept]
     widths = [max(map(len, column)) for column in zip(headers, *texts, strict=True)]

@@ -1,4 +1,4 @@
-"""`run_finra_weekly_schedule`: the door for cron, operators and CI: checks options, calls one function, prints the answer."""
+"""`run_finra_weekly_schedule`, for cron, operators and CI: checks options, calls one function, prints its result."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 )  # fmt: skip
 @click.option(
     "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
-    help="How many weeks before these a missing partition is still asked for.",
+    help="Weeks before these in which a missing partition is still fetched.",
 )  # fmt: skip
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
@@ -65,7 +65,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 )
 @click.option("--data-dir", default=DEFAULT_DATA_DIR, show_default=True, help="Folder of {tier}_week_{week}.psv files.")
 @click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
-@click.option("--force", is_flag=True, help="Ingest also what is unchanged.")
+@click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
 @click.option(
     "--only-stage",
     type=click.Choice(["ingest", "normalize", "calc", "all"]),
@@ -78,52 +78,52 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
     callback=as_target,
     default=DEFAULT_DB,
     show_default=True,
-    help="SQLite file (made when missing) or postgresql://user@host/name.",
+    help="SQLite file (created when missing) or postgresql://user@host/name.",
 )
-@click.option("--run-date", help="Replay a day: YYYY-MM-DD instead of today in New York.")
+@click.option("--run-date", help="Run as on this day, YYYY-MM-DD, instead of today in New York.")
 @observed_options
-@click.option("--ignore-calendar", is_flag=True, help="Treat every partition that is not there as missing, due or not.")
+@click.option("--ignore-calendar", is_flag=True, help="Treat every absent partition as missing, due or not.")
 @click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
 @click.option(
     "--grace-days",
     type=Whole(0, 3650),
     default=1,
     show_default=True,
-    help="Days after publication day before late is missing.",
+    help="Days after publication day before late counts as missing.",
 )
 @click.option(
     "--rehash-share", type=Number(0, 1), default=0.25, show_default=True,
-    help="Partitions hashed anew in each run though the source calls them unchanged.",
+    help="Share of partitions hashed again in each run although the source reports them unchanged.",
 )  # fmt: skip
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
-@click.option("--max-reject-percent", type=Number(0, 100), default=5, show_default=True, help="Rejected lines a file may have.")
+@click.option("--max-reject-percent", type=Number(0, 100), default=5, show_default=True, help="Most rejected lines, in percent.")
 @click.option(
     "--min-kept-percent", type=Number(0, 100), default=50, show_default=True,
-    help="Rows and shares a restatement must keep of the current capture.",
+    help="Least rows and shares of a restatement, in percent of the current capture.",
 )  # fmt: skip
-@click.option("--accept-shrink", is_flag=True, help="Let a shrunken capture become current.")
-@click.option("--max-file-mb", type=Whole(1), default=512, show_default=True, help="Largest file taken, unpacked.")
-@click.option("--allow-links", is_flag=True, help="Follow links that lead out of the data folder.")
+@click.option("--accept-shrink", is_flag=True, help="Let a capture that has shrunk become current.")
+@click.option("--max-file-mb", type=Whole(1), default=512, show_default=True, help="Largest file accepted, uncompressed.")
+@click.option("--allow-links", is_flag=True, help="Follow links out of the data folder.")
 @click.option(
     "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
     help="When another run holds the lock: exit 75, exit 0, or wait for it.",
 )  # fmt: skip
 @click.option(
     "--lock-lease", type=Number(1), default=60, show_default=True, metavar="SECONDS",
-    help="Silence after which others take this run for dead and its lock over.",
+    help="Seconds without a heartbeat after which another run may take over the lock.",
 )  # fmt: skip
 @click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something fails.")
+@click.option("-q", "--quiet", is_flag=True, help="No output unless something fails.")
 @click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more, tracebacks included.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, with tracebacks.")
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How stderr is written."
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Log format on stderr."
 )
 @watch_options
 @click.version_option(__version__, "--version", prog_name="run_finra_weekly_schedule")
 def command(**given: object) -> None:
-    """Capture FINRA's weekly OTC Transparency data: ingest, normalize, calculate, judge readiness."""
+    """Capture FINRA's weekly OTC Transparency data: ingest, normalize, calculate, evaluate readiness."""
     raise click.exceptions.Exit(run(check(given)))
 
 
@@ -153,7 +153,7 @@ def _text(value: object) -> str | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Raises ConfigurationError for an entry of market_spine.toml that nobody reads."""
+    """Raises ConfigurationError for an unknown entry of market_spine.toml."""
     from market_spine.cli.commands import COMMANDS
     from market_spine.config import RUN_TABLE
 

@@ -1,4 +1,4 @@
-"""What `run_finra_weekly_schedule` does once its options are checked: the run or its rehearsal, told and answered."""
+"""What `run_finra_weekly_schedule` does once its options are checked: the run or the dry run, its log and its result."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Options(NamedTuple):
 
     @property
     def permits(self) -> Permits:
-        """Which days the run may act on beside the present."""
+        """Which days but today the run may act on."""
         from market_spine.core.timeline import Permits
 
         return Permits(past=self.as_observed, future=self.allow_future)
@@ -81,7 +81,7 @@ class Options(NamedTuple):
 
 
 def run(options: Options) -> int:
-    """Carries out the command and answers its exit code."""
+    """Runs the command and returns its exit code."""
     handler = log.set_up(quiet=options.quiet, verbose=options.verbose, cron=options.cron, json_lines=options.log_format == "json")
     watch = Observers(Watching() if options.dry else options.watching, options.db)
     try:
@@ -138,7 +138,7 @@ def _skipped(options: Options, error: RunLocked) -> int:
 
 
 def _tell_result(options: Options, result: Result, document: dict[str, object]) -> None:
-    """The run's answer on stdout: the document, the summary, one line of it, or nothing."""
+    """The run's result on stdout: the document, the summary, one line, or nothing."""
     from market_spine.app import report
 
     if options.as_json:
@@ -178,7 +178,7 @@ def _plan(options: Options) -> Plan:
 
 
 def _source(options: Options) -> Source | None:
-    """The source the run asks; None when no phase needs one."""
+    """The source of the run; None when no phase needs one."""
     from market_spine import clock
     from market_spine.app.plan import phases_of
     from market_spine.app.source import SourceSettings, open_source
@@ -206,7 +206,7 @@ def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
 
 
 def expectations(options: Options) -> Expectations:
-    """What is to be there, by the calendar; raises ConfigurationError."""
+    """What is expected by the calendar. Raises ConfigurationError."""
     from market_spine.app.context import Expectations
     from market_spine.calendar.publication import EXCHANGE, read_calendar
 

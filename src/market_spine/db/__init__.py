@@ -1,7 +1,7 @@
 """Open a database, transactions, bulk rows: the only folder that imports a database driver.
 
 Two engines run one SQL text with `?` parameters. `Sqlite` is the embedded default and serves one machine, `Postgres`
-serves several; each answers `execute(sql, params)` with a cursor whose rows are read by position.
+serves several; `execute(sql, params)` of each returns a cursor whose rows are read by position.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def insert_or_ignore(table: str, columns: tuple[str, ...], rows: int) -> str:
 
 
 def insert_new(table: str, columns: Sequence[str], rows: Sequence[Row], key: str, rows_at_once: int) -> Iterator[tuple[str, Row]]:
-    """Statements with their parameters that insert `rows`, passing over those whose key is there already; each answers
-    the rows it inserted, their number (`key`) first."""
+    """Statements with their parameters that insert `rows`, skipping those whose key already exists; each returns the rows it
+    inserted, their number (`key`) first."""
     for start in range(0, len(rows), rows_at_once):
         batch = rows[start : start + rows_at_once]
         statement = insert(table, tuple(columns), len(batch)) + f" ON CONFLICT DO NOTHING RETURNING {key}, {', '.join(columns)}"

@@ -75,8 +75,8 @@ def _insert(destination: Database, name: str, columns: list[str], rows: list[Row
         destination.bulk_insert(name, columns, rows)
     except MarketSpineError:
         raise
-    except Exception as error:  # a driver's: what the other engine holds and this one refuses was never written by us
-        hint = "spine verify on the source says what is wrong with it; nothing was committed"
+    except Exception as error:  # from a driver: the other engine holds a value this program did not write
+        hint = "spine verify on the source shows what is wrong with it; nothing was committed"
         raise DatabaseError(f"{destination.label} cannot hold a row of {name}: {error}", hint=hint) from error
 
 

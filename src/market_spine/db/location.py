@@ -1,4 +1,4 @@
-"""Where a SQLite database may lie: a writable file on a local disk. Wrong places are named before anything is opened."""
+"""Where a SQLite database may be: a writable file on a local disk. A wrong path is refused before anything is opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from market_spine.errors import ConfigurationError
 
 # File systems that other machines write to: SQLite's WAL needs memory shared by all who have the file open, which one
-# machine cannot give another (sqlite.org/wal.html), so such a database would be torn sooner or later.
+# machine cannot give another (sqlite.org/wal.html), so such a database would be corrupted sooner or later.
 _NETWORK = re.compile(
     r"nfs\d?|cifs|smb3|smbfs|afs|afpfs|ncpfs|webdav|davfs2?|sshfs|s3fs|gcsfuse|glusterfs|lustre|ceph|beegfs|gpfs|rclone|osxfuse"
 )
@@ -20,8 +20,8 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\(\d{3})")
 
 
-def check_place(path: str, *, read_only: bool, create: bool) -> None:
-    """Raises ConfigurationError when no database can be at `path`; makes its folder where one may be made."""
+def check_location(path: str, *, read_only: bool, create: bool) -> None:
+    """Raises ConfigurationError when `path` cannot be a database; creates its folder if it may."""
     if path == ":memory:":
         return
     _check_network(path)
@@ -71,7 +71,7 @@ def _check_network(path: str) -> None:
         kind = file_system(str(Path(path).resolve()), mounts)
     if is_network(kind):
         raise ConfigurationError(
-            f"{path} lies on a network file system ({kind}), where SQLite's locks cannot be trusted",
+            f"{path} is on a network file system ({kind}), where SQLite's locks cannot be trusted",
             hint="choose a --db on a local disk, or PostgreSQL for several machines",
         )
 

@@ -27,7 +27,7 @@ class Migration(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What tells one text of the file from every other."""
+        """Identifies the exact text of the file."""
         return _digest(self.script)
 
 
@@ -49,12 +49,12 @@ def landed() -> dict[str, str]:
 @lru_cache(maxsize=4)
 def migrations(engine: str) -> tuple[Migration, ...]:
     """The files for an engine, in order."""
-    found = []
+    files = []
     for file in sorted(SCHEMA.glob("*.sql")):
         match = re.fullmatch(r"(\d{4})_(\w+?)(?:\.(sqlite|postgresql))?\.sql", file.name)
         if match and match[3] in (None, engine):
-            found.append(Migration(int(match[1]), match[2], file.name, file.read_text("utf-8")))
-    return tuple(sorted(found, key=lambda migration: migration.number))
+            files.append(Migration(int(match[1]), match[2], file.name, file.read_text("utf-8")))
+    return tuple(sorted(files, key=lambda migration: migration.number))
 
 
 def schema_version(db: Database) -> int:
@@ -98,7 +98,7 @@ def check_schema(db: Database) -> None:
 
 
 def check_digests(db: Database, had: Mapping[int, str | None]) -> None:
-    """Raises SchemaDiffers when a file is no longer the one that made this database: the tables would not be what it says."""
+    """Raises SchemaDiffers when a file is no longer the one that made this database: the tables may differ from it."""
     for migration in migrations(db.engine):
         if had.get(migration.number) not in (None, migration.digest):
             raise SchemaDiffers(
@@ -113,15 +113,15 @@ def apply(db: Database, now: datetime) -> list[Migration]:
         db.transaction_lock("migrations")
         _make_ledger(db)
         done = applied(db)
-        known = migrations(db.engine)
-        missing = [migration for migration in known if migration.number > max(done, default=0)]
+        every = migrations(db.engine)
+        missing = [migration for migration in every if migration.number > max(done, default=0)]
         for migration in missing:
             db.run_script(migration.script)
             db.execute(
                 "INSERT INTO core_migrations (number, name, applied_at) VALUES (?, ?, ?)",
                 (migration.number, migration.name, clock.stamp(now)),
             )
-        for migration in known:
+        for migration in every:
             db.execute(
                 "UPDATE core_migrations SET digest = ? WHERE number = ? AND digest IS NULL", (migration.digest, migration.number)
             )
@@ -129,7 +129,7 @@ def apply(db: Database, now: datetime) -> list[Migration]:
 
 
 def _make_ledger(db: Database) -> None:
-    """core_migrations cannot come from a numbered file: it says which of them were applied."""
+    """core_migrations cannot come from a numbered file: it records which of them were applied."""
     columns = db.tables().get("core_migrations")
     if columns is None:
         db.execute(

@@ -57,7 +57,7 @@ class Postgres:
             given = psycopg.conninfo.conninfo_to_dict(self._target)
         except psycopg.Error as error:  # its words may quote a password that was not escaped
             raise ConfigurationError(
-                f"{self.label} is no PostgreSQL URL", hint="write postgresql://user@host/name, special characters as %XX"
+                f"{self.label} is not a PostgreSQL URL", hint="write postgresql://user@host/name, special characters as %XX"
             ) from error
         conninfo = {**_CONNECTION, **given, "application_name": self._session, "client_encoding": "utf8"}
         try:
@@ -104,15 +104,15 @@ class Postgres:
         return bool(self._connection.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE)
 
     def rollback(self) -> None:
-        """Ends an open transaction without a trace, if there is one.
+        """Rolls back an open transaction, if there is one.
 
-        A session torn from the midst of a command, by a signal, answers nothing more: the server rolls it back once it is
-        closed, and another one takes its place.
+        A session interrupted during a command, by a signal, accepts no further command: it is closed, which makes the server
+        roll back, and a new one is opened.
         """
-        status, of = self._connection.info.transaction_status, self._psycopg.pq.TransactionStatus
-        if self._connection.closed or status == of.IDLE:
+        status, statuses = self._connection.info.transaction_status, self._psycopg.pq.TransactionStatus
+        if self._connection.closed or status == statuses.IDLE:
             return
-        if status == of.ACTIVE:
+        if status == statuses.ACTIVE:
             self._connection.close()
             with contextlib.suppress(DatabaseLost):
                 self._open()
@@ -158,8 +158,8 @@ class Postgres:
             raise self._translate(error) from error
 
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
-        """Inserts rows, passing over those whose key is there already or is just being inserted by another worker; answers
-        those it made, each after its number."""
+        """Inserts rows, skipping those whose key already exists or is being inserted by another worker; returns the inserted
+        ones, each after its number."""
         made: list[Row] = []
         for statement, parameters in insert_new(table, columns, rows, key, _INSERT_ROWS):
             made += self.execute(statement, parameters).fetchall()
@@ -195,10 +195,10 @@ class Postgres:
         ).fetchall()
         for table, column in owned:
             names = (self._psycopg.sql.Literal(table), self._psycopg.sql.Literal(column))
-            place = (self._psycopg.sql.Identifier(column), self._psycopg.sql.Identifier(table))
+            target = (self._psycopg.sql.Identifier(column), self._psycopg.sql.Identifier(table))
             statement = self._psycopg.sql.SQL(
                 "SELECT setval(pg_get_serial_sequence({}, {}), COALESCE(MAX({}), 0) + 1, false) FROM {}"
-            ).format(*names, *place)
+            ).format(*names, *target)
             self._connection.execute(statement)
 
     def reopen(self) -> Postgres:

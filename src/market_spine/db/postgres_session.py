@@ -53,20 +53,20 @@ def prepare(psycopg: Any, connection: Any, label: str, conninfo: Mapping[str, An
 def _schema_of_tables(connection: Any) -> str:
     """The schema that holds our tables, else the current one. Our locks are named after the current schema, so two roles
     with different search paths to the same tables must agree on it."""
-    found = connection.execute(
+    row = connection.execute(
         """
         SELECT COALESCE((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                          WHERE c.oid = to_regclass('core_migrations')), current_schema())
         """
     ).fetchone()
-    return str(found[0])
+    return str(row[0])
 
 
 def _script(sql: Any, server_version: int, settings: Mapping[str, str]) -> Any:
     """The statements that set what we rely on, sent as one message: SET, which looks nothing up in a catalogue."""
-    known = {name: value for name, (value, since) in _RELIED_ON.items() if server_version >= since} | dict(settings)
+    values = {name: value for name, (value, since) in _RELIED_ON.items() if server_version >= since} | dict(settings)
     one = sql.SQL("SET {} = {}")
-    return sql.SQL("; ").join(one.format(sql.Identifier(name), _value(sql, name, value)) for name, value in known.items())
+    return sql.SQL("; ").join(one.format(sql.Identifier(name), _value(sql, name, value)) for name, value in values.items())
 
 
 def _value(sql: Any, name: str, value: str) -> Any:
@@ -75,7 +75,7 @@ def _value(sql: Any, name: str, value: str) -> Any:
 
 
 def is_loss(error: BaseException) -> bool:
-    """Whether an error that another library (the delivery engine) raised says that the server is away."""
+    """Whether an error that another library (the delivery engine) raised means that the server is unavailable."""
     import psycopg
 
     return isinstance(error.__cause__ or error, (psycopg.OperationalError, psycopg.InterfaceError, OSError))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from market_spine import clock
 from market_spine.db.bulk_sql import VALUES_ROWS, Row, Values, insert, insert_columns, insert_or_ignore, insert_selected, listed
-from market_spine.db.location import check_place, make_private
+from market_spine.db.location import check_location, make_private
 from market_spine.db.sqlite_cursor import TranslatingConnection, TranslatingCursor
 from market_spine.db.transactions import transaction
 from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, DatabaseError, DatabaseLocked, NotADatabase
@@ -44,7 +44,7 @@ class Sqlite:
         self.guard: Callable[[], None] | None = None
         self.patience: float = BUSY_SECONDS
         self._at_rest: tuple[int, int] | None = None
-        check_place(path, read_only=read_only, create=create)
+        check_location(path, read_only=read_only, create=create)
         self._open(self._uri(path, read_only))
 
     def _open(self, uri: str, *, on_full_disk: bool = False) -> None:
@@ -64,9 +64,9 @@ class Sqlite:
             self._open(self._uri_on_full_disk(), on_full_disk=self._at_rest is None)
 
     def _uri_on_full_disk(self) -> str:
-        """How a file is opened beside which there is no space for the 32 KB of a -shm file: nobody else has it open, for then
-        that file would be there. With nothing in its -wal it is read as it lies. What a killed writer left there is read with
-        the file locked, and what would be in the -shm file in memory."""
+        """How to open a file when the disk has no space for the 32 KB of its -shm file: nobody else has it open, or that file
+        would exist. With an empty -wal it is opened as immutable. What a killed writer left in the -wal is read with the file
+        locked exclusively, which keeps in memory what would be in the -shm file."""
         uri, wal = Path(self.label).absolute().as_uri(), Path(self.label + "-wal")
         if wal.exists() and wal.stat().st_size:
             return uri + "?mode=rw"
@@ -74,10 +74,10 @@ class Sqlite:
         return uri + "?immutable=1"
 
     def _uri(self, path: str, read_only: bool) -> str:
-        """How the file is opened. A reader must be seen by writers, or their checkpoints change what it is reading: SQLite
-        does that through the -wal and -shm files beside it. It makes them where it may, and takes them away as it leaves.
-        Where it may not and there are none, nobody writes just now: then the file is read as it lies, and `_check_rest`
-        notices when somebody begins to."""
+        """How the file is opened. Writers must know of a reader, or their checkpoints change what it is reading: SQLite does
+        that through the -wal and -shm files. It creates them where it may, and removes them when it closes. Where it may not
+        and they do not exist, nobody is writing: then the file is opened as immutable, and `_check_rest` notices when
+        somebody begins to write."""
         if path == ":memory:":
             return "file::memory:"
         uri = Path(path).absolute().as_uri()
@@ -91,7 +91,7 @@ class Sqlite:
         return uri + "?immutable=1"
 
     def _check_rest(self) -> None:
-        """Raises DatabaseLocked when a file that was read as it lay has been written to since."""
+        """Raises DatabaseLocked when a file opened as immutable has been written to since."""
         if self._at_rest is not None and _state_of(self.label) != self._at_rest:
             raise self._has_changed()
 
@@ -227,9 +227,9 @@ class Sqlite:
             self._connection.execute(insert_columns(table, *names, len(part) // width), fixed + part)
 
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
-        """Inserts rows, passing over those whose key is there already; answers those it made, each after its number.
+        """Inserts rows, skipping those whose key already exists; returns the inserted ones, each after its number.
 
-        Call it inside a transaction: it alone writes, so the numbers are known beforehand, and need not be read back.
+        Call it inside a transaction: SQLite has one writer, so the numbers are known beforehand and need not be read back.
         """
         first = self.execute(f"SELECT COALESCE(MAX({key}), 0) + 1 FROM {table}").fetchone()[0]
         numbered = [(number, *row) for number, row in enumerate(rows, first)]
@@ -358,12 +358,12 @@ class Sqlite:
 
 def _state_of(path: str) -> tuple[int, int]:
     """What changes when a file is written to."""
-    found = Path(path).stat()
-    return found.st_mtime_ns, found.st_size
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _needs_space(error: BaseException | None) -> bool:
-    """Whether SQLite failed for want of space: growing a -shm file it says no more than that the disk failed."""
+    """Whether SQLite failed for want of space: when a -shm file cannot grow, it reports only a disk I/O error."""
     return isinstance(error, sqlite3.OperationalError) and any(words in str(error) for words in ("disk I/O", "full"))
 
 

@@ -57,7 +57,7 @@ def plain(values: NDArray[np.generic]) -> Column:
 
 
 def image(columns: Sequence[Column]) -> Bytes:
-    """A whole database whose table `rows` holds the columns (n,), n up to MOST_ROWS, of integers and doubles; NaN is NULL.
+    """A complete database whose table `rows` holds the columns (n,), n up to MOST_ROWS, of integers and doubles; NaN is NULL.
 
     Raises Unsuitable for rows that are too many, too wide, or none.
     """
@@ -81,7 +81,7 @@ def _cells(columns: Sequence[Column]) -> Bytes:
     values = [(name, _DTYPE[serial]) for name, serial in zip(ascii_lowercase, types, strict=False)]
     layout = np.dtype([("length", "u1"), ("rowid", "V3"), ("header", f"V{len(header)}"), *values])
     cells = np.empty(len(columns[0]), dtype=layout)
-    cells["length"] = layout.itemsize - 4
+    cells["length"] = layout.itemsize - 4  # the payload: without the length byte and the three of the row number
     cells["rowid"] = _rowids(len(cells))
     cells["header"] = np.void(header)
     for (name, _), column in zip(values, columns, strict=True):
@@ -92,20 +92,22 @@ def _cells(columns: Sequence[Column]) -> Bytes:
 def _serial_type(column: Column) -> int:
     if column.dtype.kind == "f":
         return _DOUBLE
-    limits = np.iinfo(np.int32)
+    limits = np.iinfo(np.int32)  # the narrower type halves the bytes to write and to read
     return _INT32 if limits.min <= column.min(initial=0) and column.max(initial=0) <= limits.max else _INT64
 
 
 @lru_cache(maxsize=4)
 def _rowids(count: int) -> NDArray[np.void]:
-    """(n,): row numbers of fifteen to twenty-one bits, seven to a byte; the highest bit says that another byte follows."""
+    """(n,): row numbers of fifteen to twenty-one bits, seven per byte; the highest bit means that another byte follows."""
+    # A varint holds 7 bits per byte, most significant first: from 1 << 14 to 2,097,151 it always has three bytes, so every
+    # cell has the same width, which lets a page be an array.
     numbers = _FIRST_ROWID + np.arange(count)
     rowids = np.stack([0x80 | numbers >> 14, 0x80 | numbers >> 7 & 0x7F, numbers & 0x7F], axis=1).astype(np.uint8)
     return rowids.view("V3").ravel()
 
 
 def _page(kind: int, cells: Bytes, *, before: bytes = b"", after: bytes = b"") -> Bytes:
-    """A page: what stands before its header, the header, what stands after it, a pointer to each cell; at its end the cells."""
+    """A page: `before`, the page header, `after`, a pointer to each cell; the cells fill it from its end."""
     count, width = cells.shape
     start = _PAGE - cells.size
     head = before + bytes([kind, 0, 0, *count.to_bytes(2, "big"), *start.to_bytes(2, "big"), 0]) + after
@@ -119,7 +121,7 @@ def _page(kind: int, cells: Bytes, *, before: bytes = b"", after: bytes = b"") -
 
 @lru_cache(maxsize=8)
 def _pointers(count: int, width: int) -> Bytes:
-    """Where so many cells begin that fill a page from its end."""
+    """The offsets of `count` cells that fill a page from its end."""
     return (_PAGE - width * np.arange(count, 0, -1)).astype(">u2").view(np.uint8)
 
 
@@ -134,8 +136,8 @@ def _root(leaves: int, rows_a_page: int) -> Bytes:
 def _schema(columns: int, pages: int) -> Bytes:
     """The first page: the database's header, and the one row of sqlite_schema.
 
-    A prepared statement keeps the page of the table's root and is run for one image after the other. It stays right, for the
-    root is the same in all, and SQLite prepares it anew when the schema cookie is another: that is the number of columns.
+    A prepared statement keeps the page of the table's root and is run for one image after the other. It stays valid, since
+    the root is the same in all, and SQLite prepares it again when the schema cookie differs: that is the number of columns.
     """
     statement = f"CREATE TABLE rows({names(columns)})".encode()
     texts = [b"table", b"rows", b"rows", statement]

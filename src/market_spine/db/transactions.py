@@ -18,7 +18,8 @@ class _Engine(Protocol):
 def transaction(db: _Engine, begin: str, *, joins: bool) -> Iterator[None]:
     """`begin` … COMMIT, or ROLLBACK when anything is raised; where it `joins` another one, only that one ends it.
 
-    The guard is asked first and last: what it raises undoes everything.
+    The guard (locks.py: is the run lock still ours?) is called first and last. First, so that nothing is written without the
+    lock; last, since the lock may have been lost while the block ran, and its rows must not be committed then.
     """
     if joins:
         yield

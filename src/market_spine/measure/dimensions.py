@@ -51,18 +51,18 @@ class Dimensions:
         if new := sorted(issue for issue in missing if issue not in self._issues):
             made = self._db.insert_new("finra_otc_transparency_issue", Issue._fields, new, "issue_id")
             self._issues.update((row[1:], row[0]) for row in made)
-        if others := [issue for issue in new if issue not in self._issues]:  # made by another worker meanwhile
+        if others := [issue for issue in new if issue not in self._issues]:  # inserted by another worker meanwhile
             self._issues.update(self._find_issues(others))
 
     def _find_issues(self, issues: list[Issue]) -> dict[Named, int]:
-        found: dict[Named, int] = {}
+        ids: dict[Named, int] = {}
         symbols = list(dict.fromkeys(issue.symbol for issue in issues))
         size = _BATCH if len(symbols) <= _BATCH else _LARGE_BATCH
         for start in range(0, len(symbols), size):
             batch = symbols[start : start + size]
-            batch += [batch[-1]] * (size - len(batch))  # two texts in all, each prepared once
-            found |= {row[1:]: row[0] for row in self._db.execute(_FIND_ISSUES[size], batch)}
-        return found
+            batch += [batch[-1]] * (size - len(batch))  # two statements in all, each prepared once
+            ids |= {row[1:]: row[0] for row in self._db.execute(_FIND_ISSUES[size], batch)}
+        return ids
 
     def _all_venues(self) -> dict[Named, int]:
         rows = self._db.execute("SELECT venue_id, venue_class, mpid, firm_crd, venue_name FROM finra_otc_transparency_venue")

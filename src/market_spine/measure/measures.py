@@ -183,8 +183,8 @@ def _venues(cells: _Cells, ids: Ints) -> VenueMeasures:
 def _ranks(volumes: Sequence[int]) -> list[int]:
     """1 for the largest; equals share a rank, the next ones are skipped."""
     rank: dict[int, int] = {}
-    for place, volume in enumerate(sorted(volumes, reverse=True), 1):
-        rank.setdefault(volume, place)
+    for position, volume in enumerate(sorted(volumes, reverse=True), 1):
+        rank.setdefault(volume, position)
     return [rank[volume] for volume in volumes]
 
 

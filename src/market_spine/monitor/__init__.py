@@ -1,1 +1,1 @@
-"""Who is told how a run went: metrics, alerts, pings, and what was delivered."""
+"""Monitoring of runs: metrics, notifications, pings, and a record of what was delivered."""

@@ -1,4 +1,4 @@
-"""Whom to tell what: one event per (kind, week, tier), told when it begins and when it is over, silent in between.
+"""What to notify: one event per (kind, week, tier), sent when it begins and when it is over, silent in between.
 
 A kind is an anomaly's category, RUN_FAILED, or WORK_ITEM_FAILED. The key of an event never changes, so that a service
 which joins messages by key (PagerDuty) closes the incident it opened. An acknowledged event is silent until its date.
@@ -27,7 +27,7 @@ CRITICAL_EXIT = 2
 
 
 class Action(str, Enum):
-    """What is said of an event."""
+    """What a notification reports of an event."""
 
     BEGAN = "began"
     STILL = "still there"
@@ -36,7 +36,7 @@ class Action(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that stands: what, where, how grave, since when. `silent_until` is the date it was acknowledged to."""
+    """Something unresolved: kind, partition, severity, since when. `silent_until` is the date it was acknowledged to."""
 
     kind: str
     week: str | None
@@ -58,11 +58,11 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a channel was last told of an event; `over_at` is set when it was told that it is over."""
+class Delivered:
+    """The last notification a channel got of an event; `over_at` is set when it reported the end."""
 
     event: Event
-    told_at: datetime
+    sent_at: datetime
     over_at: datetime | None = None
 
 
@@ -74,34 +74,34 @@ class Notice:
     event: Event
 
 
-def decide(standing: Mapping[str, Event], told: Mapping[str, Told], now: datetime) -> list[Notice]:
-    """What a channel is to be told now, given what stands and what it was told; both by key."""
-    notices = [Notice(Action.OVER, t.event) for key, t in told.items() if t.over_at is None and key not in standing]
+def decide(standing: Mapping[str, Event], delivered: Mapping[str, Delivered], now: datetime) -> list[Notice]:
+    """The notifications a channel must get now, given the unresolved events and what was delivered; both by key."""
+    notices = [Notice(Action.OVER, d.event) for key, d in delivered.items() if d.over_at is None and key not in standing]
     for key, event in standing.items():
-        action = _said_of(event, told.get(key), now)
+        action = _action(event, delivered.get(key), now)
         if action:
             notices.append(Notice(action, event))
     return notices
 
 
-def _said_of(event: Event, told: Told | None, now: datetime) -> Action | None:
-    """Begun and not told; or told, acknowledged since, and the acknowledgement has run out."""
+def _action(event: Event, last: Delivered | None, now: datetime) -> Action | None:
+    """BEGAN for one not notified yet; STILL for one acknowledged since its notification, once that has expired."""
     if event.silent_until is not None and event.silent_until > now:
         return None
-    if told is None or told.over_at is not None:
+    if last is None or last.over_at is not None:
         return Action.BEGAN
-    ran_out = event.silent_until is not None and event.silent_until > told.told_at
-    return Action.STILL if ran_out else None
+    expired = event.silent_until is not None and event.silent_until > last.sent_at
+    return Action.STILL if expired else None
 
 
 def title(notice: Notice) -> str:
-    """`Market Spine: SOURCE_UNAVAILABLE 2025-12-26 / OTC`, with a word before it unless it begins."""
+    """`Market Spine: SOURCE_UNAVAILABLE 2025-12-26 / OTC`, prefixed by the action unless it begins."""
     word = {Action.BEGAN: "", Action.STILL: "still there: ", Action.OVER: "over: "}[notice.action]
     return f"Market Spine: {word}{notice.event.kind} {notice.event.where}".rstrip()
 
 
 def body(notice: Notice, context: Mapping[str, str]) -> str:
-    """The message, what to do next, since when; then the facts of `context` and the key, a line each."""
+    """The message, what to do next, since when; then the entries of `context` and the key, one per line."""
     event = notice.event
     lines = [event.message]
     if event.hint and notice.action is not Action.OVER:
@@ -111,21 +111,21 @@ def body(notice: Notice, context: Mapping[str, str]) -> str:
 
 
 def channel_id(url: str) -> str:
-    """Names a notification URL without telling it."""
+    """Identifies a notification URL without revealing it."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]
 
 
 def standing(db: Database, level: str, extra: Iterable[Event] = ()) -> dict[str, Event]:
-    """The events that stand now, by key: unresolved anomalies of that severity and above, failed work items, and `extra`."""
-    found: dict[str, Event] = {}
+    """The unresolved events, by key: anomalies of that severity and above, failed work items, and `extra`."""
+    events: dict[str, Event] = {}
     for event in (*_anomalies(db, level), *_work_items(db), *_last_run(db), *extra):
-        before = found.get(event.key)
-        found[event.key] = event if before is None else _joined(before, event)
-    return found
+        before = events.get(event.key)
+        events[event.key] = event if before is None else _joined(before, event)
+    return events
 
 
 def _joined(first: Event, second: Event) -> Event:
-    """Two faults of one key: the older date, the graver severity; silent only while both are."""
+    """Two faults of one key: the older date, the higher severity; silent only while both are."""
     order = list(LEVELS)
     worst = max(first.severity, second.severity, key=lambda severity: order.index(severity) if severity in order else -1)
     both = first.silent_until and second.silent_until
@@ -188,7 +188,7 @@ def _hint(details: str | None) -> str | None:
 
 
 def _until(text: str | None) -> datetime | None:
-    """An acknowledgement's date means the begin of that day in New York; a full stamp is taken as it is."""
+    """The date of an acknowledgement means the start of that day in New York; a full timestamp is used as it is."""
     if not text:
         return None
     if len(text) == 10:

@@ -1,6 +1,6 @@
-"""Delivers a notice through apprise (extra `notify`), which knows mail, Slack, PagerDuty, webhooks and a hundred more.
+"""Delivers a notice through apprise (extra `notify`), which supports mail, Slack, PagerDuty, webhooks and a hundred more.
 
-apprise is imported only when there is something to say: a third of a second that a quiet Friday need not pay.
+apprise is imported only when there is something to send, since the import takes a third of a second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PACE_SECONDS = 0.5
 
 
 class NotDelivered(MarketSpineError):
-    """A service did not take a message."""
+    """A service rejected a message."""
 
     exit_code = 1
 
@@ -36,17 +36,17 @@ class Channel:
 
     def send(self, notice: Notice, context: Mapping[str, str]) -> None:
         """Sends one notice. Raises ConfigurationError for a URL apprise does not know, else NotDelivered."""
-        with _Listening() as heard:
+        with _Captured() as captured:
             service = self._open(addressed(self._url, notice))
             try:
                 delivered = service.notify(
                     body=alerts.body(notice, context), title=alerts.title(notice), notify_type=_type_of(notice)
                 )
-            except Exception as error:  # a plugin's own fault must not keep the other channels waiting
+            except Exception as error:  # an error in a plugin must not block the other channels
                 raise NotDelivered(f"{mask(self._url, whole=True)}: {type(error).__name__}: {error}") from error
         if not delivered:
-            why = "; ".join(heard.messages) or "no reason given"
-            raise NotDelivered(f"{mask(self._url, whole=True)} did not take the message: {why}", hint="spine notify test")
+            why = "; ".join(captured.messages) or "no reason given"
+            raise NotDelivered(f"{mask(self._url, whole=True)} rejected the message: {why}", hint="spine notify test")
 
     def _open(self, address: str) -> Any:
         import apprise
@@ -64,13 +64,13 @@ class Channel:
             if service is not None and service.request_rate_per_sec == apprise.NotifyBase.request_rate_per_sec:
                 service.request_rate_per_sec = _PACE_SECONDS  # where the service has no limit of its own
         if self._service is None:
-            said = f"--notify {mask(self._url, whole=True)} is no address apprise knows"
-            raise ConfigurationError(said, hint="spine notify --help")
+            message = f"--notify {mask(self._url, whole=True)} is not an address apprise supports"
+            raise ConfigurationError(message, hint="spine notify --help")
         return self._service
 
 
 def addressed(url: str, notice: Notice) -> str:
-    """The URL with what ties messages together: PagerDuty's incident key and action. Others are left as they are."""
+    """The URL, for PagerDuty with its incident key and action, which tie messages together."""
     parts = urlsplit(url)
     if parts.scheme.lower() != _PAGERDUTY:
         return url
@@ -85,8 +85,8 @@ def _type_of(notice: Notice) -> str:
     return {"INFO": "info", "WARN": "warning"}.get(notice.event.severity, "failure")
 
 
-class _Listening(logging.Handler):
-    """Hears why apprise could not deliver, instead of letting it write to stderr."""
+class _Captured(logging.Handler):
+    """Collects why apprise could not deliver, instead of letting it write to stderr."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -94,7 +94,7 @@ class _Listening(logging.Handler):
         self._logger = logging.getLogger("apprise")
         self._propagated = self._logger.propagate
 
-    def __enter__(self) -> _Listening:
+    def __enter__(self) -> _Captured:
         self._logger.addHandler(self)
         self._logger.propagate = False
         return self

@@ -1,4 +1,4 @@
-"""By when a run should be done: the days and the New York time that cron is set up for, and what the calendar makes of them.
+"""The deadline of a run: the days and the New York time cron is set up for, and the deadline after a publication.
 
 FINRA publishes on Mondays, or on the next exchange day; a run picks it up at its next turn. So a publication day moved by
 a holiday moves the deadline of a daily schedule by a day, and that of a Friday schedule not at all.
@@ -34,12 +34,12 @@ def parse_deadline(text: str) -> Deadline:
     match = re.fullmatch(r"\s*([A-Za-z,\- ]+?)\s+(\d{1,2}):(\d{2})\s*", text)
     days = _days(match[1]) if match else None
     if match is None or not days or int(match[2]) > 23 or int(match[3]) > 59:
-        raise ConfigurationError(f"--expected-by {text!r} is no day and time", hint="write it as 'Fri 12:00' or 'Mon-Fri 9:30'")
+        raise ConfigurationError(f"--expected-by {text!r} is not a day and time", hint="write 'Fri 12:00' or 'Mon-Fri 9:30'")
     return Deadline(days, time(int(match[2]), int(match[3])))
 
 
 def _days(text: str) -> frozenset[int] | None:
-    """`Mon-Fri`, `Tue,Fri`; full names and any case will do. None for what is no weekday."""
+    """`Mon-Fri`, `Tue,Fri`; full names and any case are accepted. None for what is not a weekday."""
     days: set[int] = set()
     for part in text.split(","):
         ends = [_DAYS.index(name[:3]) if name[:3] in _DAYS else None for name in part.lower().replace(" ", "").split("-")]

@@ -1,4 +1,4 @@
-"""What was told to whom: in core_notifications, and in a small file while the database cannot be reached."""
+"""Delivered notifications: in core_notifications, and in a small file while the database cannot be reached."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from market_spine import clock
 from market_spine.db import Database
-from market_spine.monitor.alerts import Action, Event, Notice, Told
+from market_spine.monitor.alerts import Action, Delivered, Event, Notice
 
 FILE_NAME = "told.json"
 
 
-def read(db: Database, channel: str) -> dict[str, Told]:
-    """What a channel was last told of each event, by key."""
+def read(db: Database, channel: str) -> dict[str, Delivered]:
+    """The last notification of a channel about each event, by key."""
     rows = db.execute(
         """
         SELECT kind, week_ending, tier, severity, message, began_at, told_at, over_at, event_key
@@ -26,7 +26,7 @@ def read(db: Database, channel: str) -> dict[str, Told]:
         (channel,),
     ).fetchall()
     return {
-        r[8]: Told(Event(r[0], r[1], r[2], r[3], r[4], _moment(r[5])), _moment(r[6]), _moment(r[7]) if r[7] else None)
+        r[8]: Delivered(Event(r[0], r[1], r[2], r[3], r[4], _moment(r[5])), _moment(r[6]), _moment(r[7]) if r[7] else None)
         for r in rows
     }
 
@@ -52,7 +52,7 @@ def write(db: Database, channel: str, notice: Notice, now: datetime) -> None:
 
 
 def state_file(environ: Mapping[str, str]) -> Path:
-    """Where it is noted while there is no database: MARKET_SPINE_STATE_DIR, else the user's folder for such things."""
+    """The file used while there is no database: in MARKET_SPINE_STATE_DIR, else in the user's folder for state."""
     if named := environ.get("MARKET_SPINE_STATE_DIR"):
         return Path(named) / FILE_NAME
     if sys.platform == "win32":
@@ -61,45 +61,45 @@ def state_file(environ: Mapping[str, str]) -> Path:
     return Path(home) / "market-spine" / FILE_NAME
 
 
-def read_file(path: Path, channel: str) -> dict[str, Told]:
-    """As `read`, from the file; a missing or unreadable one says nothing."""
-    return {key: told for (name, key), told in _entries(path).items() if name == channel}
+def read_file(path: Path, channel: str) -> dict[str, Delivered]:
+    """As `read`, from the file; a missing or unreadable one is empty."""
+    return {key: last for (name, key), last in _entries(path).items() if name == channel}
 
 
 def write_file(path: Path, channel: str, notice: Notice, now: datetime) -> None:
     """As `write`, into the file, which only its owner can read. Raises OSError."""
     event = notice.event
-    entries = _entries(path) | {(channel, event.key): Told(event, now)}
+    entries = _entries(path) | {(channel, event.key): Delivered(event, now)}
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_text(json.dumps([_row(name, told) for (name, _), told in entries.items()], indent=1), "utf-8")
+    beside.write_text(json.dumps([_row(name, last) for (name, _), last in entries.items()], indent=1), "utf-8")
     beside.replace(path)
 
 
 def take_over(db: Database, path: Path) -> None:
-    """Brings what was noted in the file into the database and removes the file."""
+    """Moves the entries of the file into the database and removes the file."""
     entries = _entries(path)
     with db.transaction():
-        for (channel, _), told in entries.items():
-            write(db, channel, Notice(Action.BEGAN, told.event), told.told_at)
+        for (channel, _), last in entries.items():
+            write(db, channel, Notice(Action.BEGAN, last.event), last.sent_at)
     if entries:
         path.unlink(missing_ok=True)
 
 
-def _entries(path: Path) -> dict[tuple[str, str], Told]:
+def _entries(path: Path) -> dict[tuple[str, str], Delivered]:
     try:
         rows = json.loads(path.read_text("utf-8"))
-        found = [(r["channel"], Told(_event(r), _moment(r["told_at"]))) for r in rows]
+        entries = [(r["channel"], Delivered(_event(r), _moment(r["told_at"]))) for r in rows]
     except (OSError, ValueError, LookupError, TypeError):
         return {}
-    return {(channel, told.event.key): told for channel, told in found}
+    return {(channel, last.event.key): last for channel, last in entries}
 
 
-def _row(channel: str, told: Told) -> dict[str, str | None]:
-    event = told.event
+def _row(channel: str, last: Delivered) -> dict[str, str | None]:
+    event = last.event
     return {
         "channel": channel, "kind": event.kind, "week": event.week, "tier": event.tier, "severity": event.severity,
-        "message": event.message, "since": clock.stamp(event.since), "told_at": clock.stamp(told.told_at),
+        "message": event.message, "since": clock.stamp(event.since), "told_at": clock.stamp(last.sent_at),
     }  # fmt: skip
 
 

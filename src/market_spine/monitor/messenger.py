@@ -1,7 +1,7 @@
-"""Tells every channel what it has not been told yet, and keeps account of it.
+"""Sends every channel the notifications it has not got yet, and records them.
 
-A notice counts as told once its service took it, so one that was refused comes again with the next run. A service that
-fails is left alone for the rest of this one.
+A notification counts as delivered once its service accepted it; a rejected one is sent again by the next run. A service
+that fails is skipped for the rest of this one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from market_spine import clock
 from market_spine.db import Database
 from market_spine.errors import MarketSpineError
 from market_spine.monitor import alerts, channels, deliveries
-from market_spine.monitor.alerts import Action, Event, Notice, Told
+from market_spine.monitor.alerts import Action, Delivered, Event, Notice
 
 _TEST = "a test of this channel; nothing is wrong"
 
@@ -23,15 +23,15 @@ Remember = Callable[[str, Notice], None]
 
 @dataclass(frozen=True, slots=True)
 class Messenger:
-    """The channels, the least grave severity to tell of, and the facts that every message ends with."""
+    """The channels, the lowest severity to notify of, and the facts at the end of every message."""
 
     urls: Sequence[str]
     level: str
     context: Mapping[str, str]
     environ: Mapping[str, str]
 
-    def tell(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
-        """Tells what the database says; yields a line for each channel that failed."""
+    def notify(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
+        """Notifies of the events in the database; yields a line for each channel that failed."""
         deliveries.take_over(db, deliveries.state_file(self.environ))
         standing = alerts.standing(db, self.level, [extra] if extra else [])
 
@@ -42,8 +42,8 @@ class Messenger:
             before = deliveries.read(db, alerts.channel_id(url))
             yield from self._deliver(url, standing, before, now, remember)
 
-    def tell_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
-        """Tells of a crash alone, once; a file remembers it until there is a database again."""
+    def notify_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
+        """Notifies of a crash alone, once; a file records it until there is a database again."""
         standing = {event.key: event} if event else {}
         path = deliveries.state_file(self.environ)
 
@@ -51,24 +51,24 @@ class Messenger:
             deliveries.write_file(path, channel, notice, now)
 
         for url in self.urls:
-            before = {key: known for key, known in deliveries.read_file(path, alerts.channel_id(url)).items() if key in standing}
+            before = {key: last for key, last in deliveries.read_file(path, alerts.channel_id(url)).items() if key in standing}
             yield from self._deliver(url, standing, before, now, remember)
 
     def _deliver(
-        self, url: str, standing: Mapping[str, Event], before: Mapping[str, Told], now: datetime, remember: Remember
+        self, url: str, standing: Mapping[str, Event], before: Mapping[str, Delivered], now: datetime, remember: Remember
     ) -> Iterator[str]:
         channel = channels.Channel(url)
         for notice in alerts.decide(standing, before, now):
             try:
                 channel.send(notice, self.context)
             except MarketSpineError as error:
-                yield f"{alerts.title(notice)} could not be told: {error.message}"
+                yield f"{alerts.title(notice)} could not be sent: {error.message}"
                 return
             remember(alerts.channel_id(url), notice)
 
 
 def probe(url: str, context: Mapping[str, str]) -> str | None:
-    """Sends a test event and its end; answers what went wrong, if anything."""
+    """Sends a test event and its end; returns what went wrong, if anything."""
     event = Event(alerts.TEST, None, None, "INFO", _TEST, clock.utc_now())
     channel = channels.Channel(url)
     try:

@@ -1,4 +1,4 @@
-"""The readings in Prometheus's format: as a textfile, to a Pushgateway, or at /metrics.
+"""The samples in Prometheus's text format: as a textfile, to a Pushgateway, or at /metrics.
 
 prometheus-client (extra `metrics`) is imported only here, and only when something is written.
 """
@@ -28,7 +28,7 @@ PUSH_SECONDS = 10
 
 
 def text(samples: Iterable[Sample]) -> bytes:
-    """The readings in Prometheus's text format."""
+    """The samples in Prometheus's text format."""
     from prometheus_client import generate_latest
 
     return generate_latest(_registry(samples))
@@ -37,12 +37,12 @@ def text(samples: Iterable[Sample]) -> bytes:
 def exposition(
     db: Database, now: datetime, deadline: Deadline, *, calendar: Calendar = EXCHANGE, grace_days: int = GRACE_DAYS
 ) -> bytes:
-    """What /metrics answers; of CONTENT_TYPE."""
+    """The body of /metrics, of CONTENT_TYPE."""
     return text(samples.take(db, now, deadline, calendar=calendar, grace_days=grace_days))
 
 
 def write_textfile(path: str, samples: Iterable[Sample]) -> None:
-    """For node_exporter's textfile collector: written beside and renamed, so that no half file is ever read."""
+    """For node_exporter's textfile collector: written beside it and renamed, so that nobody reads a partial file."""
     from prometheus_client import write_to_textfile
 
     if Path(path).exists() and not Path(path).is_file():  # root could rename it over a device: /dev/null would be gone
@@ -74,16 +74,16 @@ def _registry(samples: Iterable[Sample]) -> CollectorRegistry:
     for sample in samples:
         by_name.setdefault(sample.name, []).append(sample)
 
-    class Readings:
+    class Collector:
         def collect(self) -> Iterator[Metric]:
-            for name, found in by_name.items():
+            for name, group in by_name.items():
                 kind = METRICS[name]
                 make = CounterMetricFamily if kind.type == "counter" else GaugeMetricFamily
                 family = make(name, kind.help, labels=kind.labels)
-                for sample in found:
+                for sample in group:
                     family.add_metric(sample.labels, sample.value)
                 yield family
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Readings())
+    registry.register(Collector())
     return registry

@@ -1,7 +1,7 @@
 """What happens around a run: its first log line, phase times, metrics, notifications, pings.
 
-An observer never changes how a run ends: what it cannot do is said in one warning, which also a quiet run shows.
-Settings that can never work are refused before the run begins (`check`). Nothing heavy is imported unless asked for.
+An observer never changes how a run ends: a failure of its own is logged in one warning, which a quiet run shows as well.
+Settings that can never work are refused before the run begins (`check`). Nothing heavy is imported unless it is used.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from market_spine.outcome import Outcome
 
 DEFAULT_EXPECTED_BY = "Fri 12:00"
-_HURRIED_SECONDS = 0.5  # the process ends within 2 s of a signal
+_HURRIED_SECONDS = 0.5  # the process must end within 2 s of a signal
 
 logger = logging.getLogger("market_spine")
 
 
 class Watching(NamedTuple):
-    """Who is to hear of a run, as given by the options of those names."""
+    """Where a run is reported, as given by the options of those names."""
 
     metrics_textfile: str | None = None
     pushgateway: str | None = None
@@ -88,8 +88,8 @@ def _need(package: str, extra: str) -> None:
 
 
 class Observers:
-    """Those who watch one run over `database`. Call began, tell and ended, or crashed, in that order; of a command that is
-    no weekly run, `updated` alone."""
+    """The observers of one run over `database`. Call began, tell and ended, or crashed, in that order; for a command that is
+    not a weekly run, only `updated`."""
 
     def __init__(
         self, watching: Watching, database: str, environ: Mapping[str, str] = os.environ, expected: Expectations | None = None
@@ -127,43 +127,43 @@ class Observers:
 
     def ended(self, db: Database, exit_code: int, summary: str) -> None:
         """The run is over and its row is written."""
-        level = logging.INFO if log.speaks_json() else logging.DEBUG  # a person has the summary
+        level = logging.INFO if log.speaks_json() else logging.DEBUG  # on a terminal the summary is enough
         logger.log(level, "ended with exit code %s", exit_code, extra={"event": "run_ended", "exit_code": exit_code})
         now = clock.utc_now()
-        self._measure(lambda: self._readings(db, now))
+        self._measure(lambda: self._samples(db, now))
         self._notify(db, now, None)
         self._ping("fail" if exit_code else "success", summary)
 
     def crashed(self, error: BaseException) -> None:
-        """The run stopped, or could not begin. One that met another's lock is nobody's concern."""
+        """The run stopped, or could not begin. A run refused by another's lock is not reported: the other one is."""
         met_anothers_lock = isinstance(error, RunLocked) and not isinstance(error, LockLost)
         if met_anothers_lock or self._watching == Watching():
             return
-        exit_code, said = told_as(error)
+        exit_code, message = described(error)
         now, hurried = clock.utc_now(), isinstance(error, KeyboardInterrupt)
         with self._reopened(now) as db:
-            samples: Callable[[], list[Sample]] = lambda: self._crash_readings(db, exit_code, now)  # noqa: E731
+            samples: Callable[[], list[Sample]] = lambda: self._crash_samples(db, exit_code, now)  # noqa: E731
             self._measure(samples, hurried=hurried, add=db is None)
             if not hurried:
-                self._notify(db, now, _run_failed(error, said, now))
-        self._ping("fail", said, hurried=hurried)
+                self._notify(db, now, _run_failed(error, message, now))
+        self._ping("fail", message, hurried=hurried)
 
     def updated(self, run_id: str) -> None:
-        """An operator's command has changed what is stored: metrics are read anew, what began or is over is told."""
+        """An operator's command has changed what is stored: metrics are updated, events that began or ended are notified."""
         asked = self._watching
         if not (asked.metrics_textfile or asked.pushgateway or asked.notify):
             return
         self._run_id, now = run_id, clock.utc_now()
         with self._reopened(now) as db:
             if db is None:
-                warn("the database cannot be read again for metrics and notifications")
+                warn("the database cannot be reopened for metrics and notifications")
                 return
-            self._measure(lambda: self._readings(db, now))
+            self._measure(lambda: self._samples(db, now))
             self._notify(db, now, None)
 
     @contextlib.contextmanager
     def _reopened(self, now: datetime) -> Iterator[Database | None]:
-        """The database, if it can be used in spite of all."""
+        """The database, if it can still be used."""
         from market_spine.core.store import open_store
 
         with contextlib.ExitStack() as stack:
@@ -173,7 +173,7 @@ class Observers:
                 db = None
             yield db
 
-    def _readings(self, db: Database, now: datetime) -> list[Sample]:
+    def _samples(self, db: Database, now: datetime) -> list[Sample]:
         from market_spine.monitor import samples
         from market_spine.monitor.deadline import parse_deadline
 
@@ -182,12 +182,12 @@ class Observers:
             return samples.take(db, now, deadline)
         return samples.take(db, now, deadline, calendar=self._expected.calendar, grace_days=self._expected.grace_days)
 
-    def _crash_readings(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
+    def _crash_samples(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
         from market_spine.monitor import samples
 
         crash = samples.of_a_crash(exit_code, now)
-        said = {sample.name for sample in crash}
-        return crash + [s for s in self._readings(db, now) if s.name not in said] if db else crash
+        names = {sample.name for sample in crash}
+        return crash + [s for s in self._samples(db, now) if s.name not in names] if db else crash
 
     def _measure(self, samples: Callable[[], list[Sample]], *, hurried: bool = False, add: bool = False) -> None:
         if not (self._watching.metrics_textfile or self._watching.pushgateway):
@@ -211,7 +211,7 @@ class Observers:
         context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
             post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, self._environ)
-            for failure in post.tell(db, now, crash) if db else post.tell_without_database(now, crash):
+            for failure in post.notify(db, now, crash) if db else post.notify_without_database(now, crash):
                 warn(failure)
 
     def _ping(self, event: str, body: str, *, hurried: bool = False) -> None:
@@ -226,8 +226,8 @@ class Observers:
                 ping.send(self._watching.ping_url, event, self._run_id, body)
 
 
-def told_as(error: BaseException) -> tuple[int, str]:
-    """The exit code an exception leads to, and what is said of it."""
+def described(error: BaseException) -> tuple[int, str]:
+    """The exit code an exception leads to, and its message."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
     if isinstance(error, KeyboardInterrupt):
@@ -236,7 +236,7 @@ def told_as(error: BaseException) -> tuple[int, str]:
 
 
 def warn(message: str) -> None:
-    """A warning that does not wait for the run to fail."""
+    """A warning that is shown even if the run succeeds."""
     logger.warning(message, extra={"event": "observer_failed", "aloud": True})
 
 
@@ -252,12 +252,12 @@ def _warned(what: str) -> Iterator[None]:
         logger.debug("traceback", exc_info=True)
 
 
-def _run_failed(error: BaseException, said: str, now: datetime) -> Event:
+def _run_failed(error: BaseException, description: str, now: datetime) -> Event:
     from market_spine.core.anomalies import CRITICAL
     from market_spine.monitor.alerts import RUN_FAILED, Event
 
     hint = error.hint if isinstance(error, MarketSpineError) else None
-    message = error.message if isinstance(error, MarketSpineError) else said
+    message = error.message if isinstance(error, MarketSpineError) else description
     return Event(RUN_FAILED, None, None, CRITICAL, message, now, hint=hint)
 
 

@@ -1,6 +1,6 @@
-"""The dead-man switch: a ping at the start of a run, one at its end; when the pings stay away, the other side calls.
+"""The dead-man switch: a ping at the start of a run, one at its end; when they stop, the other side alerts.
 
-The addresses are those of healthchecks.io and of what imitates it: URL/start, URL, URL/fail, the summary as the body,
+The addresses follow healthchecks.io: URL/start, URL, URL/fail, the summary as the body,
 and a run id that belongs to all pings of one run.
 """
 
@@ -22,12 +22,12 @@ def check(url: str) -> str:
     """Returns `url`. Raises ConfigurationError for anything but http and https."""
     parts = config.address(url, "--ping-url")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigurationError("--ping-url is no http or https address", hint="copy it from your check's page")
+        raise ConfigurationError("--ping-url is not an http or https address", hint="copy it from your check's page")
     return url
 
 
 def address(url: str, event: str, run_id: str) -> str:
-    """Where `event` (start, success, fail) is told; the run id becomes the UUID that healthchecks.io wants."""
+    """The URL for `event` (start, success, fail); the run id becomes the UUID that healthchecks.io wants."""
     parts = urlsplit(url)
     rid = f"rid={uuid.uuid5(uuid.NAMESPACE_URL, run_id)}" if run_id else ""
     query = "&".join(part for part in (parts.query, rid) if part)
@@ -35,7 +35,7 @@ def address(url: str, event: str, run_id: str) -> str:
 
 
 def send(url: str, event: str, run_id: str, body: str = "", *, seconds: float = SECONDS, tries: int = _TRIES) -> None:
-    """Tells it, in up to `tries` attempts. Raises OSError when none was answered with success."""
+    """Sends the ping, in up to `tries` attempts. Raises OSError when none succeeded."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -48,7 +48,7 @@ def send(url: str, event: str, run_id: str, body: str = "", *, seconds: float = 
                 return
         except HTTPError as error:
             if (error.code < 500 and error.code != 429) or not left:
-                raise OSError(f"answered {error.code} {error.reason}") from error
+                raise OSError(f"HTTP {error.code} {error.reason}") from error
         except OSError:
             if not left:
                 raise

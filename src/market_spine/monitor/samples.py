@@ -1,7 +1,7 @@
-"""What there is to watch, read from the database: the numbers that metrics.py hands to Prometheus.
+"""The metrics, read from the database: metrics.py formats them for Prometheus.
 
-A run, `spine metrics` and the API read the same rows and so say the same. No label carries a week, a symbol or a
-message: whatever happens, there are at most a few hundred series.
+A run, `spine metrics` and the API read the same rows and so report the same. No label holds a week, a symbol or a
+message: there are never more than a few hundred series.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ METRICS: Mapping[str, Kind] = {
     ),
     "market_spine_last_run_duration_seconds": Kind("gauge", (), "How long the last weekly run took."),
     "market_spine_last_run_phase_seconds": Kind("gauge", ("phase",), "How long each phase of it took."),
-    "market_spine_last_run_weeks": Kind("gauge", (), "Weeks it looked at."),
+    "market_spine_last_run_weeks": Kind("gauge", (), "Weeks it checked."),
     "market_spine_last_run_partitions": Kind(
         "gauge", ("phase", "outcome", "tier"), "Partitions of it by phase, outcome and tier; tier 'all' is a whole week."
     ),
@@ -68,10 +68,10 @@ METRICS: Mapping[str, Kind] = {
         "gauge", ("state",), "Since when the oldest work item has been in its state; pending ones count once they are due."
     ),
     "market_spine_worker_oldest_heartbeat_timestamp_seconds": Kind(
-        "gauge", (), "Last sign of life of the worker that has been silent longest with an item in hand."
+        "gauge", (), "Oldest heartbeat of the workers that are executing an item."
     ),
-    "market_spine_workers": Kind("gauge", (), "Workers that gave a sign of life in the last five minutes."),
-    "market_spine_worker_outages": Kind("gauge", (), "Absences of the database that these workers have lived through."),
+    "market_spine_workers": Kind("gauge", (), "Workers with a heartbeat in the last five minutes."),
+    "market_spine_worker_outages": Kind("gauge", (), "Database outages that these workers have survived."),
     "market_spine_database_bytes": Kind("gauge", (), "Size of the database."),
 }
 
@@ -88,13 +88,13 @@ class Sample:
 def take(
     db: Database, now: datetime, deadline: Deadline, *, calendar: Calendar = EXCHANGE, grace_days: int = GRACE_DAYS
 ) -> list[Sample]:
-    """Every reading there is; a metric without anything to say is left out."""
+    """Every sample; a metric without a value is left out."""
     samples = [
         Sample("market_spine_info", 1, (__version__, db.engine, str(schema_version(db)))),
         Sample("market_spine_database_bytes", db.size_bytes()),
     ]
-    for reading in (_runs, _last_run, _anomalies, _weeks, _work):
-        samples += reading(db)
+    for read in (_runs, _last_run, _anomalies, _weeks, _work):
+        samples += read(db)
     samples += _workers(db, now)
     samples += _expected_run(db, deadline, calendar)
     samples += _expected_weeks(db, now, deadline, calendar, grace_days)
@@ -102,7 +102,7 @@ def take(
 
 
 def of_a_crash(exit_code: int, now: datetime) -> list[Sample]:
-    """All that can be said when the database cannot be read."""
+    """The samples when the database cannot be read."""
     return [
         Sample("market_spine_last_run_timestamp_seconds", now.timestamp()),
         Sample("market_spine_last_run_exit_code", exit_code),
@@ -142,7 +142,7 @@ def _last_run(db: Database) -> list[Sample]:
 
 
 def _document(document: Mapping[str, Any]) -> list[Sample]:
-    """What the run's own document tells: weeks, phase seconds, partitions and rows."""
+    """The samples in the run's own document: weeks, phase seconds, partitions and rows."""
     partitions: dict[tuple[str, ...], int] = {}
     rows = {(phase.value, tier): 0 for phase in (Phase.INGEST, Phase.NORMALIZE) for tier in TIERS}
     for entry in document.get("partitions", ()):

@@ -17,7 +17,7 @@ UNKNOWN = -1
 
 
 EXACT_FRACTIONS = 1 << 33
-"""Units up to which the nearest float tells millionths apart: from here on floats are two millionths apart, and more."""
+"""Units up to which floats are dense enough for millionths: from here on they are two millionths apart, and more."""
 
 
 class Issue(NamedTuple):
@@ -39,8 +39,8 @@ class Venue(NamedTuple):
     @property
     def identity(self) -> tuple[object, ...]:
         """What makes it the same venue: class, MPID and CRD; the name only where both are blank."""
-        known = bool(self.mpid or self.firm_crd)
-        return (self.venue_class, self.mpid, self.firm_crd, "" if known else self.venue_name)
+        has_id = bool(self.mpid or self.firm_crd)
+        return (self.venue_class, self.mpid, self.firm_crd, "" if has_id else self.venue_name)
 
 
 class Columns(NamedTuple):
@@ -66,7 +66,7 @@ def whole_or_fraction(micro: int) -> int | float:
 
 
 def millionths(figure: int | float) -> int:
-    """A figure as millionths: the inverse of whole_or_fraction, as far as a float can tell them apart."""
+    """A figure as millionths: the inverse of whole_or_fraction, as far as a float is precise enough."""
     if isinstance(figure, int):
         return figure * MICRO
     # A product of more than 53 bits would be rounded a second time.

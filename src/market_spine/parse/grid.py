@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MICRO_DIGITS = 6
 _NEWLINE, _RETURN = 10, 13
-_WIDEST = 256  # bytes of a field that are compared at once; a wider one is looked at by itself
-_PAD = _WIDEST  # zero bytes before and after a block, so that a strip of it can be taken at any place
+_WIDEST = 256  # bytes of a field that are compared at once; a wider one is compared separately
+_PAD = _WIDEST  # zero bytes before and after a block, so that a strip of it can be taken at any position
 _WHOLE_DIGITS = 12  # whole units of a figure whose millionths fit 64 bits
 # _LOW_BYTES[n]: the n lowest bytes of a word are ones.
 _LOW_BYTES = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
@@ -45,7 +45,7 @@ class Interner(dict[bytes, int]):
 
 @dataclass(slots=True)
 class Grid:
-    """Where the fields of a block's regular lines lie. `edges` (rows × fields) holds the place after each field.
+    """The positions of the fields in a block's regular lines. `edges` (rows × fields) holds the position after each field.
 
     `lines` (rows,) are line numbers from 0, `broken` those of the lines with another number of fields, `line_count` all.
     """
@@ -62,7 +62,7 @@ class Grid:
         return self.line_starts if at == 0 else np.asarray(self.edges[:, at - 1] + 1)
 
     def ends(self, at: int) -> Ints:
-        """The places after field `at`; a carriage return before the newline belongs to no field."""
+        """The positions after field `at`; a carriage return before the newline belongs to no field."""
         ends = self.edges[:, at]
         if at == self.edges.shape[1] - 1 and b"\r" in self.block:
             before = self.padded[ends + (_PAD - 1)]
@@ -76,7 +76,7 @@ class Grid:
         return self._slices(self.starts(at), self.ends(at))
 
     def distinct(self, at: int) -> set[bytes]:
-        """The different texts of a field; a field that is the same in every line is seen at a glance."""
+        """The different texts of a field; a field that is the same in every line needs one comparison."""
         starts, ends = self.starts(at), self.ends(at)
         if _all_alike(self.padded, starts, ends - starts):
             return {self.block[int(starts[0]) : int(ends[0])]}
@@ -104,7 +104,7 @@ class Grid:
         return values.reshape(len(fields), -1), odd.reshape(len(fields), -1)
 
     def decimals(self, at: int, rows: Ints) -> tuple[Ints, Mask]:
-        """A field of some rows read as figures (`123.000000`), in millionths; True where the text is no plain figure."""
+        """A field of some rows read as figures (`123.000000`), in millionths; True where the text is not a plain figure."""
         return _decimals(self.block, self.starts(at)[rows], self.ends(at)[rows])
 
     def only(self, mask: Mask) -> Grid:
@@ -124,11 +124,11 @@ class Grid:
     def _recurring(self, starts: Ints, ends: Ints, table: Interner) -> NDArray[np.int32]:
         lengths = ends - starts
         words = _words(self.padded, starts, lengths)
-        first, place = _alike(words)
-        alike = first[place]
+        first, group = _alike(words)
+        alike = first[group]
         odd = _differ(words, words.take(alike, axis=0)) | (lengths != lengths[alike]) | (lengths > _WIDEST)
         slices = self._slices(starts[first], ends[first])
-        codes = np.fromiter(map(table.__getitem__, slices), np.int32, len(first))[place]
+        codes = np.fromiter(map(table.__getitem__, slices), np.int32, len(first))[group]
         for row in np.flatnonzero(odd).tolist():
             codes[row] = table[self.block[starts[row] : ends[row]]]
         return codes
@@ -154,7 +154,7 @@ def find_grid(block: bytes, delimiter: int, fields: int) -> Grid:
         return Grid(block, padded, grid, starts, np.arange(count), [], count)
     newlines = np.flatnonzero(is_newline)
     starts = np.concatenate(([0], newlines[:-1] + 1)) if count else newlines
-    # How many edges lie up to each newline, and from that how many each line has.
+    # The number of edges up to each newline, and from that the number in each line.
     counts = np.diff(np.searchsorted(edges, newlines), prepend=-1)
     regular = counts == fields
     blank = (newlines == starts) | ((newlines == starts + 1) & (data[starts] == _RETURN))
@@ -175,14 +175,14 @@ def _words(padded: NDArray[np.uint8], starts: Ints, lengths: Ints) -> Words:
 
 
 def _taken(padded: NDArray[np.uint8], starts: Ints, width: int) -> Words:
-    """(rows, width): so many words from each place on, whatever they hold."""
+    """(rows, width): `width` words from each start, whatever they hold."""
     # Strides of one byte: element n is the strip that begins at byte n. NumPy takes any of them unaligned, in one copy each.
     at_every_byte = np.ndarray(len(padded) - 8 * width + 1, dtype=f"V{8 * width}", buffer=padded.data, strides=(1,))
     return at_every_byte[starts + _PAD].view(np.uint64).reshape(-1, width)
 
 
 def _all_alike(padded: NDArray[np.uint8], starts: Ints, lengths: Ints) -> bool:
-    """Whether there are spans and all are the same, byte for byte; never said of very wide ones."""
+    """Whether there are spans and all are the same, byte for byte; False for very wide ones."""
     if not len(lengths) or lengths[0] > _WIDEST or (lengths != lengths[0]).any():
         return False
     width = int(lengths[0]) // 8 + 1
@@ -205,8 +205,8 @@ def _differ(some: Words, others: Words) -> Mask:
 
 
 def _alike(words: Words) -> tuple[Ints, Ints]:
-    """A row for each of the texts that differ, and for every row its place among them. Two texts may be taken for one: rows
-    are thrown into buckets by a fingerprint, and whatever falls into one bucket counts as alike."""
+    """One row for each distinct text, and for every row the index of its text among them. Rows are bucketed by hash, and those
+    in one bucket count as equal: the caller compares them byte for byte."""
     mix = _MIX * (2 * np.arange(words.shape[1], dtype=np.uint64) + np.uint64(1))
     bucket = (np.einsum("ij,j->i", words, mix) >> _BUCKET_SHIFT).astype(np.intp)
     rows = np.arange(len(words))
@@ -235,12 +235,12 @@ def _whole_numbers(padded: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple
 
 
 def _eight_digits(word: NDArray[np.uint64], digits: Ints) -> tuple[Ints, Mask]:
-    """The last `digits` characters of each word as a number, and whether any of them is no digit.
+    """The last `digits` characters of each word as a number, and whether any of them is not a digit.
 
     The word is little-endian: its lowest byte is the leftmost character. Three multiplications join neighbouring
     digits into pairs, pairs into fours, fours into eight.
     """
-    # What stands before the digits (the field before, the delimiter) is overwritten by zeros, which add nothing.
+    # The bytes before the digits (the field before, the delimiter) are overwritten by zeros, which add nothing.
     blanks = _LOW_BYTES[8 - digits]
     word = (word & ~blanks) | (_ASCII_ZEROS & blanks)
     # A digit is 0x30…0x39: its high nibble is 3, and stays 3 when 6 is added. A carry out of a byte ≥ 0xFA can only reach a
@@ -248,7 +248,7 @@ def _eight_digits(word: NDArray[np.uint64], digits: Ints) -> tuple[Ints, Mask]:
     shifted = (word & _HIGH_NIBBLES) ^ _ASCII_ZEROS | (word + np.uint64(0x0606060606060606)) & _HIGH_NIBBLES ^ _ASCII_ZEROS
     bad = shifted != 0
     # 2561 = 10 × 256 + 1: ten times a digit is added to its right neighbour, one byte up. Then 100 × 65,536 + 1 and
-    # 10,000 × 2³² + 1 do the same with pairs and fours; the masks drop the halves that are no sums.
+    # 10,000 × 2³² + 1 do the same with pairs and fours; the masks drop the halves that are not sums.
     word = ((word & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(2561)) >> np.uint64(8)
     word = ((word & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601)) >> np.uint64(16)
     word = ((word & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001)) >> np.uint64(32)
@@ -263,9 +263,9 @@ def _decimals(block: bytes, starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
     decimals = np.full(len(starts), -1, dtype=np.int64)  # −1 before the point, then digits behind it
     longest = _WHOLE_DIGITS + 1 + MICRO_DIGITS
     odd = (lengths == 0) | (lengths > longest)
-    for place in range(min(int(lengths.max(initial=0)), longest)):
-        live = lengths > place
-        character = data[np.minimum(starts + place, len(data) - 1)]
+    for offset in range(min(int(lengths.max(initial=0)), longest)):
+        live = lengths > offset
+        character = data[np.minimum(starts + offset, len(data) - 1)]
         digit = character.astype(np.int64) - ord("0")
         plain = live & (digit >= 0) & (digit <= 9)
         values = np.where(plain, values * 10 + digit, values)

@@ -34,7 +34,7 @@ class Header(NamedTuple):
 
 
 def read_header(blocks: Iterator[bytes], required: tuple[str, ...]) -> tuple[Header, Iterator[bytes]]:
-    """Skips comments and blank lines, reads the header, and answers it with the blocks that follow."""
+    """Skips comments and blank lines, reads the header, and returns it with the blocks that follow."""
     head, line_number = b"", 0
     for block in blocks:
         head += block
@@ -62,7 +62,7 @@ def _parse_header(line: bytes, line_number: int, required: tuple[str, ...]) -> H
         seen = CONTROL.sub("?", text[:60])
         raise UnusableContent(
             Category.NO_HEADER,
-            f"line {line_number} is no FINRA header: {seen!r}",
+            f"line {line_number} is not a FINRA header: {seen!r}",
             hint="fetch the file again; the header names issueSymbolIdentifier … with | or , between",
         )
     return Header(fields, ord(delimiter), quoted, line_number)
@@ -128,20 +128,20 @@ def _printable(line: bytes) -> str:
 
 
 def unquoted(block: bytes, delimiter: int) -> tuple[bytes, list[int]]:
-    """Quoted CSV lines as plain lines with the unit separator between fields, line for line; and the places of those whose
+    """Quoted CSV lines as plain lines with the unit separator between fields, line for line; and the numbers of those whose
     quotes cannot be read (one that is not closed, text after a closing one), which are left blank."""
     separator, bad, plain = chr(UNIT_SEPARATOR), [], []
-    for place, line in enumerate(block.decode("utf-8", "surrogateescape").split("\n")[:-1]):
+    for number, line in enumerate(block.decode("utf-8", "surrogateescape").split("\n")[:-1]):
         # Line by line: a reader over all of them would take everything after an unclosed quote for one field.
         row = None if separator in line else _csv_row(line, chr(delimiter))
         if row is None:
-            bad.append(place)
+            bad.append(number)
         plain.append(separator.join(row or ()))
     return ("\n".join(plain) + "\n").encode("utf-8", "surrogateescape"), bad
 
 
 def _csv_row(line: str, delimiter: str) -> list[str] | None:
-    """The fields of a quoted line; None where they cannot be told with certainty."""
+    """The fields of a quoted line; None where they are ambiguous."""
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error:
@@ -151,7 +151,7 @@ def _csv_row(line: str, delimiter: str) -> list[str] | None:
 def is_cut(header: Header, last_line: bytes, whole_texts: Container[str]) -> bool:
     """Whether a last line without a line end may be the beginning of a longer one.
 
-    FINRA's downloads may lack the final newline, so that alone proves nothing. Whole is a line with every field whose last
+    FINRA's downloads may lack the final newline, so that alone proves nothing. Complete is a line with every field whose last
     one is closed by a quote, is a full date, or is one of `whole_texts`. A figure or a name may always have gone on.
     """
     text = last_line.rstrip(b"\r").decode("utf-8", "replace")

@@ -65,7 +65,7 @@ def move_to_second_tape(issue: Ints, shares: Ints, issues: list[Issue | None], r
     moved = np.where(shares[repeats.again] > shares[repeats.first], repeats.first, repeats.again)
     of_rows = issue.copy()
     for code in sorted(set(issue[moved].tolist())):
-        known = issues[code]
+        original = issues[code]
         of_rows[moved[issue[moved] == code]] = len(issues)
-        issues.append(known and known._replace(product_type=SECOND_TAPE))
+        issues.append(original and original._replace(product_type=SECOND_TAPE))
     return of_rows

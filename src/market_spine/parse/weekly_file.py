@@ -108,7 +108,7 @@ class _Reader:
         self._updated: set[bytes] = set()
 
     def take(self, block: bytes, lines_before: int) -> int:
-        """Adds the block's rows and answers how many lines it has."""
+        """Adds the block's rows and returns its number of lines."""
         if self._header.quoted:
             block, bad = unquoted(block, self._header.delimiter)
             self._rejects += [Reject(lines_before + line + 1, _QUOTES) for line in bad]
@@ -173,8 +173,8 @@ class _Reader:
             if valid and not ours:
                 raise UnusableContent(
                     Category.WRONG_PARTITION,
-                    f"the content says {_WRITTEN[name]} {text!r}, but was offered as {self._partition}",
-                    hint="put it under its own name; nothing is relabelled",
+                    f"the content has {_WRITTEN[name]} {text!r}, but was offered as {self._partition}",
+                    hint="store it under its own name",
                 )
             reason = reason if ours else f"unknown {_WRITTEN[name]}"
         return reason
@@ -194,16 +194,16 @@ class _Reader:
         return np.fromiter(map(table.__getitem__, joined(columns, self._delimiter)), np.int32, len(grid.lines))
 
     def _odd_figures(self, grid: Grid, at: int, name: str, lines: Ints, rows: Ints, good: Mask) -> Ints:
-        """The figures of rows where the text is no whole number: in trades, else in millionths. The oddest are read one by one;
+        """The figures of rows where the text is not a whole number: in trades, else in millionths. Odd ones are read one by one;
         unreadable ones are rejected and no longer `good`."""
         values, odd = grid.decimals(at, rows)
-        for place in np.flatnonzero(odd & good[rows]).tolist():
-            row = int(rows[place])
+        for index in np.flatnonzero(odd & good[rows]).tolist():
+            row = int(rows[index])
             value = read_figure(grid.text(row, at), name, int(lines[row]))
             if isinstance(value, str):
                 self._reject(row, value, lines, good)
             else:
-                values[place] = value
+                values[index] = value
         if name != TRADES:
             return values
         for row in rows[(values % MICRO != 0) & good[rows]].tolist():
@@ -293,7 +293,7 @@ class _Reader:
         return Venue(venue_class, mpid, _crd(crd), fields[VENUE_NAME])
 
     def _without(self, rows: dict[str, Any], name: str, bad: dict[int, str]) -> dict[str, Any]:
-        """Rejects the rows of combinations that are no value."""
+        """Rejects the rows of invalid combinations."""
         if not bad:
             return rows
         out = np.isin(rows[name], list(bad))
@@ -322,7 +322,7 @@ _AN_ISSUE = partial(tuple.__new__, Issue)  # in a third of the time that Issue(â
 
 
 class _NotAValue(Exception):
-    """A combination of fields that is no issue or venue."""
+    """A combination of fields that is not an issue or venue."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

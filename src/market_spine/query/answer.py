@@ -1,4 +1,4 @@
-"""Any view, now or as it was known on a date: the same rows, in the same order, as were shown then."""
+"""A view, now or as of a date: the same rows, in the same order, as were returned then."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a view; None is no limit. `as_of` is a day in New York, seen at its end."""
+    """A query of a view; None does not filter. `as_of` is a day in New York, seen at its end."""
 
     view: View
     weeks: tuple[date, ...] | None = None
@@ -34,7 +34,7 @@ def answer(db: Database, question: Question) -> Generator[Row, None, None]:
     """The rows, by week and tier; to be closed before the database is. Partitions whose rows were pruned are left out (see
     `left_out`).
 
-    Raises UsageError for a symbol where there is none, Pruned where nothing that was asked for is left.
+    Raises UsageError for a symbol of a view without symbols, Pruned where every requested row was pruned.
     """
     view, before = question.view, _before(question)
     if question.symbol is not None and view.of_symbol is None:

@@ -1,8 +1,8 @@
 """Which capture of a partition was the current one: now, or as it was known at a past moment.
 
 A past moment sees the newest capture that was normalized by then and not withdrawn at that time, so a later restatement,
-rollback, undo or rebuild changes no answer about it. Of a capture that was pruned since, only its tombstone is left: the
-answer then says so, and never shows another capture in its place. From the moment it was pruned on it stood no more.
+rollback, undo or rebuild changes no result for it. Of a capture that was pruned since, only its tombstone is left: the
+result then reports that, and never shows another capture instead. From the time it was pruned on it was not current.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Interval = tuple[str, "str | None"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A capture as far as is known of it; `measured_at` is None until CALC, `pruned_at` unless it was pruned."""
+    """A capture and its history; `measured_at` is None until CALC, `pruned_at` unless it was pruned."""
 
     week: str
     tier: str
@@ -42,7 +42,7 @@ class KnownWeek:
 
 
 def end_of(day: date) -> str:
-    """The moment a day in New York is over, as times are stored: what is stamped before it was known on that day."""
+    """The end of a day in New York, as times are stored: what is stamped before it was known on that day."""
     midnight = datetime.combine(day + timedelta(days=1), time(), clock.market_zone())
     return clock.stamp(midnight.astimezone(timezone.utc))
 
@@ -51,15 +51,15 @@ def current_captures(
     db: Database, before: str | None = None, weeks: Iterable[date] | None = None, tiers: Sequence[str] = TIERS
 ) -> list[Known]:
     """The current capture of every partition (of these weeks and tiers), by week and tier; `before` as end_of gives it."""
-    found: dict[tuple[str, str], Known] = {}
+    current: dict[tuple[str, str], Known] = {}
     withdrawals = _withdrawals(db)
     kept = _captures(db, weeks)
-    there = {capture.capture_id for capture in kept}
-    gone = [capture for capture in _tombstones(db, weeks, before) if capture.capture_id not in there]
-    for capture in sorted(kept + gone, key=lambda known: known.run_date):
-        if capture.tier in tiers and _stood(capture, withdrawals.get(capture.capture_id, ()), before):
-            found[capture.week, capture.tier] = capture
-    return [found[key] for key in sorted(found)]
+    kept_ids = {capture.capture_id for capture in kept}
+    gone = [capture for capture in _tombstones(db, weeks, before) if capture.capture_id not in kept_ids]
+    for capture in sorted(kept + gone, key=lambda capture: capture.run_date):
+        if capture.tier in tiers and _was_valid(capture, withdrawals.get(capture.capture_id, ()), before):
+            current[capture.week, capture.tier] = capture
+    return [current[key] for key in sorted(current)]
 
 
 def current_weeks(db: Database, captures: Iterable[Known], before: str | None = None) -> list[KnownWeek]:
@@ -67,7 +67,7 @@ def current_weeks(db: Database, captures: Iterable[Known], before: str | None = 
     keys: dict[str, dict[str, int]] = {}
     for capture in captures:
         keys.setdefault(capture.week, {})[capture.tier] = capture.capture_key
-    found = []
+    results = []
     for week, by_tier in sorted(keys.items()):
         row = db.execute(
             """
@@ -78,33 +78,33 @@ def current_weeks(db: Database, captures: Iterable[Known], before: str | None = 
             (week, *(by_tier.get(tier, 0) for tier in TIERS), before or "9"),
         ).fetchone()
         if row is not None:
-            found.append(KnownWeek(week, row[0], row[1]))
-    return found
+            results.append(KnownWeek(week, row[0], row[1]))
+    return results
 
 
 def current_until(db: Database) -> dict[str, str | None]:
-    """By capture id, the moment each capture ceased to be the current one for the last time; None while it is. Captures that
-    never were current are left out."""
+    """By capture id, when each capture was current for the last time; None while it is. Captures that never were current are
+    left out."""
     by_partition: dict[tuple[str, str], list[Known]] = {}
     for capture in _captures(db, None):
         by_partition.setdefault((capture.week, capture.tier), []).append(capture)
     withdrawals = _withdrawals(db)
-    found: dict[str, str | None] = {}
+    until: dict[str, str | None] = {}
     for captures in by_partition.values():
-        found |= _current_until(sorted(captures, key=lambda known: known.run_date), withdrawals)
-    return found
+        until |= _current_until(sorted(captures, key=lambda capture: capture.run_date), withdrawals)
+    return until
 
 
 def _current_until(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> dict[str, str | None]:
     """Of one partition, by run date: what was current between one change and the next."""
     changes = {capture.normalized_at for capture in captures if capture.normalized_at}
     changes |= {moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell if moment}
-    found: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
     for until in (*sorted(changes), None):
-        standing = [c for c in captures if _stood(c, withdrawals.get(c.capture_id, ()), until)]
-        if standing:
-            found[standing[-1].capture_id] = until
-    return found
+        candidates = [c for c in captures if _was_valid(c, withdrawals.get(c.capture_id, ()), until)]
+        if candidates:
+            last[candidates[-1].capture_id] = until
+    return last
 
 
 def days_of_change(db: Database, week: date, since: date) -> list[date]:
@@ -117,7 +117,7 @@ def days_of_change(db: Database, week: date, since: date) -> list[date]:
     return sorted(day for day in days | {since} if day >= since)
 
 
-def _stood(capture: Known, withdrawn: Sequence[Interval], before: str | None) -> bool:
+def _was_valid(capture: Known, withdrawn: Sequence[Interval], before: str | None) -> bool:
     """Whether the capture was normalized, not withdrawn and not pruned at that moment; None is now."""
     limit = before or "9"
     if capture.normalized_at is None or capture.normalized_at >= limit or (capture.pruned_at or "9") < limit:
@@ -135,9 +135,9 @@ def _captures(db: Database, weeks: Iterable[date] | None) -> list[Known]:
             """
         ).fetchall()
         return [Known(*row) for row in rows]
-    found = []
+    rows = []
     for week in weeks:
-        found += db.execute(
+        rows += db.execute(
             """
             SELECT c.week_ending, c.tier, c.run_date, c.capture_key, c.capture_id, c.normalized_at, m.created_at
             FROM finra_otc_transparency_capture c
@@ -146,7 +146,7 @@ def _captures(db: Database, weeks: Iterable[date] | None) -> list[Known]:
             """,
             (week.isoformat(),),
         ).fetchall()
-    return [Known(*row) for row in found]
+    return [Known(*row) for row in rows]
 
 
 def _tombstones(db: Database, weeks: Iterable[date] | None, before: str | None) -> list[Known]:
@@ -167,7 +167,7 @@ def _tombstones(db: Database, weeks: Iterable[date] | None, before: str | None) 
 
 def _withdrawals(db: Database) -> dict[str, list[Interval]]:
     """When each capture was withdrawn, and until when (None: to this day)."""
-    found: dict[str, list[Interval]] = {}
+    withdrawals: dict[str, list[Interval]] = {}
     for row in db.execute("SELECT capture_id, withdrawn_at, undone_at FROM finra_otc_transparency_withdrawal ORDER BY id"):
-        found.setdefault(row[0], []).append((row[1], row[2]))
-    return found
+        withdrawals.setdefault(row[0], []).append((row[1], row[2]))
+    return withdrawals

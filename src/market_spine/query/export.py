@@ -1,7 +1,7 @@
 """Export: a view as one hive-partitioned dataset of files, `week_ending=…/tier=…/data.parquet` (of a week: no tier folder).
 
-A file is written beside its place and moved there, so a reader sees the old one or the new one. `_market_spine.json` at the
-root tells which capture each file is of: only files of another capture, or missing or cut ones, are written again, and those
+A file is written under a temporary name and renamed, so a reader sees the old one or the new one. `_market_spine.json` at the
+root records which capture each file is of: only files of another capture, or missing or cut ones, are written again, and those
 of partitions that have no current capture any more are removed. The partition columns are in the path, not in the files.
 """
 
@@ -55,20 +55,20 @@ class Exported:
 def export(db: Database, view: View, root: Path, form: str, as_of: date | None = None, *, seen_at: str | None = None) -> Exported:
     """Brings the dataset at `root` up to the captures current at `seen_at`, when the open snapshot was taken.
 
-    Raises UsageError when another view or format lies there, ConfigurationError when the folder cannot be written or pyarrow
+    Raises UsageError when the folder holds another view or format, ConfigurationError when it cannot be written or pyarrow
     is not installed.
     """
     if form == PARQUET:
         _pyarrow()
-    known = _read_state(root, view, form)
+    recorded = _read_state(root, view, form)
     parts = list(_parts(db, view, as_of))
     try:
         root.mkdir(parents=True, exist_ok=True)
-        done = {part.folder: known[part.folder] for part in parts if _is_kept(root, form, part, known)}
+        done = {part.folder: recorded[part.folder] for part in parts if _is_kept(root, form, part, recorded)}
         written = [part for part in parts if part.folder not in done]
         for part in written:
             done[part.folder] = _write(db, view, root, form, part)
-        gone = sorted((known.keys() | _present(root, form)) - done.keys())
+        gone = sorted((recorded.keys() | _present(root, form)) - done.keys())
         for folder in gone:
             _remove(root, form, folder)
         _write_state(root, view, form, done, seen_at)
@@ -102,9 +102,9 @@ def _mark(db: Database, capture_id: str) -> str:
     return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()[:16]
 
 
-def _is_kept(root: Path, form: str, part: Part, known: Mapping[str, Any]) -> bool:
-    """Whether the file is there as it was written, of the same capture."""
-    entry, file = known.get(part.folder), _file(root, form, part.folder)
+def _is_kept(root: Path, form: str, part: Part, recorded: Mapping[str, Any]) -> bool:
+    """Whether the file still exists as it was written, of the same capture."""
+    entry, file = recorded.get(part.folder), _file(root, form, part.folder)
     if entry is None or entry["capture_id"] != part.capture_id or entry["mark"] != part.mark:
         return False
     return file.is_file() and file.stat().st_size == entry["bytes"]
@@ -116,13 +116,13 @@ def _present(root: Path, form: str) -> set[str]:
 
 
 def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[str, Any]:
-    """Writes one file beside its place and moves it there; answers what is noted of it."""
+    """Writes one file under a temporary name and renames it; returns its entry in the state file."""
     file = _file(root, form, part.folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     columns = _columns(view)
-    places = [view.columns.index(name) for name in columns]
-    rows = ([row[at] for at in places] for row in db.execute(view.of_capture, (part.capture_id,)))
+    indexes = [view.columns.index(name) for name in columns]
+    rows = ([row[at] for at in indexes] for row in db.execute(view.of_capture, (part.capture_id,)))
     try:
         (_write_parquet if form == PARQUET else _write_csv)(beside, columns, rows)
         beside.replace(file)
@@ -167,16 +167,16 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]
         _settle(file)
 
 
-def _array(arrow: Any, of: Any, values: list[Any]) -> Any:
+def _array(arrow: Any, type_: Any, values: list[Any]) -> Any:
     """Shares become exact decimals of six places, whatever they are stored as."""
-    if arrow.types.is_decimal(of):
+    if arrow.types.is_decimal(type_):
         from decimal import Decimal
 
-        place = Decimal("0.000001")
-        return arrow.array([None if value is None else Decimal(repr(value)).quantize(place) for value in values], of)
-    if arrow.types.is_floating(of):
+        millionth = Decimal("0.000001")
+        return arrow.array([None if value is None else Decimal(repr(value)).quantize(millionth) for value in values], type_)
+    if arrow.types.is_floating(type_):
         values = [None if value is None else float(value) for value in values]
-    return arrow.array(values, of)
+    return arrow.array(values, type_)
 
 
 def _type(arrow: Any, name: str) -> Any:
@@ -237,7 +237,7 @@ def _remove(root: Path, form: str, folder: str) -> None:
     if not all(part.startswith(("week_ending=", "tier=")) for part in Path(folder).parts):
         return
     _file(root, form, folder).unlink(missing_ok=True)
-    place = root / folder
-    while place != root and place.is_dir() and not any(place.iterdir()):
-        place.rmdir()
-        place = place.parent
+    empty = root / folder
+    while empty != root and empty.is_dir() and not any(empty.iterdir()):
+        empty.rmdir()
+        empty = empty.parent

@@ -46,9 +46,9 @@ class Entry:
 
 def list_captures(db: Database, week: date | None = None, tiers: Sequence[str] = TIERS) -> list[Entry]:
     """Every capture of these partitions, by week and tier, oldest first; tombstones of pruned ones among them."""
-    found = [_entry(row) for row in (_of_week(db, week) if week else _all(db))]
-    found += [_tombstone(row) for row in _pruned(db, week, {entry.capture_id for entry in found})]
-    return sorted((e for e in found if e.tier in tiers), key=lambda e: (e.week, e.tier, e.run_date))
+    entries = [_entry(row) for row in (_of_week(db, week) if week else _all(db))]
+    entries += [_tombstone(row) for row in _pruned(db, week, {entry.capture_id for entry in entries})]
+    return sorted((e for e in entries if e.tier in tiers), key=lambda e: (e.week, e.tier, e.run_date))
 
 
 def find_capture(db: Database, text: str) -> Entry:
@@ -102,7 +102,7 @@ def _of_week(db: Database, week: date) -> list[Any]:
     return db.execute(_COLUMNS + "WHERE c.week_ending = ?", (week.isoformat(),)).fetchall()
 
 
-def _pruned(db: Database, week: date | None, there: set[str]) -> list[Any]:
+def _pruned(db: Database, week: date | None, kept: set[str]) -> list[Any]:
     rows = db.execute(
         """
         SELECT capture_key, capture_id, json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'),
@@ -111,7 +111,7 @@ def _pruned(db: Database, week: date | None, there: set[str]) -> list[Any]:
         """,
         (DOMAIN,),
     ).fetchall()
-    return [row for row in rows if row[1] not in there and (week is None or row[2] == week.isoformat())]
+    return [row for row in rows if row[1] not in kept and (week is None or row[2] == week.isoformat())]
 
 
 def _entry(row: Any) -> Entry:

@@ -1,4 +1,4 @@
-"""The content a source showed for a partition, byte for byte: the current one, that of a past day, or any version by name."""
+"""The stored content of a partition, byte for byte: the current one, that of a past day, or any version by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from market_spine.query.history import find_capture
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One version of a capture: its stored content can be read, its name asked for again."""
+    """One version of a capture: its content can be read, and found again by its name."""
 
     capture_id: str
     version: Version
@@ -29,12 +29,12 @@ class Content:
 
     @property
     def is_canonical(self) -> bool:
-        """Whether it is the document made of an API's answers, one form for equal rows, and not the bytes of the wire."""
+        """Whether it is the canonical document of an API's responses (equal rows give equal bytes), not the bytes received."""
         return "dataset" in self.version.metadata
 
-    def says(self) -> str:
-        """What it is, in a line."""
-        canonical = "the canonical document of FINRA's API answers, not the bytes of the wire,"
+    def description(self) -> str:
+        """What it is, in one line."""
+        canonical = "the canonical document of FINRA's API responses, not the bytes received,"
         uri = self.version.metadata.get("source_uri", "an unknown source")
         what = canonical if self.is_canonical else "the exact bytes"
         return f"{self.name}: {what} of {uri}, SHA-256 {self.version.content_hash}"
@@ -55,17 +55,17 @@ def find(db: Database, partition: Partition, day: date | None = None, name: str 
     """
     if name is not None:
         return _named(db, partition, name)
-    found = as_of.current_captures(db, as_of.end_of(day) if day else None, [partition.week_ending], (partition.tier,))
-    if not found:
+    current = as_of.current_captures(db, as_of.end_of(day) if day else None, [partition.week_ending], (partition.tier,))
+    if not current:
         when = f" as of {day}" if day else ""
         raise NotFound(f"{partition} has no current capture{when}", hint=f"spine captures {partition.week} {partition.tier}")
-    if found[0].pruned_at:
-        raise Pruned(f"the content of {found[0].capture_id} was pruned on {found[0].pruned_at[:10]}")
-    return _of_rows(db, found[0].capture_id)
+    if current[0].pruned_at:
+        raise Pruned(f"the content of {current[0].capture_id} was pruned on {current[0].pruned_at[:10]}")
+    return _of_rows(db, current[0].capture_id)
 
 
 def read(db: Database, content: Content) -> Iterator[bytes]:
-    """Its bytes in blocks of 512 KB. Raises DamagedRaw when they no longer are what they were."""
+    """Its bytes in blocks of 512 KB. Raises DamagedRaw when they no longer match their hash."""
     return contents.read_raw(db, content.version.content_hash)
 
 

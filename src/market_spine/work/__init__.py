@@ -1,17 +1,18 @@
-"""The work queue: what is to be done, kept in core_work_items, the ledger that decides on both engines.
+"""The work queue: work items in core_work_items, the ledger that decides on both engines.
 
 PENDING ──claim──► RUNNING ──► COMPLETE
    ▲                 │ ├─ failed ───────────► RETRY_WAIT ──time──► PENDING     after max_attempts: FAILED
-   │                 │ └─ waits for input ──► RETRY_WAIT ──made──► PENDING     (no attempt is counted; waiting.py)
+   │                 │ └─ waits for input ──► RETRY_WAIT ──made──► PENDING     (no attempt is counted)
    └── worker gone ──┘    CANCELLED: by a person, from any open state or FAILED
 
 item.py       the values: an item, a request, and the decisions about them
-desk.py       what people ask: enqueue, retry, cancel, look
-lease.py      what workers do: claim, beat, settle; and taking back what a dead worker held
-fence.py      one transaction around everything an item writes, committed only while the item is still ours
-delivery.py   PostgreSQL: Procrastinate brings item ids to workers, and is rebuilt from the ledger when it loses any
-execute.py    one claimed item, from its pipeline to its settlement
-trouble.py    what a worker does while its database is away or a duty of its fails
-roster.py     which workers live, for metrics
+queue.py      what people do: enqueue, retry, cancel, list
+lease.py      what workers do: claim, heartbeat, settle, and reclaim the items of dead workers
+fence.py      one transaction around everything an item writes, committed only while this worker holds the item
+outbox.py     PostgreSQL: announces items to Procrastinate, whose tables can be rebuilt from the ledger
+execute.py    runs one claimed item and settles it
+sqlite_feed.py, procrastinate_feed.py   where items come from, one for each engine
+trouble.py    what a worker does while its database is unavailable or one of its duties fails
+roster.py     which workers are alive, for metrics
 worker.py     a worker process: its threads, heartbeats, signals
 """

@@ -1,4 +1,4 @@
-"""One claimed item, from its pipeline to its settlement: what came of it is committed together with what it wrote."""
+"""Runs one claimed item and settles it: its new state is committed together with what it wrote."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_fail
 
 log = logging.getLogger("market_spine.work")
 
-# Runs an item's work on the database it is given, and answers its outcomes. `now` is the moment it was claimed.
+# Runs an item's pipeline on the database it is given, and returns the outcomes. `now` is the time of the claim.
 Perform = Callable[[ItemTransaction, Item, datetime], Sequence[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Pipelines:
-    """Performs an item by its pipeline. `open_source` is asked only by a pipeline that needs one."""
+    """Runs an item's pipeline. `open_source` is called only for a pipeline that needs one."""
 
     open_source: Callable[[], Source]
     limits: Limits = field(default_factory=Limits)
@@ -53,7 +53,7 @@ class Pipelines:
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source() if pipelines.needs_source(item.pipeline) else None
         if pipelines.find(item.pipeline).reads_rows:
-            db.begin()  # what it reads must still hold when it writes; the others ask a source or read a file first
+            db.begin()  # what it reads must still hold when it writes; the others fetch or read a file first, with no lock held
         try:
             return pipelines.run_pipeline(item.pipeline, run, source, item.week_ending, item.tier)
         finally:
@@ -64,9 +64,9 @@ class Pipelines:
 def execute(
     db: Database, transaction: ItemTransaction, item: Item, perform: Perform, retry_after: timedelta = RETRY_AFTER
 ) -> State | None:
-    """Works on an item this worker has claimed and answers its new state; None when it was no longer this worker's.
+    """Executes an item this worker has claimed and returns its new state; None when another worker has it by now.
 
-    Raises DatabaseLost or DatabaseLocked when not even that could be written: the lease will run out.
+    Raises DatabaseLost or DatabaseLocked when the new state could not be written: then the lease will expire.
     """
     settled: list[State] = []
     try:
@@ -80,8 +80,8 @@ def execute(
 
 
 def _perform(transaction: ItemTransaction, item: Item, perform: Perform) -> Sequence[Outcome] | PrerequisiteMissing:
-    """The outcomes, or what is missing. That is looked for again with the transaction open, where the completion of what
-    makes it cannot slip by: it either is seen here, or sees this item wait and wakes it."""
+    """The outcomes, or the missing prerequisite. It is looked for a second time with the transaction open, so that its
+    completion cannot be missed: either it is seen here, or it sees this item waiting and wakes it."""
     now = datetime.fromisoformat(str(item.locked_at))
     with contextlib.suppress(PrerequisiteMissing):
         return perform(transaction, item, now)
@@ -93,7 +93,7 @@ def _perform(transaction: ItemTransaction, item: Item, perform: Perform) -> Sequ
 
 
 def _settle(db: Database, item: Item, done: Sequence[Outcome] | PrerequisiteMissing, retry_after: timedelta) -> State:
-    """Inside the item's transaction: COMPLETE, or what its outcomes say."""
+    """Inside the item's transaction: COMPLETE, or the state that follows from its outcomes."""
     now = db.now()
     verdict = judge(item, done, now, retry_after)
     if verdict is None:
@@ -101,16 +101,16 @@ def _settle(db: Database, item: Item, done: Sequence[Outcome] | PrerequisiteMiss
         log.info("%s: done", item.where, extra=_facts("work_complete", item))
         return State.COMPLETE
     lease.settle(db, item, verdict, now)
-    _tell(item, verdict)
+    _log_verdict(item, verdict)
     return verdict.state
 
 
 def judge(
     item: Item, done: Sequence[Outcome] | PrerequisiteMissing, now: datetime, retry_after: timedelta = RETRY_AFTER
 ) -> Verdict | None:
-    """None when all went well; a failure is tried again, and what is not made or not published yet is waited for."""
+    """None when all went well; a failure is retried, and an item waits for what is not computed or published yet."""
     if isinstance(done, PrerequisiteMissing):
-        return after_waiting(item, f"{done.message}; made by: {done.hint}", now, None, retry_after, done.stage)
+        return after_waiting(item, f"{done.message}; created by: {done.hint}", now, None, retry_after, done.stage)
     failed = [outcome for outcome in done if outcome.status is Status.FAILED]
     if failed:
         return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)
@@ -121,7 +121,7 @@ def judge(
 
 
 def _due(absent: Sequence[Outcome]) -> datetime | None:
-    """The first moment, in New York, of the day on which the last of them is published."""
+    """Midnight in New York of the day on which the last of them is published."""
     days = [publication.due_date(Partition(o.week_ending, o.tier)) for o in absent if o.tier is not None]
     return datetime.combine(max(days), time(), clock.market_zone()) if days else None
 
@@ -129,7 +129,7 @@ def _due(absent: Sequence[Outcome]) -> datetime | None:
 def settle_error(
     db: Database, item: Item, error: Exception | Interrupted, retry_after: timedelta = RETRY_AFTER, *, abandoned: bool = False
 ) -> State | None:
-    """Everything the item wrote has been rolled back; says what becomes of it. Raises DatabaseLost, DatabaseLocked."""
+    """Settles an item whose writes have been rolled back. Raises DatabaseLost, DatabaseLocked."""
     for last in (False, True):
         try:
             db.reconnect()
@@ -142,7 +142,7 @@ def settle_error(
             if last:
                 raise
         else:
-            _tell(item, verdict, error)
+            _log_verdict(item, verdict, error)
             return verdict.state
     raise AssertionError("unreachable")
 
@@ -152,29 +152,29 @@ def _verdict(item: Item, error: Exception | Interrupted, now: datetime, retry_af
         return given_back()
     if isinstance(error, DatabaseLost):
         return after_loss(item, error.message)
-    return after_failure(item, _words(error), now, retry_after)
+    return after_failure(item, _message(error), now, retry_after)
 
 
-def _words(error: Exception | Interrupted) -> str:
+def _message(error: Exception | Interrupted) -> str:
     if isinstance(error, PartitionError):
         return f"{error.category}: {error.message}"
     return error.message if isinstance(error, MarketSpineError) else f"{type(error).__name__}: {error}"
 
 
-def _tell(item: Item, verdict: Verdict, error: Exception | Interrupted | None = None) -> None:
+def _log_verdict(item: Item, verdict: Verdict, error: Exception | Interrupted | None = None) -> None:
     unexpected = error is not None and not isinstance(error, (MarketSpineError, Interrupted))
     bad = verdict.counts and verdict.why is not None
-    say = partial(log.log, logging.ERROR if verdict.state is State.FAILED else logging.WARNING if bad else logging.INFO)
+    write = partial(log.log, logging.ERROR if verdict.state is State.FAILED else logging.WARNING if bad else logging.INFO)
     then = f", again at {verdict.not_before_stamp}" if verdict.not_before else ""
-    say(
-        "%s: %s%s%s", item.where, verdict.state.value, f" ({verdict.told})" if verdict.told else "", then,
-        extra=_facts(f"work_{verdict.state.value.lower()}", item, error=verdict.told), exc_info=error if unexpected else None,
+    write(
+        "%s: %s%s%s", item.where, verdict.state.value, f" ({verdict.reason})" if verdict.reason else "", then,
+        extra=_facts(f"work_{verdict.state.value.lower()}", item, error=verdict.reason), exc_info=error if unexpected else None,
     )  # fmt: skip
 
 
 def _lost(item: Item) -> State | None:
-    """Another's now, or nobody's."""
-    log.warning("%s: no longer ours, rolled back", item.where, extra=_facts("work_lost", item))
+    """Another worker holds the item now, or nobody does."""
+    log.warning("%s: the lease was lost, rolled back", item.where, extra=_facts("work_lost", item))
     return None
 
 

@@ -14,9 +14,9 @@ from market_spine.errors import DatabaseError, DatabaseLost, Interrupted
 class ItemTransaction:
     """The database as one item's pipeline sees it.
 
-    The transaction begins with the first write, so that nothing is locked while a source is asked or a file is read; each
-    of the pipeline's own transactions is a savepoint within it: one that fails takes back its own rows and no others.
-    `serial` names what must not be worked on by two items at once (PostgreSQL; SQLite has one writer anyway).
+    The transaction begins with the first write, so that nothing is locked while content is fetched or a file is read; each
+    of the pipeline's own transactions is a savepoint within it: one that fails rolls back its own rows and no others.
+    `serial` names what two items must not process at once (PostgreSQL; SQLite has one writer anyway).
     """
 
     def __init__(self, db: Database, *, serial: str) -> None:
@@ -66,13 +66,13 @@ class ItemTransaction:
             yield
             self._check()
         except BaseException:
-            self._take_back()
+            self._roll_back()
             raise
         finally:
             self._inside = False
         self._db.execute("RELEASE SAVEPOINT pipeline_step")
 
-    def _take_back(self) -> None:
+    def _roll_back(self) -> None:
         try:
             self._db.execute("ROLLBACK TO SAVEPOINT pipeline_step")
             self._db.execute("RELEASE SAVEPOINT pipeline_step")
@@ -92,7 +92,7 @@ class ItemTransaction:
 
     @property
     def database(self) -> Database:
-        """Itself, as what the phases ask for; whatever is not said here is done by the real one."""
+        """Itself, typed as the phases need it; what is not defined here is delegated to the real database."""
         return cast(Database, self)
 
     def __getattr__(self, name: str) -> Any:
@@ -100,8 +100,8 @@ class ItemTransaction:
         return getattr(self._db, name)
 
     def reconnect(self) -> None:
-        """Never within an item: its transaction went with the connection, so the item ends and is taken up anew."""
-        raise DatabaseLost(f"the connection to {self.label} was lost", hint="the item is taken up again")
+        """Refused: the item's transaction was lost with the connection, so the item ends and is executed again."""
+        raise DatabaseLost(f"the connection to {self.label} was lost", hint="the item is executed again")
 
     def close(self) -> None:
         """The worker closes its connection, not the pipeline."""

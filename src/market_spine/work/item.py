@@ -1,4 +1,4 @@
-"""A piece of work as a value, and the decisions about it: values in, values out; no database, no clock."""
+"""A work item as a value, and the decisions about it: values in, values out; no database, no clock."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class State(str, Enum):
 
 
 class Answer(str, Enum):
-    """What came of asking for an item."""
+    """What enqueueing an item did."""
 
     CREATED = "created"
-    EXISTING = "existing"  # open already: nothing changed
-    REPORTED = "reported"  # over already: nothing changed; "rerun" would reset it
+    EXISTING = "existing"  # already open: nothing changed
+    REPORTED = "reported"  # already ended: nothing changed; "rerun" would reset it
     RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """What an item may ask of its pipeline: the run date that names its captures, and ingest what is unchanged."""
+    """Parameters of an item's pipeline: the run date that names its captures, and whether to ingest unchanged content."""
 
     run_date: date | None = None
     force: bool = False
@@ -59,7 +59,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An item somebody asks for; checks itself when made. `desired_at` None means now. Raises UsageError."""
+    """An item to enqueue; checks itself when made. `desired_at` None means now. Raises UsageError."""
 
     pipeline: str
     week_ending: date
@@ -155,16 +155,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of an item that did not complete, and why. `counts`: its attempt is used up."""
+    """The next state of an item that did not complete, and why. `counts`: its attempt is used up."""
 
     state: State
     why: str | None
     not_before: datetime | None = None
     counts: bool = True
-    waits_for: str | None = None  # the stage whose making wakes the item
+    waits_for: str | None = None  # the stage whose completion wakes the item
 
     @property
-    def told(self) -> str | None:
+    def reason(self) -> str | None:
         """The reason in one line, fit for last_error."""
         return None if self.why is None else " ".join(self.why.split())[:_ERROR_LENGTH]
 
@@ -184,9 +184,9 @@ def after_waiting(
     item: Item, why: str, now: datetime, until: datetime | None = None, retry_after: timedelta = RETRY_AFTER,
     waits_for: str | None = None,
 ) -> Verdict:  # fmt: skip
-    """What it needs is not there yet: no fault of the item, so no attempt is used up.
+    """A prerequisite is missing: no fault of the item, so no attempt is used up.
 
-    Tried again when the stage it `waits_for` is made, else after a third of the time it has waited so far, between 5 minutes
+    Retried when the stage it `waits_for` is complete, else after a third of the time it has waited so far, between 5 minutes
     and 6 hours, but not before `until`.
     """
     waited = now - datetime.fromisoformat(item.desired_at)
@@ -195,18 +195,18 @@ def after_waiting(
 
 
 def after_loss(item: Item, why: str) -> Verdict:
-    """Its worker died or lost the database: at once to the next one, the attempt counted."""
+    """Its worker died or lost the database: it goes to the next worker at once, and the attempt counts."""
     return Verdict(State.FAILED if item.attempt_count >= item.max_attempts else State.PENDING, why)
 
 
 def given_back() -> Verdict:
-    """Its worker was asked to stop: as if it had never been taken."""
+    """Its worker was asked to stop: as if it had never been claimed."""
     return Verdict(State.PENDING, None, counts=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """How long a silent worker keeps an item, and how often a living one says so."""
+    """How long an item stays with a silent worker, and how often a living one renews its lease."""
 
     length: timedelta = timedelta(minutes=30)
 
@@ -220,8 +220,8 @@ def is_dead(age: float, silent: float, lease: Lease, patience: float) -> bool:
     """Whether a lease may be taken back. `age`: seconds since the last heartbeat by the ledger's clock; `silent`: seconds in
     which no heartbeat came while we watched, by our own; `patience`: how long we must have watched before we trust `age`.
 
-    A clock that jumps or differs makes living workers look old: they are still heard. A stamp from the future never ages:
-    after a whole lease of silence that no longer matters.
+    A clock that jumps or differs makes the lease of a living worker look expired, but its heartbeats still arrive. A stamp
+    from the future never ages: after a whole lease of silence it is ignored.
     """
     length = lease.length.total_seconds()
     return silent >= length or (age >= length and silent >= patience)

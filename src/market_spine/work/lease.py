@@ -1,10 +1,10 @@
-"""What workers do with the ledger: claim, beat, settle; and taking back what a dead worker held.
+"""What workers do with the ledger: claim, heartbeat, settle, and reclaim the items of dead workers.
 
-An item is held by an execution id. Every statement that settles it asks `current_execution_id = :mine and state = 'RUNNING'`:
-a worker that was frozen past its lease finds that the item is no longer its own, and what it wrote is rolled back.
+An item is held by an execution id. Every statement that settles it requires `current_execution_id = :mine and state = 'RUNNING'`:
+a worker that was suspended past its lease no longer holds the item, and what it wrote is rolled back.
 
-`now` is always `Database.now`, the clock that all users of the database share. A moment that was read and then overtaken
-only makes a lease look younger than it is, never older.
+`now` is always `Database.now`, the clock that all users of the database share. A time that was read a while ago only makes
+a lease look younger than it is, never older.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from market_spine.db import Database
 from market_spine.work import outbox
 from market_spine.work.item import Item, Lease, State, Verdict, after_loss, is_dead
 
-# How a run of an item ended, as core_executions keeps it: done, failed, to be tried again later, given back on SIGTERM.
+# How a run of an item ended, as core_executions keeps it: done, failed, to be retried later, returned on SIGTERM.
 _EXIT_CODES = {State.COMPLETE: 0, State.FAILED: 1, State.RETRY_WAIT: 75, State.PENDING: 143}
 
 
 class LeaseLost(Exception):
-    """The item is no longer this worker's: taken back, cancelled, or taken by another."""
+    """This worker no longer holds the item: it was reclaimed, cancelled, or claimed by another."""
 
 
 def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
-    """Takes the item that is due first (priority, then desired_at). SQLite: its one writer makes this exact."""
+    """Claims the item that is due first (priority, then desired_at). SQLite: its one writer makes this exact."""
     with db.transaction():
         promote(db, now)
         row = db.execute(
@@ -46,7 +46,7 @@ def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
 
 
 def claim(db: Database, item_id: int, worker: str, now: datetime) -> Item | None:
-    """Takes the item that was delivered, if it is due and nobody has it."""
+    """Claims the item that was delivered, if it is due and nobody holds it."""
     with db.transaction():
         row = db.execute(
             """
@@ -76,14 +76,14 @@ def _begin(db: Database, item: Item, now: datetime) -> Item:
 def is_due(db: Database, now: datetime) -> bool:
     """Whether anything could be claimed now; a cheap question, without a write."""
     moment = clock.stamp(now)
-    found = db.execute(
+    row = db.execute(
         """
         SELECT 1 WHERE EXISTS (SELECT 1 FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?)
                     OR EXISTS (SELECT 1 FROM core_work_items WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ?)
         """,
         (moment, moment),
     ).fetchone()
-    return found is not None
+    return row is not None
 
 
 def promote(db: Database, now: datetime) -> None:
@@ -99,7 +99,7 @@ def promote(db: Database, now: datetime) -> None:
 
 
 def beat(db: Database, item: Item, now: datetime) -> bool:
-    """Says that the item's worker lives; False when the item is no longer its own."""
+    """Renews the lease; False when the worker no longer holds the item."""
     with db.transaction():
         cursor = db.execute(
             "UPDATE core_work_items SET locked_at = ? WHERE id = ? AND current_execution_id = ? AND state = 'RUNNING'",
@@ -125,7 +125,7 @@ def complete(db: Database, item: Item, now: datetime) -> None:
 
 
 def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
-    """What a verdict says of an item that did not complete, and its next delivery. Raises LeaseLost."""
+    """Writes the verdict on an item that did not complete, and announces its next delivery. Raises LeaseLost."""
     moment = clock.stamp(now)
     with db.transaction():
         row = db.execute(
@@ -138,12 +138,12 @@ def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
             """,
             (
                 verdict.state.value, int(not verdict.counts), verdict.not_before_stamp, verdict.waits_for, moment,
-                verdict.told, moment if verdict.told else None, item.id, item.current_execution_id,
+                verdict.reason, moment if verdict.reason else None, item.id, item.current_execution_id,
             ),
         ).fetchone()  # fmt: skip
         if row is None:
             raise LeaseLost
-        _end(db, item, verdict.state, verdict.told, now)
+        _end(db, item, verdict.state, verdict.reason, now)
         if verdict.state is not State.FAILED:
             outbox.announce(db, [Item.of(row)])
 
@@ -154,7 +154,7 @@ def _end(db: Database, item: Item, state: State, why: str | None, now: datetime)
 
 @dataclass(slots=True)
 class Watch:
-    """What one process has seen of others' heartbeats, by its own clock that only runs forward."""
+    """The heartbeats of other workers as one process has seen them, by its own monotonic clock."""
 
     lease: Lease
     patience: float
@@ -165,8 +165,8 @@ class Watch:
         seen = {(item.id, item.current_execution_id): item.locked_at for item in running}
         before, self._seen = self._seen, {}
         for key, stamp in seen.items():
-            known = before.get(key)
-            self._seen[key] = known if known is not None and known[0] == stamp else (stamp, ticks)
+            last = before.get(key)
+            self._seen[key] = last if last is not None and last[0] == stamp else (stamp, ticks)
         return [item for item in running if self._is_dead(item, now, ticks)]
 
     def _is_dead(self, item: Item, now: datetime, ticks: float) -> bool:
@@ -176,22 +176,22 @@ class Watch:
 
 
 def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]:
-    """Wakes what is due, takes back what dead workers held, delivers again what was lost; answers what was taken back."""
+    """Promotes due items, reclaims those of dead workers, announces lost ones again; returns the reclaimed items."""
     running = [Item.of(row) for row in db.execute("SELECT * FROM core_work_items WHERE state = 'RUNNING'")]
     dead = watch.dead(running, now, ticks)
     if db.engine == "sqlite" and not dead and not is_due(db, now):
-        return []  # nothing to write: the one writer's place stays free
+        return []  # nothing to write: the write lock stays free
     with db.transaction():
         promote(db, now)
-        taken = [item for item in (_take_back(db, item, now) for item in dead) if item is not None]
-        outbox.announce(db, (item for item in taken if item.state is State.PENDING))
+        reclaimed = [item for item in (_reclaim(db, item, now) for item in dead) if item is not None]
+        outbox.announce(db, (item for item in reclaimed if item.state is State.PENDING))
         outbox.announce_lost(db)
-    return taken
+    return reclaimed
 
 
-def _take_back(db: Database, item: Item, now: datetime) -> Item | None:
-    """Only while no heartbeat has come since we looked."""
-    verdict = after_loss(item, f"worker {item.locked_by} went silent, last heard {item.locked_at}")
+def _reclaim(db: Database, item: Item, now: datetime) -> Item | None:
+    """Only if no heartbeat has come since it was read: a worker that has just beaten keeps its item."""
+    verdict = after_loss(item, f"worker {item.locked_by} went silent, last heartbeat {item.locked_at}")
     moment = clock.stamp(now)
     row = db.execute(
         """
@@ -200,6 +200,6 @@ def _take_back(db: Database, item: Item, now: datetime) -> Item | None:
             updated_at = ?
         WHERE id = ? AND current_execution_id = ? AND locked_at = ? AND state = 'RUNNING' RETURNING *
         """,
-        (verdict.state.value, verdict.told, moment, moment, item.id, item.current_execution_id, item.locked_at),
+        (verdict.state.value, verdict.reason, moment, moment, item.id, item.current_execution_id, item.locked_at),
     ).fetchone()
     return None if row is None else Item.of(row)

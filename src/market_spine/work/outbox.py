@@ -1,7 +1,7 @@
-"""PostgreSQL: Procrastinate brings the ids of due items to whichever worker is free. SQLite needs none of this: all are no-ops.
+"""PostgreSQL: Procrastinate delivers the ids of due items to whichever worker is free. On SQLite every function is a no-op.
 
-The engine's tables hold nothing that the ledger does not: they are made when first needed, emptied or lost without harm
-(`announce_lost` brings everything back), and made anew for another version of the engine (`rebuild`).
+The engine's tables hold nothing that the ledger does not: they are created when first needed, can be emptied or lost without
+harm (`announce_lost` restores everything), and are recreated for another version of the engine (`rebuild`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TASK = "market_spine.work_item"
 
 
 def prepare(db: Database) -> None:
-    """Makes the engine's tables where they are missing. Raises SchemaTooOld when they are another version's."""
+    """Creates the engine's tables where they are missing. Raises SchemaTooOld when they belong to another version."""
     if not isinstance(db, Postgres):
         return
     installed = _installed(db)
@@ -42,7 +42,7 @@ def prepare(db: Database) -> None:
 
 
 def rebuild(db: Database) -> int:
-    """Drops the engine's tables, makes them anew and announces every open item; answers how many."""
+    """Drops and recreates the engine's tables and announces every open item; returns their number."""
     if not isinstance(db, Postgres):
         return 0
     with db.transaction():
@@ -53,7 +53,7 @@ def rebuild(db: Database) -> int:
 
 
 def announce(db: Database, items: Iterable[Item]) -> None:
-    """Has each item delivered when it is due, once. Call it in the transaction that changed the items' rows."""
+    """Schedules one delivery of each item, when it is due. Call it in the transaction that changed the items' rows."""
     items = list(items)
     if not isinstance(db, Postgres) or not items:
         return
@@ -75,7 +75,7 @@ def announce(db: Database, items: Iterable[Item]) -> None:
 
 
 def withdraw(db: Database, items: Iterable[Item]) -> None:
-    """Takes back deliveries that no worker has begun."""
+    """Cancels deliveries that no worker has begun."""
     if not isinstance(db, Postgres):
         return
     for item in items:
@@ -89,9 +89,10 @@ def withdraw(db: Database, items: Iterable[Item]) -> None:
 
 
 def announce_lost(db: Database) -> int:
-    """Announces again what should be delivered and is not on its way: tables emptied, a worker gone between two steps.
+    """Announces open items without a delivery again: tables were emptied, or a worker died between two steps.
 
-    Call it in a transaction; one caller at a time does it, and rows that are just being changed are left for the next.
+    Call it in a transaction. One caller at a time does it (advisory lock), and rows that another transaction is changing are
+    left for the next call (SKIP LOCKED).
     """
     if not isinstance(db, Postgres):
         return 0
@@ -114,17 +115,17 @@ def announce_lost(db: Database) -> int:
 
 
 def _queueing_lock(item_id: int) -> str:
-    """Procrastinate lets one waiting job have it: an item is never announced twice."""
+    """Procrastinate allows one waiting job per queueing lock: an item is never announced twice."""
     return f"work-item:{item_id}"
 
 
 def _installed(db: Database) -> str | None:
     """The fingerprint of the engine's tables; None where there are none."""
-    # Asked of the catalogue's rows: a name looked up before is remembered as missing until the transaction ends.
-    found = db.execute(
+    # A query of the catalogue: to_regclass caches a missing name until the transaction ends.
+    table = db.execute(
         "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'procrastinate_installed'"
     ).fetchone()
-    if found is None:
+    if table is None:
         return None
     row = db.execute("SELECT fingerprint FROM procrastinate_installed").fetchone()
     return None if row is None else str(row[0])
@@ -154,7 +155,7 @@ def _fingerprint() -> str:
 
 @lru_cache(maxsize=1)
 def _manager() -> JobManager:
-    """Defers on the connection it is given; has none of its own."""
+    """Defers jobs on the connection it is given; it has none of its own."""
     from procrastinate import SyncPsycopgConnector
     from procrastinate.manager import JobManager
 
@@ -162,11 +163,11 @@ def _manager() -> JobManager:
 
 
 def _translated(db: Postgres, error: Exception) -> Exception:
-    said: Any = error.__cause__ or error
-    words = " ".join(str(said).split())
+    cause: Any = error.__cause__ or error
+    message = " ".join(str(cause).split())
     if db.driver.closed:
-        return DatabaseLost(f"the connection to {db.label} was lost: {words}", hint="run again; the next run completes it")
-    return DatabaseError(f"cannot announce work in {db.label}: {words}", hint="spine work rebuild-delivery")
+        return DatabaseLost(f"the connection to {db.label} was lost: {message}", hint="run again; the next run completes it")
+    return DatabaseError(f"cannot announce work in {db.label}: {message}", hint="spine work rebuild-delivery")
 
 
 _DROP = """

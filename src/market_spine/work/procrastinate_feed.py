@@ -1,4 +1,4 @@
-"""PostgreSQL's feed: Procrastinate's worker brings item ids; the ledger decides whether there is anything to do for them."""
+"""The feed on PostgreSQL: Procrastinate's worker delivers item ids; the ledger decides whether there is anything to do."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_spine.work")
 
 _DUTY = "delivery"
-_POLL = 1.0  # seconds between two looks for what became due by its time alone; new work is announced at once
-_STEADY_SECONDS = 5.0  # an engine that has run for so long is well: what fails at once has not come back
+_POLL = 1.0  # seconds between two polls for items that became due; new items are announced at once
+_STEADY_SECONDS = 5.0  # an engine that runs this long has recovered: one that fails at once has not
 
 
-async def straight_to_the_next(connection: Any) -> None:
-    """Has the next job found along the index of priorities. While PostgreSQL has no statistics of a backlog that was just
-    enqueued it sorts all of it for every single job: 4 to 14 ms at 2,000 jobs instead of half a millisecond."""
+async def fetch_by_priority_index(connection: Any) -> None:
+    """Makes the query for the next job use the index of priorities. While PostgreSQL has no statistics of a backlog that was
+    just enqueued it sorts all of it for every job: 4 to 14 ms at 2,000 jobs instead of half a millisecond."""
     await connection.execute("SET enable_sort = off")
     await connection.commit()
 
 
-class DeliveredFeed:
+class ProcrastinateFeed:
     """Runs Procrastinate's worker in an event loop of this thread, and the items in threads beside it."""
 
     def __init__(self, worker: Worker) -> None:
@@ -53,7 +53,7 @@ class DeliveredFeed:
         self._running: asyncio.Task[None] | None = None
 
     def run(self) -> None:
-        """Runs to the end, through the server's absences."""
+        """Runs to the end, also across outages of the server."""
         try:
             asyncio.run(self._run())
         finally:
@@ -61,9 +61,9 @@ class DeliveredFeed:
                 self._connections.get().close()
 
     def stop(self) -> None:
-        """From another thread: no more deliveries; those under way end first."""
+        """From another thread: no more deliveries; those in progress end first."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended already
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has already ended
                 self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
@@ -75,21 +75,21 @@ class DeliveredFeed:
         self._loop.set_default_executor(ThreadPoolExecutor(self._count + 2))
         while not self._worker.stopping.is_set():
             try:
-                await self._serve(await asyncio.to_thread(self._look))
+                await self._serve(await asyncio.to_thread(self._session_statements))
             except Exception as error:
-                await asyncio.to_thread(self._worker.stopping.wait, self._worker.troubles.failed(_DUTY, _named(error)))
+                await asyncio.to_thread(self._worker.stopping.wait, self._worker.troubles.failed(_DUTY, _as_ours(error)))
             else:
                 if self._worker.settings.once or (self._worker.settings.drain and not await asyncio.to_thread(self._is_due)):
                     return
 
-    def _look(self) -> Any:
-        """What makes the engine's sessions like ours. Where the database is away this fails at once, the engine after 30 s."""
+    def _session_statements(self) -> Any:
+        """The statements that configure a session. Where the database is away this fails at once, the engine only after 30 s."""
         with self._connection() as db:
             outbox.prepare(db)
             return db.session_statements
 
     async def _serve(self, session_statements: Any) -> None:
-        """One life of the engine's worker: until it is cancelled, fails, or has caught up and is not to wait."""
+        """Runs the engine's worker once: until it is cancelled, fails, or is idle and must not wait."""
         app = self._app(session_statements)
         async with app.open_async():
             self._running = asyncio.create_task(
@@ -106,13 +106,13 @@ class DeliveredFeed:
                     await self._running
             finally:
                 steady.cancel()
-        if not self._worker.settings.ends and not self._worker.stopping.is_set():  # it logs why and returns
+        if not self._worker.settings.ends and not self._worker.stopping.is_set():  # the engine logs why and returns
             raise DatabaseLost("the delivery engine's connection was lost")
 
     def _app(self, session_statements: Any) -> App:
         async def configure(connection: Any) -> None:
             await connection.execute(session_statements)
-            await straight_to_the_next(connection)
+            await fetch_by_priority_index(connection)
 
         connector = self._procrastinate.PsycopgConnector(
             conninfo=self._worker.target, min_size=1, max_size=3, timeout=10, configure=configure,
@@ -123,7 +123,7 @@ class DeliveredFeed:
         return app
 
     def _deliver(self, item_id: int) -> None:
-        """One delivery, in a thread. Never raises: the ledger knows how it went, and a lost one is announced again."""
+        """One delivery, in a thread. Never raises: the ledger has the result, and a lost delivery is announced again."""
         try:
             with self._connection() as db:
                 item = lease.claim(db, item_id, self._worker.name, db.now())
@@ -158,9 +158,9 @@ class DeliveredFeed:
             return True
 
 
-def _named(error: Exception) -> Exception:
-    """The engine's words for a database that is away, as ours."""
+def _as_ours(error: Exception) -> Exception:
+    """The engine's error for an unavailable database as DatabaseLost."""
     if isinstance(error, MarketSpineError) or not is_loss(error):
         return error
-    words = " ".join(str(error.__cause__ or error).split())
-    return DatabaseLost(f"the delivery engine's connection was lost: {words}")
+    message = " ".join(str(error.__cause__ or error).split())
+    return DatabaseLost(f"the delivery engine's connection was lost: {message}")

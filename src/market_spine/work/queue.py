@@ -1,4 +1,4 @@
-"""What people ask of the work queue: enqueue, retry, cancel, look. Every change is one conditional statement a row."""
+"""What people do with the work queue: enqueue, retry, cancel, list. Every change is one conditional statement per row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from market_spine.work.item import Answer, Item, Request, State
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An item as it stands, and what came of asking for it."""
+    """An item, and what enqueueing it did."""
 
     answer: Answer
     item: Item
@@ -24,7 +24,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a retry or cancel did: the items it changed, and those it left alone."""
+    """What a retry or cancel did: the items it changed, and those it did not."""
 
     changed: list[Item]
     unchanged: list[Item]
@@ -32,7 +32,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items in the order asked for, and how many there are in all."""
+    """Items in the requested order, and how many match in all."""
 
     items: list[Item]
     total: int
@@ -40,7 +40,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which items to list; what is None does not narrow. `states` empty means those still to be done."""
+    """Which items to list; None does not filter. Empty `states` means the open ones."""
 
     states: tuple[State, ...] = ()
     domain: str | None = None
@@ -52,15 +52,15 @@ OPEN = (State.PENDING, State.RUNNING, State.RETRY_WAIT)
 
 
 def enqueue(db: Database, requests: Sequence[Request], now: datetime) -> list[Answered]:
-    """Makes, resets or finds each item, in one transaction with its delivery; answers in the order asked.
+    """Creates, resets or finds each item, in one transaction with its delivery; returns them in the order of the requests.
 
-    Taken in the order of their keys, so that two callers with the same list never wait for each other in a circle.
+    Rows are locked in the order of their keys, so that two callers with the same list never deadlock.
     """
     outbox.prepare(db)
     with db.transaction():
         order = sorted(range(len(requests)), key=lambda at: (requests[at].pipeline, requests[at].key))
         answered = {at: _enqueue(db, requests[at], now) for at in order}
-        made = (found.item for found in answered.values() if found.answer in (Answer.CREATED, Answer.RESET))
+        made = (one.item for one in answered.values() if one.answer in (Answer.CREATED, Answer.RESET))
         outbox.announce(db, made)
     return [answered[at] for at in range(len(requests))]
 
@@ -96,7 +96,7 @@ def _insert(db: Database, request: Request, now: datetime) -> Item | None:
 
 
 def _reset(db: Database, request: Request, now: datetime) -> Item | None:
-    """An item that is over begins anew, as asked for this time."""
+    """An item that has ended starts again, with the parameters of this request."""
     row = db.execute(
         """
         UPDATE core_work_items
@@ -114,14 +114,14 @@ def _reset(db: Database, request: Request, now: datetime) -> Item | None:
 
 
 def retry(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
-    """FAILED, CANCELLED and waiting items become due at once, with all their attempts. Raises NotFound."""
+    """FAILED, CANCELLED and waiting items become due now, with all their attempts. Raises NotFound."""
     outbox.prepare(db)
     with db.transaction():
-        found = [find(db, item_id) for item_id in sorted(set(ids))]
-        changed = [item for item in (_retry(db, known.id, now) for known in found) if item is not None]
+        items = [find(db, item_id) for item_id in sorted(set(ids))]
+        changed = [item for item in (_retry(db, one.id, now) for one in items) if item is not None]
         outbox.announce(db, changed)
         _record(db, "work retry", changed, now, reason, actor)
-    return _changed(found, changed)
+    return _changed(items, changed)
 
 
 def failed_of(db: Database, domain: str) -> list[int]:
@@ -144,14 +144,14 @@ def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
 
 
 def cancel(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
-    """Whatever is not over is CANCELLED; a worker that has it notices, and what it wrote is rolled back. Raises NotFound."""
+    """Cancels items that have not ended; the worker of a running one notices, and its writes roll back. Raises NotFound."""
     outbox.prepare(db)
     with db.transaction():
-        found = [find(db, item_id) for item_id in sorted(set(ids))]
-        changed = [item for item in (_cancel(db, known.id, now) for known in found) if item is not None]
+        items = [find(db, item_id) for item_id in sorted(set(ids))]
+        changed = [item for item in (_cancel(db, one.id, now) for one in items) if item is not None]
         outbox.withdraw(db, changed)
         _record(db, "work cancel", changed, now, reason, actor)
-    return _changed(found, changed)
+    return _changed(items, changed)
 
 
 def _cancel(db: Database, item_id: int, now: datetime) -> Item | None:
@@ -172,13 +172,13 @@ def _record(db: Database, action: str, changed: list[Item], now: datetime, reaso
         record_action(db, action, item.where, reason or "no reason given", now, {"work_item": item.id}, actor=actor)
 
 
-def _changed(found: list[Item], changed: list[Item]) -> Changed:
+def _changed(items: list[Item], changed: list[Item]) -> Changed:
     ids = {item.id for item in changed}
-    return Changed(changed, [item for item in found if item.id not in ids])
+    return Changed(changed, [item for item in items if item.id not in ids])
 
 
 def find(db: Database, item_id: int) -> Item:
-    """The item of that id. Raises NotFound."""
+    """The item with this id. Raises NotFound."""
     row = db.execute("SELECT * FROM core_work_items WHERE id = ?", (item_id,)).fetchone()
     if row is None:
         raise NotFound(f"there is no work item {item_id}", hint="list them: spine work list")
@@ -186,7 +186,7 @@ def find(db: Database, item_id: int) -> Item:
 
 
 def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 100, offset: int = 0) -> Page:
-    """Items by the order in which they are due (priority, then desired_at), or the newest change first."""
+    """Items by the order in which they are due (priority, then desired_at), or by their last change, newest first."""
     states = [state.value for state in which.states or OPEN]
     chosen = [*states, *[states[0]] * (len(State) - len(states))]
     narrowed = [*chosen, which.domain, which.pipeline, which.week]

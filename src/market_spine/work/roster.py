@@ -1,4 +1,4 @@
-"""core_workers: which workers live, and how often their database was away. Written by their heartbeats, read by metrics."""
+"""core_workers: which workers are alive, and their database outages. Written by their heartbeats, read by metrics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from market_spine import clock
 from market_spine.db import Database
 
-_FORGOTTEN_AFTER = timedelta(days=1)  # a killed worker cannot take its own row back
+_FORGOTTEN_AFTER = timedelta(days=1)  # a killed worker cannot delete its own row
 
 
 def seen(db: Database, worker: str, outages: int, now: datetime) -> None:
-    """Says that a worker lives."""
+    """Records a sign of life of a worker."""
     moment = clock.stamp(now)
     with db.transaction():
         db.execute(
@@ -25,6 +25,6 @@ def seen(db: Database, worker: str, outages: int, now: datetime) -> None:
 
 
 def gone(db: Database, worker: str) -> None:
-    """Says that it has ended."""
+    """Removes a worker that has ended."""
     with db.transaction():
         db.execute("DELETE FROM core_workers WHERE worker = ?", (worker,))

@@ -1,4 +1,4 @@
-"""SQLite's feed: each thread claims the item that is due first, on a connection of its own, and looks again for more."""
+"""The feed on SQLite: each thread claims the item that is due first, on a connection of its own, and polls for more."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("market_spine.work")
 
-_POLL, _IDLE_POLL = 0.02, 0.25  # seconds between two looks, while there was work lately and when there was none
-_LATELY = 5.0
+_POLL, _IDLE_POLL = 0.02, 0.25  # seconds between two polls, shortly after work and when idle
+_BUSY_SECONDS = 5.0
 
 
-class LocalFeed:
-    """Claims by itself."""
+class SqliteFeed:
+    """Claims items by polling."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -42,7 +42,7 @@ class LocalFeed:
             raise self._failure
 
     def stop(self) -> None:
-        """The threads look at the worker's `stopping` themselves."""
+        """Nothing to do: the threads check the worker's `stopping` themselves."""
 
     def _guarded(self) -> None:
         try:
@@ -53,7 +53,7 @@ class LocalFeed:
             self._worker.stopping.set()
 
     def _loop(self, db: Database) -> None:
-        """Until the worker stops, or ends with nothing left; what fails is tried again by a worker that does not end."""
+        """Until the worker stops, or nothing is left for one that ends; failures are retried by a worker that does not end."""
         worker, busy_at = self._worker, clock.ticks()
         duty = f"claiming ({threading.current_thread().name})"
         while not worker.stopping.is_set():
@@ -65,7 +65,7 @@ class LocalFeed:
                 elif worker.settings.ends:
                     return
                 else:
-                    worker.stopping.wait(_POLL if clock.ticks() - busy_at < _LATELY else _IDLE_POLL)
+                    worker.stopping.wait(_POLL if clock.ticks() - busy_at < _BUSY_SECONDS else _IDLE_POLL)
                 worker.troubles.recovered(duty)
             except Exception as error:
                 if worker.settings.ends:
@@ -73,14 +73,14 @@ class LocalFeed:
                 worker.stopping.wait(worker.troubles.failed(duty, error))
 
     def _work(self, db: Database) -> bool:
-        """Works on the item that is due first; False when there is none."""
+        """Executes the item that is due first; False when there is none."""
         item = self._claim(db)
         if item is not None:
             self._worker.work_on(db, item)
         return item is not None
 
     def _claim(self, db: Database) -> Item | None:
-        """Looks first without a write, so that an idle worker never holds the one writer's place."""
+        """Reads before it writes, so that an idle worker never holds the write lock."""
         try:
             while lease.is_due(db, now := db.now()):
                 if (item := lease.claim_next(db, self._worker.name, now)) is not None:

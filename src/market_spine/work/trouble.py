@@ -1,7 +1,7 @@
-"""What fails around a worker's items: reported once, tried again after longer and longer pauses, reported over.
+"""Failures of a worker's duties: reported once, retried with exponential backoff, reported as recovered.
 
-A database that is away is away for every duty of the worker and is reported once for all of them; any other error is reported
-once for each duty. Nothing here ends a duty but an error that no waiting will cure.
+A database that is unavailable is so for every duty of the worker and is reported once for all of them; any other error is
+reported once per duty. Only an error that waiting cannot fix ends a duty.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _INCURABLE = (SchemaTooNew, SchemaTooOld, NotADatabase)
 
 
 def pause_after(failures: int, longest: float = LONGEST_PAUSE) -> float:
-    """Seconds to wait after so many failures in a row: doubled each time."""
+    """Seconds to wait after `failures` failures in a row: doubled each time."""
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), longest)
 
 
 def is_hopeless(error: Exception, seconds: float, give_up: float = GIVE_UP) -> bool:
-    """Whether a duty that has failed for so long should end the process, for its supervisor to start it anew.
+    """Whether a duty that has failed for this long should end the process, so that its supervisor restarts it.
 
-    A database comes back some day, however long it is away, full or read-only. A setting or a schema does not change by
-    waiting. What nobody expected is given some time: it may be of a moment's making (a table altered under us).
+    A database recovers eventually, however long it is unavailable, full or read-only. A setting or a schema does not change
+    by waiting. An unexpected error is retried for a while: it may be transient (a table altered at that moment).
     """
     if isinstance(error, DatabaseError):
         return isinstance(error, _INCURABLE)
@@ -48,7 +48,7 @@ class Troubles:
     """The duties of one worker that are failing now. Used by all its threads."""
 
     def __init__(self, give_up: float = GIVE_UP) -> None:
-        self.outages = 0  # absences of the database that are over
+        self.outages = 0  # outages of the database that have ended
         self._give_up = give_up
         self._failing: dict[str, _Failing] = {}
         self._lock = threading.Lock()
@@ -57,36 +57,36 @@ class Troubles:
         """Notes a failure and returns the seconds to wait before the next try. Raises the error when it is hopeless."""
         now, away = clock.ticks(), isinstance(error, DatabaseLost)
         with self._lock:
-            known = self._failing.setdefault(duty, _Failing(now))
-            already = any(one.away for one in self._failing.values()) if away else known.failures > 0 and not known.away
-            known.failures, known.away = known.failures + 1, away
-        if is_hopeless(error, now - known.since, self._give_up):
+            state = self._failing.setdefault(duty, _Failing(now))
+            already = any(one.away for one in self._failing.values()) if away else state.failures > 0 and not state.away
+            state.failures, state.away = state.failures + 1, away
+        if is_hopeless(error, now - state.since, self._give_up):
             raise error
         if not already:
             self._report(duty, error, away=away)
-        return pause_after(known.failures)
+        return pause_after(state.failures)
 
     def recovered(self, duty: str) -> None:
-        """Notes that a duty was done; the first after an absence of the database, or after its own failures, says so."""
+        """Notes that a duty succeeded; logs it after an outage of the database, or after failures of the duty."""
         with self._lock:
-            known = self._failing.pop(duty, None)
-            if known is None:
+            state = self._failing.pop(duty, None)
+            if state is None:
                 return
-            back = known.away and not any(one.away for one in self._failing.values())
+            back = state.away and not any(one.away for one in self._failing.values())
             self.outages += back
-        seconds = clock.ticks() - known.since
+        seconds = clock.ticks() - state.since
         if back:
             log.warning("the database is back after %.0f s", seconds, extra={"event": "database_back", "seconds": round(seconds)})
-        elif not known.away:
-            log.warning("%s: works again after %.0f s", duty, seconds, extra={"event": "duty_recovered", "duty": duty})
+        elif not state.away:
+            log.warning("%s: recovered after %.0f s", duty, seconds, extra={"event": "duty_recovered", "duty": duty})
 
     @staticmethod
     def _report(duty: str, error: Exception, *, away: bool) -> None:
-        words = error.message if isinstance(error, MarketSpineError) else f"{type(error).__name__}: {error}"
+        message = error.message if isinstance(error, MarketSpineError) else f"{type(error).__name__}: {error}"
         if away:
-            log.warning("%s; trying again until it is back", words, extra={"event": "database_away", "duty": duty})
+            log.warning("%s; retrying until it is back", message, extra={"event": "database_away", "duty": duty})
         else:
             unexpected = None if isinstance(error, MarketSpineError) else error
             facts = {"event": "duty_failing", "duty": duty}
             level = logging.ERROR if unexpected else logging.WARNING
-            log.log(level, "%s: %s; trying again", duty, words, extra=facts, exc_info=unexpected)
+            log.log(level, "%s: %s; retrying", duty, message, extra=facts, exc_info=unexpected)

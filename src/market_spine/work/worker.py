@@ -1,10 +1,10 @@
-"""A worker process: it takes items one after another, says that it lives, takes back what dead workers held, stops when told.
+"""A worker process: it executes items, sends heartbeats, reclaims the items of dead workers, and stops on a signal.
 
-main thread   signals: the first lets what is in hand end within `grace` seconds and returns what does not; Ctrl-C then kills
-feed          local.py claims from SQLite, delivered.py is brought item ids by Procrastinate; `concurrency` at a time
-pulse         a heartbeat for every item in hand, on a connection of its own
-sweeper       promotes, takes back, delivers again, on another
-trouble.py    what all of them do when the database is away or anything else fails
+main thread   signals: the first gives current items `grace` seconds to end and returns the others; Ctrl-C then kills
+feed          sqlite_feed.py claims items by polling, procrastinate_feed.py is sent item ids; `concurrency` at a time
+pulse         a heartbeat for every current item, on a connection of its own
+sweeper       promotes, reclaims and announces again, on another
+trouble.py    what all of them do when the database is unavailable or anything else fails
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _LONGEST_IDLE_TRANSACTION = 60.0
 
 
 def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
-    """Sends the worker's log, and what the delivery engine has to say, to stderr; the first line says who it is."""
+    """Sends the worker's log, and that of the delivery engine, to stderr; the first line names the worker."""
     handler = logs.set_up(quiet=False, verbose=verbose, json_lines=json_lines)
     logs.bind(handler, worker=worker.name)
     for name in ("procrastinate", "psycopg.pool", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # each says every failed try; we say the first
+        logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # they log every failed attempt; trouble.py logs the first
     facts = {"event": "worker_start", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
     log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
@@ -72,14 +72,14 @@ class Settings:
 
 
 class Feed(Protocol):
-    """Where items come from. `run` returns when it is told to stop, or, for a worker that ends, when nothing is left."""
+    """Where items come from. `run` returns after `stop`, or, for a worker that ends, when nothing is left."""
 
     def run(self) -> None: ...
     def stop(self) -> None: ...
 
 
 class Worker:
-    """One process's worth of work on the database `target`."""
+    """A worker on the database `target`."""
 
     def __init__(self, target: str, perform: Perform, settings: Settings) -> None:
         self.target, self.settings = target, settings
@@ -89,21 +89,21 @@ class Worker:
         self.troubles = Troubles(settings.give_up)
         self._finished = threading.Event()
         self._perform = perform
-        self._hands: dict[str, tuple[Item, ItemTransaction]] = {}
+        self._current: dict[str, tuple[Item, ItemTransaction]] = {}
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
 
     def open(self) -> Database:
-        """A connection for this worker. A transaction that it leaves open (its link cut, its process frozen) is ended by the
-        server, so that it holds nobody's rows for ever."""
+        """A connection for this worker. The server ends a transaction that it leaves open (connection cut, process suspended),
+        so that it does not hold row locks for ever."""
         idle = min(self.settings.lease.length.total_seconds(), _LONGEST_IDLE_TRANSACTION)
         settings = {"idle_in_transaction_session_timeout": f"{idle * 1000:.0f}"}
         return connect(self.target, create=False, settings=settings)
 
     def run(self) -> int:
-        """Works until it is told to stop, or nothing is left for a worker that ends; answers how many items it settled.
+        """Works until it is stopped, or nothing is left for a worker that ends; returns how many items it executed.
 
-        Raises SchemaTooNew and SchemaTooOld before it takes anything.
+        Raises SchemaTooNew and SchemaTooOld before it claims anything.
         """
         with contextlib.closing(self.open()) as db:
             migrations.check_schema(db)
@@ -128,15 +128,15 @@ class Worker:
 
     def _feed(self) -> Feed:
         if is_postgres(self.target):
-            from market_spine.work.procrastinate_feed import DeliveredFeed
+            from market_spine.work.procrastinate_feed import ProcrastinateFeed
 
-            return DeliveredFeed(self)
-        from market_spine.work.sqlite_feed import LocalFeed
+            return ProcrastinateFeed(self)
+        from market_spine.work.sqlite_feed import SqliteFeed
 
-        return LocalFeed(self)
+        return SqliteFeed(self)
 
     def _guarded(self, name: str, act: Callable[[], None], feed: Feed) -> None:
-        """A duty that ends by an error ends the worker: a process that lives on without its heartbeats helps nobody."""
+        """An error that ends a duty ends the worker: without heartbeats, its items would be reclaimed while it works on them."""
         try:
             act()
             if name == "feed":
@@ -169,8 +169,8 @@ class Worker:
                 signal.signal(number, handler)
 
     def stop(self, feed: Feed) -> None:
-        """No new items; those in hand have `grace` seconds, then they are returned."""
-        log.info("stopping", extra={"event": "worker_stopping", "in_hand": len(self._hands)})
+        """No new items; current ones have `grace` seconds to end, then they are returned to the queue."""
+        log.info("stopping", extra={"event": "worker_stopping", "in_hand": len(self._current)})
         self.stopping.set()
         feed.stop()
         timer = threading.Timer(self.settings.grace, self._abandon_all)
@@ -178,15 +178,15 @@ class Worker:
         timer.start()
 
     def _abandon_all(self) -> None:
-        for _, transaction in self._in_hand():
+        for _, transaction in self._current_items():
             transaction.abandon()
 
     def work_on(self, db: Database, item: Item) -> None:
-        """Executes a claimed item to its settlement. Called by the feed, on the connection that claimed it."""
+        """Executes a claimed item and settles it. Called by the feed, on the connection that claimed it."""
         transaction = ItemTransaction(db, serial=f"{item.domain}:{item.week_ending}")
         key = str(item.current_execution_id)
         with self._lock:
-            self._hands[key] = (item, transaction)
+            self._current[key] = (item, transaction)
         log.info("%s: begun", item.where, extra={"event": "work_begun", "work_item": item.id, "attempt": item.attempt_count})
         try:
             state = execute(db, transaction, item, self._perform, self.settings.retry_after)
@@ -194,32 +194,32 @@ class Worker:
             state = self._settle_later(db, item, error)
         finally:
             with self._lock:
-                del self._hands[key]
+                del self._current[key]
                 self.done += 1
         if state is None:
-            log.debug("item %s is another's", item.id)
+            log.debug("item %s is held by another worker", item.id)
 
     def _settle_later(self, db: Database, item: Item, error: DatabaseError) -> State | None:
-        """The database is away: waits for it, unless told to stop; then the lease runs out by itself."""
+        """The database is unavailable: waits for it, unless the worker is stopped; then the lease expires."""
         duty, latest = f"settling {item.where}", error
         while not self.stopping.wait(self.troubles.failed(duty, latest)):
             try:
                 state = settle_error(db, item, error, self.settings.retry_after)
-            except DatabaseError as again:
-                latest = again
+            except DatabaseError as renewed:
+                latest = renewed
             else:
                 self.troubles.recovered(duty)
                 return state
         return None
 
-    def _in_hand(self) -> list[tuple[Item, ItemTransaction]]:
+    def _current_items(self) -> list[tuple[Item, ItemTransaction]]:
         with self._lock:
-            return list(self._hands.values())
+            return list(self._current.values())
 
     def _pulse(self) -> None:
         def beat(db: Database) -> None:
-            for item, transaction in self._in_hand():
-                if not lease.beat(db, item, db.now()) and (item, transaction) in self._in_hand():
+            for item, transaction in self._current_items():
+                if not lease.beat(db, item, db.now()) and (item, transaction) in self._current_items():
                     transaction.abandon()
             roster.seen(db, self.name, self.troubles.outages, db.now())
 
@@ -237,7 +237,7 @@ class Worker:
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
     def _every(self, duty: str, seconds: float, act: Callable[[Database], None]) -> None:
-        """Acts at once and then every so many seconds until the feed has ended, whatever fails. Raises what is hopeless."""
+        """Acts at once and then every `seconds` until the feed has ended, whatever fails. Raises what is hopeless."""
         db: Database | None = None
         wait = 0.0
         while not self._finished.wait(wait):
@@ -248,7 +248,7 @@ class Worker:
                 self.troubles.recovered(duty)
                 wait = seconds
             except Exception as error:
-                if db is not None and not isinstance(error, DatabaseLocked):  # a new session knows nothing of what went wrong
+                if db is not None and not isinstance(error, DatabaseLocked):  # a new session has none of its state
                     db.close()
                     db = None
                 wait = min(self.troubles.failed(duty, error), seconds)

@@ -24,39 +24,39 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
 
-_LOOK, _RIGHT, _QUEUE = "Look", "Put things right", "Run by queue"
-_KEEP, _WATCH = "Keep the database", "Set up and watch"
+_LOOK, _RIGHT, _QUEUE = "Inspect", "Repair", "Work queue"
+_KEEP, _WATCH = "Maintain the database", "Set up and monitor"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "status": (_LOOK, "market_spine.cli.commands.status", "The grid, weeks × tiers; what blocks; the next command."),
-    "doctor": (_LOOK, "market_spine.cli.commands.doctor", "What should be there and is not, and how to mend it."),
-    "anomalies": (_LOOK, "market_spine.cli.commands.anomalies", "What was noticed, how grave it is, and whether it is over."),
-    "calendar": (_LOOK, "market_spine.cli.commands.calendar", "What FINRA publishes when, and what comes next."),
-    "captures": (_LOOK, "market_spine.cli.commands.captures", "Every capture: when, why, rows, shares, current or not."),
+    "status": (_LOOK, "market_spine.cli.commands.status", "Weeks × tiers, what blocks them, and the next command."),
+    "doctor": (_LOOK, "market_spine.cli.commands.doctor", "Gaps: what is expected and missing, and how to fix it."),
+    "anomalies": (_LOOK, "market_spine.cli.commands.anomalies", "Anomalies: severity, state and message."),
+    "calendar": (_LOOK, "market_spine.cli.commands.calendar", "Publication days: due dates, and what is due next."),
+    "captures": (_LOOK, "market_spine.cli.commands.captures", "Captures: when, why, rows, shares, current or not."),
     "raw": (_LOOK, "market_spine.cli.commands.raw", "The stored content of a partition, byte for byte."),
     "diff": (_LOOK, "market_spine.cli.commands.diff", "What a restatement changed."),
-    "query": (_LOOK, "market_spine.cli.commands.query", "Any view, now or as it was known on a date."),
-    "export": (_LOOK, "market_spine.cli.commands.export", "A view as hive-partitioned parquet or CSV files."),
+    "query": (_LOOK, "market_spine.cli.commands.query", "Query a view, now or as of a date."),
+    "export": (_LOOK, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
     "run": (_RIGHT, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
     "rollback": (_RIGHT, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
-    "backfill": (_RIGHT, "market_spine.cli.commands.backfill", "A range of weeks in one command, oldest first."),
-    "retry": (_RIGHT, "market_spine.cli.commands.retry", "Exactly what failed in a run, again."),
+    "backfill": (_RIGHT, "market_spine.cli.commands.backfill", "Capture a range of weeks, oldest first."),
+    "retry": (_RIGHT, "market_spine.cli.commands.retry", "Repeat what failed in a run."),
     "resolve": (_RIGHT, "market_spine.cli.commands.resolve", "Close an anomaly with a note."),
-    "ack": (_RIGHT, "market_spine.cli.commands.ack", "Keep an anomaly silent until a day."),
-    "work": (_QUEUE, "market_spine.cli.commands.work", "Ask for work, look at it, retry and cancel it."),
-    "worker": (_QUEUE, "market_spine.cli.commands.worker", "Execute what is enqueued."),
-    "serve": (_QUEUE, "market_spine.cli.commands.serve", "The HTTP API."),
-    "rebuild": (_KEEP, "market_spine.cli.commands.rebuild", "Remake everything from the raw bytes alone."),
-    "verify": (_KEEP, "market_spine.cli.commands.verify", "Hash, count and sum everything again."),
-    "prune": (_KEEP, "market_spine.cli.commands.prune", "Remove old captures, leaving tombstones."),
-    "pin": (_KEEP, "market_spine.cli.commands.pin", "Keep a capture for good, under a name."),
-    "completion": (_WATCH, "market_spine.cli.commands.completion", "Let the shell complete commands and options."),
-    "db": (_KEEP, "market_spine.cli.commands.db", "Make, migrate, copy and look at a database."),
+    "ack": (_RIGHT, "market_spine.cli.commands.ack", "Acknowledge an anomaly: no notifications until a day."),
+    "work": (_QUEUE, "market_spine.cli.commands.work", "Enqueue, list, retry and cancel work items."),
+    "worker": (_QUEUE, "market_spine.cli.commands.worker", "Execute queued work items."),
+    "serve": (_QUEUE, "market_spine.cli.commands.serve", "Serve the HTTP API."),
+    "rebuild": (_KEEP, "market_spine.cli.commands.rebuild", "Recompute everything from the stored content."),
+    "verify": (_KEEP, "market_spine.cli.commands.verify", "Check hashes, counts and sums of everything stored."),
+    "prune": (_KEEP, "market_spine.cli.commands.prune", "Remove old captures; a tombstone stays for each."),
+    "pin": (_KEEP, "market_spine.cli.commands.pin", "Name a capture and never prune it."),
+    "completion": (_WATCH, "market_spine.cli.commands.completion", "Print the shell completion script."),
+    "db": (_KEEP, "market_spine.cli.commands.db", "Create, migrate and copy a database."),
     "preflight": (_WATCH, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
-    "config": (_WATCH, "market_spine.cli.commands.config", "Every setting, its value, and where that comes from."),
-    "notify": (_WATCH, "market_spine.cli.commands.notify", "Try the notification channels."),
-    "metrics": (_WATCH, "market_spine.cli.commands.metrics", "Print, write or push what Prometheus may know."),
+    "config": (_WATCH, "market_spine.cli.commands.config", "Show every setting, its value and its origin."),
+    "notify": (_WATCH, "market_spine.cli.commands.notify", "Test and send notifications."),
+    "metrics": (_WATCH, "market_spine.cli.commands.metrics", "Print, write or push Prometheus metrics."),
 }
 
 db_option = click.option(
@@ -72,18 +72,18 @@ run_date_option = click.option(
     "--run-date",
     "run_date_text",
     envvar="MARKET_SPINE_RUN_DATE",
-    help="Act as on this day: YYYY-MM-DD instead of today in New York.",
+    help="Run as on this day, YYYY-MM-DD, instead of today in New York.",
 )
-reason_option = click.option("--reason", required=True, help="Why; kept in core_operator_actions.")
+reason_option = click.option("--reason", required=True, help="Reason, recorded in core_operator_actions.")
 
 
 def source_options(command: Command) -> Command:
-    """Where a command that ingests takes its data from: the options of the weekly run, under the same names."""
+    """The source of a command that ingests: the options of the weekly run, under the same names."""
     for option in (
-        click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links that lead out."),
+        click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links out of the folder."),
         click.option(
             "--max-file-mb", type=Whole(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
-            help="Largest file taken, unpacked.",
+            help="Largest file accepted, uncompressed.",
         ),
         click.option(
             "--data-dir", default=DEFAULT_DATA_DIR, show_default=True, envvar="MARKET_SPINE_DATA_DIR",
@@ -99,11 +99,11 @@ def source_options(command: Command) -> Command:
 
 
 def calendar_options(command: Command) -> Command:
-    """By which publication calendar an absence is judged: the options of the weekly run, under the same names."""
+    """The publication calendar that decides what is late or missing: the options of the weekly run, under the same names."""
     for option in (
         click.option(
             "--grace-days", type=Whole(0, 3650), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
-            help="Days after publication day before late is missing.",
+            help="Days after publication day before late counts as missing.",
         ),
         click.option(
             "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
@@ -121,7 +121,7 @@ def calendar_of(calendar_file: str | None) -> Calendar:
 
 
 def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
-    """What calendar_options say. Raises ConfigurationError."""
+    """The values of calendar_options. Raises ConfigurationError."""
     from market_spine.app.context import Expectations
 
     return Expectations(calendar_of(calendar_file), grace_days)
@@ -204,7 +204,7 @@ def reading(target: str) -> Iterator[Database]:
 
 
 def say_outcomes(outcomes: Iterable[Outcome]) -> None:
-    """One line an outcome on stdout, coloured on a terminal that wants it."""
+    """Prints one line per outcome, coloured on a terminal."""
     from market_spine.app import report
     from market_spine.cli import table
 
@@ -214,7 +214,7 @@ def say_outcomes(outcomes: Iterable[Outcome]) -> None:
 
 
 def say_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
-    """What only other content can change, and the `next:` line; nothing when nothing failed. `run_id` is a run to retry."""
+    """Prints which failures need other content, and the `next:` line; nothing when nothing failed. `run_id` is a run to retry."""
     from market_spine.errors import NOT_OF_THE_CONTENT
     from market_spine.outcome import Phase, Status
 
@@ -223,19 +223,19 @@ def say_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
         return
     of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
     if of_content:
-        click.echo(f"only FINRA or a better file can help: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
+        click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
     week = failed[0].week_ending
     click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
 
 
 def next_line(command: str) -> str:
-    """The `next:` line."""
+    """The `next:` line of a report."""
     return f"next: {pasteable(command)}"
 
 
 def pasteable(command: str) -> str:
-    """A command with what this one was told on its command line of where things are: what is typed next must find the same
-    database, and a backfill the same source."""
+    """The command with the --db, --source and --data-dir given on this command line: pasted, it must use the same database, and
+    a backfill the same source."""
     import shlex
 
     from market_spine.db import redact
@@ -253,5 +253,5 @@ def pasteable(command: str) -> str:
 
 
 def print_json(**document: object) -> None:
-    """One document on stdout. A contract: `schema_version` changes with its shape."""
+    """Prints one JSON document. A contract: `schema_version` changes with its shape."""
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))

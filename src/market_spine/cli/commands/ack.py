@@ -1,4 +1,4 @@
-"""`spine ack`: keep an anomaly silent until a day."""
+"""`spine ack`: acknowledge an anomaly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from market_spine.cli.options import LARGEST_ID, Whole
 
 @click.command("ack", epilog='Example: spine ack 17 --until 2026-01-16 --reason "FINRA will send the file on Thursday"')
 @click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
-@click.option("--until", required=True, callback=as_day, help="The last day of silence, YYYY-MM-DD.")
+@click.option("--until", required=True, callback=as_day, help="Last day without notifications, YYYY-MM-DD.")
 @reason_option
 @run_date_option
 @db_option
 @json_option
 def command(anomaly_id: int, until: date, reason: str, run_date_text: str | None, db: str, as_json: bool) -> None:
-    """Acknowledge an anomaly: it stays open, and notifications about it stay silent until that day."""
+    """Acknowledge an anomaly: it stays open, and no notifications are sent for it until that day."""
     from market_spine.operate import anomalies, operation
 
     now, today = moment(run_date_text)

@@ -1,4 +1,4 @@
-"""`spine anomalies`: what was noticed."""
+"""`spine anomalies`: list anomalies."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Examples:
 )
 @click.option("--severity", "severities", callback=as_severities, help="INFO, WARN, ERROR, CRITICAL, comma-separated.")
 @click.option("--week", callback=as_week, help="One week's Friday, YYYY-MM-DD.")
-@click.option("--unresolved", is_flag=True, help="Only those that stand.")
-@click.option("--limit", type=Whole(1), default=50, show_default=True, help="So many, the newest first.")
+@click.option("--unresolved", is_flag=True, help="Only unresolved anomalies.")
+@click.option("--limit", type=Whole(1), metavar="N", default=50, show_default=True, help="Show at most N, newest first.")
 @run_date_option
 @db_option
 @json_option
@@ -45,7 +45,7 @@ def command(
     db: str,
     as_json: bool,
 ) -> None:
-    """List anomalies, the newest first: how grave, where, how often seen, and whether over."""
+    """List anomalies, newest first: severity, partition, how often seen, and state."""
     from market_spine.app.context import Run
     from market_spine.cli import table
     from market_spine.operate import anomalies, status

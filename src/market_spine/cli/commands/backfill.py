@@ -38,9 +38,9 @@ Examples:
 @click.option("--from", "first", required=True, callback=as_week, help="The first week's Friday, YYYY-MM-DD.")
 @click.option("--to", "last", required=True, callback=as_week, help="The last week's Friday, YYYY-MM-DD.")
 @click.option("--tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier.")
-@click.option("--missing-only", is_flag=True, help="Ask the source only for partitions that are not complete.")
-@click.option("--force", is_flag=True, help="Ingest also what is unchanged.")
-@click.option("--reason", default="backfill", show_default=True, help="Why; kept in core_operator_actions.")
+@click.option("--missing-only", is_flag=True, help="Fetch only partitions that are not complete.")
+@click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
+@click.option("--reason", default="backfill", show_default=True, help="Reason, recorded in core_operator_actions.")
 @source_options
 @calendar_options
 @run_date_option
@@ -53,7 +53,7 @@ def command(
     grace_days: int, run_date_text: str | None, as_observed_on: str | None, allow_future: bool, db: str, as_json: bool,
     **given: Any,
 ) -> None:  # fmt: skip
-    """Capture a range of weeks, oldest first. Stopped, it takes up where it was when it is given again.
+    """Capture a range of weeks, oldest first. After an interruption, the same command resumes where it stopped.
 
     Exit 0 all well, 1 something failed, 2 everything failed.
     """
@@ -90,7 +90,7 @@ def command(
 
 
 class _Progress:
-    """A line a week, with how far it is and how long it may yet take."""
+    """Prints a line per week, with progress and remaining time."""
 
     def __init__(self, total: int, *, quiet: bool) -> None:
         from market_spine import clock
@@ -108,7 +108,7 @@ class _Progress:
             return
         mark = table.mark("✗" if week.failed else "✓" if not week.blocking else "⚠")
         parts = [("ingested", week.ingested), ("unchanged", week.skipped), ("awaiting", week.awaiting), ("failed", week.failed)]
-        counts = ", ".join(f"{n} {name}" for name, n in parts if n) or "complete already"
+        counts = ", ".join(f"{n} {name}" for name, n in parts if n) or "already complete"
         blocking = f"; not ready: {'; '.join(week.blocking)}" if week.blocking else "; ready" if worked else ""
         click.echo(f"{week.week}: {mark} {counts}{blocking}  [{self._count}/{self._total}{self._eta()}]")
         for failure in week.failures:

@@ -1,4 +1,4 @@
-"""`spine calendar`: what FINRA publishes when, and what comes next."""
+"""`spine calendar`: due dates, and what is due next."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Examples:
 @run_date_option
 @json_option
 def command(weeks: int, calendar_file: str | None, run_date_text: str | None, as_json: bool) -> None:
-    """What is due when, by tier, and what becomes due next: a table on a terminal, JSON otherwise."""
+    """Show due dates by tier, and what is due next: a table on a terminal, JSON otherwise."""
     from market_spine.calendar.publication import EXCHANGE, Due, due_date, next_due, read_calendar
     from market_spine.partition import TIERS, Partition, weeks_back
 
@@ -54,7 +54,7 @@ def _entry(due: Due) -> dict[str, object]:
 
 
 def _state(due: Due, day: date) -> str:
-    """`awaiting` before its day, `due` from then on: whether it is there, `spine status` knows."""
+    """`awaiting` before its day, `due` from then on; `spine status` shows whether it was captured."""
     return "awaiting" if day < due.day else "due"
 
 

@@ -1,4 +1,4 @@
-"""`spine captures`: what was captured when, and which capture is current."""
+"""`spine captures`: list captures, and which one is current."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Examples:
 @db_option
 @json_option
 def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None:
-    """List every capture: when, why, how far it came, rows, shares, hash, and whether it is current.
+    """List captures: when, why, stage, rows, shares, hash, and whether current.
 
-    Of a WEEK, each content of a capture that had several in one day is named as well; spine raw gives it back.
+    With WEEK, every content of a capture that had several on one day is listed as well; spine raw prints it.
     """
     from market_spine.cli import table
     from market_spine.query import history, raw
@@ -46,7 +46,7 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
     ]  # fmt: skip
     click.echo(table.render(_COLUMNS, rows))
     for content in others:
-        click.echo(content.says())
+        click.echo(content.description())
 
 
 def _remark(pinned_as: str | None, reason: str | None) -> str:

@@ -1,4 +1,4 @@
-"""`spine completion`: what a shell needs to complete commands and options."""
+"""`spine completion`: the shell completion script."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def command(ctx: click.Context, shell: str) -> None:
 
 
 class _Static:
-    """A shell's script without asking which version of it is installed here: it may be for another machine."""
+    """A shell's script without checking the installed version of the shell: it may be for another machine."""
 
-    def __init__(self, group: click.Command, of: type[click.shell_completion.ShellComplete]) -> None:
-        self._complete = of(group, {}, "spine", "_SPINE_COMPLETE")
+    def __init__(self, group: click.Command, kind: type[click.shell_completion.ShellComplete]) -> None:
+        self._complete = kind(group, {}, "spine", "_SPINE_COMPLETE")
 
     def script(self) -> str:
         return self._complete.source_template % self._complete.source_vars()

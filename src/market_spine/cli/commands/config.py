@@ -1,4 +1,4 @@
-"""`spine config`: every setting, its value, and where that comes from."""
+"""`spine config`: every setting, its value and its origin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from market_spine.cli.commands import json_option, print_json
 
 @click.group("config", epilog="Example: spine config show")
 def command() -> None:
-    """Every setting, its value, and where that comes from."""
+    """Show every setting, its value and its origin."""
 
 
 @command.command(
@@ -20,11 +20,11 @@ Examples:
   spine config show
   spine config show --origin -- --lookback-weeks 8""",
 )
-@click.option("--origin", "with_origin", is_flag=True, help="Say where each value comes from.")
+@click.option("--origin", "with_origin", is_flag=True, help="Show where each value comes from.")
 @json_option
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def show(with_origin: bool, as_json: bool, flags: tuple[str, ...]) -> None:
-    """What run_finra_weekly_schedule would run with here, given FLAGS; secrets are masked."""
+    """Show the settings run_finra_weekly_schedule would use here, given FLAGS; secrets are masked."""
     from market_spine.cli import table
     from market_spine.cli.options import effective
     from market_spine.cli.weekly import command as weekly_run

@@ -1,4 +1,4 @@
-"""`spine db`: make and look after a database."""
+"""`spine db`: create, migrate and copy a database."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from market_spine.cli.options import Number, as_target
 
 @click.group("db", epilog="Example: spine db migrate --db data/market_spine.db")
 def command() -> None:
-    """Make, migrate, copy and look at a database."""
+    """Create, migrate and copy a database."""
 
 
 @command.command("init", epilog="Example: spine db init --db data/market_spine.db")
 @db_option
 def init(db: str) -> None:
-    """Make an empty database with the current schema; one that is there already is only checked."""
+    """Create an empty database with the current schema; an existing one is only checked."""
     from market_spine.db import connect
     from market_spine.db.migrations import prepare, schema_version
 
@@ -33,11 +33,11 @@ def init(db: str) -> None:
 
 @command.command("migrate", epilog="Example: spine db migrate --db data/market_spine.db")
 @db_option
-@click.option("--backup/--no-backup", default=True, show_default=True, help="Copy a SQLite file beside itself before.")
-@click.option("--lock-wait", type=Number(0), default=0, show_default=True, help="Seconds to wait for a run to end.")
+@click.option("--backup/--no-backup", default=True, show_default=True, help="Copy a SQLite file first, into the same folder.")
+@click.option("--lock-wait", type=Number(0), default=0, show_default=True, help="Seconds to wait for a running run to end.")
 @json_option
 def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
-    """Bring an existing database to this program's schema, after a copy of it, while no run works on it."""
+    """Migrate an existing database to this program's schema, after copying it; no run may be active."""
     from market_spine.core import executions
     from market_spine.db import connect
     from market_spine.operate.migrate import bring_up
@@ -54,8 +54,8 @@ def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
         return
     if done.backup:
         click.echo(f"Copied to {done.backup}")
-    said = f"migrated from schema {done.before} to {done.after}: {', '.join(names)}" if names else f"is at schema {done.after}"
-    click.echo(f"{database.label} {said}")
+    message = f"migrated from schema {done.before} to {done.after}: {', '.join(names)}" if names else f"is at schema {done.after}"
+    click.echo(f"{database.label} {message}")
 
 
 @command.command("copy", epilog="Example: spine db copy data/market_spine.db postgresql://spine@db.example/spine")
@@ -63,7 +63,7 @@ def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
 @click.argument("destination", callback=as_target)
 @json_option
 def copy(source: str, destination: str, as_json: bool) -> None:
-    """Copy SOURCE into the empty database DESTINATION and verify counts and digests; either engine, either way."""
+    """Copy SOURCE into the empty database DESTINATION and verify counts and digests; between any two engines."""
     from market_spine.core.store import snapshot_of
     from market_spine.db import connect
     from market_spine.db import copy as db_copy

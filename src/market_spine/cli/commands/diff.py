@@ -53,7 +53,7 @@ def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> No
 
 
 def _week(text: str) -> date | None:
-    """The week, where the text is one; a date that is no Friday is refused."""
+    """The week, where the text is one; a date that is not a Friday is refused."""
     try:
         return parse_week(text)
     except InvalidWeek:
@@ -99,7 +99,7 @@ def _lines(found: Difference) -> list[str]:
     if found.venues:
         venues = [(m.name, _signed(m.moved), m.share_before, m.share_after) for m in found.venues[:_MOVERS]]
         lines += ["", table.render(("venue", "shares moved", "share before", "share after"), venues), *_more(found.venues)]
-    return lines if found.rows else [*lines, "", "No row differs."]
+    return lines if found.rows else [*lines, "", "No differences."]
 
 
 def _more(movers: tuple[Mover, ...]) -> list[str]:

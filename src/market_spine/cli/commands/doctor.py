@@ -1,4 +1,4 @@
-"""`spine doctor`: what should be there and is not."""
+"""`spine doctor`: find and close gaps."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ Examples:
 @click.option("--weeks", type=Whole(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
 @click.option("--from", "first", callback=as_week, help="The first week's Friday instead.")
 @click.option("--to", "last", callback=as_week, help="The last week's Friday.")
-@click.option("--fix", is_flag=True, help="Close what can be closed, then look again.")
-@click.option("--reason", default="doctor --fix", show_default=True, help="Why, with --fix; kept in core_operator_actions.")
+@click.option("--fix", is_flag=True, help="Close the gaps that can be closed, then check again.")
+@click.option("--reason", default="doctor --fix", show_default=True, help="Reason for --fix, kept in core_operator_actions.")
 @source_options
 @calendar_options
 @run_date_option
@@ -49,9 +49,9 @@ def command(
     weeks: int, first: date | None, last: date | None, fix: bool, reason: str, calendar_file: str | None, grace_days: int,
     run_date_text: str | None, db: str, as_json: bool, **source: object,
 ) -> None:  # fmt: skip
-    """Compare what the publication calendar expects with what is there, stage by stage. Exit 0 no gaps, 1 gaps.
+    """Compare what the publication calendar expects with what is stored, stage by stage. Exit 0: no gaps, 1: gaps.
 
-    Also: orphans, stale week-level results, raw bytes that no longer hash to their name, an out-of-date schema.
+    Also checks for orphans, stale week-level results, stored content that no longer matches its hash, an outdated schema.
     """
     from market_spine.app.context import Run
     from market_spine.core.store import open_for_reading

@@ -1,4 +1,4 @@
-"""`spine metrics`: what Prometheus may know, printed, written or pushed."""
+"""`spine metrics`: print, write or push Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Examples:
 def command(
     metrics_textfile: str | None, pushgateway: str | None, expected_by: str, calendar_file: str | None, grace_days: int, db: str
 ) -> None:
-    """Read the metrics of a database; print them, or write or push them where that is asked for."""
+    """Print the metrics of a database, or write or push them with the options below."""
     from market_spine import clock
     from market_spine.monitor import metrics, observers, samples
     from market_spine.monitor.deadline import parse_deadline
@@ -41,7 +41,7 @@ def command(
             metrics.push(pushgateway, taken)
     except OSError as error:
         where = config.shown("pushgateway", getattr(error, "filename", None) or pushgateway or metrics_textfile)
-        message = f"metrics could not go to {where}: {error}"
+        message = f"metrics could not be sent to {where}: {error}"
         raise ConfigurationError(message, hint="check --metrics-textfile and --pushgateway") from error
     if not (metrics_textfile or pushgateway):
         click.echo(metrics.text(taken).decode(), nl=False)

@@ -1,4 +1,4 @@
-"""`spine notify`: try the notification channels, or tell now what they have not been told yet."""
+"""`spine notify`: test the notification channels, or send pending notifications now."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from market_spine.process import hostname
 
 @click.group("notify", epilog="Example: spine notify test --notify mailtos://user:password@example.com")
 def command() -> None:
-    """Try the notification channels, or tell now what they have not been told yet."""
+    """Test the notification channels, or send pending notifications now."""
 
 
 @command.command("test", epilog="Example: spine notify test --notify mailtos://user:password@example.com")
 @notify_option
 def test(notify: tuple[str, ...]) -> None:
-    """Send a test event to every channel, and say that it is over: what PagerDuty opens, it closes."""
+    """Send a test event and its resolution to every channel, so that PagerDuty closes the incident it opens."""
     from market_spine.config import mask
     from market_spine.monitor import messenger
 
@@ -32,12 +32,12 @@ def test(notify: tuple[str, ...]) -> None:
     raise click.exceptions.Exit(1 if failed else 0)
 
 
-@command.command("send", epilog="Example: spine notify send        from cron, where workers do the runs' work")
+@command.command("send", epilog="Example: spine notify send        from cron, where workers run the pipelines")
 @notify_option
 @notify_level_option
 @db_option
 def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
-    """Tell each channel what begins and what is over since it was last told, as a run does at its end."""
+    """Notify each channel of events that began or ended since its last notification, as a run does at its end."""
     from market_spine import clock
     from market_spine.core.store import open_store
     from market_spine.monitor import messenger
@@ -45,7 +45,7 @@ def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
     now = clock.utc_now()
     post = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
     with open_store(db, now, create=False) as store:
-        failures = list(post.tell(store, now))
+        failures = list(post.notify(store, now))
     for failure in failures:
         click.echo(f"✗ {failure}", err=True)
     raise click.exceptions.Exit(1 if failures else 0)

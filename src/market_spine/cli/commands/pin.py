@@ -1,4 +1,4 @@
-"""`spine pin`: keep a capture for good, under a name."""
+"""`spine pin`: name a capture and never prune it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Examples:
 )
 @click.argument("capture")
 @click.argument("name", required=False)
-@click.option("--remove", is_flag=True, help="Take the pin away.")
-@click.option("--reason", default="pin", show_default=True, help="Why; kept in core_operator_actions.")
+@click.option("--remove", is_flag=True, help="Remove the pin.")
+@click.option("--reason", default="pin", show_default=True, help="Reason, recorded in core_operator_actions.")
 @run_date_option
 @db_option
 @json_option

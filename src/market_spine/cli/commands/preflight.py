@@ -1,4 +1,4 @@
-"""`spine preflight`: whether this machine can run, and the cron line for it."""
+"""`spine preflight`: check this machine, and print its cron line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗"}
 @db_option
 @json_option
 def command(source: str, data_dir: str, db: str, as_json: bool, metrics_textfile: str | None, **_rest: Any) -> None:
-    """Check what a run needs of this machine, with the settings it would have, and print the cron line for it."""
+    """Check this machine with the settings a run would have, and print the cron line for it."""
     from market_spine import clock
     from market_spine.operate import preflight
 
@@ -63,7 +63,7 @@ def _flags() -> list[str]:
 
 
 def _refusals(flags: list[str]) -> Iterator[Finding]:
-    """What the run itself says of its settings before it opens anything."""
+    """The errors the run itself raises for its settings before it opens anything."""
     from market_spine.cli import weekly
     from market_spine.cli.weekly_run import expectations
     from market_spine.operate.preflight import Finding, Grade
@@ -88,11 +88,11 @@ def _command(flags: list[str]) -> str:
 
 
 def _knows_cron_tz() -> bool:
-    """cronie (Red Hat, Arch) reads CRON_TZ; Debian's cron does not, and says no version either."""
+    """cronie (Red Hat, Arch) reads CRON_TZ; Debian's cron does not, and has no option -V."""
     if not shutil.which("crontab"):
         return False
     try:
-        said = subprocess.run(["crontab", "-V"], capture_output=True, text=True, timeout=5, check=False)
+        version = subprocess.run(["crontab", "-V"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):
         return False
-    return "cronie" in said.stdout + said.stderr
+    return "cronie" in version.stdout + version.stderr

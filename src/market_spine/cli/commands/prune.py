@@ -1,4 +1,4 @@
-"""`spine prune`: remove old captures that nobody needs to see again."""
+"""`spine prune`: remove old captures."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Examples:
   spine prune --older-than 730 --reason "retention policy 7.2" """,
 )
 @click.option(
-    "--older-than", "days", required=True, type=Whole(0, 36_500), metavar="DAYS", help="Captures of run dates before that."
+    "--older-than", "days", required=True, type=Whole(0, 36_500), metavar="DAYS", help="Captures with an older run date."
 )
-@click.option("--dry-run", is_flag=True, help="List what would go, remove nothing.")
-@click.option("--reason", help="Why; kept on each tombstone. Required unless --dry-run.")
+@click.option("--dry-run", is_flag=True, help="List what would be pruned, change nothing.")
+@click.option("--reason", help="Reason, recorded on each tombstone. Required unless --dry-run.")
 @run_date_option
 @db_option
 @json_option
 def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | None, db: str, as_json: bool) -> None:
     """Remove old captures; a tombstone (hash, counts, when, who, rule) stays for each.
 
-    Never the current, the last good, the newest or a pinned capture of a partition. The cost: a pruned capture's rows can no
-    longer be asked with --as-of for the days on which it was current. Week-level results stay.
+    Never the current, the last good, the newest or a pinned capture of a partition. The rows of a pruned capture are no longer
+    available to --as-of for the days on which it was current. Week-level results stay.
     """
     from market_spine.operate import operation, prune
 

@@ -1,4 +1,4 @@
-"""`spine query`: any view, now or as it was known on a date."""
+"""`spine query`: query a view, now or as of a date."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ weekly_totals, tier_split (of a week).""",
 @click.option(
     "--tier", "tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier."
 )
-@click.option("--symbol", help="One symbol, case as FINRA writes it.")
-@click.option("--as-of", callback=as_day, help="As it was known at the end of that day in New York, YYYY-MM-DD.")
+@click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
+@click.option("--as-of", callback=as_day, help="As known at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated, with a header line.")
-@click.option("--nl", "form", flag_value="nl", help="One JSON object a line.")
+@click.option("--nl", "form", flag_value="nl", help="One JSON object per line.")
 @db_option
 @json_option
 def command(
     view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None, form: str | None,
     db: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Any measure, now or as it was known on a date: the answer equals, byte for byte, what was answered then.
+    """Query a view, now or as of a date: the result equals, byte for byte, what was returned then.
 
-    All rows are of one moment (with --json, seen_at), whatever is committed while they are read. Partitions whose rows of that
-    day were pruned since are left out and named, exit 1.
+    All rows come from one snapshot of the database (with --json, seen_at is its time). Partitions whose rows of that day were
+    pruned since are left out and listed, exit 1.
     """
     from market_spine import clock
     from market_spine.cli import table
@@ -61,7 +61,7 @@ def command(
 
     question = answer.Question(find_view(view), weeks, tiers, symbol, as_of)
     columns = question.view.columns
-    seen_at = clock.stamp(clock.utc_now())  # what was committed before is in the answer
+    seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
     with reading(db) as store, contextlib.closing(answer.answer(store, question)) as rows:
         gone = answer.left_out(store, question)
         if as_json:
@@ -76,6 +76,6 @@ def command(
             if more := sum(1 for _ in rows):
                 click.echo(f"… and {more:,} rows more. Try: --csv, or a narrower --week, --tier or --symbol", err=True)
     if gone:
-        names = ", ".join(f"{c.week} / {c.tier} (pruned on {str(c.pruned_at)[:10]})" for c in gone)
-        click.echo(f"Left out, their rows are gone: {names}. Try: spine captures {gone[0].week} {gone[0].tier}", err=True)
+        names = ", ".join(f"{c.week} / {c.tier} (on {str(c.pruned_at)[:10]})" for c in gone)
+        click.echo(f"Left out, rows pruned: {names}. Try: spine captures {gone[0].week} {gone[0].tier}", err=True)
         raise click.exceptions.Exit(1)

@@ -26,20 +26,20 @@ Examples:
 @click.argument("week", callback=as_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @click.option("--as-of", callback=as_day, help="What was current at the end of that day in New York, YYYY-MM-DD.")
-@click.option("--capture", "name", help="A capture id (its end will do) or pin; @1 after it names one of its contents.")
+@click.option("--capture", "name", help="Capture id (or its end) or pin; append @1 for one of its contents.")
 @click.option("--out", metavar="FILE", help="Write to a new file instead of stdout.")
 @db_option
 def command(week: date, tier: str, as_of: date | None, name: str | None, out: str | None, db: str) -> None:
-    """The content a source showed for a partition, exactly as it is stored; what it is is said on stderr.
+    """Print the stored content of a partition, byte for byte; a description goes to stderr.
 
-    Of a file these are its exact bytes. Of the API it is the canonical document made of the answers.
+    For the file source: the exact bytes of the file. For the API: the canonical document made from its responses.
     """
     from market_spine.cli.commands import reading
     from market_spine.partition import Partition
     from market_spine.query import raw
 
     if as_of and name:
-        raise UsageError("--as-of and --capture both say which content", hint="leave one of them out")
+        raise UsageError("--as-of and --capture exclude each other", hint="leave one of them out")
     with reading(db) as store:
         content = raw.find(store, Partition(week, tier), as_of, name)
         blocks = list(raw.read(store, content))
@@ -47,11 +47,11 @@ def command(week: date, tier: str, as_of: date | None, name: str | None, out: st
         _write_new(Path(out), blocks)
     else:
         click.echo(b"".join(blocks), nl=False)
-    click.echo(content.says(), err=True)
+    click.echo(content.description(), err=True)
 
 
 def _write_new(path: Path, blocks: Iterable[bytes]) -> None:
-    """A file that was not there. Raises UsageError."""
+    """Writes a new file. Raises UsageError where one already exists."""
     try:
         with path.open("xb") as file:
             file.writelines(blocks)

@@ -1,4 +1,4 @@
-"""`spine rebuild`: drop and remake everything that was made from the raw bytes."""
+"""`spine rebuild`: recompute everything from the stored content."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Examples:
   spine rebuild --reason "new parser"                    every week""",
 )
 @click.argument("week", required=False, callback=as_week)
-@click.option("--reason", default="rebuild", show_default=True, help="Why; kept in core_operator_actions.")
+@click.option("--reason", default="rebuild", show_default=True, help="Reason, recorded in core_operator_actions.")
 @run_date_option
 @db_option
 @json_option
 def command(week: date | None, reason: str, run_date_text: str | None, db: str, as_json: bool) -> None:
-    """Drop and remake NORMALIZED and CALC of a week (of every week) from the RAW bytes alone.
+    """Recompute NORMALIZED and CALC of a week (default: of every week) from the RAW content.
 
-    What any day knew stays as it was: an export before and after is the same. Exit 1 when a capture's bytes are damaged;
-    it keeps what it has.
+    As-of results do not change: an export before and after is the same. A capture whose content is damaged keeps its rows,
+    exit 1.
     """
     from market_spine.operate import operation
     from market_spine.operate.rebuild import rebuild

@@ -10,12 +10,12 @@ from market_spine.cli.options import LARGEST_ID, Whole
 
 @click.command("resolve", epilog='Example: spine resolve 17 --note "FINRA confirmed the figures"')
 @click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
-@click.option("--note", required=True, help="What became of it; kept with the anomaly, with your name.")
+@click.option("--note", required=True, help="Resolution, recorded with the anomaly and your user name.")
 @run_date_option
 @db_option
 @json_option
 def command(anomaly_id: int, note: str, run_date_text: str | None, db: str, as_json: bool) -> None:
-    """Close an anomaly. Most close themselves, once a later run of the same partition and stage goes well."""
+    """Close an anomaly. Most are closed automatically when a later run of the same partition and stage succeeds."""
     from market_spine.operate import anomalies, operation
 
     now, today = moment(run_date_text)

@@ -1,4 +1,4 @@
-"""`spine retry`: what failed in a run, again, today."""
+"""`spine retry`: repeat what failed in a run, today."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from market_spine.cli.options import update_options, watching
 
 @click.command("retry", epilog="Example: spine retry 20260109T120000-1a2b3c4d")
 @click.argument("run_id")
-@click.option("--reason", default="retry", show_default=True, help="Why; kept in core_operator_actions.")
+@click.option("--reason", default="retry", show_default=True, help="Reason, recorded in core_operator_actions.")
 @calendar_options
 @run_date_option
 @update_options
@@ -33,9 +33,9 @@ def command(
     run_id: str, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool,
     **watch: Any,
 ) -> None:  # fmt: skip
-    """Repeat exactly what failed in a run, today and with its source; of a run that never finished, all of it.
+    """Repeat what failed in a run, today and with the same source; an unfinished run is repeated as a whole.
 
-    A partition whose content was refused is asked of its source first: FINRA may have replaced it.
+    A partition whose content was refused is fetched again first: FINRA may have replaced it.
     """
     from market_spine.app.context import Limits
     from market_spine.cli.commands import reading

@@ -1,4 +1,4 @@
-"""`spine rollback`: the current capture is withdrawn, the previous good one becomes current."""
+"""`spine rollback`: withdraw the current capture; the previous good one becomes current."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Examples:
 )
 @click.argument("week", required=False, callback=as_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
-@click.option("--reason", help="Why; kept with the withdrawal. Required unless --undo.")
-@click.option("--undo", is_flag=True, help="Let what was withdrawn last stand again.")
-@click.option("--future", is_flag=True, help="Withdraw every capture of a day after today, of any week.")
+@click.option("--reason", help="Reason, recorded with the withdrawal. Required unless --undo.")
+@click.option("--undo", is_flag=True, help="Undo the last withdrawal.")
+@click.option("--future", is_flag=True, help="Withdraw every capture with a run date after today, of any week.")
 @run_date_option
 @db_option
 @json_option
@@ -41,14 +41,14 @@ def command(
     week: date | None, tier: str | None, reason: str | None, undo: bool, future: bool, run_date_text: str | None, db: str,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Withdraw the current capture of a tier (of every tier, where none is named). Nothing is deleted.
+    """Withdraw the current capture of a tier (default: of every tier). Nothing is deleted.
 
-    The week is not ready until a good capture arrives. The same content offered again stays withdrawn without --force.
+    The week is not ready until a good capture arrives. The same content is refused when it comes again, except with --force.
     """
     from market_spine.operate import operation, rollback
 
     if (week is None) is not future or (future and undo):
-        raise UsageError("a rollback is of one WEEK, or of all captures from the --future", hint="spine rollback --help")
+        raise UsageError("give one WEEK, or --future", hint="spine rollback --help")
     if not reason and not undo:
         raise UsageError("a rollback needs a reason", hint=_typed(week, tier, '--reason "…"'))
     now, run_date = moment(run_date_text)
@@ -67,7 +67,7 @@ def command(
         click.echo(f"{change.partition}: {change.says}")
     say_outcomes(done.outcomes)
     if week and not undo:
-        click.echo(f"a good capture ends it; to take it back: {pasteable(_typed(week, tier, '--undo'))}")
+        click.echo(f"a good capture replaces it; to undo: {pasteable(_typed(week, tier, '--undo'))}")
 
 
 def _typed(week: date | None, tier: str | None, ending: str) -> str:

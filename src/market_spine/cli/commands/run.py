@@ -1,4 +1,4 @@
-"""`spine run`: one pipeline of one partition."""
+"""`spine run`: run one pipeline on one partition."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ compute_tier_split, compute_weekly_totals (of a week).""",
 @click.argument("pipeline", shell_complete=complete_pipeline)
 @click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
 @click.option(
-    "--tier", callback=as_tier, shell_complete=complete_tier, help="One tier; left out: every tier that is ready for it."
+    "--tier", callback=as_tier, shell_complete=complete_tier, help="One tier; default: every tier that is ready for it."
 )
-@click.option("--force", is_flag=True, help="Ingest what is unchanged, measure what is measured.")
-@click.option("--reason", default="run", show_default=True, help="Why; kept in core_operator_actions.")
+@click.option("--force", is_flag=True, help="Ingest unchanged content, too; recompute existing measures.")
+@click.option("--reason", default="run", show_default=True, help="Reason, recorded in core_operator_actions.")
 @source_options
 @run_date_option
 @db_option
@@ -48,7 +48,7 @@ def command(
     pipeline: str, week: date, tier: str | None, force: bool, reason: str, run_date_text: str | None, db: str, as_json: bool,
     **source: object,
 ) -> None:  # fmt: skip
-    """Run one pipeline; what it needs and is not there is named, with the command that makes it."""
+    """Run one pipeline; a missing prerequisite is named with the command that creates it."""
     from market_spine.app import pipelines
     from market_spine.operate import operation
 

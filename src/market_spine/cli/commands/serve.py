@@ -17,28 +17,28 @@ from market_spine.errors import ConfigurationError, Interrupted
     epilog="""\b
 Examples:
   spine serve                                                       on 127.0.0.1:8000, for this machine
-  spine serve --host 10.0.0.5 --token-file /etc/spine/tokens        for others; a line there: operate NAME TOKEN
+  spine serve --host 10.0.0.5 --token-file /etc/spine/tokens        for others; lines: operate NAME TOKEN
   spine serve --allow-host spine.example.com                        behind a proxy that keeps the Host header""",
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to bind to; beyond loopback --token-file is needed."
+    "--host", default="127.0.0.1", show_default=True, help="Address to bind to; any but loopback requires --token-file."
 )
 @click.option("--port", type=Whole(1, 65535), default=8000, show_default=True)
 @click.option("--token-file", type=click.Path(), help="Lines `SCOPE NAME TOKEN`; scopes: read, operate.")
 @click.option(
     "--allow-host", "allowed_hosts", multiple=True, metavar="NAME[:PORT]", help="Another Host header to accept. May be repeated."
 )
-@click.option("--rate", type=Number(1), default=200, show_default=True, help="Requests a second for one address.")
-@click.option("--max-body-kb", type=Whole(1), default=1024, show_default=True, help="Largest body of a request.")
+@click.option("--rate", type=Number(1), default=200, show_default=True, help="Requests per second and address.")
+@click.option("--max-body-kb", type=Whole(1), default=1024, show_default=True, help="Largest request body.")
 @click.option(
     "--max-connections", type=Whole(1, 100_000), default=512, show_default=True,
-    help="Open at once; one more, and the one that waited longest is closed.",
+    help="Most open connections; one more closes the one idle longest.",
 )  # fmt: skip
 @click.option(
     "--request-seconds", type=Number(1, 3600), default=30, show_default=True,
-    help="Time for the body of a request; its head has a third of it.",
+    help="Time for a request body; the head has a third of it.",
 )  # fmt: skip
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format.")
 @expected_by_option
 @calendar_options
 @db_option
@@ -47,7 +47,7 @@ def command(
     max_connections: int, request_seconds: float, log_format: str, expected_by: str, calendar_file: str | None, grace_days: int,
     db: str,
 ) -> None:  # fmt: skip
-    """Serve the HTTP API: the work queue, what is stored, health. The document of it is at /openapi.json."""
+    """Serve the HTTP API: work queue, data, health. Its description is at /openapi.json."""
     from market_spine import clock, log
     from market_spine.core.store import open_store
 
@@ -81,7 +81,7 @@ def command(
 
 
 def _warn_of_readers(*paths: str | None) -> None:
-    """Says once which of the files others than their owner may read."""
+    """Warns of files that users other than their owner may read."""
     from market_spine.db import location
 
     for path in filter(None, paths):

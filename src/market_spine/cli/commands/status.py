@@ -1,4 +1,4 @@
-"""`spine status`: how the last weeks stand."""
+"""`spine status`: the state of the last weeks."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Examples:
 @db_option
 @json_option
 def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool) -> None:
-    """The grid, weeks × tiers: ready, awaiting, late, missing, failed, withdrawn or pending, with the stage reached.
+    """Show weeks × tiers: ready, awaiting, late, missing, failed, withdrawn or pending, with the stage reached.
 
-    Below it: what blocks, and the next command to type.
+    Below the table: what blocks readiness, and the next command.
     """
     from market_spine.app.context import Run
     from market_spine.cli import table
@@ -53,6 +53,6 @@ def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_tex
     blocks = [(str(row.week), cell.partition.tier, cell.problem) for row in rows for cell in row.cells if cell.problem]
     blocks += [(str(row.week), "", row.problem) for row in rows if row.problem]
     if blocks:
-        click.echo("\n" + table.render(("week", "tier", "what stands against it"), sorted(blocks)))
+        click.echo("\n" + table.render(("week", "tier", "blocked by"), sorted(blocks)))
     if next_command:
         click.echo("\n" + next_line(next_command))

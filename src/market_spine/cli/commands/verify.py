@@ -1,4 +1,4 @@
-"""`spine verify`: is everything still as it was stored?"""
+"""`spine verify`: check everything that is stored."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Examples:
   spine verify
   spine verify --deep --json""",
 )
-@click.option("--deep", is_flag=True, help="Also read every blob again and compare it with the rows, field by field.")
+@click.option("--deep", is_flag=True, help="Also parse every stored content again and compare it with the rows, field by field.")
 @db_option
 @json_option
 def command(deep: bool, db: str, as_json: bool) -> None:
-    """Hash every blob, count and sum every capture, its measures and the weeks again. One line a fault, exit 1."""
+    """Check the hash of every content, and counts and sums of captures, measures and weeks. One line per fault, exit 1."""
     from market_spine import clock
     from market_spine.operate.verify import verify
 
@@ -32,5 +32,5 @@ def command(deep: bool, db: str, as_json: bool) -> None:
         print_json(faults=[{"where": f.where, "what": f.what, "remedy": f.remedy} for f in faults], exit_code=int(bool(faults)))
     else:
         command = next((fault.remedy for fault in faults if fault.remedy), None)
-        click.echo(next_line(command) if command else "only a backup can help" if faults else "Everything is as it was stored.")
+        click.echo(next_line(command) if command else "restore a backup" if faults else "No faults.")
     raise click.exceptions.Exit(int(bool(faults)))

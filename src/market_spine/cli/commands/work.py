@@ -1,4 +1,4 @@
-"""`spine work`: ask for work, look at it, retry and cancel it, without the HTTP API."""
+"""`spine work`: enqueue, list, retry and cancel work items without the HTTP API."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _COLUMNS = ("id", "pipeline", "week", "tier", "state", "attempts", "desired at",
 
 @click.group("work", epilog="Example: spine work list")
 def command() -> None:
-    """The work queue: what is to be done, by whichever worker is free."""
+    """Enqueue, list, retry and cancel work items."""
 
 
 @command.command("enqueue", epilog="Example: spine work enqueue ingest_week --week 2025-12-26 --tier OTC --priority 5")
 @click.argument("pipeline")
 @click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
-@click.option("--tier", callback=as_tier, help="The tier; a pipeline of a whole week takes none.")
+@click.option("--tier", callback=as_tier, help="The tier; not for pipelines of a whole week.")
 @click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Not before, e.g. 2026-01-09T12:00:00+00:00.")
 @click.option("--priority", type=Whole(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
-@click.option("--run-date", callback=as_day, help="The run date that names its captures; left out: the day it is worked on.")
-@click.option("--force", is_flag=True, help="Ingest what is unchanged, measure what is measured.")
-@click.option("--rerun", is_flag=True, help="Begin anew an item that is over.")
+@click.option("--run-date", callback=as_day, help="Run date of its captures; default: the day it is executed.")
+@click.option("--force", is_flag=True, help="Ingest unchanged content, too; recompute existing measures.")
+@click.option("--rerun", is_flag=True, help="Reset an item that has ended.")
 @db_option
 @json_option
 def enqueue(
     pipeline: str, week: date, tier: str | None, at: datetime | None, priority: int, run_date: date | None, force: bool,
     rerun: bool, db: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Ask for one item; one that is there already is only named, unless --rerun."""
+    """Enqueue one item; an existing one is only reported, unless --rerun."""
     from market_spine.work import queue
     from market_spine.work.item import Params, Request
 
@@ -57,15 +57,15 @@ def enqueue(
 
 @command.command("list", epilog="Example: spine work list --state FAILED --json")
 @click.option(
-    "--state", "states", multiple=True, help="PENDING, RUNNING, COMPLETE, RETRY_WAIT, FAILED, CANCELLED; else the open ones."
+    "--state", "states", multiple=True, help="PENDING, RUNNING, COMPLETE, RETRY_WAIT, FAILED, CANCELLED; default: the open ones."
 )
-@click.option("--week", callback=as_week, help="Of this week only.")
-@click.option("--pipeline", help="Of this pipeline only.")
+@click.option("--week", callback=as_week, help="Only this week.")
+@click.option("--pipeline", help="Only this pipeline.")
 @click.option("--limit", type=Whole(1, 10000), default=100, show_default=True)
 @db_option
 @json_option
 def list_items(states: tuple[str, ...], week: date | None, pipeline: str | None, limit: int, db: str, as_json: bool) -> None:
-    """Items in the order in which they are due."""
+    """List items in the order in which they are due."""
     from market_spine.cli import table
     from market_spine.cli.commands import reading
     from market_spine.work import queue
@@ -76,7 +76,7 @@ def list_items(states: tuple[str, ...], week: date | None, pipeline: str | None,
     if as_json:
         print_json(total=page.total, items=[item.as_document() for item in page.items])
     else:
-        click.echo(table.render(_COLUMNS, map(_row, page.items)) if page.items else "nothing")
+        click.echo(table.render(_COLUMNS, map(_row, page.items)) if page.items else "No items.")
 
 
 @command.command("show", epilog="Example: spine work show 123")
@@ -84,7 +84,7 @@ def list_items(states: tuple[str, ...], week: date | None, pipeline: str | None,
 @db_option
 @json_option
 def show(item_id: int, db: str, as_json: bool) -> None:
-    """All there is to know of one item."""
+    """Show one item."""
     from market_spine.cli.commands import reading
     from market_spine.work import queue
 
@@ -103,14 +103,14 @@ def show(item_id: int, db: str, as_json: bool) -> None:
 @db_option
 @json_option
 def retry(ids: tuple[int, ...], failed: bool, reason: str, db: str, as_json: bool) -> None:
-    """Make items due at once, with all their attempts: FAILED, CANCELLED and waiting ones."""
+    """Make FAILED, CANCELLED and waiting items due now, with all their attempts."""
     from market_spine.partition import DOMAIN
     from market_spine.work import queue
 
     with _ledger(db) as (store, now):
         chosen = [*ids, *(queue.failed_of(store, DOMAIN) if failed else [])]
         if not ids and not failed:
-            raise UsageError("no item named", hint="name their ids, or --failed for all that failed")
+            raise UsageError("no item named", hint="give item ids, or --failed for every failed item")
         _tell(queue.retry(store, chosen, now, reason), "due", as_json)
 
 
@@ -120,7 +120,7 @@ def retry(ids: tuple[int, ...], failed: bool, reason: str, db: str, as_json: boo
 @db_option
 @json_option
 def cancel(ids: tuple[int, ...], reason: str, db: str, as_json: bool) -> None:
-    """End items that are not over; what a worker has written of one so far is rolled back."""
+    """Cancel items that have not ended; a running item is rolled back."""
     from market_spine.work import queue
 
     with _ledger(db) as (store, now):
@@ -130,16 +130,16 @@ def cancel(ids: tuple[int, ...], reason: str, db: str, as_json: bool) -> None:
 @command.command("rebuild-delivery", epilog="Example: spine work rebuild-delivery --db postgresql://spine@db/spine")
 @db_option
 def rebuild_delivery(db: str) -> None:
-    """PostgreSQL: make the tables of the delivery engine anew, from the ledger. Stop the workers first."""
+    """PostgreSQL: recreate the delivery tables from the work items. Stop the workers first."""
     from market_spine.work import outbox
 
     with _ledger(db) as (store, _now):
-        click.echo(f"{outbox.rebuild(store)} items are on their way again")
+        click.echo(f"{outbox.rebuild(store)} items are announced again")
 
 
 @contextlib.contextmanager
 def _ledger(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
-    """The database, and the moment by its clock."""
+    """The database, and the time by its clock."""
     from market_spine import clock
     from market_spine.core.store import open_store
 
@@ -176,4 +176,4 @@ def _tell(done: Changed, how: str, as_json: bool) -> None:
     for item in done.changed:
         click.echo(f"{item.id} {item.where}: {how}")
     for item in done.unchanged:
-        click.echo(f"{item.id} {item.where}: left alone, it is {item.state.value}")
+        click.echo(f"{item.id} {item.where}: unchanged, it is {item.state.value}")

@@ -1,4 +1,4 @@
-"""`spine worker`: execute what is enqueued."""
+"""`spine worker`: execute queued work items."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from market_spine.cli.options import Number, Whole
     "worker",
     epilog="""\b
 Examples:
-  spine worker                                       works until SIGTERM
-  spine worker --drain --data-dir /srv/finra         works off what is due, then ends
+  spine worker                                       runs until SIGTERM
+  spine worker --drain --data-dir /srv/finra         runs what is due, then ends
   spine worker --db postgresql://spine@db/spine --source api --concurrency 2
 \b
 Start as many as you like: processes over one SQLite file, machines over one PostgreSQL.
-SIGTERM lets the item in hand end within --grace seconds and gives it back if it does not.""",
+On SIGTERM the current item has --grace seconds to end, then it is returned to the queue.""",
 )
 @click.option("--concurrency", type=Whole(1, 64), default=1, show_default=True, help="Items at a time in this process.")
 @click.option("--once", is_flag=True, help="Work on one item, then end.")
@@ -29,25 +29,25 @@ SIGTERM lets the item in hand end within --grace seconds and gives it back if it
     type=Number(0.05),
     default=30,
     show_default=True,
-    help="How long a worker that has gone silent keeps its item.",
+    help="How long an item stays with a worker that sends no heartbeat.",
 )
 @click.option(
     "--retry-minutes",
     type=Number(0),
     default=5,
     show_default=True,
-    help="Wait after a first failure; three times as long after the next.",
+    help="Pause after the first failure; three times as long after each further one.",
 )
-@click.option("--grace", type=Number(0), default=25, show_default=True, help="Seconds to end an item after SIGTERM.")
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Form of the log.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("--grace", type=Number(0), default=25, show_default=True, help="Seconds an item has to end after SIGTERM.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @source_options
 @db_option
 def command(
     concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float, log_format: str,
     verbose: bool, db: str, **source: object,
 ) -> None:  # fmt: skip
-    """Take items from the work queue and run their pipelines. Logs to stderr, a JSON object a line."""
+    """Claim items from the work queue and run their pipelines. Logs to stderr, one JSON object per line."""
     from market_spine.work.execute import Pipelines
     from market_spine.work.item import Lease
     from market_spine.work.worker import Settings, Worker, start_log
