@@ -67,9 +67,15 @@ class Theatre:
 
 
 def play(
-    engine: str, source: str, seeds: range, *, sequences: bool = False, fridays: int = stories.FRIDAYS, shrinks: bool = True,
+    engine: str,
+    source: str,
+    seeds: range,
+    *,
+    sequences: bool = False,
+    fridays: int = stories.FRIDAYS,
+    shrinks: bool = True,
     without: frozenset[str] = frozenset(),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Plays the story of each seed; returns what happened. `faults` is empty when nothing differed."""
     began, found = time.monotonic(), []
     with ExitStack() as stack:
@@ -83,9 +89,14 @@ def play(
                 found.append({"seed": seed, "sequence": sequences, "steps": ",".join(map(str, smallest)), "faults": faults[:5]})
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
         return {
-            "engine": engine, "source": source, "stories": len(seeds), "steps": dict(theatre.steps.most_common()),
-            "rows_compared": theatre.compared, "seconds": round(time.monotonic() - began), "faults": found,
-        }  # fmt: skip
+            "engine": engine,
+            "source": source,
+            "stories": len(seeds),
+            "steps": dict(theatre.steps.most_common()),
+            "rows_compared": theatre.compared,
+            "seconds": round(time.monotonic() - began),
+            "faults": found,
+        }
 
 
 def _smallest(theatre: Theatre, steps: list[Step], seed: int, faults: list[str]) -> list[Step]:
@@ -113,9 +124,14 @@ def main() -> int:
         return _replay(options)
     seeds = range(options.seed, options.seed + (options.sequences or options.count))
     told = play(
-        options.engine, options.source, seeds, sequences=bool(options.sequences), fridays=options.fridays,
-        shrinks=not options.no_shrink, without=frozenset(options.without.split(",")),
-    )  # fmt: skip
+        options.engine,
+        options.source,
+        seeds,
+        sequences=bool(options.sequences),
+        fridays=options.fridays,
+        shrinks=not options.no_shrink,
+        without=frozenset(options.without.split(",")),
+    )
     print(json.dumps(told, indent=2))
     return 1 if told["faults"] else 0
 

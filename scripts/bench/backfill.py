@@ -113,10 +113,11 @@ def grown(setting: Setting) -> Finding:
 def _partition_line(large: Standing, standing: Standing) -> dict[str, Any]:
     partitions = 3 * _ROUND_WEEKS
     line: dict[str, Any] = {
-        "what": standing.name, "CPU ms a partition": round(1000 * standing.middle("cpu") / partitions, 1),
+        "what": standing.name,
+        "CPU ms a partition": round(1000 * standing.middle("cpu") / partitions, 1),
         "wall ms a partition": round(1000 * standing.middle("wall") / partitions, 1),
         "peak MB": round(standing.middle("peak_mb"), 1),
-    }  # fmt: skip
+    }
     if standing is not large:
         line["large ÷ it CPU"] = round(ratios(large, standing, "cpu"), 3)
         line["large ÷ it wall"] = round(ratios(large, standing, "wall"), 3)

@@ -56,9 +56,11 @@ def _line(ours: Standing, theirs: Standing, rows: int) -> dict[str, Any]:
     if theirs.absent:
         return {"what": theirs.name, "CPU s": theirs.absent}
     line: dict[str, Any] = {
-        "what": theirs.name, "CPU s": round(theirs.middle("cpu"), 3), "wall s": round(theirs.middle("wall"), 3),
+        "what": theirs.name,
+        "CPU s": round(theirs.middle("cpu"), 3),
+        "wall s": round(theirs.middle("wall"), 3),
         "peak MB": round(theirs.middle("peak_mb"), 1),
-    }  # fmt: skip
+    }
     if theirs is not ours:
         line["ours ÷ its CPU"] = round(ratios(ours, theirs, "cpu"), 3)
         line["ours ÷ its wall"] = round(ratios(ours, theirs, "wall"), 3)

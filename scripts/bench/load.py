@@ -136,10 +136,13 @@ def _sqlite_import(folder: Path, paths: list[str]) -> list[str]:
     """The shell's own loader, WAL as ours, into one table with the key ours has."""
     columns = ", ".join(COLUMNS)
     lines = [
-        "PRAGMA journal_mode = WAL;", "PRAGMA synchronous = NORMAL;",
-        f"CREATE TABLE weekly ({columns}, PRIMARY KEY ({', '.join(KEY)})) WITHOUT ROWID;", ".mode list", ".separator |",
+        "PRAGMA journal_mode = WAL;",
+        "PRAGMA synchronous = NORMAL;",
+        f"CREATE TABLE weekly ({columns}, PRIMARY KEY ({', '.join(KEY)})) WITHOUT ROWID;",
+        ".mode list",
+        ".separator |",
         *(f".import --skip 1 {path} weekly" for path in paths),
-    ]  # fmt: skip
+    ]
     (folder / "import.sql").write_text("\n".join(lines) + "\n", "utf-8")
     return ["sqlite3", "-batch", "-bail", str(folder / "loaded.db"), ".read import.sql"]
 

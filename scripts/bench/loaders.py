@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = (
-    "tierDescription", "issueSymbolIdentifier", "issueName", "marketParticipantName", "MPID",
-    "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "lastUpdateDate",
-)  # fmt: skip
+    "tierDescription",
+    "issueSymbolIdentifier",
+    "issueName",
+    "marketParticipantName",
+    "MPID",
+    "totalWeeklyShareQuantity",
+    "totalWeeklyTradeCount",
+    "lastUpdateDate",
+)
 
 
 def pandas_to_sql(db: Path, files: list[str]) -> None:

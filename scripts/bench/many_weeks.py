@@ -42,10 +42,21 @@ def _capture(db: Database, key: int, week: date, tier: str, content_hash: str) -
     total = sum(row[3] for row in rows)
     db.bulk_insert(
         "finra_otc_transparency_capture",
-        ("capture_key", "capture_id", "week_ending", "tier", "run_date", "captured_at", "content_hash", "source_uri",
-         "row_count", "total_shares", "normalized_at"),
+        (
+            "capture_key",
+            "capture_id",
+            "week_ending",
+            "tier",
+            "run_date",
+            "captured_at",
+            "content_hash",
+            "source_uri",
+            "row_count",
+            "total_shares",
+            "normalized_at",
+        ),
         [(key, capture_id, str(week), tier, str(day), at, content_hash, "file:x", len(rows), total, at)],
-    )  # fmt: skip
+    )
     db.bulk_insert(
         "finra_otc_transparency_volume",
         ("capture_key", "issue_id", "venue_id", "total_shares", "total_trades", "total_notional"),
@@ -99,10 +110,23 @@ def _week(db: Database, week_key: int, week: date, keys: list[int]) -> None:
     each = sum(100 + i + v for i in range(SYMBOLS) for v in range(VENUES))
     db.bulk_insert(
         "finra_otc_transparency_week",
-        ("week_key", "capture_id", "week_ending", "run_date", "captured_at", "nms_tier_1_key", "nms_tier_2_key", "otc_key",
-         "total_shares", "ats_shares", "total_trades", "symbol_count", "venue_count"),
+        (
+            "week_key",
+            "capture_id",
+            "week_ending",
+            "run_date",
+            "captured_at",
+            "nms_tier_1_key",
+            "nms_tier_2_key",
+            "otc_key",
+            "total_shares",
+            "ats_shares",
+            "total_trades",
+            "symbol_count",
+            "venue_count",
+        ),
         [(week_key, capture_id, str(week), str(day), at, *keys, 3 * each, 3 * each, 600, SYMBOLS, VENUES)],
-    )  # fmt: skip
+    )
     db.bulk_insert(
         "finra_otc_transparency_week_tier",
         ("week_key", "tier", "total_shares", "total_trades", "share"),
@@ -110,12 +134,25 @@ def _week(db: Database, week_key: int, week: date, keys: list[int]) -> None:
     )
     made_from = {tier: {"capture_id": generate_capture_id(DOMAIN, week, tier, day), "ingest_no": 1} for tier in TIERS}
     _record(db, "CALC", 3, partition_key(str(week)), capture_id, 4, {"made_from": made_from}, at)
+    _certify(db, week, at)
+
+
+def _certify(db: Database, week: date, at: str) -> None:
     db.bulk_insert(
         "core_data_readiness",
-        ("domain", "partition_key", "is_ready", "ready_for", "all_partitions_present", "all_stages_complete",
-         "no_critical_anomalies", "created_at", "updated_at"),
+        (
+            "domain",
+            "partition_key",
+            "is_ready",
+            "ready_for",
+            "all_partitions_present",
+            "all_stages_complete",
+            "no_critical_anomalies",
+            "created_at",
+            "updated_at",
+        ),
         [(DOMAIN, partition_key(str(week)), 1, "trading", 1, 1, 1, at, at)],
-    )  # fmt: skip
+    )
 
 
 def enlarge(db: Database, weeks: int, issues: int = 10_000) -> None:

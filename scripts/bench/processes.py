@@ -39,9 +39,13 @@ def measure(command: Sequence[str], *, cwd: Path, on_line: Callable[[str, float,
     with (cwd / "stderr").open("w+b") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=cwd, env=_environment(cwd), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            command,
+            cwd=cwd,
+            env=_environment(cwd),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if on_line else errors,
-        )  # fmt: skip
+        )
         if on_line and process.stderr:
             for line in process.stderr:
                 errors.write(line)

@@ -57,11 +57,15 @@ def machine() -> dict[str, Any]:
     """What the figures depend on."""
     versions = {name: _version(name) for name in _PACKAGES}
     return {
-        "cpu": _cpu_model(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform(),
-        "python": platform.python_version(), "sqlite": sqlite3.sqlite_version,
-        "sqlite3 shell": _said("sqlite3", "--version").split(" ")[0], "commit": _said("git", "describe", "--always", "--dirty"),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "sqlite3 shell": _said("sqlite3", "--version").split(" ")[0],
+        "commit": _said("git", "describe", "--always", "--dirty"),
         "packages": {name: version for name, version in versions.items() if version},
-    }  # fmt: skip
+    }
 
 
 def _version(name: str) -> str:

@@ -39,9 +39,17 @@ class Files:
         """What our command needs to take exactly these files."""
         tiers = "NMS_TIER_1" if self.rows else ",".join(TIERS)
         return [
-            "--data-dir", str(self.folder), "--db", str(db), "--run-date", str(self.ending),
-            "--lookback-weeks", str(self.weeks), "--tiers", tiers,
-        ]  # fmt: skip
+            "--data-dir",
+            str(self.folder),
+            "--db",
+            str(db),
+            "--run-date",
+            str(self.ending),
+            "--lookback-weeks",
+            str(self.weeks),
+            "--tiers",
+            tiers,
+        ]
 
 
 def one_tier(cache: Path, weeks: int, rows: int) -> Files:

@@ -94,9 +94,15 @@ class Answers:
                 yield from self._ask(db, view, picture, day, (week,), (tier,), lost)
 
     def _ask(
-        self, db: Memo, view: str, picture: Picture, day: date | None, weeks: tuple[date, ...] | None,
-        tiers: tuple[str, ...], lost: set[Partition],
-    ) -> Iterator[str]:  # fmt: skip
+        self,
+        db: Memo,
+        view: str,
+        picture: Picture,
+        day: date | None,
+        weeks: tuple[date, ...] | None,
+        tiers: tuple[str, ...],
+        lost: set[Partition],
+    ) -> Iterator[str]:
         asked = Question(VIEWS[view], weeks=weeks, tiers=tiers, as_of=day)
         of = {p: s for p, s in picture.captures.items() if p.tier in tiers and (weeks is None or p.week in weeks)}
         pruned = any(p in lost for p in of)

@@ -59,9 +59,10 @@ class World:
         """An earlier content is served again, dates included."""
         finra = self.finra
         revised = [
-            p for p, s in sorted(finra.partitions.items())
+            p
+            for p, s in sorted(finra.partitions.items())
             if not s.fault and p.week > finra.today - timedelta(weeks=WINDOW + SETTLED - 4) and self._earlier(p)
-        ]  # fmt: skip
+        ]
         if revised:
             partition = draw.choice(revised)
             finra.change(partition, draw.choice(self._earlier(partition))._replace(changed=finra.today))
@@ -140,5 +141,8 @@ def _header_only(finra: Finra, partition: Partition, served: Served, draw: Rando
 
 
 _SPOILS: tuple[Callable[[Finra, Partition, Served, Random], Served | None], ...] = (
-    _shrunk, _truncated, _of_another_week, _header_only,
-)  # fmt: skip
+    _shrunk,
+    _truncated,
+    _of_another_week,
+    _header_only,
+)

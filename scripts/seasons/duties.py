@@ -42,9 +42,7 @@ class Duties:
     def scope(self, finra: Finra) -> list[Partition]:
         """What a run of today must look after."""
         newest = window(finra.today)[0]
-        return sorted(
-            p for p in finra.partitions if self.first_week.get(p.tier, date.max) <= p.week <= newest
-        )  # fmt: skip
+        return sorted(p for p in finra.partitions if self.first_week.get(p.tier, date.max) <= p.week <= newest)
 
     def _since_first(self, today: date) -> list[Partition]:
         """Every partition from its tier's first week on."""

@@ -192,10 +192,19 @@ def observe(db: Database) -> Observed:
 def _stored(row: Any, stages: dict[tuple[str, str], dict[str, Any]]) -> Stored:
     raw, normalized, measured = (stages.get((stage, row[0]), {}) for stage in ("RAW", "NORMALIZED", "CALC"))
     return Stored(
-        capture_id=row[0], week=row[1], tier=row[2], run_date=row[3], captured_at=row[4], content_hash=row[5],
-        ingested=raw.get("ingest_no", 0), ingested_hash=raw.get("sha256", ""), normalized=normalized.get("ingest_no"),
-        measured=measured.get("ingest_no"), withdrawn=row[6] is not None, pinned=row[7] is not None,
-    )  # fmt: skip
+        capture_id=row[0],
+        week=row[1],
+        tier=row[2],
+        run_date=row[3],
+        captured_at=row[4],
+        content_hash=row[5],
+        ingested=raw.get("ingest_no", 0),
+        ingested_hash=raw.get("sha256", ""),
+        normalized=normalized.get("ingest_no"),
+        measured=measured.get("ingest_no"),
+        withdrawn=row[6] is not None,
+        pinned=row[7] is not None,
+    )
 
 
 def _made_from(metadata: dict[str, Any]) -> dict[str, tuple[str, int]]:

@@ -47,9 +47,7 @@ def week_rows(view: str, result_id: str, week: str, captured_at: str, tiers: Seq
 
 def _normalized(lines: Content) -> list[Row]:
     ordered = sorted(lines, key=lambda line: (line.symbol, line.name, line.tape, *_venue(line)))
-    return [
-        (li.symbol, li.name, li.tape, *_named(li), figure(li.shares), li.trades, figure(li.notional)) for li in ordered
-    ]  # fmt: skip
+    return [(li.symbol, li.name, li.tape, *_named(li), figure(li.shares), li.trades, figure(li.notional)) for li in ordered]
 
 
 def _symbol_venue_share(lines: Content) -> list[Row]:
@@ -86,21 +84,30 @@ def _hhi(lines: Content) -> list[Row]:
 def _symbol_summary(lines: Content) -> list[Row]:
     return [
         (
-            symbol, figure(_sum(group, "shares")), figure(_ats(group)), _sum(group, "trades"), figure(_notional(group)),
-            _venues(group), _concentration(group),
+            symbol,
+            figure(_sum(group, "shares")),
+            figure(_ats(group)),
+            _sum(group, "trades"),
+            figure(_notional(group)),
+            _venues(group),
+            _concentration(group),
         )
         for symbol, group in _grouped(lines, lambda line: line.symbol)
-    ]  # fmt: skip
+    ]
 
 
 def _weekly_totals(tiers: Sequence[tuple[str, Content]]) -> list[Row]:
     lines = [line for _, content in tiers for line in content]
     return [
         (
-            figure(_sum(lines, "shares")), figure(_ats(lines)), _sum(lines, "trades"), figure(_notional(lines)), _symbols(lines),
+            figure(_sum(lines, "shares")),
+            figure(_ats(lines)),
+            _sum(lines, "trades"),
+            figure(_notional(lines)),
+            _symbols(lines),
             _venues(lines),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _tier_split(tiers: Sequence[tuple[str, Content]]) -> list[Row]:
@@ -159,9 +166,14 @@ def _concentration(lines: Iterable[Line]) -> float | None:
 
 
 _OF_TIER: dict[str, Callable[[Content], list[Row]]] = {
-    "normalized": _normalized, "venue_volume": _venue_volume, "venue_share": _venue_share, "hhi": _hhi,
-    "symbol_summary": _symbol_summary, "symbol_venue_share": _symbol_venue_share,
-}  # fmt: skip
+    "normalized": _normalized,
+    "venue_volume": _venue_volume,
+    "venue_share": _venue_share,
+    "hhi": _hhi,
+    "symbol_summary": _symbol_summary,
+    "symbol_venue_share": _symbol_venue_share,
+}
 _OF_WEEK: dict[str, Callable[[Sequence[tuple[str, Content]]], list[Row]]] = {
-    "weekly_totals": _weekly_totals, "tier_split": _tier_split,
-}  # fmt: skip
+    "weekly_totals": _weekly_totals,
+    "tier_split": _tier_split,
+}

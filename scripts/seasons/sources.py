@@ -136,12 +136,20 @@ def file_bytes(tier: str, lines: Content) -> bytes:
 
 def _row(partition: Partition, line: Line) -> dict[str, Any]:
     return make_row(
-        partition.monday, CODES[partition.tier], f"{line.venue_class}_W_SMBL_FIRM", issueSymbolIdentifier=line.symbol,
-        issueName=line.name, productTypeCode=line.tape, marketParticipantName=line.venue, MPID=line.mpid or None,
-        firmCRDNumber=line.crd or None, totalWeeklyShareQuantity=Decimal(_number(line.shares)),
-        totalWeeklyTradeCount=line.trades, lastUpdateDate=line.updated.isoformat(),
+        partition.monday,
+        CODES[partition.tier],
+        f"{line.venue_class}_W_SMBL_FIRM",
+        issueSymbolIdentifier=line.symbol,
+        issueName=line.name,
+        productTypeCode=line.tape,
+        marketParticipantName=line.venue,
+        MPID=line.mpid or None,
+        firmCRDNumber=line.crd or None,
+        totalWeeklyShareQuantity=Decimal(_number(line.shares)),
+        totalWeeklyTradeCount=line.trades,
+        lastUpdateDate=line.updated.isoformat(),
         totalNotionalSum=None if line.notional is None else line.notional / MICRO,
-    )  # fmt: skip
+    )
 
 
 def _canonical(content: bytes) -> list[tuple[str, ...]]:
@@ -153,16 +161,34 @@ def _canonical(content: bytes) -> list[tuple[str, ...]]:
 
 
 _COMPARED = (
-    "issueSymbolIdentifier", "issueName", "productTypeCode", "summaryTypeCode", "MPID", "firmCRDNumber",
-    "marketParticipantName", "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "totalNotionalSum", "lastUpdateDate",
-)  # fmt: skip
+    "issueSymbolIdentifier",
+    "issueName",
+    "productTypeCode",
+    "summaryTypeCode",
+    "MPID",
+    "firmCRDNumber",
+    "marketParticipantName",
+    "totalWeeklyShareQuantity",
+    "totalWeeklyTradeCount",
+    "totalNotionalSum",
+    "lastUpdateDate",
+)
 
 
 def _fields(line: Line) -> tuple[str, ...]:
     return (
-        line.symbol, line.name, line.tape, f"{line.venue_class}_W_SMBL_FIRM", line.mpid, str(line.crd or ""), line.venue,
-        _number(line.shares), str(line.trades), "" if line.notional is None else _number(line.notional), str(line.updated),
-    )  # fmt: skip
+        line.symbol,
+        line.name,
+        line.tape,
+        f"{line.venue_class}_W_SMBL_FIRM",
+        line.mpid,
+        str(line.crd or ""),
+        line.venue,
+        _number(line.shares),
+        str(line.trades),
+        "" if line.notional is None else _number(line.notional),
+        str(line.updated),
+    )
 
 
 def _number(micros: int) -> str:

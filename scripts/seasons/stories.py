@@ -29,23 +29,75 @@ class Step(NamedTuple):
 
 # How likely between two Fridays, and after the run of a Friday.
 _WEEKDAYS = {
-    "revise": 0.6, "revise_more": 0.3, "change_silently": 0.4, "take_back": 0.25, "move": 0.25, "move_silently": 0.15,
-    "spoil": 0.12, "unspoil": 0.5, "delay": 0.15, "break_source": 0.08, "repair_source": 0.6,
-}  # fmt: skip
+    "revise": 0.6,
+    "revise_more": 0.3,
+    "change_silently": 0.4,
+    "take_back": 0.25,
+    "move": 0.25,
+    "move_silently": 0.15,
+    "spoil": 0.12,
+    "unspoil": 0.5,
+    "delay": 0.15,
+    "break_source": 0.08,
+    "repair_source": 0.6,
+}
 _AFTER_RUN = {
-    "revise": 0.08, "again": 0.1, "rollback": 0.1, "undo": 0.1, "retry": 0.08, "prune": 0.06, "pin": 0.03, "rebuild": 0.06,
-    "force": 0.04, "ingest_only": 0.05, "normalize_only": 0.04, "calc_only": 0.04, "backfill": 0.05, "past": 0.05, "future": 0.05,
-    "dry_run": 0.06, "verify": 0.05, "query": 0.3,
-}  # fmt: skip
+    "revise": 0.08,
+    "again": 0.1,
+    "rollback": 0.1,
+    "undo": 0.1,
+    "retry": 0.08,
+    "prune": 0.06,
+    "pin": 0.03,
+    "rebuild": 0.06,
+    "force": 0.04,
+    "ingest_only": 0.05,
+    "normalize_only": 0.04,
+    "calc_only": 0.04,
+    "backfill": 0.05,
+    "past": 0.05,
+    "future": 0.05,
+    "dry_run": 0.06,
+    "verify": 0.05,
+    "query": 0.3,
+}
 _QUIET_WEEKDAYS = {"revise": 0.3, "change_silently": 0.2}
 _HEALING = ("repair_source", "unspoil", "unspoil", "unspoil", "undo", "undo", "undo")
 COMMANDS = (
-    "run", "run", "run", "killed", "ingest_only", "normalize_only", "calc_only", "force", "rollback", "rollback", "undo", "prune",
-    "pin", "unpin", "rebuild", "retry", "backfill", "past", "future", "dry_run", "run_weeks", "verify",
-)  # fmt: skip
+    "run",
+    "run",
+    "run",
+    "killed",
+    "ingest_only",
+    "normalize_only",
+    "calc_only",
+    "force",
+    "rollback",
+    "rollback",
+    "undo",
+    "prune",
+    "pin",
+    "unpin",
+    "rebuild",
+    "retry",
+    "backfill",
+    "past",
+    "future",
+    "dry_run",
+    "run_weeks",
+    "verify",
+)
 CHANGES = (
-    "revise", "change_silently", "take_back", "move", "move_silently", "spoil", "unspoil", "break_source", "repair_source",
-)  # fmt: skip
+    "revise",
+    "change_silently",
+    "take_back",
+    "move",
+    "move_silently",
+    "spoil",
+    "unspoil",
+    "break_source",
+    "repair_source",
+)
 
 
 def season(seed: int, fridays: int = FRIDAYS, source: str = "file") -> list[Step]:

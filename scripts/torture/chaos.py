@@ -254,8 +254,10 @@ class Chaos:
             for _ in range(50):
                 done = subprocess.run(
                     self._command("rollback", str(partition.week), partition.tier, "--undo", "--run-date", str(DAYS[-1])),
-                    capture_output=True, check=False, env=_environment(),
-                )  # fmt: skip
+                    capture_output=True,
+                    check=False,
+                    env=_environment(),
+                )
                 if done.returncode:
                     break
         for _ in range(2):
@@ -278,9 +280,18 @@ class Chaos:
 def _run(chaos: Chaos) -> list[str]:
     patience = chaos.random.choice(("fail", "skip", "wait"))
     return [
-        "run", "--run-date", str(DAYS[-1]), "--data-dir", str(chaos.files), "--weeks", chaos._weeks(), "--lock-wait", "5",
-        "--if-locked", patience,
-    ]  # fmt: skip
+        "run",
+        "--run-date",
+        str(DAYS[-1]),
+        "--data-dir",
+        str(chaos.files),
+        "--weeks",
+        chaos._weeks(),
+        "--lock-wait",
+        "5",
+        "--if-locked",
+        patience,
+    ]
 
 
 def _backfill(chaos: Chaos) -> list[str]:
@@ -292,9 +303,17 @@ def _enqueue(chaos: Chaos) -> list[str]:
     partition = chaos.random.choice(list(chaos.contents))
     pipeline = chaos.random.choice(("ingest_week", "normalize_week", "compute_venue_volume", "compute_hhi"))
     return [
-        "work", "enqueue", pipeline, "--week", str(partition.week), "--tier", partition.tier, "--run-date", str(DAYS[-1]),
+        "work",
+        "enqueue",
+        pipeline,
+        "--week",
+        str(partition.week),
+        "--tier",
+        partition.tier,
+        "--run-date",
+        str(DAYS[-1]),
         "--rerun",
-    ]  # fmt: skip
+    ]
 
 
 def _rollback(chaos: Chaos) -> list[str]:
@@ -359,6 +378,9 @@ def rage(place: Place, home: Path, seconds: float, seed: int) -> dict[str, objec
     finally:
         shutil.rmtree(chaos.home, ignore_errors=True)
     return {
-        "commands": dict(chaos.commands.most_common()), "strikes": dict(chaos.strikes), "looks": chaos.looks,
-        "exits": dict(sorted(chaos.exits.items())), "faults": chaos.faults,
-    }  # fmt: skip
+        "commands": dict(chaos.commands.most_common()),
+        "strikes": dict(chaos.strikes),
+        "looks": chaos.looks,
+        "exits": dict(sorted(chaos.exits.items())),
+        "faults": chaos.faults,
+    }

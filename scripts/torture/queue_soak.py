@@ -36,9 +36,15 @@ HEADER = (
 )
 NAMES = {"NMS_TIER_1": "NMS Tier 1", "NMS_TIER_2": "NMS Tier 2", "OTC": "OTC"}
 READS = (
-    "/healthz", "/readyz", "/api/v1/work/pending?state=COMPLETE&limit=20", "/api/v1/work/pending", "/api/v1/readiness?limit=20",
-    "/api/v1/manifest?limit=20", "/api/v1/anomalies?limit=20", "/api/v1/data/venue_volume?week=2025-01-03&tier=OTC",
-)  # fmt: skip
+    "/healthz",
+    "/readyz",
+    "/api/v1/work/pending?state=COMPLETE&limit=20",
+    "/api/v1/work/pending",
+    "/api/v1/readiness?limit=20",
+    "/api/v1/manifest?limit=20",
+    "/api/v1/anomalies?limit=20",
+    "/api/v1/data/venue_volume?week=2025-01-03&tier=OTC",
+)
 SETTLE_SHARE = 0.3  # of the time, in which memory may still grow: caches fill, pools open
 MEMORY_SLACK_MB = 12.0
 
@@ -182,13 +188,17 @@ def percentile(values: list[float], share: float) -> float | None:
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 2) if ordered else None
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def soak(target: str, folder: Path, seconds: float, rate: float) -> dict[str, Any]:
     files = folder / "files"
     files.mkdir()
     write_files(files)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url, tally = f"http://127.0.0.1:{port}", Tally()
     samples: list[tuple[float, float]] = []
     with (
@@ -212,14 +222,18 @@ def soak(target: str, folder: Path, seconds: float, rate: float) -> dict[str, An
     first, last = settled[:quarter], settled[-quarter:]
     growth = [round(sum(s[at] for s in last) / quarter - sum(s[at] for s in first) / quarter, 2) for at in (0, 1)]
     return {
-        "seconds": round(seconds), "requests": len(tally.latencies),
+        "seconds": round(seconds),
+        "requests": len(tally.latencies),
         "requests_per_second": round(len(tally.latencies) / seconds, 1),
-        "errors": tally.errors[:10], "error_count": len(tally.errors), "worker_faults": claims.faults[:10],
+        "errors": tally.errors[:10],
+        "error_count": len(tally.errors),
+        "worker_faults": claims.faults[:10],
         "latency_ms": {f"p{p}": percentile(tally.latencies, p / 100) for p in (50, 95, 99)},
-        "claims": len(tally.waits), "claim_ms": {f"p{p}": percentile(tally.waits, p / 100) for p in (50, 95, 99)},
+        "claims": len(tally.waits),
+        "claim_ms": {f"p{p}": percentile(tally.waits, p / 100) for p in (50, 95, 99)},
         "memory_mb": {"api": round(samples[-1][0], 1), "worker": round(samples[-1][1], 1)},
         "memory_growth_mb": {"api": growth[0], "worker": growth[1]},
-    }  # fmt: skip
+    }
 
 
 @click.command(epilog="Example: python scripts queue_soak --minutes 10 --rate 50")

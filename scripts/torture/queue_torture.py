@@ -115,9 +115,19 @@ class Bench:
     def start(self, clock_offset: float = 0) -> str:
         name = f"w{len(self.workers) + 1}"
         command = tool(
-            "queue_torture", "--be-worker", name, "--db", self.target, "--lease", str(self.lease_seconds),
-            "--concurrency", str(self.concurrency), "--milliseconds", str(self.milliseconds), f"--clock-offset={clock_offset}",
-        )  # fmt: skip
+            "queue_torture",
+            "--be-worker",
+            name,
+            "--db",
+            self.target,
+            "--lease",
+            str(self.lease_seconds),
+            "--concurrency",
+            str(self.concurrency),
+            "--milliseconds",
+            str(self.milliseconds),
+            f"--clock-offset={clock_offset}",
+        )
         with (self.logs / f"{name}.log").open("wb") as log:
             self.workers[name] = subprocess.Popen(command, stdout=log, stderr=log)
         return name
@@ -249,11 +259,15 @@ def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
     claims = sorted(row[0] for row in db.execute("SELECT claim_ms FROM torture_effect WHERE claim_ms IS NOT NULL"))
     span = max(times[-1] - times[0], 1e-9) if times else 1.0
     return {
-        "engine": db.engine, "workers": len(bench.workers), "items": items, **effects(db),
-        "items_per_second": round(len(times) / span, 1), "steady_per_second": steady(db),
+        "engine": db.engine,
+        "workers": len(bench.workers),
+        "items": items,
+        **effects(db),
+        "items_per_second": round(len(times) / span, 1),
+        "steady_per_second": steady(db),
         "claim_ms": {f"p{p}": round(claims[len(claims) * p // 100], 2) for p in (50, 95, 99)} if claims else {},
         "told": bench.told,
-    }  # fmt: skip
+    }
 
 
 def steady(db: Database) -> float | None:
@@ -344,9 +358,20 @@ def place(engine: str) -> Iterator[tuple[str, Callable[[float], None] | None, Pa
 @click.option("--be-worker", hidden=True)
 @click.option("--clock-offset", default=0.0, hidden=True)
 def main(
-    engine: str, db: str | None, workers: int, items: int, chaos: str, lease_seconds: float, concurrency: int,
-    milliseconds: float, apart: float, outage_seconds: float, compare: str | None, be_worker: str | None, clock_offset: float,
-) -> None:  # fmt: skip
+    engine: str,
+    db: str | None,
+    workers: int,
+    items: int,
+    chaos: str,
+    lease_seconds: float,
+    concurrency: int,
+    milliseconds: float,
+    apart: float,
+    outage_seconds: float,
+    compare: str | None,
+    be_worker: str | None,
+    clock_offset: float,
+) -> None:
     """Ill-treat the work queue and count."""
     if be_worker:
         globals()["be_worker"](str(db), lease_seconds, concurrency, milliseconds, clock_offset, be_worker)

@@ -153,9 +153,13 @@ class Torturer:
     def _start(self, place: Place) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "market_spine.cli.weekly", "--db", place.target, "--data-dir", str(self._folder)]
         return subprocess.Popen(
-            [*command, "--run-date", RUN_DATE, "--json"], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, preexec_fn=place.confine,
-        )  # fmt: skip
+            [*command, "--run-date", RUN_DATE, "--json"],
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            preexec_fn=place.confine,
+        )
 
 
 def _first_line(run: subprocess.Popen[str]) -> None:
@@ -174,8 +178,13 @@ def _end(run: subprocess.Popen[str]) -> tuple[int, str]:
 
 def _phase(stderr: str) -> str:
     """How far a broken run had come, by its log."""
-    for word, phase in (("Ready", "in readiness"), ("Week totals", "in calc of weeks"), ("Measured", "in calc of tiers"),
-                        ("Normalized", "in normalize"), ("Ingested", "in ingest")):  # fmt: skip
+    for word, phase in (
+        ("Ready", "in readiness"),
+        ("Week totals", "in calc of weeks"),
+        ("Measured", "in calc of tiers"),
+        ("Normalized", "in normalize"),
+        ("Ingested", "in ingest"),
+    ):
         if word in stderr:
             return phase
     return "before its first partition"
@@ -210,9 +219,15 @@ def torture(fault: str, engine: str, rounds: int, seed: int = 1, folder: Path = 
         shutil.rmtree(home, ignore_errors=True)
     tally = torturer.tally
     return {
-        "fault": fault, "engine": engine, "seed": seed, "rounds": tally.rounds, "broken": dict(tally.broken.most_common()),
-        "looks": tally.looks, "seconds": round(time.monotonic() - began), "faults": tally.faults,
-    }  # fmt: skip
+        "fault": fault,
+        "engine": engine,
+        "seed": seed,
+        "rounds": tally.rounds,
+        "broken": dict(tally.broken.most_common()),
+        "looks": tally.looks,
+        "seconds": round(time.monotonic() - began),
+        "faults": tally.faults,
+    }
 
 
 def main() -> int:
@@ -248,4 +263,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data-dir", type=Path, default=FIXTURES)
     return parser
-

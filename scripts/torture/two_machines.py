@@ -58,8 +58,11 @@ class Machine:
         _ip("link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         _ip("addr", "add", f"{self.server_address}/24", "dev", self._cable)
         _ip("link", "set", self._cable, "up")
-        for command in (["addr", "add", f"10.{network}.{number}.2/24", "dev", "eth0"], ["link", "set", "eth0", "up"],
-                        ["link", "set", "lo", "up"]):  # fmt: skip
+        for command in (
+            ["addr", "add", f"10.{network}.{number}.2/24", "dev", "eth0"],
+            ["link", "set", "eth0", "up"],
+            ["link", "set", "lo", "up"],
+        ):
             _ip("-n", self.name, *command)
 
     def start(self, url: str, *more: str) -> subprocess.Popen[str]:
@@ -83,9 +86,12 @@ class Machine:
         """Starts a program there, with a host name and process numbers of its own; it dies with what is started here."""
         inside = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", 'hostname "$0" && exec "$@"']
         return subprocess.Popen(
-            ["ip", "netns", "exec", self.name, *inside, self.name, *program], text=True, stdout=subprocess.DEVNULL, stderr=stderr,
+            ["ip", "netns", "exec", self.name, *inside, self.name, *program],
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        )  # fmt: skip
+        )
 
     def cut(self) -> None:
         """Unplugs the cable: nothing gets through, nobody is told."""
