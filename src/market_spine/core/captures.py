@@ -100,7 +100,7 @@ def versions(db: Database, capture_id: str) -> list[Version]:
         """,
         (capture_id,),
     ).fetchall()
-    return [Version(no, content_hash, at, count, json.loads(text)) for no, content_hash, at, count, text in rows]
+    return [Version._make((*facts, json.loads(metadata))) for *facts, metadata in rows]
 
 
 def version(db: Database, capture_id: str, ingest_no: int) -> Version:
@@ -281,6 +281,18 @@ def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> With
     return Withdrawal(*row) if row else None
 
 
+class _Staged(NamedTuple):
+    """A capture beside what its manifest says of the stage before and of the stage itself."""
+
+    capture_key: int
+    capture_id: str
+    run_date: str
+    captured_at: str
+    withdrawn_at: str | None
+    ready: str
+    done: str | None
+
+
 def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:
     """The captures of a partition that stand, oldest first: what `stage` was made from, and what it should be made from.
 
@@ -300,11 +312,11 @@ def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture
         (before, stage, partition.week, partition.tier),
     ).fetchall()
     found = []
-    for key, capture_id, run_date, captured_at, withdrawn_at, ready, done in rows:
-        content, stage_no = json.loads(ready), json.loads(done)["ingest_no"] if done else None
-        if withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
-            facts = (run_date, captured_at, content["sha256"], content["ingest_no"], stage_no)
-            found.append(Capture(key, capture_id, partition, *facts))
+    for row in map(_Staged._make, rows):
+        content, stage_no = json.loads(row.ready), json.loads(row.done)["ingest_no"] if row.done else None
+        if row.withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
+            facts = (row.run_date, row.captured_at, content["sha256"], content["ingest_no"], stage_no)
+            found.append(Capture(row.capture_key, row.capture_id, partition, *facts))
     return found
 
 
