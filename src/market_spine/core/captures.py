@@ -212,7 +212,7 @@ def withdraw(
     """Takes a capture back: it stays, and is no longer current. With `content_too` its content is taken back as well, and
     stays so when it is offered again. Call it inside a transaction."""
     at = clock.stamp(now)
-    row = db.execute(
+    captured_at, row_count, content_hash = db.execute(
         """
         UPDATE finra_otc_transparency_capture SET withdrawn_at = ?, withdrawn_by = ?, withdrawn_reason = ?
         WHERE capture_id = ? RETURNING captured_at, row_count, content_hash
@@ -224,11 +224,11 @@ def withdraw(
         INSERT INTO finra_otc_transparency_withdrawal (capture_id, withdrawn_at, withdrawn_by, reason, content_hash)
         VALUES (?, ?, ?, ?, ?)
         """,
-        (capture_id, at, by, reason, row[2] if content_too else None),
+        (capture_id, at, by, reason, content_hash if content_too else None),
     )
     record_stage(
-        db, WITHDRAWN, partition, capture_id, row_count=row[1] or 0, metadata={"reason": reason, "by": by}, captured_at=row[0],
-        now=now,
+        db, WITHDRAWN, partition, capture_id, row_count=row_count or 0, metadata={"reason": reason, "by": by},
+        captured_at=captured_at, now=now,
     )  # fmt: skip
 
 
