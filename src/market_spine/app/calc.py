@@ -106,7 +106,8 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
     with run.db.transaction():
         capture_id = generate_capture_id(DOMAIN, week, _WEEK, run.run_date)
-        result = WeekResult(capture_id, week, run.run_date.isoformat(), run.stamp, {tier: row[0] for tier, row in used.items()})
+        keys = {tier: row.capture_key for tier, row in used.items()}
+        result = WeekResult(capture_id, week, run.run_date.isoformat(), run.stamp, keys)
         store_week(run, result, made_from)
         _all_is_well(run, key, f"measured as {capture_id}")
         run.judge(week)
@@ -145,8 +146,26 @@ def week_is_pending(run: Run, week_ending: date) -> bool:
     return len(used) == len(TIERS) and not _is_fresh(run.db, week_ending.isoformat(), _made_from(used))
 
 
-def _made_from(used: Mapping[str, tuple[int, str, int]]) -> dict[str, dict[str, object]]:
-    return {tier: {"capture_id": row[1], "ingest_no": row[2]} for tier, row in used.items()}
+class _Totals(NamedTuple):
+    """A tier and its row of _TIER_TOTALS."""
+
+    tier: str
+    shares: float
+    ats_shares: float
+    trades: int
+    notional: float | None
+
+
+class _Used(NamedTuple):
+    """A tier's current capture, which a week-level result is made from."""
+
+    capture_key: int
+    capture_id: str
+    ingest_no: int
+
+
+def _made_from(used: Mapping[str, _Used]) -> dict[str, dict[str, object]]:
+    return {tier: {"capture_id": row.capture_id, "ingest_no": row.ingest_no} for tier, row in used.items()}
 
 
 def _all_is_well(run: Run, key: str, note: str) -> None:
@@ -155,8 +174,8 @@ def _all_is_well(run: Run, key: str, note: str) -> None:
         anomalies.resolve_stage(run.db, key, stage, note, run.now)
 
 
-def _current_tiers(db: Database, week: str) -> dict[str, tuple[int, str, int]]:
-    """Per tier of the week whose current capture is measured: its key, its id and its ingest number."""
+def _current_tiers(db: Database, week: str) -> dict[str, _Used]:
+    """The current capture of each tier of the week for which it is measured."""
     rows = db.execute(
         """
         SELECT c.tier, c.capture_key, c.capture_id, m.metadata_json
@@ -166,7 +185,7 @@ def _current_tiers(db: Database, week: str) -> dict[str, tuple[int, str, int]]:
         """,
         (week,),
     ).fetchall()
-    return {row[0]: (row[1], row[2], json.loads(row[3])["ingest_no"]) for row in rows}
+    return {tier: _Used(key, capture_id, json.loads(metadata)["ingest_no"]) for tier, key, capture_id, metadata in rows}
 
 
 def _is_fresh(db: Database, week: str, made_from: dict[str, dict[str, object]]) -> bool:
@@ -182,11 +201,11 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
     """The week's totals and tier split, made by SQL from the tiers' measures, and their manifest row. In a transaction."""
     keys = result.keys
     tier_keys = tuple(keys[tier] for tier in TIERS)
-    totals = [(tier, *run.db.execute(_TIER_TOTALS, (keys[tier],)).fetchone()) for tier in TIERS]
+    totals = [_Totals(tier, *run.db.execute(_TIER_TOTALS, (keys[tier],)).fetchone()) for tier in TIERS]
     symbols = run.db.execute(_SYMBOL_COUNT, tier_keys).fetchone()[0]
     venues = run.db.execute(_VENUE_COUNT, tier_keys).fetchone()[0]
-    shares, ats, notional = (_exact_sum([row[at] for row in totals]) for at in (1, 2, 4))
-    trades = sum(row[3] for row in totals)
+    shares, ats = _exact_sum([row.shares for row in totals]), _exact_sum([row.ats_shares for row in totals])
+    notional, trades = _exact_sum([row.notional for row in totals]), sum(row.trades for row in totals)
     week_key = run.db.execute(
         _UPSERT_WEEK,
         (
@@ -207,7 +226,7 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
     run.db.bulk_insert(
         "finra_otc_transparency_week_tier",
         ("week_key", "tier", "total_shares", "total_trades", "total_notional", "share"),
-        [(week_key, tier, part, count, value, part / shares if shares else None) for tier, part, _, count, value in totals],
+        [(week_key, t.tier, t.shares, t.trades, t.notional, t.shares / shares if shares else None) for t in totals],
     )
     manifest.record_stage(
         run.db, manifest.CALC, result.week, result.capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},

@@ -100,7 +100,7 @@ def versions(db: Database, capture_id: str) -> list[Version]:
         """,
         (capture_id,),
     ).fetchall()
-    return [Version(no, content_hash, at, count, json.loads(text)) for no, content_hash, at, count, text in rows]
+    return [Version._make((*facts, json.loads(metadata))) for *facts, metadata in rows]
 
 
 def version(db: Database, capture_id: str, ingest_no: int) -> Version:
@@ -212,7 +212,7 @@ def withdraw(
     """Takes a capture back: it stays, and is no longer current. With `content_too` its content is taken back as well, and
     stays so when it is offered again. Call it inside a transaction."""
     at = clock.stamp(now)
-    row = db.execute(
+    captured_at, row_count, content_hash = db.execute(
         """
         UPDATE finra_otc_transparency_capture SET withdrawn_at = ?, withdrawn_by = ?, withdrawn_reason = ?
         WHERE capture_id = ? RETURNING captured_at, row_count, content_hash
@@ -224,11 +224,11 @@ def withdraw(
         INSERT INTO finra_otc_transparency_withdrawal (capture_id, withdrawn_at, withdrawn_by, reason, content_hash)
         VALUES (?, ?, ?, ?, ?)
         """,
-        (capture_id, at, by, reason, row[2] if content_too else None),
+        (capture_id, at, by, reason, content_hash if content_too else None),
     )
     record_stage(
-        db, WITHDRAWN, partition, capture_id, row_count=row[1] or 0, metadata={"reason": reason, "by": by}, captured_at=row[0],
-        now=now,
+        db, WITHDRAWN, partition, capture_id, row_count=row_count or 0, metadata={"reason": reason, "by": by},
+        captured_at=captured_at, now=now,
     )  # fmt: skip
 
 
@@ -281,6 +281,18 @@ def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> With
     return Withdrawal(*row) if row else None
 
 
+class _Staged(NamedTuple):
+    """A capture beside what its manifest says of the stage before and of the stage itself."""
+
+    capture_key: int
+    capture_id: str
+    run_date: str
+    captured_at: str
+    withdrawn_at: str | None
+    ready: str
+    done: str | None
+
+
 def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:
     """The captures of a partition that stand, oldest first: what `stage` was made from, and what it should be made from.
 
@@ -300,11 +312,11 @@ def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture
         (before, stage, partition.week, partition.tier),
     ).fetchall()
     found = []
-    for key, capture_id, run_date, captured_at, withdrawn_at, ready, done in rows:
-        content, stage_no = json.loads(ready), json.loads(done)["ingest_no"] if done else None
-        if withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
-            facts = (run_date, captured_at, content["sha256"], content["ingest_no"], stage_no)
-            found.append(Capture(key, capture_id, partition, *facts))
+    for row in map(_Staged._make, rows):
+        content, stage_no = json.loads(row.ready), json.loads(row.done)["ingest_no"] if row.done else None
+        if row.withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
+            facts = (row.run_date, row.captured_at, content["sha256"], content["ingest_no"], stage_no)
+            found.append(Capture(row.capture_key, row.capture_id, partition, *facts))
     return found
 
 

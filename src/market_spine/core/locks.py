@@ -101,16 +101,31 @@ def run_lock(
 
 def holder_of(db: Database, name: str = RUN) -> Holder | None:
     """Who has the lock by its row, dead or alive."""
-    row = db.execute(
+    values = db.execute(
         """
         SELECT owner, host, machine, pid, started, since, heartbeat_at, lease_seconds FROM core_locks WHERE name = ?
         """,
         (name,),
     ).fetchone()
-    if row is None:
+    if values is None:
         return None
-    process = Process(row[1], row[2], row[3], row[4])
-    return Holder(row[0], process, datetime.fromisoformat(row[5]), datetime.fromisoformat(row[6]), row[7])
+    row = _Row._make(values)
+    process = Process(row.host, row.machine, row.pid, row.started)
+    since, heartbeat_at = datetime.fromisoformat(row.since), datetime.fromisoformat(row.heartbeat_at)
+    return Holder(row.owner, process, since, heartbeat_at, row.lease_seconds)
+
+
+class _Row(NamedTuple):
+    """A row of core_locks."""
+
+    owner: str
+    host: str
+    machine: str
+    pid: int
+    started: str
+    since: str
+    heartbeat_at: str
+    lease_seconds: float
 
 
 def verdict_on(db: Database, holder: Holder | None, *, session_free: bool) -> Verdict:

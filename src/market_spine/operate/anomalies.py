@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.app.scheduler import evaluate_readiness
@@ -120,12 +120,32 @@ def _open(db: Database, anomaly_id: int) -> Anomaly:
     return known
 
 
-def _anomaly(row: Any) -> Anomaly:
-    key, details = (json.loads(text) if text else {} for text in (row[3], row[7]))
-    return Anomaly(
-        row[0], row[1], row[2], key.get("week_ending"), key.get("tier"), row[4], row[5], row[6], details.get("hint"), row[8],
-        row[9] or row[8], row[10], row[11], row[12], row[13], row[14],
-    )  # fmt: skip
+class _Row(NamedTuple):
+    """A row of _COLUMNS."""
+
+    id: int
+    severity: str
+    category: str
+    partition_key: str | None
+    stage: str | None
+    message: str
+    capture_id: str | None
+    details_json: str | None
+    detected_at: str
+    last_seen_at: str | None
+    seen_count: int
+    acknowledged_until: str | None
+    acknowledged_reason: str | None
+    resolved_at: str | None
+    resolution_note: str | None
+
+
+def _anomaly(values: tuple[object, ...]) -> Anomaly:
+    row = _Row._make(values)
+    key, details = (json.loads(text) if text else {} for text in (row.partition_key, row.details_json))
+    own = {name: value for name, value in row._asdict().items() if name not in ("partition_key", "details_json")}
+    own["last_seen_at"] = row.last_seen_at or row.detected_at
+    return Anomaly(**own, week=key.get("week_ending"), tier=key.get("tier"), hint=details.get("hint"))
 
 
 _COLUMNS = """

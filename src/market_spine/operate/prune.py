@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.app.context import Run
@@ -121,17 +121,31 @@ def _sizes(db: Database, goes: list[Entry]) -> list[int]:
     return [freed[entry.capture_id] for entry in goes]
 
 
+class _Kept(NamedTuple):
+    """What a tombstone keeps of a capture."""
+
+    content_hash: str
+    row_count: int | None
+    total_shares: float | None
+    captured_at: str
+    run_date: str
+    normalized_at: str | None
+    measured_at: str | None
+
+
 def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
     """The tombstone: hash, counts, when, who, by which rule and why."""
-    row: Any = run.db.execute(
-        """
-        SELECT c.content_hash, c.row_count, c.total_shares, c.captured_at, c.run_date, c.normalized_at, m.created_at
-        FROM finra_otc_transparency_capture c
-        LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'CALC'
-        WHERE c.capture_key = ?
-        """,
-        (entry.capture_key,),
-    ).fetchone()
+    kept = _Kept._make(
+        run.db.execute(
+            """
+            SELECT c.content_hash, c.row_count, c.total_shares, c.captured_at, c.run_date, c.normalized_at, m.created_at
+            FROM finra_otc_transparency_capture c
+            LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'CALC'
+            WHERE c.capture_key = ?
+            """,
+            (entry.capture_key,),
+        ).fetchone()
+    )
     run.db.execute("DELETE FROM core_tombstones WHERE capture_id = ?", (entry.capture_id,))
     run.db.execute(
         """
@@ -140,8 +154,9 @@ def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
-            entry.capture_id, DOMAIN, partition_key(entry.week, entry.tier), row[0], row[1], row[2], row[3], entry.capture_key,
-            row[4], row[5], row[6], run.stamp, executions.actor(), rule, reason,
+            entry.capture_id, DOMAIN, partition_key(entry.week, entry.tier), kept.content_hash, kept.row_count, kept.total_shares,
+            kept.captured_at, entry.capture_key, kept.run_date, kept.normalized_at, kept.measured_at, run.stamp,
+            executions.actor(), rule, reason,
         ),
     )  # fmt: skip
 

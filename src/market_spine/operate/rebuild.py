@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
+from typing import NamedTuple
 
 from market_spine.app import calc, normalize
 from market_spine.app.calc import WeekResult
@@ -61,6 +62,20 @@ def _remake_capture(run: Run, capture: Capture, normalized_at: str) -> Outcome:
     return Outcome.of(Phase.NORMALIZE, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=rows)
 
 
+class _Row(NamedTuple):
+    """A normalized capture beside its RAW and NORMALIZED rows of core_manifest."""
+
+    capture_key: int
+    capture_id: str
+    tier: str
+    run_date: str
+    captured_at: str
+    content_hash: str
+    raw: str
+    done: str | None
+    normalized_at: str
+
+
 def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
     """The normalized captures, withdrawn ones too, each with the content its rows are of, and when they were made."""
     rows = db.execute(
@@ -75,10 +90,10 @@ def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
         (week.isoformat(),),
     ).fetchall()
     found = []
-    for key, capture_id, tier, run_date, captured_at, content_hash, raw, done, normalized_at in rows:
-        made_of = json.loads(done or raw)["ingest_no"]
-        capture = Capture(key, capture_id, Partition(week, tier), run_date, captured_at, content_hash, made_of, made_of)
-        found.append((capture, normalized_at))
+    for row in map(_Row._make, rows):
+        made_of = json.loads(row.done or row.raw)["ingest_no"]
+        own = (row.capture_key, row.capture_id, Partition(week, row.tier), row.run_date, row.captured_at, row.content_hash)
+        found.append((Capture(*own, made_of, made_of), row.normalized_at))
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from market_spine.app import readiness
 from market_spine.core import captures, contents
@@ -53,6 +53,36 @@ class Stored:
     manifest_rows: int | None
 
 
+class _Row(NamedTuple):
+    """A capture beside its RAW and NORMALIZED rows of core_manifest."""
+
+    capture_key: int
+    capture_id: str
+    week: str
+    tier: str
+    run_date: str
+    captured_at: str
+    content_hash: str
+    raw: str | None
+    row_count: int | None
+    total_shares: float | None
+    done: str | None
+    manifest_rows: int | None
+    normalized_at: str | None
+
+
+class _WeekSums(NamedTuple):
+    """A week-level result beside the sums of its tiers and of its captures' measures."""
+
+    capture_id: str
+    week: str
+    recorded: float | None
+    split: float | None
+    parts: int
+    measured: float | None
+    tiers: int
+
+
 def verify(db: Database, *, deep: bool = False, today: date | None = None) -> Iterator[Fault]:
     """Every fault there is, as it is found; with `today`, captures of a later day are faults too. Of a damaged file only that it
     is: nothing that is read from it can be trusted."""
@@ -63,7 +93,7 @@ def verify(db: Database, *, deep: bool = False, today: date | None = None) -> It
     yield from _readable("the stored contents", chain(_blobs(db), _lost_contents(db)))
     yield from _of_the_future(db, today) if today else ()
     for row in _rows_of_captures(db):
-        yield from _readable(row[1], _of_capture(db, row, deep))
+        yield from _readable(row.capture_id, _of_capture(db, row, deep))
     yield from _readable("the weeks", chain(_weeks(db), _readiness(db)))
 
 
@@ -75,7 +105,7 @@ def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
         yield Fault(where, f"holds what was never written there: {type(error).__name__}: {error}", RECOVERY)
 
 
-def _of_capture(db: Database, row: Any, deep: bool) -> Iterator[Fault]:
+def _of_capture(db: Database, row: _Row, deep: bool) -> Iterator[Fault]:
     stored = _stored(row)
     yield from _capture(db, stored)
     if deep:
@@ -117,8 +147,8 @@ def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
         )  # fmt: skip
 
 
-def _rows_of_captures(db: Database) -> list[Any]:
-    return db.execute(
+def _rows_of_captures(db: Database) -> list[_Row]:
+    rows = db.execute(
         """
         SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, c.content_hash,
                raw.metadata_json, c.row_count, c.total_shares, done.metadata_json, done.row_count, c.normalized_at
@@ -127,17 +157,20 @@ def _rows_of_captures(db: Database) -> list[Any]:
         LEFT JOIN core_manifest done ON done.capture_id = c.capture_id AND done.stage = 'NORMALIZED'
         ORDER BY c.week_ending, c.tier, c.run_date
         """
-    ).fetchall()
+    )
+    return [_Row._make(row) for row in rows.fetchall()]
 
 
-def _stored(row: Any) -> Stored:
-    raw, done = (json.loads(text) if text else None for text in (row[7], row[10]))
-    partition = Partition(date.fromisoformat(row[2]), row[3])
+def _stored(row: _Row) -> Stored:
+    raw, done = (json.loads(text) if text else None for text in (row.raw, row.done))
+    partition = Partition(date.fromisoformat(row.week), row.tier)
     ingest_no, stage_no = (None if facts is None else facts["ingest_no"] for facts in (raw, done))
-    capture = Capture(row[0], row[1], partition, row[4], row[5], row[6], ingest_no or 0, stage_no)
+    own = (row.capture_key, row.capture_id, partition, row.run_date, row.captured_at, row.content_hash)
+    capture = Capture(*own, ingest_no or 0, stage_no)
     made_of = done or raw
     manifest_hash = made_of["sha256"] if made_of else None
-    return Stored(capture, raw is not None, manifest_hash, row[8], row[9], done if row[12] else None, row[11])
+    normalized = done if row.normalized_at else None
+    return Stored(capture, raw is not None, manifest_hash, row.row_count, row.total_shares, normalized, row.manifest_rows)
 
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
@@ -212,13 +245,12 @@ def _rows_of(columns: Columns) -> set[tuple[object, ...]]:
 
 def _weeks(db: Database) -> Iterator[Fault]:
     """Each week-level result is the sum of its captures' measures, as far as these are still there."""
-    rows = db.execute(_WEEK_SUMS).fetchall()
-    for capture_id, week, recorded, split, parts, measured, tiers in rows:
-        again = f"spine rebuild {week}"
-        if parts != 3 or not _near(split, recorded):
-            yield Fault(capture_id, f"its tiers sum to {_said(split)} shares, the week says {_said(recorded)}", again)
-        if tiers == 3 and not _near(measured, recorded):
-            yield Fault(capture_id, f"its captures measure {_said(measured)} shares, the week says {_said(recorded)}", again)
+    for week in map(_WeekSums._make, db.execute(_WEEK_SUMS).fetchall()):
+        again, recorded = f"spine rebuild {week.week}", f"the week says {_said(week.recorded)}"
+        if week.parts != 3 or not _near(week.split, week.recorded):
+            yield Fault(week.capture_id, f"its tiers sum to {_said(week.split)} shares, {recorded}", again)
+        if week.tiers == 3 and not _near(week.measured, week.recorded):
+            yield Fault(week.capture_id, f"its captures measure {_said(week.measured)} shares, {recorded}", again)
 
 
 def _readiness(db: Database) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from market_spine.db import Database
 from market_spine.errors import UsageError
@@ -112,19 +112,35 @@ def compare(db: Database, before: Entry, after: Entry) -> Difference:
 
 def _row_changes(db: Database, before: int, after: int) -> Iterator[RowChange]:
     """The rows that differ, by key. A venue that was only renamed is one changed row, not one removed and one added."""
-    old = {_key(row): _figures(row) for row in db.execute(_NOT_IN_OTHER, (after, before))}
-    new = {_key(row): _figures(row) for row in db.execute(_NOT_IN_OTHER, (before, after))}
+    old, new = _not_in(db, after, before), _not_in(db, before, after)
     for key in sorted(old.keys() | new.keys()):
         yield RowChange(key, old.get(key), new.get(key))
 
 
-def _key(row: Any) -> RowKey:
-    unnamed = "" if row[4] or row[5] else row[9]
-    return RowKey(row[0], row[1], row[2], row[3], row[4], row[5], unnamed)
+class _Row(NamedTuple):
+    """A row of _NOT_IN_OTHER."""
+
+    symbol: str
+    issue_name: str
+    product_type: str
+    venue_class: str
+    mpid: str
+    firm_crd: int
+    shares: float
+    trades: int
+    notional: float | None
+    venue_name: str
 
 
-def _figures(row: Any) -> Figures:
-    return Figures(*row[6:])
+def _not_in(db: Database, other: int, capture_key: int) -> dict[RowKey, Figures]:
+    """The rows of a capture that the other one has not or has otherwise, by key."""
+    rows = map(_Row._make, db.execute(_NOT_IN_OTHER, (other, capture_key)))
+    return {_key(row): Figures(row.shares, row.trades, row.notional, row.venue_name) for row in rows}
+
+
+def _key(row: _Row) -> RowKey:
+    unnamed = "" if row.mpid or row.firm_crd else row.venue_name
+    return RowKey(row.symbol, row.issue_name, row.product_type, row.venue_class, row.mpid, row.firm_crd, unnamed)
 
 
 def _movers(moves: Iterable[tuple[str, int]]) -> list[Mover]:
@@ -160,7 +176,7 @@ def _venue_shares(db: Database, capture_key: int) -> dict[str, float]:
         """,
         (capture_key,),
     )
-    return {_venue_label(row[0], row[1], row[2]): row[3] or 0.0 for row in rows}
+    return {_venue_label(mpid, firm_crd, name): share or 0.0 for mpid, firm_crd, name, share in rows}
 
 
 def _hhi(db: Database, capture_key: int) -> float | None:

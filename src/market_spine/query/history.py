@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
@@ -46,7 +46,7 @@ class Entry:
 
 def list_captures(db: Database, week: date | None = None, tiers: Sequence[str] = TIERS) -> list[Entry]:
     """Every capture of these partitions, by week and tier, oldest first; tombstones of pruned ones among them."""
-    entries = [_entry(row) for row in (_of_week(db, week) if week else _all(db))]
+    entries = [_entry(_Row._make(row)) for row in (_of_week(db, week) if week else _all(db))]
     entries += [_tombstone(row) for row in _pruned(db, week, {entry.capture_id for entry in entries})]
     return sorted((e for e in entries if e.tier in tiers), key=lambda e: (e.week, e.tier, e.run_date))
 
@@ -83,6 +83,43 @@ def last_two(db: Database, week: date, tier: str) -> tuple[Entry, Entry]:
     return good[-2], good[-1]
 
 
+class _Row(NamedTuple):
+    """A row of _COLUMNS; `raw` is the metadata of the capture's RAW row, `current` its key where it is the current one."""
+
+    capture_key: int
+    capture_id: str
+    week: str
+    tier: str
+    run_date: str
+    captured_at: str
+    raw: str | None
+    calc: str | None
+    row_count: int | None
+    lines: int | None
+    shares: float | None
+    content_hash: str
+    normalized_at: str | None
+    withdrawn_at: str | None
+    current: int | None
+    pinned_as: str | None
+    withdrawn_reason: str | None
+
+
+class _Tombstone(NamedTuple):
+    """A row of core_tombstones."""
+
+    capture_key: int
+    capture_id: str
+    week: str
+    tier: str
+    run_date: str
+    captured_at: str
+    row_count: int | None
+    shares: float | None
+    content_hash: str
+    reason: str
+
+
 _COLUMNS = """
 SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, raw.metadata_json, calc.stage,
        c.row_count, raw.row_count, c.total_shares, c.content_hash, c.normalized_at, c.withdrawn_at, now.capture_key,
@@ -94,15 +131,15 @@ LEFT JOIN finra_otc_transparency_current now ON now.capture_key = c.capture_key
 """
 
 
-def _all(db: Database) -> list[Any]:
+def _all(db: Database) -> list[tuple[object, ...]]:
     return db.execute(_COLUMNS).fetchall()
 
 
-def _of_week(db: Database, week: date) -> list[Any]:
+def _of_week(db: Database, week: date) -> list[tuple[object, ...]]:
     return db.execute(_COLUMNS + "WHERE c.week_ending = ?", (week.isoformat(),)).fetchall()
 
 
-def _pruned(db: Database, week: date | None, kept: set[str]) -> list[Any]:
+def _pruned(db: Database, week: date | None, kept: set[str]) -> list[_Tombstone]:
     rows = db.execute(
         """
         SELECT capture_key, capture_id, json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'),
@@ -111,24 +148,25 @@ def _pruned(db: Database, week: date | None, kept: set[str]) -> list[Any]:
         """,
         (DOMAIN,),
     ).fetchall()
-    return [row for row in rows if row[1] not in kept and (week is None or row[2] == week.isoformat())]
+    gone = (_Tombstone._make(row) for row in rows)
+    return [row for row in gone if row.capture_id not in kept and (week is None or row.week == week.isoformat())]
 
 
-def _entry(row: Any) -> Entry:
-    (key, capture_id, week, tier, run_date, captured_at, raw, calc, rows, lines, shares, content_hash, normalized_at,
-     withdrawn_at, current, pinned_as, withdrawn_reason) = row  # fmt: skip
-    state = WITHDRAWN if withdrawn_at else UNFINISHED if not normalized_at else CURRENT if current else SUPERSEDED
-    stage = "CALC" if calc else "NORMALIZED" if normalized_at else "RAW" if raw else None
-    reason = json.loads(raw).get("reason") if raw else None
-    rows = rows if normalized_at else lines
+def _entry(row: _Row) -> Entry:
+    normalized = row.normalized_at
+    state = WITHDRAWN if row.withdrawn_at else UNFINISHED if not normalized else CURRENT if row.current else SUPERSEDED
     return Entry(
-        key, capture_id, week, tier, run_date, captured_at, reason, stage, rows, shares, content_hash[:16], state, pinned_as,
-        withdrawn_reason,
+        row.capture_key, row.capture_id, row.week, row.tier, row.run_date, row.captured_at,
+        reason=json.loads(row.raw).get("reason") if row.raw else None,
+        stage="CALC" if row.calc else "NORMALIZED" if normalized else "RAW" if row.raw else None,
+        rows=row.row_count if normalized else row.lines, shares=row.shares, content_hash=row.content_hash[:16], state=state,
+        pinned_as=row.pinned_as, withdrawn_reason=row.withdrawn_reason,
     )  # fmt: skip
 
 
-def _tombstone(row: Any) -> Entry:
-    key, capture_id, week, tier, run_date, captured_at, rows, shares, content_hash, reason = row
+def _tombstone(row: _Tombstone) -> Entry:
     return Entry(
-        key, capture_id, week, tier, run_date, captured_at, None, None, rows, shares, content_hash[:16], PRUNED, None, reason
-    )
+        row.capture_key, row.capture_id, row.week, row.tier, row.run_date, row.captured_at, reason=None, stage=None,
+        rows=row.row_count, shares=row.shares, content_hash=row.content_hash[:16], state=PRUNED, pinned_as=None,
+        withdrawn_reason=row.reason,
+    )  # fmt: skip
