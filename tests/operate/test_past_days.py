@@ -245,6 +245,8 @@ def test_captures_from_the_future_are_named_and_withdrawn_by_one_command(
     named = run_command("spine", "verify", "--db", target)
     assert named.exit_code == 1
     assert f"{ID}21260111: is of 2126-01-11, a day after today" in named.stdout
+    doctor = json.loads(run_command("spine", "doctor", "--json", "--db", target).stdout)
+    assert [gap["remedy"] for gap in doctor["gaps"] if gap["kind"] == "FUTURE"] == ["WITHDRAW"]
     command = named.stdout.splitlines()[-1].removeprefix("next: ")
     assert command == f'spine rollback --future --reason "a run dated in the future" --db {redact(target)}'
     done = run_command("spine", "rollback", "--future", "--reason", "a typing error", "--json", "--db", target)

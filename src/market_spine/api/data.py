@@ -140,7 +140,7 @@ def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[i
     now = clock.utc_now()
     with request.app.state.connections.reading() as db:
         run = Run(db, clock.market_date(now), now, "")
-        open_gaps = gaps.find_gaps(run, weeks_back(weeks, run.run_date))
+        open_gaps = gaps.find_gaps(run, weeks_back(weeks, run.run_date), today=run.run_date)
     return {"domain": domain.value, "weeks": weeks, "gaps": [gap.entry() for gap in open_gaps]}
 
 

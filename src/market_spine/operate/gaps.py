@@ -14,7 +14,7 @@ from market_spine.app.pipelines import command_for
 from market_spine.app.source import DEFAULT_DATA_DIR
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
-from market_spine.core import contents, executions
+from market_spine.core import captures, contents, executions
 from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.operate import raw_rows
@@ -34,6 +34,7 @@ class Kind(str, Enum):
     MANIFEST = "MANIFEST"
     ORPHANS = "ORPHANS"
     SCHEMA = "SCHEMA"
+    FUTURE = "FUTURE"
 
 
 class Remedy(str, Enum):
@@ -48,6 +49,9 @@ class Remedy(str, Enum):
     REMOVE = "REMOVE"
     MIGRATE = "MIGRATE"
     BACKUP = "BACKUP"  # no source has what is lost
+    WITHDRAW = "WITHDRAW"  # an operator's decision, never made by --fix
+
+WITHDRAW_FUTURE = 'spine rollback --future --reason "a run dated in the future"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,9 @@ class Gap:
         }  # fmt: skip
 
 
-def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS) -> list[Gap]:
-    """Every gap of these partitions, oldest week first, and then what concerns the whole database."""
+def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None) -> list[Gap]:
+    """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, and captures of a
+    day after `today`."""
     found: list[Gap] = []
     for week in sorted(weeks):
         entries = list_captures(run.db, week)
@@ -82,7 +87,17 @@ def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS) -> 
             found += of_partition(run, Partition(week, tier), [e for e in entries if e.tier == tier and e.state != PRUNED])
         found += of_week(run, week)
         found += _damaged(run.db, week)
-    return found + orphans(run.db)
+    return found + orphans(run.db) + (of_the_future(run.db, today) if today else [])
+
+
+def of_the_future(db: Database, today: date) -> list[Gap]:
+    """The captures that stand and are of a day after today: until then they hide every revision."""
+    found = []
+    for capture_id, run_date in captures.later_than(db, today):
+        _, tier, week, _ = capture_id.rsplit(":", 3)
+        what = f"capture …:{capture_id[-8:]} is of {run_date}, a day after today, and hides every revision until then"
+        found.append(Gap(Kind.FUTURE, date.fromisoformat(week), tier, what, Remedy.WITHDRAW, WITHDRAW_FUTURE))
+    return found
 
 
 def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> Iterator[Gap]:

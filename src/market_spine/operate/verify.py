@@ -143,7 +143,7 @@ def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
     for capture_id, run_date in captures.later_than(db, today):
         yield Fault(
             capture_id, f"is of {run_date}, a day after today, and hides every revision until then",
-            'spine rollback --future --reason "a run dated in the future"',
+            gaps.WITHDRAW_FUTURE,
         )  # fmt: skip
 
 

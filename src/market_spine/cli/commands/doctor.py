@@ -51,17 +51,19 @@ def command(
 ) -> None:  # fmt: skip
     """Compare what the publication calendar expects with what is stored, stage by stage. Exit 0: no gaps, 1: gaps.
 
-    Also checks for orphans, stale week-level results, stored content that no longer matches its hash, an outdated schema.
+    Also checks for orphans, stale week-level results, stored content that no longer matches its hash, captures from the future,
+    an outdated schema.
     """
+    from market_spine import clock
     from market_spine.app.context import Run
     from market_spine.core.store import open_for_reading
     from market_spine.operate import doctor, gaps, operation
 
-    now, run_date = moment(run_date_text)
+    (now, run_date), today = moment(run_date_text), clock.market_date()
     chosen, expected = _weeks(weeks, first, last, run_date), expectations(calendar_file, grace_days)
     try:
         with open_for_reading(db, now) as store:
-            found = gaps.find_gaps(Run(store, run_date, now, "", expected=expected), chosen)
+            found = gaps.find_gaps(Run(store, run_date, now, "", expected=expected), chosen, today=today)
     except SchemaTooOld as error:
         _tell([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, gaps.Remedy.MIGRATE, str(error.hint))], as_json)
         raise click.exceptions.Exit(1) from None
@@ -72,7 +74,7 @@ def command(
         ) as (run, done):
             operation.record_action(run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
             done += doctor.fix(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
-            found = gaps.find_gaps(run, chosen)
+            found = gaps.find_gaps(run, chosen, today=today)
         if not as_json:
             say_outcomes(done)
     _tell(found, as_json)
