@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from support.work_asked import NOW, WEEK, ask, at, request, take
 
+from market_spine.categories import Category
 from market_spine.db import Database
 from market_spine.errors import DatabaseLocked, DatabaseLost, Interrupted, PrerequisiteMissing, SourceError, UsageError
 from market_spine.outcome import Outcome, Phase, Status
@@ -100,7 +101,7 @@ def fails_with(error: BaseException) -> Act:
 
 
 RAISED = [
-    ("a source that fails", SourceError("SOURCE_UNAVAILABLE", "HTTP 503"), State.RETRY_WAIT, 1, "SOURCE_UNAVAILABLE: HTTP 503"),
+    ("a source that fails", SourceError(Category.SOURCE_UNAVAILABLE, "HTTP 503"), State.RETRY_WAIT, 1, "SOURCE_UNAVAILABLE: HTTP 503"),
     ("a setting", UsageError("there is no data folder x"), State.RETRY_WAIT, 1, "there is no data folder x"),
     ("a fault of the program", ZeroDivisionError("division by zero"), State.RETRY_WAIT, 1, "ZeroDivisionError: division by zero"),
     ("a lost database", DatabaseLost("the connection was lost"), State.PENDING, 1, "the connection was lost"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from market_spine.measure.measures import TierMeasures
 
 _WEEK = "WEEK"
-CROSS_TIER_STAGE = "CROSS_TIER"
+CROSS_TIER_STAGE = Category.INCOMPLETE_INPUT.stage
 
 
 class WeekResult(NamedTuple):

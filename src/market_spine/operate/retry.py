@@ -60,9 +60,10 @@ def find_failed(db: Database, execution_id: str) -> Retry:
     ).fetchone()
     if row is None:
         raise NotFound(f"there is no run {execution_id}", hint="spine doctor")
-    if row[2] not in _REPEATABLE and row[2].removeprefix(f"{DOMAIN}.") not in PIPELINES:
-        raise UsageError(f"{execution_id} was a {row[2]}, which fetches nothing to repeat", hint="spine doctor")
-    arguments, outcomes = json.loads(row[0]), json.loads(row[1]) if row[1] else None
+    arguments_json, outcomes_json, pipeline = row
+    if pipeline not in _REPEATABLE and pipeline.removeprefix(f"{DOMAIN}.") not in PIPELINES:
+        raise UsageError(f"{execution_id} was a {pipeline}, which fetches nothing to repeat", hint="spine doctor")
+    arguments, outcomes = json.loads(arguments_json), json.loads(outcomes_json) if outcomes_json else None
     weeks = _all(arguments) if outcomes is None else _failed(outcomes)
     return Retry(execution_id, arguments, weeks)
 

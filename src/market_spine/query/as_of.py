@@ -162,12 +162,14 @@ def _tombstones(db: Database, weeks: Iterable[date] | None, before: str | None) 
         (DOMAIN,),
     ).fetchall()
     wanted = None if weeks is None else {week.isoformat() for week in weeks}
-    return [Known(*row) for row in rows if wanted is None or row[0] in wanted]
+    gone = (Known(*row) for row in rows)
+    return [capture for capture in gone if wanted is None or capture.week in wanted]
 
 
 def _withdrawals(db: Database) -> dict[str, list[Interval]]:
     """When each capture was withdrawn, and until when (None: to this day)."""
     withdrawals: dict[str, list[Interval]] = {}
-    for row in db.execute("SELECT capture_id, withdrawn_at, undone_at FROM finra_otc_transparency_withdrawal ORDER BY id"):
-        withdrawals.setdefault(row[0], []).append((row[1], row[2]))
+    rows = db.execute("SELECT capture_id, withdrawn_at, undone_at FROM finra_otc_transparency_withdrawal ORDER BY id")
+    for capture_id, withdrawn_at, undone_at in rows:
+        withdrawals.setdefault(capture_id, []).append((withdrawn_at, undone_at))
     return withdrawals

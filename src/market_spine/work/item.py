@@ -122,9 +122,8 @@ class Item:
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Item:
         """From a whole row of the table, whose columns come in this order."""
-        values = list(row[: len(cls.__slots__)])
-        values[7] = State(values[7])
-        return cls(*values)
+        values = dict(zip(cls.__slots__, row, strict=False))  # a newer program may have added columns behind these
+        return cls(**values | {"state": State(values["state"])})
 
     @property
     def week_ending(self) -> date:
