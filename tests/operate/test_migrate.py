@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from db.test_migrations import shape
 from support import weekly_files
 from support.commands import RunCommand, StartCommand
 from support.gates import Gate
-from test_migrations import shape
 
 from market_spine import clock
 from market_spine.core.locks import run_lock

@@ -6,6 +6,7 @@ the reader is held exactly where it is most exposed. Each statement of each comm
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import shutil
@@ -28,7 +29,7 @@ from market_spine.operate.rebuild import rebuild
 from market_spine.partition import OTC, TIERS
 from market_spine.query.views import VIEWS
 
-TURNS = 6  # statements of a reader that are tried, spread over all it makes
+TURNS = 4  # statements of a reader that are tried, spread over all it makes
 DAY = ("--run-date", "2026-01-30")
 READERS = {
     **{f"query {view}": ("query", view, "--csv") for view in VIEWS},
@@ -126,10 +127,13 @@ def ask(target: str, tmp_path: Path) -> Iterator[Callable[[tuple[str, ...]], str
     from market_spine.api.app import Serving, build
 
     testclient = pytest.importorskip("starlette.testclient")
-    folder = tmp_path / "exported"
+    folder, client = tmp_path / "exported", None
 
     def ask(words: tuple[str, ...]) -> str:
+        nonlocal client
         if words[0] == "GET":
+            if client is None:  # making the application takes longer than most commands
+                client = stack.enter_context(testclient.TestClient(build(Serving(target, port=80)), base_url="http://localhost"))
             answer = client.get(words[1])
             return _OF_THE_CALL.sub("", f"{answer.status_code} {answer.text}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +141,7 @@ def ask(target: str, tmp_path: Path) -> Iterator[Callable[[tuple[str, ...]], str
         files = {str(file.relative_to(folder)): file.read_text("utf-8") for file in sorted(folder.rglob("*.*"))}
         return _OF_THE_CALL.sub("", f"{told.exit_code} {told.exception!r}\n{told.output}\n{files}")
 
-    with testclient.TestClient(build(Serving(target, port=80)), base_url="http://localhost") as client:
+    with contextlib.ExitStack() as stack:
         yield ask
 
 

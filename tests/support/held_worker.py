@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gates import stop_at  # beside this file, which is only ever run as a script
+from psycopg import AsyncConnection
 
 from market_spine.db.postgres import Postgres
 from market_spine.outcome import Outcome
-from market_spine.work import lease, procrastinate_feed, roster
+from market_spine.work import lease, roster
 from market_spine.work import worker as worker_module
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import Item, Lease
@@ -48,9 +49,16 @@ def announce_moments() -> None:
         (worker_module, "execute", lambda state, _db, _transaction, item, *_: f"{state and state.value} {item.id}"),
         (Troubles, "failed", lambda _pause, _self, duty, _error: f"failed {duty}"),
         (Postgres, "_open", lambda *_: "connected"),
-        (procrastinate_feed, "straight_to_the_next", lambda *_: "connected"),  # the engine's own sessions
     ):
         setattr(where, name, announced(getattr(where, name), event))
+    connect = AsyncConnection.connect
+
+    async def connected(*arguments: Any, **more: Any) -> Any:  # the delivery engine's sessions
+        connection = await connect(*arguments, **more)
+        announce("connected")
+        return connection
+
+    AsyncConnection.connect = connected  # type: ignore[method-assign, assignment]
 
 
 def announced(act: Callable[..., Any], event: Callable[..., str]) -> Callable[..., Any]:
@@ -58,11 +66,15 @@ def announced(act: Callable[..., Any], event: Callable[..., str]) -> Callable[..
 
     def acted(*arguments: Any) -> Any:
         result = act(*arguments)
-        sys.stderr.write(json.dumps({"event": event(result, *arguments)}) + "\n")  # one write, or threads mix their lines
-        sys.stderr.flush()
+        announce(event(result, *arguments))
         return result
 
     return acted
+
+
+def announce(event: str) -> None:
+    sys.stderr.write(json.dumps({"event": event}) + "\n")  # one write, or threads mix their lines
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":
