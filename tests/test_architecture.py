@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -289,3 +291,49 @@ def docstrings(tree: ast.AST) -> set[str]:
 
 def test_a_category_is_its_own_name() -> None:
     assert [category for category in Category if category.name != category.value] == []
+
+
+# The dialect that the house style gives up, as a reader meets it in a docstring, a comment, a message or a help text.
+DIALECT = re.compile(
+    r"(?i:\b(?:told|said|tells? of|mend(?:s|ed|ing)?|midst|torn|thrown into|desks?|so many|the newest first|(?:already|lies) there|"
+    r"there already|stands? against|well again|rehearsals?)\b)|(?<!there )\b(?:is|are) no (?!longer\b|more\b)\w+|"
+    r"\banswers (?:the|its|how|what|whether|which|None|in)\b"
+)
+NO_NAME = {"of", "said", "told", "found", "there", "place"}  # names that name nothing
+PLAIN = tuple(room for room in ROOMS if room not in ("core", "app", "operate"))
+PLAIN_NAMES = tuple(room for room in PLAIN if room not in ("monitor", "cli"))
+
+
+def written(path: Path) -> Iterator[tuple[int, str]]:
+    """Every comment and string of a file, with its line; a file name is not language."""
+    texts = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline):
+        if token.type in texts and not re.fullmatch(r'"[\w.]+"', token.string):
+            yield token.start[0], token.string
+
+
+def given_names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+@pytest.mark.parametrize("room", PLAIN)
+def test_texts_are_in_plain_technical_english(room: str) -> None:
+    """What to write instead stands in the table of the house style."""
+    spoken = [
+        f"{name}:{line}: {match.group()}"
+        for name, _ in modules()
+        if room_of(name) == room
+        for line, text in written(SOURCE / name)
+        for match in DIALECT.finditer(text)
+    ]
+    assert spoken == []
+
+
+@pytest.mark.parametrize("room", PLAIN_NAMES)
+def test_a_variable_is_named_for_what_it_holds(room: str) -> None:
+    empty = [(name, given) for name, tree in modules() if room_of(name) == room for given in given_names(tree) if given in NO_NAME]
+    assert empty == []

@@ -93,7 +93,7 @@ class Category(StrEnum):
         "SWEEP_FAILED", WARN, SWEEP, "FINRA could not be asked for revisions of earlier weeks",
         "nothing; the next run asks from the same day on",
     )  # fmt: skip
-    NO_HEADER = "NO_HEADER", ERROR, NORMALIZED, "the first line is no FINRA header", "fetch it again"
+    NO_HEADER = "NO_HEADER", ERROR, NORMALIZED, "the first line is not a FINRA header", "fetch it again"
     NO_ROWS = "NO_ROWS", ERROR, NORMALIZED, "no good row: a header alone, or every line rejected", "fetch it again"
     LINE_TOO_LONG = "LINE_TOO_LONG", ERROR, NORMALIZED, "a line of more than 1 MB", "fetch it again"
     THOUSANDS_SEPARATOR = (
@@ -125,14 +125,14 @@ class Category(StrEnum):
         "fetch it again",
     )  # fmt: skip
     TOO_MANY_REJECTS = (
-        "TOO_MANY_REJECTS", ERROR, NORMALIZED, "more than `--max-reject-percent` of the lines are no rows",
+        "TOO_MANY_REJECTS", ERROR, NORMALIZED, "more than `--max-reject-percent` of the lines could not become rows",
         "look at `core_rejects`, and fetch it again",
     )  # fmt: skip
     SHRUNK_CAPTURE = (
         "SHRUNK_CAPTURE", ERROR, NORMALIZED, "under `--min-kept-percent` of the current capture's rows or shares",
         "fetch it again; if FINRA means it, `--accept-shrink`",
     )  # fmt: skip
-    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines are no rows; the others were taken", "look at `core_rejects`"
+    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines could not become rows; the others were taken", "look at `core_rejects`"
     INCOMPLETE_INPUT = (
         "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not made",
         "nothing while it is awaited",

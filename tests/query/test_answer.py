@@ -79,7 +79,7 @@ def test_prune_costs_the_rows_of_the_days_on_which_the_pruned_capture_was_curren
         answer.answer(desk.db, Question(VIEWS["normalized"], tiers=(NMS_TIER_1,), as_of=FIRST))
     told = run_command("spine", "query", "hhi", "--as-of", str(FIRST), "--csv", "--db", target)
     assert (told.exit_code, {line.split(",")[2] for line in told.stdout.splitlines()[1:]}) == (1, {"NMS_TIER_2"})
-    assert told.stderr.startswith("Left out, rows pruned: 2025-11-28 / NMS_TIER_1 (pruned on 2026-01-30), 2025-11-28 / OTC")
+    assert told.stderr.startswith("Left out, rows pruned: 2025-11-28 / NMS_TIER_1 (on 2026-01-30), 2025-11-28 / OTC")
     for name in ("weekly_totals", "tier_split"):
         again = "".join(answer.as_csv(VIEWS[name], answer.answer(desk.db, Question(VIEWS[name], as_of=FIRST))))
         assert again == seen[FIRST][name]

@@ -1,6 +1,6 @@
 """core_source_checks: when a partition's whole content was last compared with what is stored, and whose turn it is.
 
-Corrected names, deletions and moves between tiers leave no date at the source: only the content tells. So a share of the
+Corrected names, deletions and moves between tiers leave no date at the source: only the content shows it. So a share of the
 partitions is compared whole in each run, those first that have waited longest.
 """
 
@@ -21,7 +21,7 @@ SETTLED_WEEKS = 13  # for so long after it has left the window a partition still
 
 
 class Check(NamedTuple):
-    """What a source said of a partition when it was last compared; no hash for one that was only seen."""
+    """What a source reported of a partition when it was last compared; no hash for one that was only seen."""
 
     fingerprint: str
     content_hash: str | None
@@ -76,7 +76,7 @@ def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
 
 
 def due(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
-    """Those whose turn it is, the longest unchecked first: so many that each has its turn once in round(1 / share) days with a
+    """Those whose turn it is, the longest unchecked first: enough that each has its turn once in round(1 / share) days with a
     run. What was compared on the day itself counts, so a run that is repeated does not compare the next ones."""
     if share <= 0:
         return []

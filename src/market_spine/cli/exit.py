@@ -27,7 +27,7 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
     except SystemExit:
         raise
     except BaseException as error:
-        return _recorded(_reported(error, arguments))
+        return _recorded(_said(error, arguments))
 
 
 def _recorded(exit_code: int) -> int:
@@ -57,26 +57,26 @@ def _carry_out(group: click.Command, arguments: list[str]) -> int:
         raise
 
 
-def _reported(error: BaseException, arguments: list[str]) -> int:
+def _said(error: BaseException, arguments: list[str]) -> int:
     """Prints what ended the command, unless its reader is gone; returns the exit code."""
     if isinstance(error, click.Abort):  # click makes one of every KeyboardInterrupt
         error = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
     code = exit_code_of(error)
     try:
         if isinstance(error, BrokenPipeError):
-            return _discard_output(code)
-        return _print_error(*_message_and_hint(error), code, arguments)
+            return _hear_no_more(code)
+        return _say(*_words(error), code, arguments)
     except BrokenPipeError as broken:
-        return _discard_output(exit_code_of(broken))
+        return _hear_no_more(exit_code_of(broken))
 
 
-def _discard_output(code: int) -> int:
+def _hear_no_more(code: int) -> int:
     """Discards what Python would still write as it ends, so that it raises nothing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
 
 
-def _message_and_hint(error: BaseException) -> tuple[str, str | None]:
+def _words(error: BaseException) -> tuple[str, str | None]:
     """The message and the hint for an error."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.message, error.hint
@@ -99,7 +99,7 @@ def _check_text(arguments: list[str]) -> None:
         raise UsageError(f"'{printable(bad, 100)}' has control characters or is not UTF-8", hint="write it as plain text")
 
 
-def _print_error(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
+def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
     one_line, hint = printable(" ".join(message.split()), 600), hint and printable(hint, 600)
     if log.speaks_json():
         facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}

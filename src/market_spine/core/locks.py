@@ -80,14 +80,14 @@ def run_lock(
     if db.label == ":memory:":  # nobody else can open it
         yield None
         return
-    line = db.reopen()
+    connection = db.reopen()
     try:
-        me = _new_holder(line, owner, lease_seconds)
-        before = _take(line, name, me, clock.ticks() + wait_seconds)
+        me = _new_holder(connection, owner, lease_seconds)
+        before = _take(connection, name, me, clock.ticks() + wait_seconds)
     except BaseException:
-        line.close()
+        connection.close()
         raise
-    heart = _Heart(line, name, me)
+    heart = _Heart(connection, name, me)
     heart.start()
     db.name_session(_session(owner))
     db.guard = _guard(db, name, me)
@@ -139,9 +139,9 @@ def verdict_on(db: Database, holder: Holder | None, *, session_free: bool) -> Ve
 # --------------------------------------------------------------------------------------------------------------- taking
 
 
-def _new_holder(line: Database, owner: str, lease_seconds: float) -> Holder:
-    line.name_session(_session(owner))
-    now = line.now()
+def _new_holder(connection: Database, owner: str, lease_seconds: float) -> Holder:
+    connection.name_session(_session(owner))
+    now = connection.now()
     return Holder(owner, this_process(), now, now, lease_seconds)
 
 
@@ -150,12 +150,12 @@ def _session(owner: str) -> str:
     return f"market-spine {owner}"
 
 
-def _take(line: Database, name: str, me: Holder, deadline: float) -> Holder | None:
-    """Tries until the deadline; answers the dead holder whose lock it was. Raises RunLocked."""
-    told = False
+def _take(connection: Database, name: str, me: Holder, deadline: float) -> Holder | None:
+    """Tries until the deadline; returns the dead holder whose lock it was. Raises RunLocked."""
+    reported = False
     while True:
         try:
-            holder, verdict = _attempt(line, name, me)
+            holder, verdict = _attempt(connection, name, me)
         except DatabaseLocked:
             if clock.ticks() >= deadline:
                 raise
@@ -167,50 +167,54 @@ def _take(line: Database, name: str, me: Holder, deadline: float) -> Holder | No
         who = str(holder) if holder else "another run"
         if clock.ticks() >= deadline:
             raise RunLocked(f"{who} holds the lock; {verdict.reason}", hint="wait for it, or run with --if-locked wait")
-        if not told:
+        if not reported:
             log.info("Waiting for %s, which holds the lock", who)
-            told = True
+            reported = True
         clock.pause(_POLL_SECONDS)
 
 
-def _attempt(line: Database, name: str, me: Holder) -> tuple[Holder | None, Verdict]:
-    """Takes the lock if nobody living has it; answers who had it and whether he still does."""
-    holder = holder_of(line, name)
-    free = line.session_lock(name)
-    verdict = verdict_on(line, holder, session_free=free)
+def _attempt(connection: Database, name: str, me: Holder) -> tuple[Holder | None, Verdict]:
+    """Takes the lock unless a living run holds it; returns its previous holder and whether that one still holds it.
+
+    The order matters on PostgreSQL: the session's advisory lock comes before the row, so that one run at a time tries to
+    replace the row. A session that has ended has released it by itself; one that hangs is ended first.
+    """
+    holder = holder_of(connection, name)
+    free = connection.session_lock(name)
+    verdict = verdict_on(connection, holder, session_free=free)
     if verdict.held and holder is not None:
         if free:
-            line.session_unlock(name)
+            connection.session_unlock(name)
         return holder, verdict
     if holder is not None:
-        line.end_sessions(_session(holder.owner))
-    if not free and not _session_lock_soon(line, name):
+        connection.end_sessions(_session(holder.owner))
+    if not free and not _session_lock_soon(connection, name):
         return holder, Verdict(True, "its session on the server does not end")
-    if not _replace(line, name, holder, me):
-        line.session_unlock(name)
-        return holder_of(line, name), Verdict(True, "it was quicker")
+    if not _replace(connection, name, holder, me):
+        connection.session_unlock(name)
+        return holder_of(connection, name), Verdict(True, "another run took it first")
     return holder, Verdict(False, verdict.reason)
 
 
-def _session_lock_soon(line: Database, name: str) -> bool:
+def _session_lock_soon(connection: Database, name: str) -> bool:
     deadline = clock.ticks() + _SETTLE_SECONDS
-    while not line.session_lock(name):
+    while not connection.session_lock(name):
         if clock.ticks() >= deadline:
             return False
         clock.pause(_POLL_SECONDS / 5)
     return True
 
 
-def _replace(line: Database, name: str, holder: Holder | None, me: Holder) -> bool:
-    """Puts `me` in the place of just that `holder`; False when he has beaten again or another was quicker."""
-    with line.transaction():
+def _replace(connection: Database, name: str, holder: Holder | None, me: Holder) -> bool:
+    """Replaces exactly that `holder` by `me`; False when its heartbeat has moved on or another run was first."""
+    with connection.transaction():
         if holder is not None:
-            line.execute(
+            connection.execute(
                 "DELETE FROM core_locks WHERE name = ? AND owner = ? AND heartbeat_at = ?",
                 (name, holder.owner, _text(holder.heartbeat_at)),
             )
-        now = _text(line.now())
-        row = line.execute(
+        now = _text(connection.now())
+        row = connection.execute(
             """
             INSERT INTO core_locks (name, owner, host, machine, pid, started, since, heartbeat_at, lease_seconds)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING RETURNING owner
@@ -231,7 +235,7 @@ def _text(moment: datetime) -> str:
 
 
 def _guard(db: Database, name: str, me: Holder) -> Callable[[], None]:
-    """What the holder's transactions ask at their beginning and end. Raises LockLost."""
+    """The check at the beginning and the end of the holder's transactions. Raises LockLost."""
 
     def check() -> None:
         if not _still_holds(db, name, me.owner):
@@ -246,8 +250,8 @@ def _guard(db: Database, name: str, me: Holder) -> Callable[[], None]:
 def _still_holds(db: Database, name: str, owner: str) -> bool:
     """Inside a transaction: whether the lock is still the owner's, and will be until the transaction ends.
 
-    SQLite has one writer: who is in a transaction cannot lose the lock before its end, and beats here, because meanwhile the
-    thread cannot. On PostgreSQL the row is held against a takeover (FOR UPDATE, DELETE), but not against the thread's beats.
+    SQLite has one writer: a run in a transaction cannot lose the lock before its end, and it writes its heartbeat here, since
+    the thread cannot meanwhile. On PostgreSQL FOR KEY SHARE blocks a takeover (DELETE), but not the thread's heartbeats.
     """
     if db.engine == "sqlite":
         held = db.execute(
@@ -259,42 +263,42 @@ def _still_holds(db: Database, name: str, owner: str) -> bool:
 
 
 class _Heart(threading.Thread):
-    """Writes the heartbeat until stopped, then gives the lock back. Owns its connection."""
+    """Writes the heartbeat until stopped, then releases the lock. Owns its connection."""
 
-    def __init__(self, line: Database, name: str, me: Holder) -> None:
+    def __init__(self, connection: Database, name: str, me: Holder) -> None:
         super().__init__(name=f"heartbeat of {me.owner}", daemon=True)
-        self._line, self._name, self._me = line, name, me
+        self._connection, self._name, self._me = connection, name, me
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.wait(self._me.lease_seconds / _BEATS_A_LEASE):
             self._surviving(self._beat)
         self._surviving(self._release)
-        self._line.close()
+        self._connection.close()
 
     def stop(self) -> None:
-        """Gives the lock back; when that takes long (a full disk, a cut network) the next run finds a dead owner."""
+        """Releases the lock; when that takes long (a full disk, a cut network) the next run finds a dead owner."""
         self._stopped.set()
         self.join(_RELEASE_SECONDS)
 
     def _beat(self) -> None:
-        beaten = self._line.execute(
+        beaten = self._connection.execute(
             "UPDATE core_locks SET heartbeat_at = ? WHERE name = ? AND owner = ?",
-            (_text(self._line.now()), self._name, self._me.owner),
+            (_text(self._connection.now()), self._name, self._me.owner),
         )
-        if beaten.rowcount == 0:  # taken over: the fence will tell the run
+        if beaten.rowcount == 0:  # taken over: the guard of the next transaction will stop the run
             self._stopped.set()
 
     def _release(self) -> None:
-        self._line.execute("DELETE FROM core_locks WHERE name = ? AND owner = ?", (self._name, self._me.owner))
+        self._connection.execute("DELETE FROM core_locks WHERE name = ? AND owner = ?", (self._name, self._me.owner))
 
     def _surviving(self, act: Callable[[], None]) -> None:
-        """A beat that fails is tried again in time; the fence decides, not the thread."""
+        """A failed heartbeat is retried at the next interval; the guard decides whether the lock is lost, not the thread."""
         try:
             act()
         except DatabaseError as error:
             log.debug("heartbeat: %s", error.message)
             with contextlib.suppress(DatabaseError):
-                self._line.reconnect()
-                self._line.name_session(_session(self._me.owner))
-                self._line.session_lock(self._name)
+                self._connection.reconnect()
+                self._connection.name_session(_session(self._me.owner))
+                self._connection.session_lock(self._name)

@@ -70,7 +70,7 @@ def week_rows(week_ending: date | str, connection: Connection, tier: str | None 
 def entries(
     connection: Connection, domain: str | None, key: str | None, stage: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:
-    """Rows for machines, the newest first; None does not narrow."""
+    """Rows for machines, newest first; None does not filter."""
     rows = connection.execute(
         """
         SELECT id, domain, stage, stage_rank, partition_key, capture_id, row_count, metadata_json, captured_at, created_at,

@@ -57,7 +57,7 @@ def _make_due(connection: Connection, item_id: int, moment: str) -> None:
 
 
 def _deliver(connection: Connection, item_id: int) -> None:
-    """Brings the item's delivery forward and tells the workers. By SQL, as a run need not have the delivery engine installed;
+    """Brings the item's delivery forward and notifies the workers. By SQL, as a run need not have the delivery engine installed;
     where its tables are gone, or this is not heard, workers find the item by themselves."""
     if connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()[0] is None:
         return

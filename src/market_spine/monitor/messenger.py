@@ -30,7 +30,7 @@ class Messenger:
     context: Mapping[str, str]
     environ: Mapping[str, str]
 
-    def notify(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
+    def tell(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
         """Notifies of the events in the database; yields a line for each channel that failed."""
         deliveries.take_over(db, deliveries.state_file(self.environ))
         standing = alerts.standing(db, self.level, [extra] if extra else [])
@@ -42,7 +42,7 @@ class Messenger:
             before = deliveries.read(db, alerts.channel_id(url))
             yield from self._deliver(url, standing, before, now, remember)
 
-    def notify_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
+    def tell_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
         """Notifies of a crash alone, once; a file records it until there is a database again."""
         standing = {event.key: event} if event else {}
         path = deliveries.state_file(self.environ)

@@ -130,7 +130,7 @@ class Observers:
         level = logging.INFO if log.speaks_json() else logging.DEBUG  # on a terminal the summary is enough
         logger.log(level, "ended with exit code %s", exit_code, extra={"event": "run_ended", "exit_code": exit_code})
         now = clock.utc_now()
-        self._measure(lambda: self._samples(db, now))
+        self._measure(lambda: self._readings(db, now))
         self._notify(db, now, None)
         self._ping("fail" if exit_code else "success", summary)
 
@@ -139,14 +139,14 @@ class Observers:
         met_anothers_lock = isinstance(error, RunLocked) and not isinstance(error, LockLost)
         if met_anothers_lock or self._watching == Watching():
             return
-        exit_code, message = described(error)
+        exit_code, said = told_as(error)
         now, hurried = clock.utc_now(), isinstance(error, KeyboardInterrupt)
         with self._reopened(now) as db:
-            samples: Callable[[], list[Sample]] = lambda: self._crash_samples(db, exit_code, now)  # noqa: E731
+            samples: Callable[[], list[Sample]] = lambda: self._crash_readings(db, exit_code, now)  # noqa: E731
             self._measure(samples, hurried=hurried, add=db is None)
             if not hurried:
-                self._notify(db, now, _run_failed(error, message, now))
-        self._ping("fail", message, hurried=hurried)
+                self._notify(db, now, _run_failed(error, said, now))
+        self._ping("fail", said, hurried=hurried)
 
     def updated(self, run_id: str) -> None:
         """An operator's command has changed what is stored: metrics are updated, events that began or ended are notified."""
@@ -158,7 +158,7 @@ class Observers:
             if db is None:
                 warn("the database cannot be reopened for metrics and notifications")
                 return
-            self._measure(lambda: self._samples(db, now))
+            self._measure(lambda: self._readings(db, now))
             self._notify(db, now, None)
 
     @contextlib.contextmanager
@@ -173,7 +173,7 @@ class Observers:
                 db = None
             yield db
 
-    def _samples(self, db: Database, now: datetime) -> list[Sample]:
+    def _readings(self, db: Database, now: datetime) -> list[Sample]:
         from market_spine.monitor import samples
         from market_spine.monitor.deadline import parse_deadline
 
@@ -182,12 +182,12 @@ class Observers:
             return samples.take(db, now, deadline)
         return samples.take(db, now, deadline, calendar=self._expected.calendar, grace_days=self._expected.grace_days)
 
-    def _crash_samples(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
+    def _crash_readings(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
         from market_spine.monitor import samples
 
         crash = samples.of_a_crash(exit_code, now)
         names = {sample.name for sample in crash}
-        return crash + [s for s in self._samples(db, now) if s.name not in names] if db else crash
+        return crash + [s for s in self._readings(db, now) if s.name not in names] if db else crash
 
     def _measure(self, samples: Callable[[], list[Sample]], *, hurried: bool = False, add: bool = False) -> None:
         if not (self._watching.metrics_textfile or self._watching.pushgateway):
@@ -211,7 +211,7 @@ class Observers:
         context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
             post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, self._environ)
-            for failure in post.notify(db, now, crash) if db else post.notify_without_database(now, crash):
+            for failure in post.tell(db, now, crash) if db else post.tell_without_database(now, crash):
                 warn(failure)
 
     def _ping(self, event: str, body: str, *, hurried: bool = False) -> None:
@@ -226,7 +226,7 @@ class Observers:
                 ping.send(self._watching.ping_url, event, self._run_id, body)
 
 
-def described(error: BaseException) -> tuple[int, str]:
+def told_as(error: BaseException) -> tuple[int, str]:
     """The exit code an exception leads to, and its message."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message

@@ -58,7 +58,7 @@ class Anomaly:
 def list_anomalies(
     db: Database, severities: Collection[str] = SEVERITIES, week: date | None = None, unresolved: bool = False
 ) -> list[Anomaly]:
-    """The anomalies of these severities, the newest first."""
+    """The anomalies of these severities, newest first."""
     if week is not None:
         rows = db.execute(
             _COLUMNS + "WHERE json_extract(partition_key, '$.week_ending') = ? ORDER BY id DESC", (week.isoformat(),)

@@ -1,6 +1,6 @@
 """Whether this machine can run: each thing a first Friday would trip over, looked at beforehand, and the cron line.
 
-A check answers findings and never raises; nothing is written but a probe file that is removed again.
+A check returns findings and never raises; nothing is written but a probe file that is removed again.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _source(machine: Machine) -> Iterator[Finding]:
     if machine.source == "file":
         folder = Path(machine.data_dir)
         readable = os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
-        said = f"{folder} can be read" if readable else f"{folder} is no folder this user can read"
+        said = f"{folder} can be read" if readable else f"{folder} is not a folder this user can read"
         hint = None if readable else "name the folder of the weekly files with --data-dir"
         yield Finding("data folder", Grade.OK if readable else Grade.FAIL, said, hint)
     elif machine.source == "api":
@@ -233,7 +233,7 @@ def judge_file_system(kind: str, folder: Path) -> Finding:
     """SQLite's WAL needs shared memory, which a network file system does not give."""
     if is_network(kind):
         hint = "put the database on a local disk, or use PostgreSQL"
-        return Finding("file system", Grade.FAIL, f"{folder} lies on a network file system ({kind})", hint)
+        return Finding("file system", Grade.FAIL, f"{folder} is on a network file system ({kind})", hint)
     return Finding("file system", Grade.OK, f"{folder} lies on {kind or 'an unknown file system'}")
 
 
@@ -259,7 +259,7 @@ def judge_order(last: datetime, now: datetime) -> Finding:
 
 
 def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *, knows_cron_tz: bool) -> str:
-    """Friday, 8:00 in New York. Where cron cannot be told the zone, it asks each hour whether it is that one."""
+    """Friday, 8:00 in New York. Where cron does not support CRON_TZ, it checks each hour whether it is that one."""
     command = command.replace("%", "\\%")  # which else ends the line
     moments = [now + timedelta(days=days) for days in (0, 91, 182, 273)]
     if all(m.astimezone(machine_zone).utcoffset() == m.astimezone(clock.market_zone()).utcoffset() for m in moments):

@@ -53,7 +53,7 @@ def plan(run: Run, older_than_days: int) -> list[Pruning]:
 
 
 def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
-    """Removes what `plan` names, each capture in a transaction of its own, and answers what it removed."""
+    """Removes what `plan` names, each capture in a transaction of its own, and returns what it removed."""
     goes = plan(run, older_than_days)
     rule = f"older than {older_than_days} days on {run.run_date}; not current, last good, newest or pinned"
     for pruning in goes:

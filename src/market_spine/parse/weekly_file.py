@@ -173,8 +173,8 @@ class _Reader:
             if valid and not ours:
                 raise UnusableContent(
                     Category.WRONG_PARTITION,
-                    f"the content has {_WRITTEN[name]} {text!r}, but was offered as {self._partition}",
-                    hint="store it under its own name",
+                    f"the content says {_WRITTEN[name]} {text!r}, but was offered as {self._partition}",
+                    hint="put it under its own name; nothing is relabelled",
                 )
             reason = reason if ours else f"unknown {_WRITTEN[name]}"
         return reason

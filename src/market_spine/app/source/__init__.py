@@ -1,6 +1,6 @@
 """Where a partition's bytes come from. FINRA's own tier codes are mapped here, at the border, and nowhere else.
 
-A source answers four questions. A new one is a class with these methods and one entry in SOURCES.
+A source has four methods. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Absent(NamedTuple):
 
 
 class Glance(NamedTuple):
-    """What a source tells of a partition cheaply: its newest lastUpdateDate and how many rows it has."""
+    """What a source reports of a partition cheaply: its newest lastUpdateDate and how many rows it has."""
 
     last_updated: datetime
     row_count: int | None = None
 
 
 class Listing(NamedTuple):
-    """What lies in a folder: the fingerprint of each partition's file, and the names that are no partition's."""
+    """The contents of a folder: the fingerprint of each partition's file, and the names that match no partition."""
 
     files: Mapping[Partition, str]
     unknown: tuple[str, ...] = ()
@@ -53,10 +53,10 @@ class Source(Protocol):
     """A place that shows weekly partitions. Every method may raise SourceError (a fault, never an absence)."""
 
     name: str
-    sweeps: bool  # whether it can tell what was revised
+    sweeps: bool  # whether it can list what was revised
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
-        """What can be told without the content; None where only the content can tell."""
+        """What is known without the content; None where only the content shows it."""
 
     def fetch(self, partition: Partition) -> Offer | Absent:
         """The partition's whole content, proved complete."""
@@ -65,10 +65,10 @@ class Source(Protocol):
         """Partitions of those weeks with rows updated on or after `day`; only of a source that `sweeps`."""
 
     def listing(self) -> Listing | None:
-        """Every partition it has, whatever its week; None of one that cannot tell."""
+        """Every partition it has, whatever its week; None for a source that cannot list them."""
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes connections."""
 
 
 class SourceSettings(NamedTuple):

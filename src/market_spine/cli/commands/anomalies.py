@@ -52,19 +52,19 @@ def command(
 
     now, today = moment(run_date_text)
     with reading(db) as store:
-        found = anomalies.list_anomalies(store, severities, week, unresolved)
-        standing = next((a for a in found if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
+        shown = anomalies.list_anomalies(store, severities, week, unresolved)
+        standing = next((a for a in shown if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
         command = None if standing is None else status.command_against(Run(store, today, now, ""), standing)
     if as_json:
-        print_json(total=len(found), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in found[:limit]])
+        print_json(total=len(shown), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in shown[:limit]])
         return
     rows = [
         (str(a.id), a.severity, a.category, a.where, a.stage, a.last_seen_at[:16].replace("T", " "), a.seen_count,
          a.state(today), a.message)
-        for a in found[:limit]
+        for a in shown[:limit]
     ]  # fmt: skip
     click.echo(table.render(_COLUMNS, rows) if rows else "No anomalies.")
-    if len(found) > limit:
-        click.echo(f"… and {len(found) - limit:,} older. Try: --limit {len(found)}", err=True)
+    if len(shown) > limit:
+        click.echo(f"… and {len(shown) - limit:,} older. Try: --limit {len(shown)}", err=True)
     if command is not None:
         click.echo(next_line(command))

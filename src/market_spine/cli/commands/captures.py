@@ -32,17 +32,17 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
     from market_spine.query import history, raw
 
     with reading(db) as store:
-        found = history.list_captures(store, week, (tier,) if tier else TIERS)
-        contents = {e.capture_id: raw.list_contents(store, e.capture_id) for e in found} if week else {}
+        captures = history.list_captures(store, week, (tier,) if tier else TIERS)
+        contents = {e.capture_id: raw.list_contents(store, e.capture_id) for e in captures} if week else {}
     others = [content for of_capture in contents.values() if len(of_capture) > 1 for content in of_capture]
     if as_json:
-        named = {capture_id: [content.entry() for content in of] for capture_id, of in contents.items()}
-        print_json(captures=[entry.entry() | {"contents": named.get(entry.capture_id, [])} for entry in found])
+        named = {capture_id: [content.entry() for content in several] for capture_id, several in contents.items()}
+        print_json(captures=[entry.entry() | {"contents": named.get(entry.capture_id, [])} for entry in captures])
         return
     rows = [
         (e.capture_id.partition(":")[2], e.captured_at[:16].replace("T", " "), e.reason, e.stage, e.rows, e.shares,
          e.content_hash[:8], e.state, _remark(e.pinned_as, e.withdrawn_reason))
-        for e in found
+        for e in captures
     ]  # fmt: skip
     click.echo(table.render(_COLUMNS, rows))
     for content in others:

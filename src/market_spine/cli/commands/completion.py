@@ -18,9 +18,9 @@ Examples:
 def command(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell."""
     spine = ctx.find_root().command
-    found = get_completion_class(shell)
-    if found is not None:
-        click.echo(_Static(spine, found).script())
+    shell_class = get_completion_class(shell)
+    if shell_class is not None:
+        click.echo(_Static(spine, shell_class).script())
 
 
 class _Static:

@@ -41,15 +41,15 @@ def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> No
             before, after = history.last_two(store, week, check_tier(second.upper()))
         else:
             before, after = history.find_capture(store, first), history.find_capture(store, second)
-        found = diff.compare(store, before, after)
+        result = diff.compare(store, before, after)
     if as_json:
-        print_json(**_document(found))
+        print_json(**_document(result))
     elif as_csv:
         buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([diff.ROW_COLUMNS, *map(diff.row_values, found.rows)])
+        csv.writer(buffer, lineterminator="\n").writerows([diff.ROW_COLUMNS, *map(diff.row_values, result.rows)])
         click.echo(buffer.getvalue(), nl=False)
     else:
-        click.echo("\n".join(_lines(found)))
+        click.echo("\n".join(_lines(result)))
 
 
 def _week(text: str) -> date | None:
@@ -62,44 +62,44 @@ def _week(text: str) -> date | None:
         return None
 
 
-def _document(found: Difference) -> dict[str, object]:
+def _document(result: Difference) -> dict[str, object]:
     from market_spine.query import diff
 
     return {
-        "before": found.before.entry(),
-        "after": found.after.entry(),
-        "counts": {kind: found.count(kind) for kind in (diff.ADDED, diff.REMOVED, diff.CHANGED)},
-        "hhi": {"before": found.hhi_before, "after": found.hhi_after},
-        "symbols": [{"symbol": mover.name, "moved": mover.moved} for mover in found.symbols],
+        "before": result.before.entry(),
+        "after": result.after.entry(),
+        "counts": {kind: result.count(kind) for kind in (diff.ADDED, diff.REMOVED, diff.CHANGED)},
+        "hhi": {"before": result.hhi_before, "after": result.hhi_after},
+        "symbols": [{"symbol": mover.name, "moved": mover.moved} for mover in result.symbols],
         "venues": [
             {"venue": m.name, "moved": m.moved, "share_before": m.share_before, "share_after": m.share_after}
-            for m in found.venues
+            for m in result.venues
         ],
-        "rows": [dict(zip(diff.ROW_COLUMNS, diff.row_values(row), strict=True)) for row in found.rows],
+        "rows": [dict(zip(diff.ROW_COLUMNS, diff.row_values(row), strict=True)) for row in result.rows],
     }  # fmt: skip
 
 
-def _lines(found: Difference) -> list[str]:
+def _lines(result: Difference) -> list[str]:
     from market_spine.cli import table
     from market_spine.query import diff
 
-    before, after = found.before, found.after
+    before, after = result.before, result.after
     gained = (after.shares or 0) - (before.shares or 0)
     lines = [
         f"{before.capture_id} → {after.capture_id}",
         "",
-        f"Rows:    {before.rows or 0:,} → {after.rows or 0:,} ({found.count(diff.ADDED):,} added, "
-        f"{found.count(diff.REMOVED):,} removed, {found.count(diff.CHANGED):,} changed)",
+        f"Rows:    {before.rows or 0:,} → {after.rows or 0:,} ({result.count(diff.ADDED):,} added, "
+        f"{result.count(diff.REMOVED):,} removed, {result.count(diff.CHANGED):,} changed)",
         f"Shares:  {table.cell(before.shares)} → {table.cell(after.shares)} ({_signed(gained)})",
-        f"HHI:     {table.cell(found.hhi_before)} → {table.cell(found.hhi_after)}",
+        f"HHI:     {table.cell(result.hhi_before)} → {table.cell(result.hhi_after)}",
     ]
-    if found.symbols:
-        lines += ["", table.render(("symbol", "shares moved"), [(m.name, _signed(m.moved)) for m in found.symbols[:_MOVERS]])]
-        lines += _more(found.symbols)
-    if found.venues:
-        venues = [(m.name, _signed(m.moved), m.share_before, m.share_after) for m in found.venues[:_MOVERS]]
-        lines += ["", table.render(("venue", "shares moved", "share before", "share after"), venues), *_more(found.venues)]
-    return lines if found.rows else [*lines, "", "No differences."]
+    if result.symbols:
+        lines += ["", table.render(("symbol", "shares moved"), [(m.name, _signed(m.moved)) for m in result.symbols[:_MOVERS]])]
+        lines += _more(result.symbols)
+    if result.venues:
+        venues = [(m.name, _signed(m.moved), m.share_before, m.share_after) for m in result.venues[:_MOVERS]]
+        lines += ["", table.render(("venue", "shares moved", "share before", "share after"), venues), *_more(result.venues)]
+    return lines if result.rows else [*lines, "", "No differences."]
 
 
 def _more(movers: tuple[Mover, ...]) -> list[str]:

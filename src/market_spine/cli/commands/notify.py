@@ -45,7 +45,7 @@ def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
     now = clock.utc_now()
     post = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
     with open_store(db, now, create=False) as store:
-        failures = list(post.notify(store, now))
+        failures = list(post.tell(store, now))
     for failure in failures:
         click.echo(f"✗ {failure}", err=True)
     raise click.exceptions.Exit(1 if failures else 0)

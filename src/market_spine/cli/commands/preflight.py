@@ -39,8 +39,8 @@ def command(source: str, data_dir: str, db: str, as_json: bool, metrics_textfile
     findings = [*_refusals(flags), *preflight.examine(machine)]
     line = preflight.cron_line(_command(flags), now, clock.machine_zone_rules(), knows_cron_tz=_knows_cron_tz())
     if as_json:
-        found = [{"check": f.check, "grade": f.grade.value, "message": f.message, "hint": f.hint} for f in findings]
-        print_json(findings=found, cron_line=line)
+        entries = [{"check": f.check, "grade": f.grade.value, "message": f.message, "hint": f.hint} for f in findings]
+        print_json(findings=entries, cron_line=line)
     else:
         for finding in findings:
             hint = f". Try: {finding.hint}" if finding.hint else ""
