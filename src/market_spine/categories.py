@@ -116,7 +116,7 @@ class Category(StrEnum):
     )  # fmt: skip
     WRONG_PARTITION = (
         "WRONG_PARTITION", ERROR, NORMALIZED,
-        "rows say another tier or week than the file's name (what is no tier or week at all is one rejected line)",
+        "rows say another tier or week than the file's name (an unknown tier or week rejects that line)",
         "give it its own name; nothing is relabelled",
     )  # fmt: skip
     SUM_TOO_LARGE = (
