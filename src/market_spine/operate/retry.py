@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from market_spine.app.context import Run
+from market_spine.app.context import Limits, Run
 from market_spine.app.pipelines import PIPELINES
 from market_spine.app.scheduler import Plan, Tell, run_schedule
 from market_spine.app.source import Source
@@ -49,6 +49,32 @@ class Retry:
     execution_id: str
     arguments: Mapping[str, Any]
     weeks: Mapping[date, Failed]
+
+    @property
+    def asks_source(self) -> bool:
+        return any(failed.asks_source for failed in self.weeks.values())
+
+    @property
+    def source(self) -> tuple[str, str, int, bool]:
+        """The options --source, --data-dir, --max-file-mb and --allow-links of the run that failed."""
+        given = self.arguments
+        return (
+            given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
+        )  # fmt: skip
+
+    @property
+    def limits(self) -> Limits:
+        given = self.arguments
+        rejects, kept = given.get("max_reject_percent", 5) / 100, given.get("min_kept_percent", 50) / 100
+        return Limits(rejects, kept, given.get("accept_shrink", False))
+
+    @property
+    def force(self) -> bool:
+        return bool(self.arguments.get("force"))
+
+    def repeated(self) -> dict[str, object]:
+        """The arguments of the run that repeats it."""
+        return {**self.arguments, "retry_of": self.execution_id, "weeks": [str(week) for week in self.weeks]}
 
 
 def find_failed(db: Database, execution_id: str) -> Retry:
