@@ -87,7 +87,7 @@ def find_failed(db: Database, execution_id: str) -> Retry:
     if row[2] not in _REPEATABLE and row[2].removeprefix(f"{DOMAIN}.") not in PIPELINES:
         raise UsageError(f"{execution_id} was a {row[2]}, which fetches nothing to repeat", hint="spine doctor")
     arguments, outcomes = json.loads(row[0]), json.loads(row[1]) if row[1] else None
-    weeks = _all(arguments) if outcomes is None else _failed(outcomes)
+    weeks = _all(arguments) if outcomes is None else failed_of(outcomes)
     return Retry(execution_id, arguments, weeks)
 
 
@@ -101,7 +101,7 @@ def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Ou
     return outcomes
 
 
-def _failed(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
+def failed_of(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
     found: dict[date, dict[str | None, str]] = {}
     for entry in outcomes.get("partitions", []):
         if entry["outcome"] == "failed":
