@@ -126,9 +126,9 @@ def _act_on_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
         anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, "nothing is missing that is due", run.now)
     elif outcome.status is Status.WARNING:
         anomalies.observe(
-                run.db, severity=anomalies.WARN, category="INCOMPLETE_INPUT", message=outcome.message, partition_key=key,
-                stage=CROSS_TIER_STAGE, now=run.now, execution_id=run.execution_id,
-            )  # fmt: skip
+            run.db, severity=anomalies.WARN, category="INCOMPLETE_INPUT", message=outcome.message, partition_key=key,
+            stage=CROSS_TIER_STAGE, now=run.now, execution_id=run.execution_id,
+        )  # fmt: skip
     elif outcome.status is Status.SKIPPED:
         _all_is_well(run, key, "every tier is in")
     else:
