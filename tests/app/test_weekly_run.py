@@ -359,7 +359,7 @@ def test_a_dry_run_says_what_the_run_then_does(run_command: RunCommand, target: 
         (["--weeks", "2025/12/26"], "Invalid date format"),
         (["--weeks", "2025-12-22"], "2025-12-22 is a Monday, not a Friday; the week it lies in ends on 2025-12-26"),
         (["--tiers", "TIER_9"], "unknown tier 'TIER_9'"),
-        (["--lookback-weeks", "0"], "cannot look back 0 weeks"),
+        (["--lookback-weeks", "0"], "'0' is not a whole number from 1"),
         (["--data-dir", "absent"], "there is no data folder absent"),
         (["--db", "/proc/nothing/here.db"], "no database can be at /proc/nothing/here.db: No such file or directory"),
         (["--db", "."], "is a folder"),

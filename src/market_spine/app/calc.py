@@ -95,8 +95,7 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
     week = week_ending.isoformat()
     used = run.forecast.used_tiers(_current_tiers(run.db, week), week_ending)
     awaited = [t for t in TIERS if t not in used and run.expected.awaits(Partition(week_ending, t), run.run_date)]
-    is_fresh = not run.forecast.renews(used, week_ending) and _is_fresh(run.db, week, _made_from(used))
-    outcome = decide_week(week_ending, used, awaited, is_fresh=is_fresh)
+    outcome = decide_week(week_ending, used, awaited, is_fresh=_is_fresh(run.db, week, _made_from(used)))
     if outcome.status is Status.DONE:
         outcome = outcome._replace(capture_id=generate_capture_id(DOMAIN, week, _WEEK, run.run_date))
     (_foresee_week if run.dry else _act_on_week)(run, outcome, used)

@@ -147,11 +147,6 @@ class Forecast:
                 used[tier] = (newest.capture_key, newest.capture_id, newest.ingest_no)
         return used
 
-    def renews(self, used: UsedTiers, week: date) -> bool:
-        """Whether rows of the week's captures would be new: then no result stored so far is made from them."""
-        ids = {capture_id for _, capture_id, _ in used.values()}
-        return any(made.capture.capture_id in ids for tier in TIERS for made in self.normalized.get(Partition(week, tier), []))
-
     def known(self, found: Iterable[Known], week: date, moment: str) -> list[Known]:
         """What would be seen as current at the end of a day, where content is loaded under it."""
         seen = {known.tier: known for known in found}
