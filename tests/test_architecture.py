@@ -103,7 +103,7 @@ def test_only_these_rooms_import_these_packages(packages: set[str], allowed: tup
     assert elsewhere == []
 
 
-OPENERS = {"reading", "looking", "open_for_reading", "snapshot_of"}  # each of them opens a snapshot
+OPENERS = {"reading", "looking", "snapshot_of"}  # each of them opens a snapshot
 READING = (
     "anomalies", "captures", "diff", "doctor", "export", "metrics", "prune", "query", "retry", "status", "verify", "work",
 )  # fmt: skip

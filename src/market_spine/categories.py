@@ -132,7 +132,7 @@ class Category(StrEnum):
         "SHRUNK_CAPTURE", ERROR, NORMALIZED, "under `--min-kept-percent` of the current capture's rows or shares",
         "fetch it again; if FINRA means it, `--accept-shrink`",
     )  # fmt: skip
-    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines could not become rows; the others were taken", "look at `core_rejects`"
+    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines could not become rows", "look at `core_rejects`"
     INCOMPLETE_INPUT = (
         "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not made",
         "nothing while it is awaited",

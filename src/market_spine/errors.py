@@ -134,15 +134,6 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + signal_number
 
 
-def exit_code_of(error: BaseException) -> int:
-    """The code a process ends with when `error` ends it: the one rule, for the process, core_executions and the observers."""
-    if isinstance(error, (MarketSpineError, Interrupted)):
-        return error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    return 141 if isinstance(error, BrokenPipeError) else 2
-
-
 class PrerequisiteMissing(MarketSpineError):
     """A pipeline's input does not exist yet. Not a failure of the data: `hint` is the command that creates it, `stage` the
     stage it will have recorded in the manifest then."""

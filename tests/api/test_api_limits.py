@@ -22,8 +22,7 @@ from market_spine import log
 from market_spine.api.app import Serving, build
 from market_spine.api.gate import App
 from market_spine.api.log_lines import Sparing
-from market_spine.clock import utc_now
-from market_spine.core.store import open_store
+from market_spine.core.store import Mode, open_store
 from market_spine.db import connect
 
 ENQUEUE = "/api/v1/work/enqueue"
@@ -126,7 +125,7 @@ GONE = [
 
 @pytest.mark.parametrize("messages", GONE)
 def test_a_post_whose_client_has_gone_is_not_carried_out(target: str, db: Any, messages: list[dict[str, Any]]) -> None:
-    with open_store(target, utc_now()):
+    with open_store(target):
         pass
     (start, *_) = asked(build(Serving(target)), *messages)
     assert start["status"] == 499
@@ -185,7 +184,7 @@ def mode(path: Path) -> int:
 
 def test_a_database_we_make_is_its_owners_alone_with_all_that_lies_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "new" / "spine.db"
-    with open_store(str(path), utc_now(), create=True) as store:
+    with open_store(str(path), Mode.CREATE) as store:
         store.backup_beside("copy")
         assert {found.name: mode(found) for found in path.parent.iterdir()} == dict.fromkeys(
             ("spine.db", "spine.db-wal", "spine.db-shm", "spine.db.copy.bak"), 384

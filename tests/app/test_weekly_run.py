@@ -329,7 +329,7 @@ def test_a_dry_run_on_nothing_creates_nothing(run_command: RunCommand, tmp_path:
     done = weekly(run_command, str(tmp_path / "deep" / "new.db"), folder, "--mode", "dry-run")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[0] == "[DRY-RUN] Would ingest 2025-12-26 / NMS_TIER_1 (NEW)"
-    assert done.stdout.splitlines()[-2:] == ["Summary: 3 ingests, 0 skips", "No database writes performed."]
+    assert done.stdout.splitlines()[-2:] == ["Summary: 3 ingests, 0 skips, 3 to normalize, 4 to calculate", "No database writes performed."]
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -15,9 +15,10 @@ import pytest
 from support import weekly_files
 from support.commands import RunCommand
 
+from market_spine import exit_rule
 from market_spine.cli.exit import guarded
 from market_spine.db import Database
-from market_spine.errors import DatabaseLost, Interrupted, RunLocked, UsageError, exit_code_of
+from market_spine.errors import DatabaseLost, Interrupted, RunLocked, UsageError
 
 WEEK = "2025-12-26"
 RUN = "run_finra_weekly_schedule"
@@ -40,7 +41,7 @@ def test_each_error_has_its_exit_code_and_the_process_ends_with_it(error: BaseEx
     def command() -> None:
         raise error
 
-    assert exit_code_of(error) == exit_code
+    assert exit_rule.of_error(error) == exit_code
     with contextlib.redirect_stderr(None), _stdout_kept():
         assert guarded(command, []) == exit_code
 
@@ -87,7 +88,7 @@ COMMANDS = [
     pytest.param(spoil_one, ("spine", "doctor", "--from", WEEK, "--to", WEEK, "--fix"), 1, id="what doctor cannot fix"),
     pytest.param(nothing, ("spine", "doctor", "--from", WEEK, "--to", WEEK, "--fix"), 0, id="what doctor can fix"),
     pytest.param(
-        spoil_one, ("spine", "run", "finra.otc_transparency.ingest_week", "--week", WEEK, "--tier", "OTC"), 1, id="a pipeline"
+        spoil_one, ("spine", "run", "finra.otc_transparency.ingest_week", "--week", WEEK, "--tier", "OTC"), 2, id="a pipeline"
     ),
 ]
 
@@ -108,9 +109,9 @@ def test_so_are_those_of_retry_and_rebuild(run_command: RunCommand, target: str,
     spoil_one(tmp_path / "files")
     run_command(RUN, "--weeks", WEEK, "--db", target, "--data-dir", tmp_path / "files", "--run-date", "2026-01-30")
     (run_id,) = db.execute("SELECT execution_id FROM core_executions").fetchone()
-    assert (run_command("spine", "retry", run_id, "--db", target).exit_code, recorded(db)) == (1, (1, True))
+    assert (run_command("spine", "retry", run_id, "--db", target).exit_code, recorded(db)) == (2, (2, True)), "nothing else was tried"
     db.execute("UPDATE finra_otc_transparency_raw SET content = ?", (b"other bytes",))
-    assert (run_command("spine", "rebuild", WEEK, "--db", target).exit_code, recorded(db)) == (1, (1, True))
+    assert (run_command("spine", "rebuild", WEEK, "--db", target).exit_code, recorded(db)) == (2, (2, True))
 
 
 def unread(tmp_path: Path, *command: str) -> tuple[int, str]:
@@ -154,11 +155,11 @@ def test_a_command_that_only_shows_exits_141_as_well(target: str, tmp_path: Path
 
 AFTER = """
 import signal, sys
-from market_spine import cli_run, cli
+from market_spine.cli import weekly, weekly_run
 def tell(*_):
     signal.raise_signal(signal.SIGTERM)
-cli_run._tell_result = tell
-cli.main(sys.argv[1:])
+weekly_run._tell_result = tell
+weekly.main(sys.argv[1:])
 """
 
 

@@ -147,7 +147,7 @@ class Finder:
         if name == {module!r}:
             os.kill(os.getpid(), signal.{signal})
 sys.meta_path.insert(0, Finder)
-from market_spine.cli_entry import {door}
+from market_spine.cli.entry import {door}
 sys.argv[1:] = ["--help"]
 {door}()
 """

@@ -20,7 +20,7 @@ from market_spine.core.timeline import Permits, check_day
 from market_spine.db import Database, redact
 from market_spine.errors import FutureDay, NotFound, PastDay, Pruned, UsageError
 from market_spine.operate import prune, rollback, verify
-from market_spine.operate.operation import execution
+from market_spine.operate.operation import Task, operation
 from market_spine.operate.rebuild import rebuild
 from market_spine.partition import OTC, TIERS, Partition
 from market_spine.query import answer, history, raw
@@ -78,9 +78,9 @@ def test_days_only_run_forward(
 
 
 def test_a_run_on_which_nothing_was_new_makes_its_day_the_newest_too(desk: Desk, target: str) -> None:
-    with execution(target, "rebuild", FRIDAYS[2], clock.moment_of(FRIDAYS[2]), {}):
+    with operation(Task(target, "rebuild", FRIDAYS[2], clock.moment_of(FRIDAYS[2]), {})):
         pass
-    with pytest.raises(PastDay), execution(target, "rebuild", FRIDAYS[1], clock.moment_of(FRIDAYS[1]), {}):
+    with pytest.raises(PastDay), operation(Task(target, "rebuild", FRIDAYS[1], clock.moment_of(FRIDAYS[1]), {})):
         pass
 
 

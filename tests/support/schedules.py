@@ -9,7 +9,6 @@ from typing import Any
 from market_spine import clock
 from market_spine.app.context import Expectations, Run
 from market_spine.app.plan import OPEN_WEEKS, phases_of
-from market_spine.app.rehearsal import rehearse
 from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.app.source import Source
 from market_spine.db import Database
@@ -23,10 +22,9 @@ def schedule(
     **expected: Any,
 ) -> Result:  # fmt: skip
     """One run of that day over those weeks, or the last six."""
-    run = Run(db, day, clock.moment_of(day), f"run-{day}", force=force, expected=Expectations(**expected))
+    run = Run(db, day, clock.moment_of(day), f"run-{day}", force=force, expected=Expectations(**expected), dry=dry)
     plan = Plan(tuple(weeks or weeks_back(6, day)), tiers, phases_of(only), sweeps=sweeps, open_weeks=open_weeks)
-    walk = rehearse if dry else run_schedule
-    return walk(run, source, plan, lambda outcome: None)
+    return run_schedule(run, source, plan, lambda outcome: None)
 
 
 def ingested(result: Result) -> dict[str, tuple[Status, str | None]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import clock
 from market_spine.app.context import Run
+from market_spine.app.forecast import Used, UsedTiers
 from market_spine.categories import Category
 from market_spine.core import anomalies, captures, manifest
 from market_spine.core.captures import Capture
@@ -37,12 +38,16 @@ class WeekResult(NamedTuple):
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose measures are missing or made from older rows."""
-    standing = [c for c in captures.of_partition(run.db, partition, manifest.CALC) if run.works_on(c.run_date)]
+    found = captures.of_partition(run.db, partition, manifest.CALC)
+    standing = [c for c in run.forecast.standing(found, partition, manifest.CALC) if run.works_on(c.run_date)]
     return [capture for capture in standing if capture.stage_no != capture.ingest_no]
 
 
 def measure(run: Run, capture: Capture) -> Outcome:
     """Makes a capture's measures, in one transaction with their manifest row."""
+    if run.dry:
+        run.forecast.measure(capture)
+        return Outcome.of(Phase.CALC, Status.DONE, capture.partition, "Would be measured", capture_id=capture.capture_id)
     measured = run.take_over(capture.capture_id, capture.ingest_no) or _measured_again(run, capture)
     with run.db.transaction():
         made = _store_measures(run, capture, measured)
@@ -89,29 +94,56 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
     if run.as_observed:
         return _measure_days(run, week_ending)
     week = week_ending.isoformat()
-    used = _current_tiers(run.db, week)
+    used = run.forecast.used_tiers(_current_tiers(run.db, week), week_ending)
+    awaited = [t for t in TIERS if t not in used and run.expected.awaits(Partition(week_ending, t), run.run_date)]
+    outcome = decide_week(week_ending, used, awaited, is_fresh=_is_fresh(run.db, week, _made_from(used)))
+    if outcome.status is Status.DONE:
+        outcome = outcome._replace(capture_id=generate_capture_id(DOMAIN, week, _WEEK, run.run_date))
+    (_foresee_week if run.dry else _act_on_week)(run, outcome, used)
+    return outcome
+
+
+def decide_week(week_ending: date, used: Collection[str], awaited: Collection[str], *, is_fresh: bool) -> Outcome:
+    """What is to be done for a week of which the tiers `used` are measured, those `awaited` are not yet due, and whose result
+    is made of just these, or not."""
     missing = [tier for tier in TIERS if tier not in used]
-    key = partition_key(week)
-    if missing and all(run.expected.awaits(Partition(week_ending, tier), run.run_date) for tier in missing):
+    details = {"measured_tiers": sorted(used)}
+    if missing and all(tier in awaited for tier in missing):
         message = f"Awaiting tiers [{', '.join(missing)}], cross-tier calcs follow"
-        anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, "nothing is missing that is due", run.now)
-        return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details={"measured_tiers": sorted(used)})
+        return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details=details)
     if missing:
         message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"
-        anomalies.observe(run, Category.INCOMPLETE_INPUT, week_ending, message)
-        return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details={"measured_tiers": sorted(used)})
-    made_from = _made_from(used)
-    if _is_fresh(run.db, week, made_from):
-        _all_is_well(run, key, "every tier is in")
+        return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details=details)
+    if is_fresh:
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
-    with run.db.transaction():
-        capture_id = generate_capture_id(DOMAIN, week, _WEEK, run.run_date)
+    return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split")
+
+
+def _act_on_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
+    week = outcome.week_ending.isoformat()
+    key = partition_key(week)
+    if outcome.status is Status.AWAITING:
+        anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, "nothing is missing that is due", run.now)
+    elif outcome.status is Status.WARNING:
+        anomalies.observe(run, Category.INCOMPLETE_INPUT, outcome.week_ending, outcome.message)
+    elif outcome.status is Status.SKIPPED:
+        _all_is_well(run, key, "every tier is in")
+    else:
         keys = {tier: row.capture_key for tier, row in used.items()}
-        result = WeekResult(capture_id, week, run.run_date.isoformat(), run.stamp, keys)
-        store_week(run, result, made_from)
-        _all_is_well(run, key, f"measured as {capture_id}")
-        run.judge(week)
-    return Outcome(Phase.CALC, Status.DONE, week_ending, None, "Week totals and tier split", capture_id=capture_id)
+        with run.db.transaction():
+            result = WeekResult(str(outcome.capture_id), week, run.run_date.isoformat(), run.stamp, keys)
+            store_week(run, result, _made_from(used))
+            _all_is_well(run, key, f"measured as {outcome.capture_id}")
+            run.judge(week)
+
+
+def _foresee_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
+    """What _act_on_week would have stored and resolved."""
+    week = outcome.week_ending
+    if outcome.status is not Status.WARNING:
+        run.forecast.resolve(week, None, CROSS_TIER_STAGE, *([] if outcome.status is Status.AWAITING else [manifest.CALC]))
+    if outcome.status is Status.DONE:
+        run.forecast.measure_week(week, str(outcome.capture_id), _made_from(used), run.stamp)
 
 
 def _measure_days(run: Run, week_ending: date) -> Outcome:
@@ -126,16 +158,19 @@ def _measure_days(run: Run, week_ending: date) -> Outcome:
 def _measure_day(run: Run, week_ending: date, day: date) -> bool:
     """Makes the result that was to be seen at the end of a day, unless it is there or a tier was not; answers whether it did."""
     before, week = as_of.end_of(day), week_ending.isoformat()
-    seen = as_of.current_captures(run.db, before, [week_ending])
+    seen = run.forecast.known(as_of.current_captures(run.db, before, [week_ending]), week_ending, run.stamp)
     measured = [c for c in seen if not c.pruned_at and c.measured_at is not None and c.measured_at < before]
     if len(measured) < len(TIERS) or as_of.current_weeks(run.db, seen, before):
         return False
     keys = {capture.tier: capture.capture_key for capture in measured}
-    numbers = {row.capture_id: row.metadata["ingest_no"] for row in manifest.week_rows(week, run.db) if row.stage == manifest.CALC
-               and row.tier}  # fmt: skip
+    rows = run.forecast.rows(manifest.week_rows(week, run.db), week_ending)
+    numbers = {row.capture_id: row.metadata["ingest_no"] for row in rows if row.stage == manifest.CALC and row.tier}
     made_from = {c.tier: {"capture_id": c.capture_id, "ingest_no": numbers[c.capture_id]} for c in measured}
+    capture_id, moment = generate_capture_id(DOMAIN, week, _WEEK, day), clock.stamp(clock.moment_of(day))
+    if run.dry:
+        run.forecast.measure_week(week_ending, capture_id, made_from, moment)
+        return True
     with run.db.transaction():
-        capture_id, moment = generate_capture_id(DOMAIN, week, _WEEK, day), clock.stamp(clock.moment_of(day))
         store_week(run, WeekResult(capture_id, week, day.isoformat(), moment, keys), made_from)
     return True
 
@@ -156,15 +191,7 @@ class _Totals(NamedTuple):
     notional: float | None
 
 
-class _Used(NamedTuple):
-    """A tier's current capture, which a week-level result is made from."""
-
-    capture_key: int
-    capture_id: str
-    ingest_no: int
-
-
-def _made_from(used: Mapping[str, _Used]) -> dict[str, dict[str, object]]:
+def _made_from(used: UsedTiers) -> dict[str, dict[str, object]]:
     return {tier: {"capture_id": row.capture_id, "ingest_no": row.ingest_no} for tier, row in used.items()}
 
 
@@ -174,7 +201,7 @@ def _all_is_well(run: Run, key: str, note: str) -> None:
         anomalies.resolve_stage(run.db, key, stage, note, run.now)
 
 
-def _current_tiers(db: Database, week: str) -> dict[str, _Used]:
+def _current_tiers(db: Database, week: str) -> dict[str, Used]:
     """The current capture of each tier of the week for which it is measured."""
     rows = db.execute(
         """
@@ -185,7 +212,7 @@ def _current_tiers(db: Database, week: str) -> dict[str, _Used]:
         """,
         (week,),
     ).fetchall()
-    return {tier: _Used(key, capture_id, json.loads(metadata)["ingest_no"]) for tier, key, capture_id, metadata in rows}
+    return {tier: Used(key, capture_id, json.loads(metadata)["ingest_no"]) for tier, key, capture_id, metadata in rows}
 
 
 def _is_fresh(db: Database, week: str, made_from: dict[str, dict[str, object]]) -> bool:

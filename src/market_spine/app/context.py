@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import clock
+from market_spine.app.forecast import Forecast
 from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar
 from market_spine.db import Database
@@ -52,6 +53,8 @@ class Run:
     as_observed: bool = False  # kept content is loaded under the past day on which it was observed
     present: datetime | None = None  # the real moment, by which readiness is judged when the run acts on a past day
     expected: Expectations = field(default_factory=Expectations)
+    dry: bool = False  # asks and decides as ever, and writes nothing: what it would have written stands in `forecast`
+    forecast: Forecast = field(init=False, default_factory=Forecast)
     dimensions: Dimensions = field(init=False)
     stored: set[str] = field(init=False, default_factory=set)  # hashes of the contents stored in this run
     _measured: dict[tuple[str, int], TierMeasures] = field(init=False, default_factory=dict)

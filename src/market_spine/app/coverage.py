@@ -114,8 +114,8 @@ def _behind(db: Database) -> set[Partition]:
 
 
 def _weeks_behind(db: Database) -> list[date]:
-    """The weeks whose three current captures are measured, and that have no result of just these contents. Of captures that
-    hold their partition's first content the keys tell it; only for later ones the result's JSON is parsed."""
+    """The weeks whose three current captures are measured, and that have no result of just these. Their keys tell it: with a
+    capture's rows the results made of them are dropped, in the same transaction."""
     rows = db.execute(
         """
         SELECT t1.week_ending
@@ -129,13 +129,7 @@ def _weeks_behind(db: Database) -> list[date]:
           SELECT 1 FROM finra_otc_transparency_week w
           JOIN core_manifest m ON m.capture_id = w.capture_id AND m.stage = 'CALC'
           WHERE w.week_ending = t1.week_ending
-            AND w.nms_tier_1_key = t1.capture_key AND w.nms_tier_2_key = t2.capture_key AND w.otc_key = t3.capture_key
-            AND (CAST(json_extract(m1.metadata_json, '$.ingest_no') AS INTEGER) = 1
-             AND CAST(json_extract(m2.metadata_json, '$.ingest_no') AS INTEGER) = 1
-             AND CAST(json_extract(m3.metadata_json, '$.ingest_no') AS INTEGER) = 1
-             OR json_extract(m1.metadata_json, '$.ingest_no') = json_extract(m.metadata_json, '$.made_from.NMS_TIER_1.ingest_no')
-            AND json_extract(m2.metadata_json, '$.ingest_no') = json_extract(m.metadata_json, '$.made_from.NMS_TIER_2.ingest_no')
-            AND json_extract(m3.metadata_json, '$.ingest_no') = json_extract(m.metadata_json, '$.made_from.OTC.ingest_no')))
+            AND w.nms_tier_1_key = t1.capture_key AND w.nms_tier_2_key = t2.capture_key AND w.otc_key = t3.capture_key)
         """
     )
     return [date.fromisoformat(row[0]) for row in rows]

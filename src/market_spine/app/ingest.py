@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.app import checks
+from market_spine.app.content import foresee
 from market_spine.app.context import Run
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
 from market_spine.categories import Category
 from market_spine.core import anomalies, captures, contents, manifest
-from market_spine.core.captures import Version
+from market_spine.core.captures import Capture, Version
 from market_spine.core.manifest import RevisionCheck, StageRow
 from market_spine.errors import SourceError, UnusableContent
 from market_spine.outcome import Outcome, Phase, Reason, Status
@@ -163,6 +164,9 @@ def absence_outcome(absence: Absence) -> Outcome:
 def _note_absence(run: Run, absence: Absence) -> Outcome:
     outcome = absence_outcome(absence)
     awaiting = outcome.status is Status.AWAITING
+    if run.dry:
+        run.forecast.resolve(absence.partition.week_ending, absence.partition.tier, *([manifest.RAW] if awaiting else []))
+        return outcome
     with run.db.transaction():
         if awaiting:
             anomalies.resolve_stage(run.db, absence.partition.key, manifest.RAW, f"not due before {absence.due}", run.now)
@@ -177,6 +181,8 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     """Bytes, capture and manifest row, in one transaction."""
     partition = decision.partition
     capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run.run_date)
+    if run.dry:
+        return _foresee(run, decision, offer, capture_id)
     updated = clock.stamp(offer.last_updated) if offer.last_updated else None
     rows = _data_lines(offer.content)
     metadata = _metadata(run, decision, offer, updated)
@@ -192,8 +198,22 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     )  # fmt: skip
 
 
+def _foresee(run: Run, decision: Decision, offer: Offer, capture_id: str) -> Outcome:
+    """The same outcome of a dry run, which keeps in mind what normalize would read."""
+    partition, day = decision.partition, run.run_date.isoformat()
+    rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
+    made_of = (row.metadata["ingest_no"] for row in rows if (row.stage, row.capture_id) == (manifest.NORMALIZED, capture_id))
+    facts = (day, run.stamp, decision.content_hash, decision.ingest_no, next(made_of, None))
+    run.forecast.store(Capture(0, capture_id, partition, *facts), _data_lines(offer.content), foresee(offer.content, partition))
+    reason = decision.reason.value
+    return Outcome.of(Phase.INGEST, Status.DONE, partition, decision.explanation, reason=reason, capture_id=capture_id)
+
+
 def _skip(run: Run, decision: Decision) -> Outcome:
     partition = decision.partition
+    if run.dry:
+        run.forecast.resolve(partition.week_ending, partition.tier, manifest.RAW)
+        return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, decision.explanation, reason=Reason.UNCHANGED.value)
     with run.db.transaction():
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the source is well again", run.now)
         message = f"Skipped: {decision.explanation}"

@@ -25,7 +25,8 @@ _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "li
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose rows are missing or made from older bytes; a superseded one that failed is left alone."""
-    standing = [c for c in captures.of_partition(run.db, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
+    found = captures.of_partition(run.db, partition, manifest.NORMALIZED)
+    standing = [c for c in run.forecast.standing(found, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
     return [
         capture
         for capture in standing
@@ -42,29 +43,19 @@ def failed_before(run: Run, capture: Capture) -> bool:
 def normalize(run: Run, capture: Capture) -> Outcome:
     """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
     try:
-        if _is_left_over(run, capture) and captures.is_superseded(run.db, capture):
+        if _is_left_over(run, capture) and (captures.is_superseded(run.db, capture) or run.forecast.supersedes(capture)):
             return _set_aside(run, capture)
-        return _normalize(run, capture, read(run.db, capture, hashed=capture.content_hash in run.stored))
+        reading = run.forecast.reading_of(capture) or read(run.db, capture, hashed=capture.content_hash in run.stored)
+        return _normalize(run, capture, reading)
     except PartitionError as error:
         error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
         raise
 
 
 def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
-    from market_spine.measure.measures import measure_tier
-
     file = reading.file
     _check(run, capture, file)
-    try:
-        with run.db.transaction():
-            capture = _make_room(run, capture)
-            facts = _store(run, capture, reading, run.stamp)
-            _note_rejects(run, capture, file)
-            run.judge(capture.partition.week_ending)
-    except BaseException:
-        run.dimensions.forget()
-        raise
-    run.hand_over(capture.capture_id, capture.ingest_no, measure_tier(facts))
+    capture = run.forecast.normalize(capture, file, run.run_date) if run.dry else _act(run, capture, reading)
     rows = len(file.columns.shares)
     message = f"Normalized {rows:,} rows" + _remarks(file)
     status = Status.WARNING if file.rejects else Status.DONE
@@ -72,6 +63,23 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
         Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
         details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
     )  # fmt: skip
+
+
+def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
+    """Stores the rows, and returns the capture they are of."""
+    from market_spine.measure.measures import measure_tier
+
+    try:
+        with run.db.transaction():
+            capture = _make_room(run, capture)
+            facts = _store(run, capture, reading, run.stamp)
+            _note_rejects(run, capture, reading.file)
+            run.judge(capture.partition.week_ending)
+    except BaseException:
+        run.dimensions.forget()
+        raise
+    run.hand_over(capture.capture_id, capture.ingest_no, measure_tier(facts))
+    return capture
 
 
 def _is_left_over(run: Run, capture: Capture) -> bool:
@@ -90,8 +98,9 @@ def _make_room(run: Run, capture: Capture) -> Capture:
 
 def _set_aside(run: Run, capture: Capture) -> Outcome:
     """A left-over replay that a later capture has overtaken needs no rows; its content stays in RAW, under its own name."""
-    with run.db.transaction():
-        captures.set_aside(run.db, capture, run.now)
+    if not run.dry:
+        with run.db.transaction():
+            captures.set_aside(run.db, capture, run.now)
     message = f"Content {capture.ingest_no} of capture …:{capture.capture_id[-8:]} was superseded before it was normalized"
     return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
 
@@ -115,17 +124,20 @@ def _remarks(file: WeeklyFile) -> str:
 
 def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
     """Whether the capture may become current. Raises UnusableContent."""
-    before = captures.current(run.db, capture.partition, run.run_date)
+    before = run.forecast.current(captures.current(run.db, capture.partition, run.run_date), capture.partition)
     twin = captures.twin(run.db, capture.partition, capture.content_hash)
+    twin = run.forecast.twin(twin, capture.partition, capture.content_hash)
     refusals.check(file, capture.partition, Known(twin, before and before[1:], _withdrawal(run, capture)), run.limits)
 
 
 def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
     """The withdrawal that keeps the content from coming back; none where an operator said otherwise, now or at its ingest."""
     held = captures.withdrawal_of(run.db, capture.partition, capture.content_hash)
-    if held is None or run.force or captures.version(run.db, capture.capture_id, capture.ingest_no).metadata.get("forced"):
+    if held is None or run.force:
         return None
-    return held
+    if run.forecast.stores(capture):
+        return held
+    return None if captures.version(run.db, capture.capture_id, capture.ingest_no).metadata.get("forced") else held
 
 
 def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:

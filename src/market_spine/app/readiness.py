@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import clock
+from market_spine.app.forecast import Forecast
 from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, Calendar, Due
 from market_spine.core import anomalies, manifest
@@ -16,6 +17,7 @@ from market_spine.db import Connection, writing
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
 
 READY_FOR = "trading"
+NOTHING = Forecast()
 STALE_RESULT = "Week totals and tier split are missing or stale"
 _RESULTS = "finra_otc_transparency_current_week"
 
@@ -92,12 +94,16 @@ def evaluate_readiness(
 
 
 def look(
-    week_ending: date | str, connection: Connection, now: datetime | None = None, calendar: Calendar | None = EXCHANGE
-) -> Judgement:
-    """The same judgement, and nothing is written."""
-    week = str(week_ending)
-    found = Evidence(manifest.week_rows(week, connection), _criticals(week, connection), _results(week, connection))
-    return judge(found, _expected(week, found.rows, now, calendar))
+    week_ending: date | str, connection: Connection, now: datetime | None = None, calendar: Calendar | None = EXCHANGE,
+    forecast: Forecast = NOTHING,
+) -> Judgement:  # fmt: skip
+    """The same judgement, and nothing is written; with a `forecast`, as it will be when that has come true."""
+    week, day = str(week_ending), date.fromisoformat(str(week_ending))
+    rows, results = forecast.rows(manifest.week_rows(week, connection), day), _results(week, connection)
+    if results is not None and day in forecast.results:
+        results = [*results, str(forecast.results[day].capture_id)]
+    criticals = [tier for tier, stage in _criticals(week, connection) if (day, tier, stage) not in forecast.resolved]
+    return judge(Evidence(rows, criticals, results), _expected(week, rows, now, calendar))
 
 
 def judge(found: Evidence, expected: Mapping[str, Due]) -> Judgement:
@@ -173,16 +179,16 @@ def _rollbacks(rows: list[StageRow]) -> list[str]:
     return issues
 
 
-def _criticals(week: str, connection: Connection) -> list[str | None]:
-    """The tier (None for the week itself) of each unresolved CRITICAL anomaly."""
+def _criticals(week: str, connection: Connection) -> list[tuple[str | None, str]]:
+    """The tier (None for the week itself) and the stage of each unresolved CRITICAL anomaly."""
     rows = connection.execute(
         """
-        SELECT json_extract(partition_key, '$.tier') FROM core_anomalies
+        SELECT json_extract(partition_key, '$.tier'), stage FROM core_anomalies
         WHERE json_extract(partition_key, '$.week_ending') = ? AND domain = ? AND severity = ? AND resolved_at IS NULL
         """,
         (week, DOMAIN, anomalies.CRITICAL),
     ).fetchall()
-    return [row[0] for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def _results(week: str, connection: Connection) -> list[str] | None:

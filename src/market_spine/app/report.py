@@ -96,8 +96,7 @@ def _calculations(result: Result) -> tuple[int, int]:
 
 def document(result: Result, run: Run, mode: str) -> dict[str, object]:
     """Everything the summary and the phase lines say, for machines. A contract: `schema_version` changes with its shape."""
-    calculated, failed = _calculations(result)
-    count = result.count
+    plan = result.plan
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": run.execution_id,
@@ -105,12 +104,12 @@ def document(result: Result, run: Run, mode: str) -> dict[str, object]:
         "mode": mode,
         "run_date": run.run_date.isoformat(),
         "database": run.db.label,
-        "weeks": [week.isoformat() for week in result.plan.weeks],
-        "tiers": list(result.plan.tiers),
-        "revised": [{"week_ending": p.week, "tier": p.tier} for p in result.plan.revised],
+        "weeks": [week.isoformat() for week in plan.weeks],
+        "tiers": list(plan.tiers),
+        "revised": [{"week_ending": p.week, "tier": p.tier} for p in plan.revised],
         "open": [
-            *({"week_ending": p.week, "tier": p.tier} for p in result.plan.open),
-            *({"week_ending": week.isoformat(), "tier": None} for week in result.plan.open_weeks_results),
+            *({"week_ending": p.week, "tier": p.tier} for p in plan.open),
+            *({"week_ending": week.isoformat(), "tier": None} for week in plan.open_weeks_results),
         ],
         "partitions": [entry(outcome) for outcome in result.outcomes if outcome.phase is not Phase.READINESS],
         "readiness": [
@@ -121,23 +120,29 @@ def document(result: Result, run: Run, mode: str) -> dict[str, object]:
             }
             for outcome in result.of(Phase.READINESS)
         ],
-        "counts": {
-            "weeks": len(result.plan.weeks),
-            "partitions": len(result.plan.partitions),
-            "ingested": count(Phase.INGEST, Status.DONE),
-            "skipped": count(Phase.INGEST, Status.SKIPPED),
-            "awaiting": count(Phase.INGEST, Status.AWAITING),
-            "late": count(Phase.INGEST, Status.LATE),
-            "ingest_failed": count(Phase.INGEST, Status.FAILED),
-            "normalized": sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE)),
-            "normalize_failed": count(Phase.NORMALIZE, Status.FAILED),
-            "calculations_ok": calculated,
-            "calculations_failed": failed,
-            "weeks_ready": count(Phase.READINESS, Status.READY),
-            "weeks_not_ready": count(Phase.READINESS, Status.NOT_READY),
-        },
+        "counts": _counts(result),
         "exit_code": result.exit_code,
         "error": None,
+    }
+
+
+def _counts(result: Result) -> dict[str, int]:
+    calculated, failed = _calculations(result)
+    count = result.count
+    return {
+        "weeks": len(result.plan.weeks),
+        "partitions": len(result.plan.partitions),
+        "ingested": count(Phase.INGEST, Status.DONE),
+        "skipped": count(Phase.INGEST, Status.SKIPPED),
+        "awaiting": count(Phase.INGEST, Status.AWAITING),
+        "late": count(Phase.INGEST, Status.LATE),
+        "ingest_failed": count(Phase.INGEST, Status.FAILED),
+        "normalized": sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE)),
+        "normalize_failed": count(Phase.NORMALIZE, Status.FAILED),
+        "calculations_ok": calculated,
+        "calculations_failed": failed,
+        "weeks_ready": count(Phase.READINESS, Status.READY),
+        "weeks_not_ready": count(Phase.READINESS, Status.NOT_READY),
     }
 
 
@@ -184,14 +189,27 @@ def entry(outcome: Outcome) -> dict[str, object]:
 
 def dry_line(outcome: Outcome) -> str:
     """`[DRY-RUN] Would ingest 2026-01-09 / NMS_TIER_1 (NEW)`."""
-    verb = {Phase.INGEST: "ingest", Phase.NORMALIZE: "normalize", Phase.CALC: "calculate"}[outcome.phase]
-    if outcome.status is Status.DONE:
-        return f"[DRY-RUN] Would {verb} {outcome.where} ({outcome.reason})"
-    if outcome.status is Status.SKIPPED:
-        return f"[DRY-RUN] Would skip {outcome.where} ({Reason.UNCHANGED.value})"
+    return f"[DRY-RUN] Would {_would(outcome)}"
+
+
+def _would(outcome: Outcome) -> str:
+    where, phase = outcome.where, outcome.phase
     if outcome.status is Status.FAILED:
-        return f"[DRY-RUN] Would fail {outcome.where} ({outcome.message})"
-    return f"[DRY-RUN] Would pass over {outcome.where} ({outcome.message})"
+        return f"fail {where} ({outcome.message})"
+    if phase is Phase.READINESS:
+        return f"find {where} ready" if outcome.status is Status.READY else f"find {where} not ready ({_blocking(outcome)})"
+    if outcome.status is Status.SKIPPED:
+        return f"skip {where} ({Reason.UNCHANGED.value if phase is Phase.INGEST else outcome.message})"
+    if phase is Phase.NORMALIZE and outcome.rows is not None:
+        return f"normalize {where} ({outcome.rows:,} rows)"
+    if outcome.status is Status.DONE:
+        return f"ingest {where} ({outcome.reason})" if phase is Phase.INGEST else f"calculate {where}"
+    return f"pass over {where} ({outcome.message})"
+
+
+def _blocking(outcome: Outcome) -> str:
+    issues = outcome.details["blocking_issues"]
+    return "; ".join(issues) if isinstance(issues, list) else ""
 
 
 def dry_summary(result: Result) -> str:
@@ -199,9 +217,9 @@ def dry_summary(result: Result) -> str:
     count = result.count
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingests", f"{count(Phase.INGEST, Status.SKIPPED)} skips"]
     others = {
-        "failures": count(Phase.INGEST, Status.FAILED),
+        "failures": sum(outcome.status is Status.FAILED for outcome in result.outcomes),
         "awaiting": count(Phase.INGEST, Status.AWAITING, Status.LATE),
-        "to normalize": count(Phase.NORMALIZE, Status.DONE),
+        "to normalize": sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE)),
         "to calculate": count(Phase.CALC, Status.DONE),
     }
     parts += [f"{number} {name}" for name, number in others.items() if number]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
-from market_spine import clock
+from market_spine import clock, exit_rule
 from market_spine.app import calc, checks, ingest, normalize, readiness, sweep
 from market_spine.app.agenda import Agenda, Ask
 from market_spine.app.context import Run
@@ -77,11 +77,7 @@ class Result:
     @property
     def exit_code(self) -> int:
         """0 all well, 1 some partitions failed, 2 every partition failed that could have been there."""
-        failed = {outcome.where for outcome in self.outcomes if outcome.status is Status.FAILED}
-        if not failed:
-            return 0
-        awaited = {outcome.where for outcome in self.outcomes if outcome.status is Status.AWAITING}
-        return 2 if {str(partition) for partition in self.plan.partitions} - awaited <= failed else 1
+        return exit_rule.of_outcomes(self.outcomes, self.plan.partitions)
 
 
 class _Stop(Exception):
@@ -89,7 +85,11 @@ class _Stop(Exception):
 
 
 def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
-    """Walks the phases. One partition's failure stops no other; every outcome is told as it happens."""
+    """Walks the phases. One partition's failure stops no other; every outcome is told as it happens.
+
+    A dry run walks the same way: each phase asks and decides, and instead of acting adds to the run's forecast, which the
+    later phases ask too.
+    """
     wide = widen(run, source, plan)
     result = Result(wide.plan)
 
@@ -107,7 +107,7 @@ def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Res
                 note(outcome)
             if phase is Phase.INGEST:
                 result.plan = result.plan.with_taken(result.outcomes)
-                if wide.swept and not wide.swept.problem:
+                if wide.swept and not wide.swept.problem and not run.dry:
                     sweep.record(run, _tiers_swept(run, wide, result))
     except _Stop:
         for outcome in _readiness(run, source, result.plan):
@@ -139,6 +139,8 @@ def _ingest_partition(run: Run, source: Source, ask: Ask) -> Outcome:
     decision = ingest.decide(run, source, ask.partition, swept=ask.outside, whole=ask.whole)
     if isinstance(decision, ingest.Absence) or decision.offer is None or not decision.offer.fingerprint:
         return ingest.carry_out(run, decision)
+    if run.dry:
+        return ingest.carry_out(run, decision)
     with run.db.transaction():
         outcome = ingest.carry_out(run, decision)
         checks.record(run, source.name, {ask.partition: decision.offer.fingerprint}, decision.content_hash)
@@ -164,11 +166,18 @@ def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
 
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for week in plan.all_weeks:
-        now, calendar = run.present or run.now, run.expected.calendar
-        judged = evaluate_readiness(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
+        judged = _judge(run, week)
         status = Status.READY if judged.is_ready else Status.NOT_READY
         message = "Ready" if judged.is_ready else f"Not ready: {'; '.join(judged.blocking_issues)}"
         yield Outcome(Phase.READINESS, status, week, None, message, details={"blocking_issues": judged.blocking_issues})
+
+
+def _judge(run: Run, week: date) -> readiness.Readiness:
+    now, calendar = run.present or run.now, run.expected.calendar
+    if run.dry:
+        issues = readiness.look(week, run.db, now, calendar, run.forecast).week.issues()
+        return readiness.Readiness(not issues, issues)
+    return evaluate_readiness(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
 
 
 _PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = {
@@ -184,6 +193,8 @@ def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], 
     try:
         return work()
     except DatabaseLost as error:
+        if run.dry:
+            raise  # with the connection the one moment of the database is gone, that a dry run looks at
         run.db.reconnect()  # raises when the database stays away: then the run ends
         run.dimensions.forget()
         return _failed(run, phase, where, Category.DATABASE_LOST, error)
@@ -206,7 +217,8 @@ def _failed(
     else:
         said = f"{type(error).__name__}: {error}; a fault of the program, report it with what spine anomalies --json shows"
         details = {"hint": None, "traceback": traceback.format_exc(limit=20)}
-    anomalies.observe(run, category, where, said, stage=STAGE_OF_PHASE[phase], details=details, capture_id=capture_id)
+    if not run.dry:
+        anomalies.observe(run, category, where, said, stage=STAGE_OF_PHASE[phase], details=details, capture_id=capture_id)
     hint = str(details["hint"]) if details["hint"] else None
     week, tier = (where.week_ending, where.tier) if isinstance(where, Partition) else (where, None)
     said = f"{category}: {said}"

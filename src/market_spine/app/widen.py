@@ -23,16 +23,16 @@ class Wide(NamedTuple):
     remarks: tuple[Outcome, ...] = ()
 
 
-def widen(run: Run, source: Source | None, plan: Plan, *, dry: bool = False) -> Wide:
-    """Asks the database and the source. Unless `dry`, it keeps how far back the weeks go and what was seen in the folder."""
+def widen(run: Run, source: Source | None, plan: Plan) -> Wide:
+    """Asks the database and the source. Unless dry, the run keeps how far back the weeks go and what was seen in the folder."""
     asks = source if Phase.INGEST in plan.phases else None
     if plan.sweeps:
-        if not dry:
+        if not run.dry:
             coverage.record(run, plan)
         plan = _with_open(run, plan)
     if asks is None:
         return Wide(plan)
-    wide = _with_changes(run, asks, plan, dry) if plan.sweeps else Wide(plan)
+    wide = _with_changes(run, asks, plan) if plan.sweeps else Wide(plan)
     if asks.sweeps:
         wide = wide._replace(plan=wide.plan._replace(turns=checks.turns(run, asks, plan)))
     return wide
@@ -52,15 +52,15 @@ def _weeks(found: coverage.Open) -> set[object]:
     return {partition.week_ending for partition in found.partitions}
 
 
-def _with_changes(run: Run, source: Source, plan: Plan, dry: bool) -> Wide:
+def _with_changes(run: Run, source: Source, plan: Plan) -> Wide:
     swept, seen, remarks = sweep.ask(run, source, plan.weeks, plan.tiers), folder.look(run, source, plan), []
     if swept and swept.problem:
         problem = sweep.outcome_of(swept.problem, plan.weeks)
-        remarks.append(problem if dry else sweep.note_problem(run, problem))
+        remarks.append(problem if run.dry else sweep.note_problem(run, problem))
     if seen:
         if seen.unknown:
             remarks.append(folder.remark(plan, seen))
-        if not dry:
+        if not run.dry:
             folder.record(run, source, plan, seen)
     found = (*(swept.partitions if swept else ()), *(seen.changed if seen else ()))
     revised = tuple(partition for partition in found if partition not in plan.open)

@@ -10,9 +10,9 @@ import sys
 
 import click
 
-from market_spine import log
+from market_spine import exit_rule, log
 from market_spine.cli.options import blame
-from market_spine.errors import Interrupted, MarketSpineError, UsageError, exit_code_of
+from market_spine.errors import Interrupted, MarketSpineError, UsageError
 from market_spine.log import UNPRINTABLE, printable
 
 
@@ -61,13 +61,13 @@ def _said(error: BaseException, arguments: list[str]) -> int:
     """Prints what ended the command, unless its reader is gone; returns the exit code."""
     if isinstance(error, click.Abort):  # click makes one of every KeyboardInterrupt
         error = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
-    code = exit_code_of(error)
+    code = exit_rule.of_error(error)
     try:
         if isinstance(error, BrokenPipeError):
             return _hear_no_more(code)
         return _say(*_words(error), code, arguments)
     except BrokenPipeError as broken:
-        return _hear_no_more(exit_code_of(broken))
+        return _hear_no_more(exit_rule.of_error(broken))
 
 
 def _hear_no_more(code: int) -> int:

@@ -9,15 +9,12 @@ import click
 
 from market_spine import __version__
 from market_spine.app.plan import OPEN_WEEKS
-from market_spine.app.source import SOURCES
+from market_spine.cli.commands import COMMANDS, calendar_options, db_option, json_option, run_date_option, source_options
 from market_spine.cli.exit import guarded
 from market_spine.cli.options import (
-    DEFAULT_DATA_DIR,
-    DEFAULT_DB,
     Number,
     Whole,
     acting_day,
-    as_target,
     config_option,
     observed_options,
     option_names,
@@ -56,14 +53,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 )  # fmt: skip
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
-@click.option(
-    "--source",
-    type=click.Choice(list(SOURCES)),
-    default="file",
-    show_default=True,
-    help="Where the data comes from.",
-)
-@click.option("--data-dir", default=DEFAULT_DATA_DIR, show_default=True, help="Folder of {tier}_week_{week}.psv files.")
+@source_options
 @click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
 @click.option(
@@ -73,24 +63,11 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
     show_default=True,
     help="One phase only.",
 )
-@click.option(
-    "--db",
-    callback=as_target,
-    default=DEFAULT_DB,
-    show_default=True,
-    help="SQLite file (created when missing) or postgresql://user@host/name.",
-)
-@click.option("--run-date", help="Run as on this day, YYYY-MM-DD, instead of today in New York.")
+@db_option
+@run_date_option
 @observed_options
 @click.option("--ignore-calendar", is_flag=True, help="Treat every absent partition as missing, due or not.")
-@click.option("--calendar-file", help="Special closures and moved publication days, in TOML.")
-@click.option(
-    "--grace-days",
-    type=Whole(0, 3650),
-    default=1,
-    show_default=True,
-    help="Days after publication day before late counts as missing.",
-)
+@calendar_options
 @click.option(
     "--rehash-share", type=Number(0, 1), default=0.25, show_default=True,
     help="Share of partitions hashed again in each run although the source reports them unchanged.",
@@ -102,8 +79,6 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
     help="Least rows and shares of a restatement, in percent of the current capture.",
 )  # fmt: skip
 @click.option("--accept-shrink", is_flag=True, help="Let a capture that has shrunk become current.")
-@click.option("--max-file-mb", type=Whole(1), default=512, show_default=True, help="Largest file accepted, uncompressed.")
-@click.option("--allow-links", is_flag=True, help="Follow links out of the data folder.")
 @click.option(
     "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
     help="When another run holds the lock: exit 75, exit 0, or wait for it.",
@@ -113,7 +88,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
     help="Seconds without a heartbeat after which another run may take over the lock.",
 )  # fmt: skip
 @click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
-@click.option("--json", "as_json", is_flag=True, envvar="MARKET_SPINE_JSON", help="One JSON document on stdout.")
+@json_option
 @click.option("-q", "--quiet", is_flag=True, help="No output unless something fails.")
 @click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, with tracebacks.")
@@ -137,7 +112,7 @@ def check(given: dict[str, object]) -> Options:
     now = clock.utc_now()
     watched = observers.check(watching(given))
     as_observed_on, run_date = _text(given.pop("as_observed_on")), clock.market_date(now)
-    if day := acting_day(as_observed_on, _text(given.pop("run_date"))):
+    if day := acting_day(as_observed_on, _text(given.pop("run_date_text"))):
         run_date = parse_day(day)
         now = clock.moment_of(run_date)
     weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
@@ -154,7 +129,6 @@ def _text(value: object) -> str | None:
 
 def check_settings(settings: Settings) -> None:
     """Raises ConfigurationError for an unknown entry of market_spine.toml."""
-    from market_spine.cli.commands import COMMANDS
     from market_spine.config import RUN_TABLE
 
     settings.check(option_names(command), [RUN_TABLE, *COMMANDS])

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from market_spine import log
-from market_spine.cli.options import environment
 from market_spine.errors import LockLost, RunLocked
 from market_spine.log import ProgressHandler
 from market_spine.monitor.observers import Observers, Watching
 
 if TYPE_CHECKING:
-    from market_spine.app.context import Expectations, Run
+    from market_spine.app.context import Expectations
     from market_spine.app.plan import Plan
     from market_spine.app.scheduler import Result
     from market_spine.app.source import Source
     from market_spine.core.timeline import Permits
-    from market_spine.db import Database
+    from market_spine.operate.operation import Task
     from market_spine.outcome import Outcome
 
 
@@ -83,9 +82,9 @@ class Options(NamedTuple):
 def run(options: Options) -> int:
     """Runs the command and returns its exit code."""
     handler = log.set_up(quiet=options.quiet, verbose=options.verbose, cron=options.cron, json_lines=options.log_format == "json")
-    watch = Observers(Watching() if options.dry else options.watching, options.db)
+    watch = Observers(Watching() if options.dry else options.watching, options.db, handler)
     try:
-        exit_code = _rehearse(options) if options.dry else _run(options, handler, watch)
+        exit_code = _dry_run(options) if options.dry else _run(options, handler, watch)
     except BaseException as error:
         if options.if_locked == "skip" and isinstance(error, RunLocked) and not isinstance(error, LockLost):
             return _skipped(options, error)
@@ -98,32 +97,22 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
-    from market_spine import clock
     from market_spine.app import report
     from market_spine.app.scheduler import run_schedule
-    from market_spine.core import executions
-    from market_spine.core.locks import run_lock
-    from market_spine.core.store import open_store
+    from market_spine.operate.operation import operation
     from market_spine.process import work_in_bulk
 
     work_in_bulk()
-    source, expected = _source(options), expectations(options)
-    plan = _plan(options)
-    patience = options.lock_wait if options.if_locked == "wait" else 0
-    with open_store(options.db, options.now, create=True) as db:
-        run_ = _run_context(options, db, expected)
-        with run_lock(db, run_.execution_id, wait_seconds=patience, lease_seconds=options.lock_lease):
-            watch.began(run_, handler)
-            ledger = (run_.execution_id, "weekly_schedule", options.run_date, options.as_arguments())
-            with executions.recorded(db, *ledger, clock.exact_now, options.permits):
-                result = run_schedule(run_, source, plan, _teller(handler, plan, watch))
-                document = report.document(result, run_, "run") | {"phase_seconds": watch.phase_seconds}
-            executions.end(db, run_.execution_id, result.exit_code, clock.exact_now(), outcomes=document)
-        watch.ended(db, result.exit_code, report.summary(result))
+    source, plan = _source(options), _plan(options)
+    with operation(_task(options), watch) as done:
+        result = run_schedule(done.run, source, plan, _teller(handler, plan, watch))
+        document = report.document(result, done.run, "run") | {"phase_seconds": watch.phase_seconds}
+        done.outcomes, done.asked = result.outcomes, result.plan.partitions
+        done.report, done.summary = document, report.summary(result)
     if result.exit_code or isinstance(handler, ProgressHandler):
         log.release(handler)  # the lines before the summary they lead to
     _tell_result(options, result, document)
-    return result.exit_code
+    return done.exit_code
 
 
 def _skipped(options: Options, error: RunLocked) -> int:
@@ -149,19 +138,20 @@ def _tell_result(options: Options, result: Result, document: dict[str, object]) 
         click.echo(report.one_line(result, options.run_date))
 
 
-def _rehearse(options: Options) -> int:
+def _dry_run(options: Options) -> int:
     from market_spine import clock
     from market_spine.app import report
-    from market_spine.app.rehearsal import rehearse
-    from market_spine.core.store import open_for_reading
+    from market_spine.app.scheduler import run_schedule
+    from market_spine.core.store import open_for_dry_run
     from market_spine.core.timeline import check_day
+    from market_spine.operate.operation import run_of
 
-    source, expected = _source(options), expectations(options)
+    source, task = _source(options), _task(options)
     show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
-    with open_for_reading(options.db, options.now) as db:
+    with open_for_dry_run(options.db) as db:
         check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
-        run_ = _run_context(options, db, expected)
-        result = rehearse(run_, source, _plan(options), show)
+        run_ = run_of(task, db, dry=True)
+        result = run_schedule(run_, source, _plan(options), show)
         document = report.document(result, run_, "dry-run")
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
@@ -179,38 +169,34 @@ def _plan(options: Options) -> Plan:
 
 def _source(options: Options) -> Source | None:
     """The source of the run; None when no phase needs one."""
-    from market_spine import clock
     from market_spine.app.plan import phases_of
-    from market_spine.app.source import SourceSettings, open_source
+    from market_spine.cli.commands import source_of
     from market_spine.outcome import Phase
 
     if Phase.INGEST not in phases_of(options.only_stage):
         return None
-    settings = SourceSettings(
-        options.data_dir, options.max_file_mb << 20, options.allow_links, today=clock.market_date(), environ=environment()
-    )
-    return open_source(options.source, settings)
+    return source_of(options.source, options.data_dir, options.max_file_mb, options.allow_links)
 
 
-def _run_context(options: Options, db: Database, expected: Expectations) -> Run:
-    from market_spine import clock
-    from market_spine.app.context import Limits, Run
-    from market_spine.core import executions
+def _task(options: Options) -> Task:
+    from market_spine.app.context import Limits
+    from market_spine.core.store import Mode
+    from market_spine.operate.operation import Task
 
     limits = Limits(options.max_reject_percent / 100, options.min_kept_percent / 100, options.accept_shrink)
-    execution_id = executions.new_execution_id(clock.utc_now())
-    return Run(
-        db, options.run_date, options.now, execution_id, limits=limits, force=options.force, expected=expected,
-        as_observed=options.as_observed, present=clock.utc_now() if options.as_observed else None,
+    return Task(
+        options.db, "weekly_schedule", options.run_date, options.now, options.as_arguments(), limits=limits,
+        expected=expectations(options), force=options.force, permits=options.permits, mode=Mode.CREATE,
+        lock_wait=options.lock_wait if options.if_locked == "wait" else 0, lock_lease=options.lock_lease,
     )  # fmt: skip
 
 
 def expectations(options: Options) -> Expectations:
     """What is expected by the calendar. Raises ConfigurationError."""
     from market_spine.app.context import Expectations
-    from market_spine.calendar.publication import EXCHANGE, read_calendar
+    from market_spine.cli.commands import calendar_of
 
-    calendar = read_calendar(options.calendar_file) if options.calendar_file else EXCHANGE
+    calendar = calendar_of(options.calendar_file)
     return Expectations(None if options.ignore_calendar else calendar, options.grace_days, options.rehash_share)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
-from market_spine import __version__, clock
+from market_spine import __version__, clock, exit_rule
 from market_spine.core.timeline import PRESENT, Permits, check_day
 from market_spine.db import Database
-from market_spine.errors import DatabaseError, exit_code_of
+from market_spine.errors import DatabaseError
 from market_spine.process import hostname
 
 _LAST_WORDS_SECONDS = 1.0
@@ -102,7 +102,7 @@ def recorded(
         db.rollback()
         message = getattr(error, "message", f"{type(error).__name__}: {error}")
         with contextlib.suppress(DatabaseError):
-            finish(db, execution_id, exit_code_of(error), now(), error=message)
+            finish(db, execution_id, exit_rule.of_error(error), now(), error=message)
         raise
 
 

@@ -9,21 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_spine import __version__, clock, log
+from market_spine import __version__, clock, exit_rule, log
 from market_spine.config import address, shown
-from market_spine.errors import (
-    ConfigurationError,
-    DatabaseError,
-    Interrupted,
-    LockLost,
-    MarketSpineError,
-    RunLocked,
-    exit_code_of,
-)
+from market_spine.errors import ConfigurationError, DatabaseError, Interrupted, LockLost, MarketSpineError, RunLocked
 from market_spine.process import hostname
 
 if TYPE_CHECKING:
@@ -88,25 +80,23 @@ def _need(package: str, extra: str) -> None:
 
 
 class Observers:
-    """The observers of one run over `database`. Call began, tell and ended, or crashed, in that order; for a command that is
-    not a weekly run, only `updated`."""
+    """The observers of one weekly run over `database`. Call began, tell and ended, or crashed, in that order."""
 
-    def __init__(
-        self, watching: Watching, database: str, environ: Mapping[str, str] = os.environ, expected: Expectations | None = None
-    ) -> None:
+    def __init__(self, watching: Watching, database: str, handler: logging.Handler | None = None) -> None:
         self._watching = watching
         self._database = database
-        self._environ = environ
+        self._handler = handler
         self._run_id = ""
         self._ticks = clock.ticks()
-        self._expected = expected
+        self._expected: Expectations | None = None
         self.phase_seconds: dict[str, float] = {}
 
-    def began(self, run: Run, handler: logging.Handler) -> None:
+    def began(self, run: Run) -> None:
         """The run holds its lock and has its id: the first line, the start ping."""
         self._run_id, self._expected = run.execution_id, run.expected
         self._ticks = clock.ticks()
-        log.bind(handler, run=run.execution_id)
+        if self._handler is not None:
+            log.bind(self._handler, run=run.execution_id)
         zone, host = clock.machine_zone(), hostname()
         logger.info(
             "market-spine %s, run %s on %s, database %s, zone %s (machine: %s)",
@@ -129,10 +119,14 @@ class Observers:
         """The run is over and its row is written."""
         level = logging.INFO if log.speaks_json() else logging.DEBUG  # on a terminal the summary is enough
         logger.log(level, "ended with exit code %s", exit_code, extra={"event": "run_ended", "exit_code": exit_code})
+        self._update(db)
+        self._ping("fail" if exit_code else "success", summary)
+
+    def _update(self, db: Database) -> None:
+        """Metrics are read anew, and what began or is over is notified."""
         now = clock.utc_now()
         self._measure(lambda: self._readings(db, now))
         self._notify(db, now, None)
-        self._ping("fail" if exit_code else "success", summary)
 
     def crashed(self, error: BaseException) -> None:
         """The run stopped, or could not begin. A run refused by another's lock is not reported: the other one is."""
@@ -141,34 +135,21 @@ class Observers:
             return
         exit_code, said = told_as(error)
         now, hurried = clock.utc_now(), isinstance(error, KeyboardInterrupt)
-        with self._reopened(now) as db:
+        with self._reopened() as db:
             samples: Callable[[], list[Sample]] = lambda: self._crash_readings(db, exit_code, now)  # noqa: E731
             self._measure(samples, hurried=hurried, add=db is None)
             if not hurried:
                 self._notify(db, now, _run_failed(error, said, now))
         self._ping("fail", said, hurried=hurried)
 
-    def updated(self, run_id: str) -> None:
-        """An operator's command has changed what is stored: metrics are updated, events that began or ended are notified."""
-        asked = self._watching
-        if not (asked.metrics_textfile or asked.pushgateway or asked.notify):
-            return
-        self._run_id, now = run_id, clock.utc_now()
-        with self._reopened(now) as db:
-            if db is None:
-                warn("the database cannot be reopened for metrics and notifications")
-                return
-            self._measure(lambda: self._readings(db, now))
-            self._notify(db, now, None)
-
     @contextlib.contextmanager
-    def _reopened(self, now: datetime) -> Iterator[Database | None]:
+    def _reopened(self) -> Iterator[Database | None]:
         """The database, if it can still be used."""
         from market_spine.core.store import open_store
 
         with contextlib.ExitStack() as stack:
             try:
-                db = stack.enter_context(open_store(self._database, now))
+                db = stack.enter_context(open_store(self._database))
             except Exception:
                 db = None
             yield db
@@ -210,7 +191,7 @@ class Observers:
 
         context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
-            post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, self._environ)
+            post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, os.environ)
             for failure in post.tell(db, now, crash) if db else post.tell_without_database(now, crash):
                 warn(failure)
 
@@ -226,13 +207,25 @@ class Observers:
                 ping.send(self._watching.ping_url, event, self._run_id, body)
 
 
+class UpdateObservers(Observers):
+    """Those who watch a command that changes what is stored and is no weekly run: no ping, the dead-man switch is the run's."""
+
+    def began(self, run: Run) -> None:
+        """Notifications name the run."""
+        self._run_id, self._expected = run.execution_id, run.expected
+
+    def ended(self, db: Database, exit_code: int, summary: str) -> None:
+        """What is stored has changed."""
+        self._update(db)
+
+
 def told_as(error: BaseException) -> tuple[int, str]:
     """The exit code an exception leads to, and its message."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
     if isinstance(error, KeyboardInterrupt):
-        return exit_code_of(error), "interrupted"
-    return exit_code_of(error), f"unexpected {type(error).__name__}: {error}"
+        return exit_rule.of_error(error), "interrupted"
+    return exit_rule.of_error(error), f"unexpected {type(error).__name__}: {error}"
 
 
 def warn(message: str) -> None:

@@ -64,14 +64,6 @@ def is_complete(run: Run, partition: Partition) -> bool:
     return has_current and not normalize.pending(run, partition) and not calc.pending(run, partition)
 
 
-def exit_code(weeks: Sequence[WeekDone]) -> int:
-    """0 all well, 1 something failed, 2 everything failed that was looked at."""
-    looked = [week for week in weeks if week.tiers]
-    if not any(week.exit_code for week in looked):
-        return 0
-    return 2 if all(week.exit_code == 2 for week in looked) else 1
-
-
 def _summary(week: date, tiers: tuple[str, ...], result: Result) -> WeekDone:
     failures = tuple(outcome for outcome in result.outcomes if outcome.status is Status.FAILED)
     failed = {outcome.where for outcome in failures}

@@ -1,4 +1,7 @@
-"""Migrate: brings an existing database to this program's schema, under the lock and after a copy of it."""
+"""Migrate: brings an existing database to this program's schema, under the lock and after a copy of it.
+
+It has no row in core_executions, and so not the frame of operation.py: until it is done that table may have another shape.
+"""
 
 from __future__ import annotations
 

@@ -1,81 +1,125 @@
-"""What an operator's command that changes something is wrapped in: the store, an execution row, and an action with its reason."""
+"""The one frame for everything that runs and changes what is stored: the weekly run and the commands of an operator."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple, Protocol
 
-from market_spine import clock
+from market_spine import clock, exit_rule
 from market_spine.app.context import Expectations, Limits, Run
 from market_spine.app.report import entry
 from market_spine.core import executions
-from market_spine.core.locks import run_lock
-from market_spine.core.store import open_store, reading
+from market_spine.core.locks import LEASE_SECONDS, run_lock
+from market_spine.core.store import Mode, open_store
 from market_spine.core.timeline import PRESENT, Permits
 from market_spine.db import Connection, Database, writing
-from market_spine.outcome import Outcome, Status
+from market_spine.outcome import Outcome
+from market_spine.partition import Partition
 
 _LOCK_WAIT_SECONDS = 3.0
+
+
+class Task(NamedTuple):
+    """What is to run: where, as which pipeline, on which day, and with what; `arguments` are what core_executions keeps."""
+
+    target: str
+    pipeline: str
+    run_date: date
+    now: datetime
+    arguments: Mapping[str, object]
+    limits: Limits = Limits()
+    expected: Expectations = Expectations()
+    force: bool = False
+    permits: Permits = PRESENT
+    mode: Mode = Mode.EXISTING
+    lock_wait: float = _LOCK_WAIT_SECONDS
+    lock_lease: float = LEASE_SECONDS
+
+
+@dataclass(slots=True)
+class Operation:
+    """A task that runs, and what its body puts in: the outcomes, and where they are not the whole rule, what else decides."""
+
+    run: Run
+    outcomes: list[Outcome] = field(default_factory=list)
+    asked: Collection[Partition] | None = None  # the partitions to work on; None: those with an outcome
+    code: int | None = None  # of a command whose exit code says something else than how its outcomes are
+    report: Mapping[str, object] | None = None  # what core_executions keeps instead of the outcomes alone
+    summary: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with, and core_executions says."""
+        return exit_rule.of_outcomes(self.outcomes, self.asked) if self.code is None else self.code
+
+    def document(self) -> dict[str, object]:
+        """The outcomes as a weekly run's JSON document has them."""
+        return {"partitions": [entry(outcome) for outcome in self.outcomes]}
+
+
+class Observer(Protocol):
+    """Who is told of an operation: while its database is open."""
+
+    def began(self, run: Run) -> None: ...
+
+    def ended(self, db: Database, exit_code: int, summary: str) -> None: ...
+
+
+@contextlib.contextmanager
+def operation(task: Task, observer: Observer | None = None) -> Iterator[Operation]:
+    """What every change to the store is wrapped in:
+
+    1. open the database; it is made only where the task says so;
+    2. take the run lock: from here on each transaction is fenced by it;
+    3. tell the observer that the operation began;
+    4. check that its day may be acted on, and write its row in core_executions;
+    5. the body works, and puts its outcomes into the operation;
+    6. write how it ended, with the exit code of the process;
+    7. give the lock back;
+    8. tell the observer how it ended, and close the database.
+
+    When the body raises, 6 writes the error with its exit code, and 8 is left to who called. Raises RunLocked when another run
+    keeps the lock for long, PastDay and FutureDay.
+    """
+    with open_store(task.target, task.mode, task.now) as db:
+        done = Operation(run_of(task, db))
+        run = done.run
+        with run_lock(db, run.execution_id, wait_seconds=task.lock_wait, lease_seconds=task.lock_lease):
+            if observer is not None:
+                observer.began(run)
+            ledger = (run.execution_id, task.pipeline, task.run_date, task.arguments)
+            with executions.recorded(db, *ledger, clock.exact_now, task.permits):
+                yield done
+            executions.end(db, run.execution_id, done.exit_code, clock.exact_now(), outcomes=done.report or done.document())
+        if observer is not None:
+            observer.ended(db, done.exit_code, done.summary)
+
+
+def run_of(task: Task, db: Database, *, dry: bool = False) -> Run:
+    """What the phases are given; readiness of a run that acts on a past day is judged by the present."""
+    return Run(
+        db, task.run_date, task.now, executions.new_execution_id(clock.utc_now()), limits=task.limits, force=task.force,
+        expected=task.expected, as_observed=task.permits.past, present=clock.utc_now() if task.permits.past else None, dry=dry,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
 def changing(target: str, now: datetime) -> Iterator[Database]:
     """The database for a change that is no run, with the lock. Raises RunLocked when a run keeps it for long."""
     owner = executions.new_execution_id(clock.utc_now())
-    with open_store(target, now) as db, run_lock(db, owner, wait_seconds=_LOCK_WAIT_SECONDS):
+    with open_store(target, Mode.EXISTING, now) as db, run_lock(db, owner, wait_seconds=_LOCK_WAIT_SECONDS):
         yield db
 
 
 @contextlib.contextmanager
 def looking(target: str, run_date: date, now: datetime, expected: Expectations | None = None) -> Iterator[Run]:
     """A run that only looks: on one moment of the database, without a row of its own. Raises ConfigurationError without one."""
-    with reading(target) as db:
+    with open_store(target, Mode.READ_ONLY) as db:
         yield Run(db, run_date, now, "", expected=expected or Expectations())
-
-
-@contextlib.contextmanager
-def execution(
-    target: str,
-    pipeline: str,
-    run_date: date,
-    now: datetime,
-    arguments: Mapping[str, object],
-    *,
-    limits: Limits | None = None,
-    expected: Expectations | None = None,
-    force: bool = False,
-    create: bool = False,
-    permits: Permits = PRESENT,
-    ends_with: Callable[[], int] | None = None,
-) -> Iterator[tuple[Run, list[Outcome]]]:
-    """A run on that database with the lock and its row in core_executions; the outcomes put into the list are what the row keeps.
-
-    `ends_with` is the exit code of a command with a rule of its own. Raises RunLocked when another run keeps the lock for long.
-    """
-    with open_store(target, now, create=create) as db:
-        run = Run(
-            db, run_date, now, executions.new_execution_id(clock.utc_now()), limits=limits or Limits(), force=force,
-            expected=expected or Expectations(), as_observed=permits.past, present=clock.utc_now() if permits.past else None,
-        )  # fmt: skip
-        outcomes: list[Outcome] = []
-        with run_lock(db, run.execution_id, wait_seconds=_LOCK_WAIT_SECONDS):
-            ledger = (run.execution_id, pipeline, run_date, arguments)
-            with executions.recorded(db, *ledger, clock.exact_now, permits):
-                yield run, outcomes
-            code = ends_with() if ends_with else exit_code(outcomes)
-            executions.end(db, run.execution_id, code, clock.exact_now(), outcomes=document(outcomes))
-
-
-def document(outcomes: list[Outcome]) -> dict[str, object]:
-    """The outcomes as a weekly run's JSON document has them."""
-    return {"partitions": [entry(outcome) for outcome in outcomes]}
-
-
-def exit_code(outcomes: list[Outcome]) -> int:
-    """1 when anything failed."""
-    return int(any(outcome.status is Status.FAILED for outcome in outcomes))
 
 
 def record_action(

@@ -10,9 +10,9 @@ stay.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from market_spine import clock
@@ -43,13 +43,19 @@ def plan(run: Run, older_than_days: int) -> list[Pruning]:
     if older_than_days < 0:
         raise UsageError(f"an age of {older_than_days} days makes no sense", hint="spine prune --older-than 730 --dry-run")
     first_kept = run.run_date - timedelta(days=older_than_days)
-    until, moment = as_of.current_until(run.db), as_of.end_of(first_kept)
-    goes = [
+    goes = choose(list_captures(run.db), as_of.current_until(run.db), first_kept)
+    return [Pruning(entry, size) for entry, size in zip(goes, _sizes(run.db, goes), strict=True)]
+
+
+def choose(entries: Iterable[Entry], until: Mapping[str, str | None], first_kept: date) -> list[Entry]:
+    """The captures that go: no rule keeps them, and no day from `first_kept` on shows them. `until` says by capture id when each
+    ceased to be current (None: it is; no entry: it never was, and stays)."""
+    moment = as_of.end_of(first_kept)
+    return [
         entry
-        for entry in _prunable(list_captures(run.db))
+        for entry in _prunable(entries)
         if entry.run_date < first_kept.isoformat() and (until.get(entry.capture_id, "") or "9") < moment
     ]
-    return [Pruning(entry, size) for entry, size in zip(goes, _sizes(run.db, goes), strict=True)]
 
 
 def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from market_spine.app.context import Run
+from market_spine.app.context import Limits, Run
 from market_spine.app.pipelines import PIPELINES
 from market_spine.app.plan import Plan, only
 from market_spine.app.scheduler import Tell, run_schedule
@@ -52,6 +52,32 @@ class Retry:
     arguments: Mapping[str, Any]
     weeks: Mapping[date, Failed]
 
+    @property
+    def asks_source(self) -> bool:
+        return any(failed.asks_source for failed in self.weeks.values())
+
+    @property
+    def source(self) -> tuple[str, str, int, bool]:
+        """The options --source, --data-dir, --max-file-mb and --allow-links of the run that failed."""
+        given = self.arguments
+        return (
+            given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
+        )  # fmt: skip
+
+    @property
+    def limits(self) -> Limits:
+        given = self.arguments
+        rejects, kept = given.get("max_reject_percent", 5) / 100, given.get("min_kept_percent", 50) / 100
+        return Limits(rejects, kept, given.get("accept_shrink", False))
+
+    @property
+    def force(self) -> bool:
+        return bool(self.arguments.get("force"))
+
+    def repeated(self) -> dict[str, object]:
+        """The arguments of the run that repeats it."""
+        return {**self.arguments, "retry_of": self.execution_id, "weeks": [str(week) for week in self.weeks]}
+
 
 def find_failed(db: Database, execution_id: str) -> Retry:
     """What failed in a run; of a run that never finished, all of it. Raises NotFound, or UsageError for what is no ingest."""
@@ -64,7 +90,7 @@ def find_failed(db: Database, execution_id: str) -> Retry:
     if pipeline not in _REPEATABLE and pipeline.removeprefix(f"{DOMAIN}.") not in PIPELINES:
         raise UsageError(f"{execution_id} was a {pipeline}, which fetches nothing to repeat", hint="spine doctor")
     arguments, outcomes = json.loads(arguments_json), json.loads(outcomes_json) if outcomes_json else None
-    weeks = _all(arguments) if outcomes is None else _failed(outcomes)
+    weeks = _all(arguments) if outcomes is None else failed_of(outcomes)
     return Retry(execution_id, arguments, weeks)
 
 
@@ -78,7 +104,7 @@ def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Ou
     return outcomes
 
 
-def _failed(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
+def failed_of(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
     found: dict[date, dict[str | None, str]] = {}
     for entry in outcomes.get("partitions", []):
         if entry["outcome"] == "failed":

@@ -197,9 +197,9 @@ def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 @contextlib.contextmanager
 def reading(target: str) -> Iterator[Database]:
     """One moment of the database, for reading only. Raises ConfigurationError where there is none."""
-    from market_spine.core import store
+    from market_spine.core.store import Mode, open_store
 
-    with store.reading(target) as db:
+    with open_store(target, Mode.READ_ONLY) as db:
         yield db
 
 

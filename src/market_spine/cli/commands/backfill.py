@@ -57,36 +57,35 @@ def command(
 
     Exit 0 all well, 1 something failed, 2 everything failed.
     """
+    from market_spine.core.store import Mode
     from market_spine.core.timeline import Permits
     from market_spine.monitor import observers
     from market_spine.operate import backfill, operation
     from market_spine.process import work_in_bulk
 
     work_in_bulk()
-    watched = observers.check(watching(given))
+    watched = observers.UpdateObservers(observers.check(watching(given)), db)
     now, run_date = moment(acting_day(as_observed_on, run_date_text))
     permits = Permits(past=bool(as_observed_on), future=allow_future)
     weeks = backfill.weeks_between(first, last)
     opened = source_of(**given)
     arguments = {"weeks": [str(week) for week in weeks], "tiers": list(tiers), "force": force, **given}
-    done: list[WeekDone] = []
-    expected = expectations(calendar_file, grace_days)
-    with operation.execution(
-        db, "backfill", run_date, now, arguments, expected=expected, force=force, create=True, permits=permits,
-        ends_with=lambda: backfill.exit_code(done),
-    ) as (run, outcomes):  # fmt: skip
-        operation.record_action(run.db, "backfill", f"{first} to {last}", reason, now)
+    ended: list[WeekDone] = []
+    task = operation.Task(
+        db, "backfill", run_date, now, arguments, expected=expectations(calendar_file, grace_days), force=force, permits=permits,
+        mode=Mode.CREATE,
+    )  # fmt: skip
+    with operation.operation(task, watched) as done:
+        operation.record_action(done.run.db, "backfill", f"{first} to {last}", reason, now)
         progress = _Progress(len(weeks), quiet=as_json)
-        for week, result in backfill.backfill(run, opened, weeks, tiers, outcomes.append, missing_only=missing_only):
-            done.append(week)
+        for week, result in backfill.backfill(done.run, opened, weeks, tiers, done.outcomes.append, missing_only=missing_only):
+            ended.append(week)
             progress.say(week, bool(result))
-    observers.Observers(watched, db, expected=expected).updated(run.execution_id)
-    code = backfill.exit_code(done)
     if as_json:
-        print_json(run_id=run.execution_id, weeks=[week.entry() for week in done], exit_code=code)
-    elif code:
-        say_next(outcomes, run.execution_id)
-    raise click.exceptions.Exit(code)
+        print_json(run_id=done.run.execution_id, weeks=[week.entry() for week in ended], exit_code=done.exit_code)
+    elif done.exit_code:
+        say_next(done.outcomes, done.run.execution_id)
+    raise click.exceptions.Exit(done.exit_code)
 
 
 class _Progress:

@@ -55,28 +55,25 @@ def command(
     an outdated schema.
     """
     from market_spine import clock
-    from market_spine.app.context import Run
-    from market_spine.core.store import open_for_reading
     from market_spine.operate import doctor, gaps, operation
 
     (now, run_date), today = moment(run_date_text), clock.market_date()
     chosen, expected = _weeks(weeks, first, last, run_date), expectations(calendar_file, grace_days)
     try:
-        with open_for_reading(db, now) as store:
-            found = gaps.find_gaps(Run(store, run_date, now, "", expected=expected), chosen, today=today)
+        with operation.looking(db, run_date, now, expected) as run:
+            found = gaps.find_gaps(run, chosen, today=today)
     except SchemaTooOld as error:
         _tell([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, gaps.Remedy.MIGRATE, str(error.hint))], as_json)
         raise click.exceptions.Exit(1) from None
     if found and fix:
         arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(found) else {})}
-        with operation.execution(
-            db, "doctor --fix", run_date, now, arguments, expected=expected, ends_with=lambda: int(bool(found))
-        ) as (run, done):
-            operation.record_action(run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
-            done += doctor.fix(run, lambda: source_of(**source), found)  # type: ignore[arg-type]
-            found = gaps.find_gaps(run, chosen, today=today)
+        with operation.operation(operation.Task(db, "doctor --fix", run_date, now, arguments, expected=expected)) as done:
+            operation.record_action(done.run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
+            done.outcomes = doctor.fix(done.run, lambda: source_of(**source), found)  # type: ignore[arg-type]
+            found = gaps.find_gaps(done.run, chosen, today=today)
+            done.code = int(bool(found))
         if not as_json:
-            say_outcomes(done)
+            say_outcomes(done.outcomes)
     _tell(found, as_json)
     raise click.exceptions.Exit(int(bool(found)))
 

@@ -44,7 +44,7 @@ def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
 
     now = clock.utc_now()
     post = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
-    with open_store(db, now, create=False) as store:
+    with open_store(db) as store:
         failures = list(post.tell(store, now))
     for failure in failures:
         click.echo(f"✗ {failure}", err=True)

@@ -40,8 +40,8 @@ def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | N
         with operation.looking(db, run_date, now) as run:
             goes = prune.plan(run, days)
     else:
-        with operation.execution(db, "prune", run_date, now, arguments) as (run, _):
-            goes = prune.prune(run, days, str(reason))
+        with operation.operation(operation.Task(db, "prune", run_date, now, arguments)) as done:
+            goes = prune.prune(done.run, days, str(reason))
     if as_json:
         print_json(dry_run=dry_run, captures=[{**p.entry.entry(), "bytes": p.bytes} for p in goes])
         return

@@ -33,19 +33,20 @@ Examples:
 def command(week: date | None, reason: str, run_date_text: str | None, db: str, as_json: bool) -> None:
     """Recompute NORMALIZED and CALC of a week (default: of every week) from the RAW content.
 
-    As-of results do not change: an export before and after is the same. A capture whose content is damaged keeps its rows,
-    exit 1.
+    As-of results do not change: an export before and after is the same. Exit 1 when a capture's content is damaged (it keeps
+    its rows), 2 when nothing could be rebuilt.
     """
     from market_spine.operate import operation
     from market_spine.operate.rebuild import rebuild
 
     now, run_date = moment(run_date_text)
-    with operation.execution(db, "rebuild", run_date, now, {"weeks": [str(week)] if week else []}) as (run, outcomes):
-        operation.record_action(run.db, "rebuild", str(week or "every week"), reason, now)
-        outcomes += rebuild(run, week)
+    task = operation.Task(db, "rebuild", run_date, now, {"weeks": [str(week)] if week else []})
+    with operation.operation(task) as done:
+        operation.record_action(done.run.db, "rebuild", str(week or "every week"), reason, now)
+        rebuild(done.run, week, done.outcomes.append)
     if as_json:
-        print_json(run_id=run.execution_id, **operation.document(outcomes), exit_code=operation.exit_code(outcomes))
+        print_json(run_id=done.run.execution_id, **done.document(), exit_code=done.exit_code)
     else:
-        say_outcomes(outcomes)
-        say_next(outcomes)
-    raise click.exceptions.Exit(operation.exit_code(outcomes))
+        say_outcomes(done.outcomes)
+        say_next(done.outcomes)
+    raise click.exceptions.Exit(done.exit_code)

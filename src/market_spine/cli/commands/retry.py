@@ -13,6 +13,7 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     print_json,
+    reading,
     run_date_option,
     say_next,
     say_outcomes,
@@ -36,39 +37,27 @@ def command(
     """Repeat what failed in a run, today and with the same source; an unfinished run is repeated as a whole.
 
     A partition whose content was refused is fetched again first: FINRA may have replaced it.
+    Exit 0: all well, 1: something failed, 2: everything failed.
     """
-    from market_spine.app.context import Limits
-    from market_spine.cli.commands import reading
     from market_spine.monitor import observers
     from market_spine.operate import operation, retry
 
-    watched = observers.check(watching(watch))
+    watched = observers.UpdateObservers(observers.check(watching(watch)), db)
     now, run_date = moment(run_date_text)
     with reading(db) as store:
         asked = retry.find_failed(store, run_id)
-    given = asked.arguments
-    limits = Limits(
-        given.get("max_reject_percent", 5) / 100, given.get("min_kept_percent", 50) / 100, given.get("accept_shrink", False)
-    )
-    needs_source = any(failed.asks_source for failed in asked.weeks.values())
-    source = source_of(
-        given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
-    ) if needs_source else None  # fmt: skip
+    source = source_of(*asked.source) if asked.asks_source else None
     expected = expectations(calendar_file, grace_days)
-    arguments = {**given, "retry_of": run_id, "weeks": [str(week) for week in asked.weeks]}
-    with operation.execution(
-        db, "retry", run_date, now, arguments, limits=limits, expected=expected, force=bool(given.get("force"))
-    ) as (run, outcomes):
-        operation.record_action(run.db, "retry", run_id, reason, now)
-        outcomes += retry.repeat(run, source, asked, lambda outcome: None)
-    observers.Observers(watched, db, expected=expected).updated(run.execution_id)
+    with operation.operation(
+        operation.Task(db, "retry", run_date, now, asked.repeated(), asked.limits, expected, asked.force), watched
+    ) as done:
+        operation.record_action(done.run.db, "retry", run_id, reason, now)
+        done.outcomes = retry.repeat(done.run, source, asked, lambda outcome: None)
     if as_json:
-        print_json(
-            run_id=run.execution_id, retry_of=run_id, **operation.document(outcomes), exit_code=operation.exit_code(outcomes)
-        )
+        print_json(run_id=done.run.execution_id, retry_of=run_id, **done.document(), exit_code=done.exit_code)
     elif not asked.weeks:
         click.echo(f"Nothing failed in {run_id}.")
     else:
-        say_outcomes(outcomes)
-        say_next(outcomes, run.execution_id)
-    raise click.exceptions.Exit(operation.exit_code(outcomes))
+        say_outcomes(done.outcomes)
+        say_next(done.outcomes, done.run.execution_id)
+    raise click.exceptions.Exit(done.exit_code)

@@ -54,20 +54,21 @@ def command(
     now, run_date = moment(run_date_text)
     tiers, why = (tier,) if tier else TIERS, reason or "undo"
     arguments = {"weeks": [str(week)] if week else [], "tiers": list(tiers), "reason": why, "undo": undo, "future": future}
-    with operation.execution(db, "rollback", run_date, now, arguments) as (run, outcomes):
+    with operation.operation(operation.Task(db, "rollback", run_date, now, arguments)) as done:
         if week is None:
-            done = rollback.withdraw_future(run, why)
+            rolled = rollback.withdraw_future(done.run, why)
         else:
-            done = (rollback.undo if undo else rollback.roll_back)(run, week, tiers, why)
-        outcomes += done.outcomes
+            rolled = (rollback.undo if undo else rollback.roll_back)(done.run, week, tiers, why)
+        done.outcomes = list(rolled.outcomes)
     if as_json:
-        print_json(run_id=run.execution_id, changes=[c.entry() for c in done.changes], **operation.document(outcomes))
-        return
-    for change in done.changes:
+        print_json(run_id=done.run.execution_id, changes=[c.entry() for c in rolled.changes], **done.document())
+        raise click.exceptions.Exit(done.exit_code)
+    for change in rolled.changes:
         click.echo(f"{change.partition}: {change.says}")
     say_outcomes(done.outcomes)
     if week and not undo:
         click.echo(f"a good capture replaces it; to undo: {pasteable(_typed(week, tier, '--undo'))}")
+    raise click.exceptions.Exit(done.exit_code)
 
 
 def _typed(week: date | None, tier: str | None, ending: str) -> str:

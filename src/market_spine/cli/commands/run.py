@@ -48,7 +48,10 @@ def command(
     pipeline: str, week: date, tier: str | None, force: bool, reason: str, run_date_text: str | None, db: str, as_json: bool,
     **source: object,
 ) -> None:  # fmt: skip
-    """Run one pipeline; a missing prerequisite is named with the command that creates it."""
+    """Run one pipeline; a missing prerequisite is named with the command that creates it.
+
+    Exit 0: all well, 1: something failed, 2: everything failed.
+    """
     from market_spine.app import pipelines
     from market_spine.operate import operation
 
@@ -56,13 +59,13 @@ def command(
     pipelines.find(pipeline)
     arguments = {"weeks": [str(week)], "tiers": [tier] if tier else [], "force": force}
     arguments |= source if pipelines.needs_source(pipeline) else {}
-    with operation.execution(db, pipeline, run_date, now, arguments, force=force) as (run, done):
-        operation.record_action(run.db, "run", f"{pipeline} {week}{f' / {tier}' if tier else ''}", reason, now)
+    with operation.operation(operation.Task(db, pipeline, run_date, now, arguments, force=force)) as done:
+        operation.record_action(done.run.db, "run", f"{pipeline} {week}{f' / {tier}' if tier else ''}", reason, now)
         opened = source_of(**source) if pipelines.needs_source(pipeline) else None  # type: ignore[arg-type]
-        done += pipelines.run_pipeline(pipeline, run, opened, week, tier)
+        done.outcomes = pipelines.run_pipeline(pipeline, done.run, opened, week, tier)
     if as_json:
-        print_json(run_id=run.execution_id, pipeline=pipeline, **operation.document(done), exit_code=operation.exit_code(done))
+        print_json(run_id=done.run.execution_id, pipeline=pipeline, **done.document(), exit_code=done.exit_code)
     else:
-        say_outcomes(done)
-        say_next(done, run.execution_id)
-    raise click.exceptions.Exit(operation.exit_code(done))
+        say_outcomes(done.outcomes)
+        say_next(done.outcomes, done.run.execution_id)
+    raise click.exceptions.Exit(done.exit_code)

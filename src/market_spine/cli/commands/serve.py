@@ -48,7 +48,7 @@ def command(
     db: str,
 ) -> None:  # fmt: skip
     """Serve the HTTP API: work queue, data, health. Its description is at /openapi.json."""
-    from market_spine import clock, log
+    from market_spine import log
     from market_spine.core.store import open_store
 
     try:
@@ -66,7 +66,7 @@ def command(
     )
     app = build(serving)
     log_lines.set_up(log.set_up(quiet=False, verbose=False, json_lines=log_format == "json"))
-    with open_store(db, clock.utc_now()):
+    with open_store(db):
         pass  # checked before anything is served
     _warn_of_readers(token_file, db)
     guard = Guard(most_connections(max_connections), request_seconds / 3)

@@ -34,16 +34,14 @@ def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_tex
 
     Below the table: what blocks readiness, and the next command.
     """
-    from market_spine.app.context import Run
     from market_spine.cli import table
-    from market_spine.core.store import open_for_reading
-    from market_spine.operate import status
+    from market_spine.operate import operation, status
     from market_spine.partition import TIERS, weeks_back
 
     now, run_date = moment(run_date_text)
     expected = expectations(calendar_file, grace_days)
-    with open_for_reading(db, now) as store:
-        rows = status.examine(Run(store, run_date, now, "", expected=expected), weeks_back(weeks, run_date))
+    with operation.looking(db, run_date, now, expected) as run:
+        rows = status.examine(run, weeks_back(weeks, run_date))
     next_command = status.next_command(rows)
     if as_json:
         print_json(run_date=run_date, weeks=[row.entry() for row in rows], next=next_command)

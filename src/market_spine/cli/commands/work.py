@@ -141,9 +141,9 @@ def rebuild_delivery(db: str) -> None:
 def _ledger(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
     """The database, and the time by its clock."""
     from market_spine import clock
-    from market_spine.core.store import open_store
+    from market_spine.core.store import Mode, open_store
 
-    with open_store(db, clock.utc_now(), create=create) as store:
+    with open_store(db, Mode.CREATE if create else Mode.EXISTING, clock.utc_now()) as store:
         yield store, store.now()
 
 

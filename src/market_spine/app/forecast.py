@@ -1,0 +1,200 @@
+"""What a dry run would have stored by now. The phases ask it beside the database, so that each decides as the run itself will;
+in a run that acts it stays empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from market_spine.app.content import Reading
+from market_spine.core import manifest
+from market_spine.core.captures import Capture
+from market_spine.core.manifest import StageRow
+from market_spine.errors import PartitionError
+from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
+from market_spine.query.as_of import Known
+
+if TYPE_CHECKING:
+    from market_spine.parse.weekly_file import WeeklyFile
+
+class Used(NamedTuple):
+    """A tier's current capture, which a week-level result is made from."""
+
+    capture_key: int
+    capture_id: str
+    ingest_no: int
+
+
+UsedTiers = Mapping[str, Used]
+
+
+class Stored(NamedTuple):
+    """A capture that ingest would store, with what normalize would read of it, or why it cannot."""
+
+    capture: Capture
+    lines: int
+    reading: Reading | PartitionError
+
+
+class Normalized(NamedTuple):
+    """A capture that normalize would make rows of, and their sums."""
+
+    capture: Capture
+    rows: int
+    shares: float
+
+
+@dataclass(slots=True)
+class Forecast:
+    """By partition, or by week: what each phase would have stored, and the stages whose anomalies it would have resolved."""
+
+    stored: dict[Partition, Stored] = field(default_factory=dict)
+    normalized: dict[Partition, list[Normalized]] = field(default_factory=dict)
+    measured: dict[Partition, list[Capture]] = field(default_factory=dict)
+    results: dict[date, StageRow] = field(default_factory=dict)
+    resolved: set[tuple[date, str | None, str]] = field(default_factory=set)
+    _with_content: dict[str, set[Partition]] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------------------------------------- what would be done
+
+    def resolve(self, week: date, tier: str | None, *stages: str) -> None:
+        """What stood open against these stages would be over."""
+        self.resolved.update((week, tier, stage) for stage in stages)
+
+    def store(self, capture: Capture, lines: int, reading: Reading | PartitionError) -> None:
+        """Ingest would store a capture. Of its rows only the figures are kept, which later checks add up."""
+        if isinstance(reading, Reading):
+            columns = reading.file.columns._replace(issues=[], venues=[])
+            reading = reading._replace(file=reading.file._replace(columns=columns))
+        self.stored[capture.partition] = Stored(capture, lines, reading)
+        self.resolve(capture.partition.week_ending, capture.partition.tier, manifest.RAW)
+
+    def normalize(self, capture: Capture, file: WeeklyFile, run_date: date) -> Capture:
+        """Normalize would make rows of it; of a replay left over from an earlier day, as a capture of today. Returns that one."""
+        from market_spine.parse.columns import whole_or_fraction
+        from market_spine.parse.figures import total
+
+        partition = capture.partition
+        if capture.stage_no is not None and capture.run_date < run_date.isoformat():
+            capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run_date)
+            capture = capture._replace(capture_id=capture_id, run_date=run_date.isoformat())
+        capture = capture._replace(stage_no=None)
+        made = Normalized(capture, len(file.columns.shares), whole_or_fraction(total(file.columns.shares)))
+        self.normalized.setdefault(partition, []).append(made)
+        self._with_content.setdefault(capture.content_hash, set()).add(partition)
+        self.resolve(partition.week_ending, partition.tier, manifest.NORMALIZED)
+        return capture
+
+    def measure(self, capture: Capture) -> None:
+        """Calc would measure it."""
+        self.measured.setdefault(capture.partition, []).append(capture)
+        self.resolve(capture.partition.week_ending, capture.partition.tier, manifest.CALC)
+
+    def measure_week(self, week: date, capture_id: str, made_from: Mapping[str, object], captured_at: str) -> None:
+        """Calc would make the week's results."""
+        metadata = {"made_from": made_from}
+        self.results[week] = StageRow(None, manifest.CALC, capture_id, 1 + len(TIERS), metadata, captured_at)
+
+    # ------------------------------------------------------------------------------------------- what would be found then
+
+    def standing(self, found: Iterable[Capture], partition: Partition, stage: str) -> list[Capture]:
+        """The captures that a stage would find to work on, oldest first."""
+        merged = {capture.capture_id: capture for capture in found}
+        if stage == manifest.CALC:
+            merged |= {made.capture.capture_id: made.capture for made in self.normalized.get(partition, [])}
+        elif stored := self.stored.get(partition):
+            merged[stored.capture.capture_id] = stored.capture
+        return sorted(merged.values(), key=lambda capture: capture.run_date)
+
+    def stores(self, capture: Capture) -> bool:
+        """Whether it is a content that the database does not have yet."""
+        stored = self.stored.get(capture.partition)
+        return stored is not None and stored.capture == capture
+
+    def reading_of(self, capture: Capture) -> Reading | None:
+        """What normalize would read of a capture; None where the database has its bytes. Raises what reading it would raise."""
+        if not self.stores(capture):
+            return None
+        reading = self.stored[capture.partition].reading
+        if isinstance(reading, PartitionError):
+            raise reading
+        return reading
+
+    def supersedes(self, capture: Capture) -> bool:
+        """Whether there would be a capture of a later day."""
+        stored = self.stored.get(capture.partition)
+        return stored is not None and stored.capture.run_date > capture.run_date
+
+    def current(self, found: tuple[str, int, float] | None, partition: Partition) -> tuple[str, int, float] | None:
+        """The capture that would be current, with its rows and shares."""
+        newest = self._newest(partition)
+        if newest is None or (found is not None and _day(found[0]) > _day(newest.capture.capture_id)):
+            return found
+        return newest.capture.capture_id, newest.rows, newest.shares
+
+    def twin(self, found: Partition | None, partition: Partition, content_hash: str) -> Partition | None:
+        """Another partition that would be current with this content."""
+        others = self._with_content.get(content_hash, set()) | ({found} if found else set())
+        twins = [other for other in others - {partition} if self._has_content(other, content_hash)]
+        return min(twins, default=None, key=lambda other: (other.week, other.tier))
+
+    def used_tiers(self, found: UsedTiers, week: date) -> dict[str, Used]:
+        """The captures that would be current and measured."""
+        used = dict(found)
+        for tier in TIERS:
+            partition = Partition(week, tier)
+            measured = {capture.capture_id: capture for capture in self.measured.get(partition, [])}
+            ahead = [made.capture for made in self.normalized.get(partition, [])] + list(measured.values())
+            newest = max(ahead, key=lambda capture: capture.run_date, default=None)
+            if newest is None or (tier in used and _day(used[tier].capture_id) > _day(newest.capture_id)):
+                continue
+            used.pop(tier, None)
+            if newest.capture_id in measured:
+                used[tier] = Used(newest.capture_key, newest.capture_id, newest.ingest_no)
+        return used
+
+    def known(self, found: Iterable[Known], week: date, moment: str) -> list[Known]:
+        """What would be seen as current at the end of a day, where content is loaded under it."""
+        seen = {known.tier: known for known in found}
+        for tier in TIERS:
+            newest = self._newest(Partition(week, tier))
+            if newest and (tier not in seen or seen[tier].run_date <= newest.capture.run_date):
+                capture = newest.capture
+                is_measured = any(other.capture_id == capture.capture_id for other in self.measured.get(capture.partition, []))
+                facts = (capture.run_date, 0, capture.capture_id, moment, moment if is_measured else None)
+                seen[tier] = Known(week.isoformat(), tier, *facts)
+        return list(seen.values())
+
+    def rows(self, found: Iterable[StageRow], week: date) -> list[StageRow]:
+        """The manifest rows the week would have, newest capture first."""
+        ahead = {(row.capture_id, row.stage): row for row in self._rows(week)}
+        remade = {capture_id for capture_id, stage in ahead if stage == manifest.NORMALIZED}
+        gone = {(capture_id, stage) for capture_id in remade for stage in (manifest.CALC, manifest.WITHDRAWN)}
+        kept = [row for row in found if (row.capture_id, row.stage) not in gone | ahead.keys()]
+        return sorted([*ahead.values(), *kept], key=lambda row: row.captured_at, reverse=True)
+
+    def _rows(self, week: date) -> Iterable[StageRow]:
+        for partition in (Partition(week, tier) for tier in TIERS):
+            made = [(normalized.capture, normalized.rows) for normalized in self.normalized.get(partition, [])]
+            raw = [(stored.capture, stored.lines)] if (stored := self.stored.get(partition)) else []
+            measured = [(capture, 1) for capture in self.measured.get(partition, [])]
+            for stage, captures in ((manifest.RAW, made + raw), (manifest.NORMALIZED, made), (manifest.CALC, measured)):
+                for c, rows in captures:
+                    yield StageRow(partition.tier, stage, c.capture_id, rows, {"ingest_no": c.ingest_no}, c.captured_at)
+        if week in self.results:
+            yield self.results[week]
+
+    def _has_content(self, partition: Partition, content_hash: str) -> bool:
+        """Whether the partition would be current with it; what is not touched is as it was found."""
+        newest = self._newest(partition)
+        return newest is None or newest.capture.content_hash == content_hash
+
+    def _newest(self, partition: Partition) -> Normalized | None:
+        """Of the captures of a partition that would be normalized, the one of the latest day."""
+        return max(self.normalized.get(partition, []), key=lambda made: made.capture.run_date, default=None)
+
+
+def _day(capture_id: str) -> str:
+    return capture_id[-8:]
