@@ -12,7 +12,7 @@ from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
 from market_spine import clock
 from market_spine.app.context import Limits, Run
-from market_spine.app.plan import Plan
+from market_spine.app.plan import Plan, phases_of
 from market_spine.app.scheduler import Result, record_anomaly, run_schedule
 from market_spine.db import Database
 from market_spine.operate import rollback
@@ -158,7 +158,7 @@ def walk(
         present=clock.moment_of(FRIDAYS[3]) if as_observed else None, dry=dry,
     )  # fmt: skip
     weeks = (WEEK,) if sweeps else (WEEK, EARLIER)
-    return run_schedule(run, desk.source(), Plan(weeks, tiers, only, fail_fast, sweeps=sweeps), lambda outcome: None)
+    return run_schedule(run, desk.source(), Plan(weeks, tiers, phases_of(only), fail_fast, sweeps=sweeps), lambda outcome: None)
 
 
 def shown(outcome: Outcome) -> tuple[object, ...]:

@@ -101,7 +101,7 @@ def test_one_who_waits_for_the_lock_hears_signals(start_command: StartCommand, d
 STUBBORN = """
 import sqlite3
 from market_spine.errors import Interrupted
-from market_spine.signals import interruptible
+from market_spine.cli.signals import interruptible
 with interruptible():
     try:
         print("ready", flush=True)
@@ -164,13 +164,13 @@ def test_a_signal_while_the_program_is_loaded_ends_it_without_a_word(door: str, 
 
 ENDING = """
 import atexit, signal
-from market_spine.{module} import main
+from market_spine.cli.{module} import main
 atexit.register(signal.raise_signal, signal.SIGINT)
 main(["--version"])
 """
 
 
-@pytest.mark.parametrize("module", ["cli", "spine_cli"])
+@pytest.mark.parametrize("module", ["weekly", "spine"])
 def test_a_ctrl_c_while_the_interpreter_ends_shows_no_traceback(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", ENDING.format(module=module)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "")

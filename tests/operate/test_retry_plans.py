@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from market_spine.app.plan import Plan
+from market_spine.app.plan import Plan, only
 from market_spine.operate.retry import Failed, Retry, failed_of
+from market_spine.outcome import Phase
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC
 
 WEEK = date(2025, 11, 28)
@@ -46,10 +47,10 @@ def test_what_failed_says_how_it_is_repeated(partitions: list[dict[str, Any]], e
 PLANS = {
     "at the source": (Failed((OTC,)), [Plan(ONE, (OTC,))]),
     "damaged": (Failed(damaged=(OTC,)), [Plan(ONE, (OTC,))]),
-    "later stages only": (Failed(later=(OTC,)), [Plan(ONE, (OTC,), "normalize"), Plan(ONE, (OTC,), "calc")]),
-    "the week itself": (Failed(), [Plan(ONE, (), "calc")]),
+    "later stages only": (Failed(later=(OTC,)), [Plan(ONE, (OTC,), only(Phase.NORMALIZE)), Plan(ONE, (OTC,), only(Phase.CALC))]),
+    "the week itself": (Failed(), [Plan(ONE, (), only(Phase.CALC))]),
     "both": (Failed((OTC,), (), (NMS_TIER_1,)),
-             [Plan(ONE, (OTC,)), Plan(ONE, (NMS_TIER_1,), "normalize"), Plan(ONE, (NMS_TIER_1,), "calc")]),
+             [Plan(ONE, (OTC,)), Plan(ONE, (NMS_TIER_1,), only(Phase.NORMALIZE)), Plan(ONE, (NMS_TIER_1,), only(Phase.CALC))]),
 }  # fmt: skip
 
 

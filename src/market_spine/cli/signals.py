@@ -74,7 +74,10 @@ def _never_swallowed(hook: Callable[[Any], object]) -> Callable[[Any], object]:
 
 def _send_again() -> None:
     time.sleep(_AGAIN_SECONDS)
-    signal.raise_signal(signal.SIGTERM)
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGTERM)
+    else:  # to the main thread itself: one that comes to another thread leaves it in the call it waits in
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def _leave(number: int, _frame: FrameType | None = None) -> None:
