@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(folder: Path) -> Source:
-    return open_source("file", SourceSettings(str(folder), 1 << 26))
+    return open_source("file", SourceSettings(str(folder), 1 << 26, environ={"MARKET_SPINE_SETTLE_SECONDS": "0"}))
 
 
 ABSENT = [

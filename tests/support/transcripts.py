@@ -174,6 +174,7 @@ def _environment(setting: Setting) -> dict[str, str]:
     return kept | {
         "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(setting.folder.parent), "LANG": "C.UTF-8", "TZ": "UTC",
         "USER": "olivia", "LOGNAME": "olivia", "COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1", "MARKET_SPINE_RUN_DATE": setting.run_date,
+        "MARKET_SPINE_SETTLE_SECONDS": "0",  # the files of a desk are whole
         **setting.environment,
     }  # fmt: skip
 
