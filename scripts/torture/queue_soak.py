@@ -201,6 +201,7 @@ def soak(target: str, folder: Path, seconds: float, rate: float) -> dict[str, An
     port = free_port()
     url, tally = f"http://127.0.0.1:{port}", Tally()
     samples: list[tuple[float, float]] = []
+    subprocess.run([PROGRAM, "db", "init", "--db", target], check=True, stdout=subprocess.DEVNULL)
     with (
         (folder / "serve.log").open("w") as log,
         running("serve", "--db", target, "--port", str(port), "--rate", "1000", stderr=log) as api,

@@ -153,7 +153,7 @@ def test_the_command_keeps_why_and_says_what_comes_next_when_it_fails(desk: Desk
     asked = ("spine", "run", f"{DOMAIN}.ingest_week", "--week", str(WEEK), "--tier", "OTC", "--db", target)
     on = ("--data-dir", desk.folder, "--run-date", "2026-01-09")
     missing = run_command(*asked, *on, "--reason", "the file came late")
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert missing.stdout.splitlines()[-1].startswith("next: spine retry 20")
     desk.publish(WEEK, OTC)
     done = run_command(*asked, *on)

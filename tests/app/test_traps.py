@@ -70,8 +70,8 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
         ("app/test_api_changes.py", "test_an_undated_change_is_found_within_four_runs"),
     ],
     "a bank's calendar": [
-        ("test_publication.py", "test_columbus_and_veterans_day_move_nothing"),
-        ("test_publication.py", "test_a_monday_without_exchange_moves_publication_to_tuesday"),
+        ("calendar/test_publication.py", "test_columbus_and_veterans_day_move_nothing"),
+        ("calendar/test_publication.py", "test_a_monday_without_exchange_moves_publication_to_tuesday"),
     ],
     "a smaller week taken for a broken one": [(HERE, "test_a_week_with_half_the_rows_of_the_one_before_is_no_fault")],
     "names stripped, quotes read, a last newline or a trailer wanted": [
@@ -81,7 +81,7 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
         ("app/test_weekly_run.py", "test_finras_real_otc_file"),
     ],
     "a vintage overwritten, or known before it was": [
-        ("ask/test_query.py", "test_a_past_day_is_answered_byte_for_byte_as_on_that_day"),
+        ("query/test_answer.py", "test_a_past_day_is_answered_byte_for_byte_as_on_that_day"),
         ("app/test_weekly_run.py", "test_a_restatement_stands_beside_the_old_capture"),
     ],
     "retention, anonymity and page size relied on; the month's gigabytes forgotten": [

@@ -143,11 +143,11 @@ BAD = [
     ("no TOML", "closed = ", "cannot read"),
     ("a date as text", 'closed = ["2026-01-26"]', "not a date"),
     ("a moment", "closed = [2026-01-26T10:00:00]", "not a date"),
-    ("no list", "closed = 2026-01-26", "no list"),
+    ("no list", "closed = 2026-01-26", "is not a list"),
     ("a word it does not know", "holidays = []", "unknown entry 'holidays'"),
     ("a Thursday", '[due]\n"2026-01-15 / OTC" = 2026-01-26', "not a Friday"),
     ("a tier FINRA does not have", '[due]\n"2026-01-16 / T1" = 2026-01-26', "unknown tier"),
-    ("due as a list", "due = []", "no table"),
+    ("due as a list", "due = []", "is not a table"),
 ]
 
 

@@ -84,5 +84,5 @@ def test_a_database_that_holds_something_is_never_copied_over(
 def test_a_source_that_is_not_there_is_said_so(run_command: RunCommand, tmp_path: Path, new_target: str) -> None:
     done = run_command("spine", "db", "copy", tmp_path / "absent.db", new_target)
     assert done.exit_code == 2
-    assert "there is no database" in done.stderr
+    assert "nothing is stored in" in done.stderr
     assert not (tmp_path / "absent.db").exists()

@@ -112,7 +112,7 @@ def test_once_is_one_item(target: str, db: Database, tmp_path: Path, run_command
 def test_a_worker_without_a_database_says_so_in_one_line(tmp_path: Path, run_command: RunCommand) -> None:
     done = run_command("spine", "worker", "--drain", "--db", tmp_path / "none.db", "--log-format", "text")
     assert done.exit_code == 2
-    assert "there is no database" in done.stderr.splitlines()[-1]
+    assert "nothing is stored in" in done.stderr.splitlines()[-1]
 
 
 def test_a_worker_takes_nothing_from_a_database_of_a_newer_program(

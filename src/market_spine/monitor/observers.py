@@ -208,7 +208,7 @@ class Observers:
 
 
 class UpdateObservers(Observers):
-    """Those who watch a command that changes what is stored and is not a weekly run: no ping, the dead-man switch is the run's."""
+    """Those who watch a changing command that is not a weekly run: no ping, the dead-man switch is the run's."""
 
     def began(self, run: Run) -> None:
         """Notifications name the run."""
