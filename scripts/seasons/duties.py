@@ -96,7 +96,8 @@ class Duties:
 
     def _code(self, finra: Finra, ledger: Ledger, out_of_order: frozenset[str], exit_code: int) -> Iterator[str]:
         failing = [*self._absent(finra, ledger, out_of_order), *refused(ledger)]
-        maybe: list[object] = [*failing] or [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
+        maybe: list[object] = [*failing, *passed_over(ledger)]
+        maybe += [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
         if exit_code not in ((1, 2) if failing else (0, 1) if maybe else (0,)):
             yield f"EXIT {exit_code} with {len(failing)} failing: {failing[:2]}"
         if out_of_order == frozenset(TIERS) and not self._late(finra.today) and exit_code != 2:
@@ -122,16 +123,21 @@ class Duties:
 
 def refused(ledger: Ledger) -> list[str]:
     """The newest contents that may not become current."""
-    found = []
-    for partition in ledger.partitions():
-        newest = ledger.newest(partition)
-        if newest is None or newest[0].capture_id in ledger.withdrawn:
-            continue
-        capture, number = newest
-        withdrawn = capture.hashes[number] in ledger.withdrawn_hashes(partition)
-        if capture.normalized != number and (capture.versions[number].fault or withdrawn):
-            found.append(f"{capture.capture_id}@{number} {capture.versions[number].fault or 'WITHDRAWN_CONTENT'}")
-    return found
+    newest = [ledger.newest(partition) for partition in ledger.partitions()]
+    standing = [found[0] for found in newest if found is not None and found[0].capture_id not in ledger.withdrawn]
+    return [reason for capture in standing for reason in _refusal(ledger, capture)]
+
+
+def passed_over(ledger: Ledger) -> list[str]:
+    """Contents that may not become current, of any capture: one that is withdrawn or has a newer beside it is refused once."""
+    return [reason for capture in ledger.captures.values() if not capture.pruned for reason in _refusal(ledger, capture)]
+
+
+def _refusal(ledger: Ledger, capture: Capture) -> Iterator[str]:
+    fault = capture.versions[capture.newest].fault
+    withdrawn = capture.hashes[capture.newest] in ledger.withdrawn_hashes(capture.partition)
+    if capture.normalized != capture.newest and (fault or withdrawn):
+        yield f"{capture.capture_id}@{capture.newest} {fault or 'WITHDRAWN_CONTENT'}"
 
 
 def _complete(partition: Partition, ledger: Ledger) -> Iterator[str]:

@@ -228,4 +228,7 @@ class Ledger:
             entries = [other for other in self.results.get(result.week, []) if other[1] != name]
             self.results[result.week] = [*entries, entry]
         for name in known.keys() - seen.weeks.keys():
-            yield f"{name}: a week-level result is gone"
+            week, entry = known[name]
+            if entry[0] != str(moment.day):
+                yield f"{name}: a week-level result is gone"
+            self.results[week].remove(entry)  # one of today goes with the rows it was made from; a complete run makes the next

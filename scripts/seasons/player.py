@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -198,12 +199,13 @@ class Player:
         return faults + self._learn()
 
     def _retry(self, draw: Random) -> list[str]:
-        """The last weekly run that failed or was killed, again."""
-        run_id = self._failed_run()
-        if run_id is None:
+        """The last weekly run that failed or was killed, again, and with --force if that had it."""
+        failed = self._failed_run()
+        if failed is None:
             return []
+        run_id, forced = failed
         done = self.engine.spine("retry", run_id, "--json")
-        return self._learn() + _crashed(done)
+        return self._learn(forced=forced) + _crashed(done)
 
     def _backfill(self, draw: Random) -> list[str]:
         last = draw.choice(window(self.today)[2:])
@@ -275,17 +277,19 @@ class Player:
                     faults.append(f"{capture.capture_id}@{number}: {error}")
         return faults
 
-    def _failed_run(self) -> str | None:
+    def _failed_run(self) -> tuple[str, bool] | None:
+        """Its id, and whether it was forced."""
         if not self.engine.exists():
             return None
         with self.engine.database() as db:
             row = db.execute(
                 """
-                SELECT execution_id FROM core_executions WHERE pipeline = 'weekly_schedule' AND COALESCE(exit_code, 1) <> 0
+                SELECT execution_id, arguments_json FROM core_executions
+                WHERE pipeline = 'weekly_schedule' AND COALESCE(exit_code, 1) <> 0
                 ORDER BY run_date DESC, execution_id DESC LIMIT 1
                 """
             ).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else (str(row[0]), bool(json.loads(row[1]).get("force")))
 
     def _some(self, partitions: Sequence[Partition], draw: Random) -> Partition | None:
         """Mostly a young one."""
