@@ -79,7 +79,7 @@ def run_command(start_command: StartCommand) -> RunCommand:
     def run(
         name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None,
         input: str | None = None, timeout: float = commands.SECONDS,
-    ) -> Finished:  # fmt: skip
+    ) -> Finished:
         process = start_command(name, *arguments, env=env, cwd=cwd)
         stdout, stderr = process.communicate(input, timeout)
         return Finished(process.returncode, stdout, stderr)

@@ -21,7 +21,7 @@ DRIVERS = {"sqlite3", "psycopg", "sqlite_utils", "psycopg_pool"}
 # the nouns that everybody imports, and `python -m market_spine`, which is a door.
 ROOMS = (
     "nouns", "db", "calendar", "parse", "core", "measure", "query", "app", "gates", "operate", "monitor", "work", "api", "page", "cli",
-)  # fmt: skip
+)
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "service"}
 
 
@@ -106,7 +106,7 @@ def test_only_these_rooms_import_these_packages(packages: set[str], allowed: tup
 OPENERS = {"reading", "looking", "snapshot_of"}  # each of them opens a snapshot
 READING = (
     "anomalies", "captures", "diff", "doctor", "export", "metrics", "prune", "query", "retry", "status", "verify", "work",
-)  # fmt: skip
+)
 
 
 def called(tree: ast.AST) -> set[str]:
@@ -230,7 +230,7 @@ def test_no_hint_is_sql_or_a_path_of_the_repository() -> None:
 TEXTS = {"message", "hint", "last_error"}  # what a person reads; what the program decides by is a type
 LOOKS_INTO = {
     "startswith", "endswith", "find", "index", "count", "split", "partition", "rpartition", "removeprefix", "removesuffix",
-}  # fmt: skip
+}
 LOOKS_INTO_BY_SQL = re.compile(
     r"\b(message|hint|last_error)\b\s*(NOT\s+)?(I?LIKE|GLOB|~|IN\b|=\s*')|SUBSTR\(\s*(\w+\.)?(message|hint|last_error)", re.IGNORECASE
 )
@@ -260,7 +260,7 @@ def looks_into_a_text(node: ast.AST) -> bool:
         "error.message == 'gone'", "'waits' in item.last_error", "error.hint[:5]", "gap.hint.startswith('spine ')",
         "re.match('spine', hint)", "sql = \"WHERE last_error LIKE 'waits%'\"", "sql = \"WHERE message = 'gone'\"",
     ],
-)  # fmt: skip
+)
 def test_a_look_into_a_text_is_noticed(code: str) -> None:
     assert any(looks_into_a_text(node) for node in ast.walk(ast.parse(code)))
 

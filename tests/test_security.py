@@ -122,7 +122,7 @@ def test_no_secret_is_told(run_command: RunCommand, target: str, db: Database, t
     done = run_command(
         "run_finra_weekly_schedule", "--db", wanted, "--data-dir", tmp_path / "files", "--weeks", "2025-12-26", "-v", "--json",
         "--log-format", "json", env=env,
-    )  # fmt: skip
+    )
     tables = [row for table in db.tables() for row in db.execute(f"SELECT * FROM {table}").fetchall()]
     told = done.stdout + done.stderr + repr(tables)
     assert "hunter2" not in told

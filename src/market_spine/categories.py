@@ -42,107 +42,107 @@ class Category(StrEnum):
     SOURCE_UNAVAILABLE = (
         "SOURCE_UNAVAILABLE", ERROR, RAW, "due and not there, or the source does not answer after its retries",
         "run again later; `spine status` names the command",
-    )  # fmt: skip
+    )
     WITHDRAWN_CONTENT = (
         "WITHDRAWN_CONTENT", ERROR, ANY,
         "the source still shows content that an operator withdrew, and the partition has no other; or it is offered again",
         "wait for FINRA's better file; if the withdrawal was wrong, `spine rollback WEEK TIER --undo`, or `--force`",
-    )  # fmt: skip
+    )
     SOURCE_REFUSED = (
         "SOURCE_REFUSED", ERROR, RAW, "the source refuses the request, or a host is not on the list",
         "read the message; check addresses and credential",
-    )  # fmt: skip
+    )
     SOURCE_UNAUTHORIZED = (
         "SOURCE_UNAUTHORIZED", ERROR, RAW, "FINRA does not accept the credential",
         "renew the secret, or run without one",
-    )  # fmt: skip
+    )
     SOURCE_INCOMPLETE = (
         "SOURCE_INCOMPLETE", ERROR, RAW, "fewer or more rows than FINRA counted, twice in a row; nothing was stored",
         "run again later",
-    )  # fmt: skip
+    )
     SOURCE_FOREIGN_ROWS = (
         "SOURCE_FOREIGN_ROWS", ERROR, RAW, "rows of another week or tier came, twice in a row",
         "run again later; report it to FINRA",
-    )  # fmt: skip
+    )
     SOURCE_NOT_DATA = "SOURCE_NOT_DATA", ERROR, RAW, "a web page or an error came instead of data", "open the address and look"
     SOURCE_TOO_LARGE = (
         "SOURCE_TOO_LARGE", ERROR, RAW, "more than `--max-file-mb`, or more rows than FINRA gives out",
         "raise the limit if the size is right",
-    )  # fmt: skip
+    )
     SOURCE_UNREADABLE = (
         "SOURCE_UNREADABLE", ERROR, RAW, "the file cannot be read: permissions, disk, a gzip that breaks off",
         "fetch it again",
-    )  # fmt: skip
+    )
     SOURCE_CHANGING = (
         "SOURCE_CHANGING", ERROR, RAW,
         "the file was being written: it changed while it was read, or within the five seconds that a fresh file is given",
         "run again when it is complete",
-    )  # fmt: skip
+    )
     SOURCE_OUTSIDE = "SOURCE_OUTSIDE", ERROR, RAW, "a link leads out of the data folder", "copy the file in, or `--allow-links`"
     AMBIGUOUS_SOURCE = "AMBIGUOUS_SOURCE", ERROR, RAW, "two files for one partition", "keep the one that is right"
     DAY_TAKEN = (
         "DAY_TAKEN", ERROR, RAW, "`--as-observed-on` names a day that has a capture of other content",
         "look at both: `spine captures`, `spine raw`",
-    )  # fmt: skip
+    )
     EMPTY_FILE = "EMPTY_FILE", ERROR, RAW, "no bytes at all", "fetch it again"
     UNKNOWN_FILE = (
         "UNKNOWN_FILE", WARN, FOLDER, "files in the data folder have names that match no partition",
         "rename them, or move them out of the folder",
-    )  # fmt: skip
+    )
     SWEEP_FAILED = (
         "SWEEP_FAILED", WARN, SWEEP, "FINRA could not be asked for revisions of earlier weeks",
         "nothing; the next run asks from the same day on",
-    )  # fmt: skip
+    )
     NO_HEADER = "NO_HEADER", ERROR, NORMALIZED, "the first line is not a FINRA header", "fetch it again"
     NO_ROWS = "NO_ROWS", ERROR, NORMALIZED, "no good row: a header alone, or every line rejected", "fetch it again"
     LINE_TOO_LONG = "LINE_TOO_LONG", ERROR, NORMALIZED, "a line of more than 1 MB", "fetch it again"
     THOUSANDS_SEPARATOR = (
         "THOUSANDS_SEPARATOR", ERROR, NORMALIZED, "a figure like `1,234`: a spreadsheet has saved the file anew",
         "fetch it again and do not re-save it",
-    )  # fmt: skip
+    )
     TRUNCATED_CONTENT = (
         "TRUNCATED_CONTENT", ERROR, NORMALIZED,
         "the last line has no line end and may be cut: fields are missing, a quote is open, or it stops in a figure or name",
         "fetch it again; if it is complete, end its last line with a newline",
-    )  # fmt: skip
+    )
     SAME_CONTENT = (
         "SAME_CONTENT", ERROR, NORMALIZED, "another week is current with this very content",
         "put this week's own file there, or roll the other week back if that one is wrong",
-    )  # fmt: skip
+    )
     TOO_EARLY = (
         "TOO_EARLY", ERROR, NORMALIZED,
         "the newest `lastUpdateDate` lies before the day FINRA publishes this week: rows of an earlier week",
         "give it the name of its own week",
-    )  # fmt: skip
+    )
     WRONG_PARTITION = (
         "WRONG_PARTITION", ERROR, NORMALIZED,
         "rows say another tier or week than the file's name (an unknown tier or week rejects that line)",
         "give it its own name; nothing is relabelled",
-    )  # fmt: skip
+    )
     SUM_TOO_LARGE = (
         "SUM_TOO_LARGE", ERROR, NORMALIZED,
         "more than 33 trillion shares or trades in a tier, sixty times the busiest week there was",
         "fetch it again",
-    )  # fmt: skip
+    )
     TOO_MANY_REJECTS = (
         "TOO_MANY_REJECTS", ERROR, NORMALIZED, "more than `--max-reject-percent` of the lines could not become rows",
         "look at `core_rejects`, and fetch it again",
-    )  # fmt: skip
+    )
     SHRUNK_CAPTURE = (
         "SHRUNK_CAPTURE", ERROR, NORMALIZED, "under `--min-kept-percent` of the current capture's rows or shares",
         "fetch it again; if FINRA means it, `--accept-shrink`",
-    )  # fmt: skip
+    )
     REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines could not become rows", "look at `core_rejects`"
     INCOMPLETE_INPUT = (
         "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not made",
         "nothing while it is awaited",
-    )  # fmt: skip
+    )
     RAW_DAMAGED = (
         "RAW_DAMAGED", ERROR, ANY, "the stored bytes of a capture are gone, or no longer hash to their name",
         "run `spine doctor`: it names the command that asks for them again",
-    )  # fmt: skip
+    )
     DATABASE_LOST = (
         "DATABASE_LOST", ERROR, ANY, "the connection broke in the middle of a stage, which was rolled back",
         "nothing; the next run completes it",
-    )  # fmt: skip
+    )
     UNEXPECTED = "UNEXPECTED", ERROR, ANY, "a fault of the program; the traceback is in `details_json`", "report it"

@@ -80,7 +80,7 @@ def test_what_failed_is_listed_as_the_scheduling_guide_shows_and_can_be_retried(
     assert shown == {
         "id": made["id"], "domain": "finra.otc_transparency", "state": "FAILED", "attempt_count": 1,
         "last_error": "SOURCE_UNAVAILABLE: HTTP 503",
-    }  # fmt: skip
+    }
     assert failed["last_error_at"]
     by_domain = api.client.post(f"{WORK}/retry", json={"domain": "finra.otc_transparency", "reason": "the source is back"}).json()
     assert made["id"] in [retried["id"] for retried in by_domain["retried"]]
@@ -173,7 +173,7 @@ REFUSED: list[tuple[str, str, str, Any, int]] = [
     ("another domain", "GET", "/api/v1/doctor/other", None, 422),
     ("a method not allowed", "DELETE", f"{WORK}/1", None, 405),
     ("no such path", "GET", "/api/v2/work", None, 404),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
@@ -192,7 +192,7 @@ INJECTIONS = [
     "' OR 1=1 --", "'; DROP TABLE core_work_items; --", '" UNION SELECT * FROM core_executions --', "1; SELECT pg_sleep(10)",
     "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "{{7*7}}", "${jndi:ldap://x}", "<script>alert(1)</script>", "%00", "\u202e",
     "AAPL\r\nX-Injected: 1", "$(id)", "`id`", "|id", "\\x27", "😀" * 50, "%s%s%s%n", "?", "null", "NaN", "-1", "1e309", "A" * 5000,
-]  # fmt: skip
+]
 PLACES = [
     ("GET", WORK + "/pending", "state"), ("GET", WORK + "/pending", "domain"), ("GET", WORK + "/pending", "pipeline"),
     ("GET", WORK + "/pending", "week"), ("GET", WORK + "/pending", "sort"), ("GET", WORK + "/pending", "limit"),
@@ -200,7 +200,7 @@ PLACES = [
     ("GET", "/api/v1/data/normalized", "tier"), ("GET", "/api/v1/data/normalized", "as_of"), ("GET", "/api/v1/anomalies", "severity"),
     ("GET", "/api/v1/readiness", "ready_for"), ("POST", WORK + "/enqueue", "pipeline"), ("POST", WORK + "/enqueue", "domain"),
     ("POST", WORK + "/enqueue", "desired_at"), ("POST", WORK + "/retry", "ids"), ("POST", WORK + "/cancel", "ids"),
-]  # fmt: skip
+]
 HARMLESS = {"domain", "symbol", "ready_for"}  # taken as a name that nothing has: 200 with no rows
 
 

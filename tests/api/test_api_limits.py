@@ -101,7 +101,7 @@ def asked(app: App, *messages: dict[str, Any]) -> list[dict[str, Any]]:
         "type": "http", "method": "POST", "path": ENQUEUE, "raw_path": ENQUEUE.encode(), "query_string": b"", "root_path": "",
         "scheme": "http", "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
         "headers": [(b"host", b"localhost:8000"), (b"content-type", b"application/json"), (b"content-length", b"500")],
-    }  # fmt: skip
+    }
 
     async def receive() -> dict[str, Any]:
         return next(coming, {"type": "http.disconnect"})

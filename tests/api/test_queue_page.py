@@ -76,7 +76,7 @@ REFUSED = [
     ("the shell script without a week", "scripts/weekly_finra.sh", 2, "usage:"),
     ("the shell script with an injection", "scripts/weekly_finra.sh '2025-12-26\"; id'", 2, "usage:"),
     ("the shell script with a Monday", 'scripts/weekly_finra.sh 2025-12-22 "$API"', 1, "HTTP 422"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("call", "code", "says"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])

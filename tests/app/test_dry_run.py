@@ -139,24 +139,24 @@ def critical_of_the_file(desk: Desk) -> None:
         record_anomaly(
             desk.db, domain="finra.otc_transparency", severity="CRITICAL", category="WRONG", message="wrong",
             partition_key=Partition(WEEK, tier).key, stage=stage,
-        )  # fmt: skip
+        )
 
 
 STATES: list[Callable[[Desk], None]] = [
     nothing, captured, restated, shrunken, empty, headless, with_rejects, same_content, same_new_content, content_moves_on,
     only_ingested, only_normalized, replay_left_over, replay_overtaken, withdrawn, withdrawn_and_replaced,
     withdrawn_content_offered_again, one_file_gone, one_tier_never_came, critical_of_the_file,
-]  # fmt: skip
+]
 
 
 def walk(
     desk: Desk, day: date, *, dry: bool, only: str = "all", force: bool = False, fail_fast: bool = False,
     tiers: tuple[str, ...] = TIERS, as_observed: bool = False, limits: Limits | None = None, sweeps: bool = False,
-) -> Result:  # fmt: skip
+) -> Result:
     run = Run(
         desk.db, day, clock.moment_of(day), f"run-{day}", limits=limits or Limits(), force=force, as_observed=as_observed,
         present=clock.moment_of(FRIDAYS[3]) if as_observed else None, dry=dry,
-    )  # fmt: skip
+    )
     weeks = (WEEK,) if sweeps else (WEEK, EARLIER)
     return run_schedule(run, desk.source(), Plan(weeks, tiers, phases_of(only), fail_fast, sweeps=sweeps), lambda outcome: None)
 
@@ -191,14 +191,14 @@ WAYS: dict[str, dict[str, object]] = {
     "ingest only": {"only": "ingest"}, "normalize only": {"only": "normalize"}, "calc only": {"only": "calc"},
     "forced": {"force": True}, "fail fast": {"fail_fast": True}, "one tier": {"tiers": (OTC,)},
     "accepting what shrinks": {"limits": Limits(accept_shrink=True)}, "with what is open outside": {"sweeps": True},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "state", [restated, shrunken, only_ingested, only_normalized, replay_left_over, withdrawn, one_file_gone, headless],
     ids=lambda state: state.__name__.replace("_", " "),
-)  # fmt: skip
+)
 def test_so_it_is_with_every_option(db: Database, tmp_path: Path, state: Callable[[Desk], None], way: str) -> None:
     desk = Desk(tmp_path / "files", db)
     state(desk)

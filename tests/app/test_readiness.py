@@ -205,7 +205,7 @@ def test_a_judgement_for_another_purpose_follows(desk: Desk) -> None:
     for stage in ("ingest", "normalize"):
         desk.run(FRIDAYS[1], only=stage)
     rows = desk.db.execute("SELECT ready_for, is_ready FROM core_data_readiness WHERE partition_key = ? ORDER BY ready_for",
-                           (partition_key(str(WEEK)),)).fetchall()  # fmt: skip
+                           (partition_key(str(WEEK)),)).fetchall()
     assert [tuple(row) for row in rows] == [("research", 0), ("trading", 0)]
 
 

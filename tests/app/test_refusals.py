@@ -36,7 +36,7 @@ MONDAY_OF = {NMS_TIER_1: "2025-12-15", NMS_TIER_2: "2025-12-29", OTC: "2025-12-2
         (OTC, None, False),
     ],
     ids=["T1 before", "T1 on the day", "T1 a day after", "T1 revised", "T2 before", "T2 on the day", "OTC before", "OTC on the day", "no dates"],
-)  # fmt: skip
+)
 def test_dates_before_the_weeks_own_publication_are_refused(tier: str, newest: str | None, refused: bool) -> None:
     assert category(lambda: refusals.check_date(newest, Partition(WEEK, tier))) == ("TOO_EARLY" if refused else "")
 

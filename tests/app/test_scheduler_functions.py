@@ -202,7 +202,7 @@ def test_an_anomaly_is_stored_and_committed(plain: sqlite3.Connection) -> None:
     number = record_anomaly(
         plain, domain=DOMAIN, severity="ERROR", category="SOURCE_UNAVAILABLE", message="HTTP 503",
         partition_key={"week_ending": "2025-12-26", "tier": "OTC"}, details_json={"status": 503},
-    )  # fmt: skip
+    )
     plain.rollback()
     row = plain.execute(
         "SELECT severity, category, message, partition_key, resolved_at FROM core_anomalies WHERE id = ?", (number,)
@@ -243,7 +243,7 @@ def test_a_complete_week_is_ready_and_says_so(plain: sqlite3.Connection) -> None
     [((), "Missing tiers: NMS_TIER_1, NMS_TIER_2, OTC"), (("RAW",), "Missing NORMALIZED stage for OTC"),
      (("RAW", "NORMALIZED"), "Missing CALC stage for OTC")],
     ids=["nothing", "raw only", "not calculated"],
-)  # fmt: skip
+)
 def test_an_incomplete_week_says_what_is_missing(plain: sqlite3.Connection, stages: tuple[str, ...], issue: str) -> None:
     complete(plain, *stages)
     ready, issues = evaluate_readiness(WEEK, plain)

@@ -391,7 +391,7 @@ def test_a_newer_database_is_refused(run_command: RunCommand, target: str, folde
 
 def test_options_come_from_the_environment_too(run_command: RunCommand, target: str, folder: Path) -> None:
     env = {"MARKET_SPINE_DB": target, "MARKET_SPINE_DATA_DIR": str(folder), "MARKET_SPINE_WEEKS": WEEK, "MARKET_SPINE_RUN_DATE": DAY,
-           "MARKET_SPINE_TIERS": "OTC", "MARKET_SPINE_JSON": "1"}  # fmt: skip
+           "MARKET_SPINE_TIERS": "OTC", "MARKET_SPINE_JSON": "1"}
     document = json.loads(run_command(RUN, env=env).stdout)
     assert (document["tiers"], document["run_date"], document["counts"]["ingested"]) == (["OTC"], DAY, 1)
 

@@ -97,7 +97,7 @@ COMMANDS = [
 def test_the_recorded_exit_code_is_that_of_the_process(
     run_command: RunCommand, target: str, db: Database, tmp_path: Path,
     prepare: Prepare, command: tuple[str, ...], exit_code: int,
-) -> None:  # fmt: skip
+) -> None:
     weekly_files.write_week(tmp_path / "files", WEEK)
     prepare(tmp_path / "files")
     done = run_command(*command, "--db", target, "--data-dir", tmp_path / "files", "--run-date", "2026-01-30")

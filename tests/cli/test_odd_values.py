@@ -21,7 +21,7 @@ COMMANDS = list(odd_values.commands())
 PLACES = [(command, param) for command in COMMANDS for param in odd_values.places(command)]
 OFFLINE = {"MARKET_SPINE_FINRA_BASE_URL": "http://127.0.0.1:1", "MARKET_SPINE_FINRA_TOKEN_URL": "http://127.0.0.1:1/t",
            "MARKET_SPINE_FILE_URL": "http://127.0.0.1:1/{tier}_{week}", "MARKET_SPINE_FILE_URL_HOSTS": "127.0.0.1",
-           "MARKET_SPINE_HTTP_RETRIES": "0", "MARKET_SPINE_HTTP_TIMEOUT": "1"}  # fmt: skip
+           "MARKET_SPINE_HTTP_RETRIES": "0", "MARKET_SPINE_HTTP_TIMEOUT": "1"}
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_only_plain_finite_figures_are_numbers(kind: Number | Whole, text: str) 
     ("kind", "text", "value"),
     [(Number(0), "0.5", 0.5), (Number(0), "1e3", 1000.0), (Number(0), ".5", 0.5), (Number(0, 100), "100", 100.0), (Whole(0), "7", 7),
      (Whole(-5, 5), "-5", -5), (Whole(1, 2**63 - 1), str(2**63 - 1), 2**63 - 1)],
-)  # fmt: skip
+)
 def test_a_number_is_taken_exactly(kind: Number | Whole, text: str, value: float) -> None:
     assert kind.convert(text, None, None) == value
 
@@ -109,7 +109,7 @@ REAL = [
     ("spine query normalized", "--symbol", "\udcff", "'\\udcff' has control characters or is not UTF-8"),
     ("spine status", "--db", "a\x1b[2Jb", "'a\\x1b[2Jb' has control characters or is not UTF-8"),
     ("spine status", "--calendar-file", "/dev/zero", "cannot read the calendar /dev/zero: it is larger than 1 MB"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("words", "option", "value", "says"), REAL, ids=[f"{r[1]} {r[2]!r}" for r in REAL])

@@ -44,7 +44,7 @@ def signalled(process: subprocess.Popen[str], number: int) -> str:
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_in_the_middle_of_500_000_rows(
     start_held: StartCommand, gate: Gate, run_command: RunCommand, target: str, db: Database, large: Path, number: int, exit_code: int
-) -> None:  # fmt: skip
+) -> None:
     run = start_held(f"after:{VOLUME}", RUN, "--db", target, "--data-dir", large, *LARGE)
     gate.wait()
     stderr = signalled(run, number)

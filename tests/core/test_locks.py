@@ -45,7 +45,7 @@ SOMEONE = Holder("run-1", Process("host", "machine", 123, "456"), NOON, NOON, le
 )
 def test_a_holder_is_judged(
     holder: Holder | None, age: float, gone: bool, session_free: bool, held: bool, reason: str
-) -> None:  # fmt: skip
+) -> None:
     verdict = judge(holder, age, gone=gone, session_free=session_free)
 
     assert (verdict.held, reason in verdict.reason) == (held, True), verdict

@@ -148,7 +148,7 @@ def test_a_full_disk_harms_nothing_and_the_next_run_completes(run_command: RunCo
         done = subprocess.run(
             [*program, "--run-date", "2026-01-30"], capture_output=True, text=True, check=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),  # noqa: B023
-        )  # fmt: skip
+        )
         assert done.returncode in (0, 1, 2)
         assert done.returncode == 0 or is_one_line(done.stderr), done.stderr
         database = connect(target)

@@ -42,7 +42,7 @@ TAKEN = [
     ("data/x.db", "data/x.db"), ("/var/lib/x.db", "/var/lib/x.db"), (":memory:", ":memory:"), ("C:/data/x.db", "C:/data/x.db"),
     ("./~x.db", "./~x.db"), ("~/x.db", "/home/me/x.db"), ("postgresql://me@host/spine", "postgresql://me@host/spine"),
     ("postgres://me@host/spine", "postgres://me@host/spine"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "opened"), TAKEN, ids=[given for given, _ in TAKEN])
@@ -93,7 +93,7 @@ NEVER_MAKE = [
     ("spine", "metrics"), ("spine", "verify"), ("spine", "db", "migrate"), ("spine", "anomalies"),
     ("spine", "ack", "1", "--reason", "x", "--until", "2030-01-04"), (RUN, "--data-dir", "none", "--ping-url", "http://127.0.0.1:9/x"),
     ("spine", "notify", "test"), ("spine", "preflight"), ("spine", "rollback", WEEK, "--reason", "x"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("command", NEVER_MAKE, ids=" ".join)

@@ -66,7 +66,7 @@ def test_there_is_one_of_each() -> None:
         "kubernetes/cronjob.yaml CronJob", "kubernetes/cronjob-postgresql.yaml CronJob", "kubernetes/worker.yaml Deployment",
         "kubernetes/secret.yaml Secret", "kubernetes/volume.yaml PersistentVolumeClaim",
         "openshift/cronjob.yaml ServiceAccount", "openshift/cronjob.yaml CronJob",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("name", CRON_JOBS)

@@ -72,7 +72,7 @@ def record(db: Database, severity: str = "ERROR", category: str = "EMPTY_FILE", 
     key = {"week_ending": "2025-12-26", "tier": tier}
     return anomalies.record_anomaly(
         db, domain=DOMAIN, severity=severity, category=category, message="why", partition_key=key, now=BEFORE, **more  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

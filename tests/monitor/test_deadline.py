@@ -72,7 +72,7 @@ LACKING = [
     pytest.param(DAILY, {2}, "2026-01-24", ["2026-01-28"], id="what lies before the first stored week is not"),
     pytest.param(DAILY, set(), "2026-01-14", ["2026-01-14", "2026-01-22", "2026-01-28"], id="nothing stored: from the newest due"),
     pytest.param(DAILY, {0, 1, 2, 3}, "2026-02-14", [], id="all there"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("deadline", "stored", "today", "by"), LACKING)

@@ -242,7 +242,7 @@ def test_a_missing_extra_is_said_before_anything_is_done(
     ran = run_command(
         "run_finra_weekly_schedule", "--weeks", WEEK, "--data-dir", "files", option, cwd=folder,
         env={"PYTHONPATH": str(folder / "without")},
-    )  # fmt: skip
+    )
     assert (ran.exit_code, ran.stderr.count("\n")) == (2, 1)
     assert f"pip install 'market-spine[{extra}]'" in ran.stderr
 

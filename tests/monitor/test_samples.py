@@ -63,7 +63,7 @@ def test_runs_are_counted_by_exit_code(db: Database) -> None:
     found = taken(db)
     assert {labels[1]: n for labels, n in found.items() if labels[0] == "runs_total"} == {
         "0": 2, "1": 1, "2": 0, "130": 0, "141": 0, "143": 0,
-    }  # fmt: skip
+    }
     last = (NOW - timedelta(days=7)).timestamp() + 42
     assert found["last_run_timestamp_seconds",] == found["last_success_timestamp_seconds",] == last
     assert (found["last_run_exit_code",], found["last_run_duration_seconds",]) == (0, 42)
@@ -111,7 +111,7 @@ def test_unresolved_anomalies_are_counted_by_severity(db: Database) -> None:
     for severity, note in (("ERROR", None), ("ERROR", None), ("ERROR", "mended"), ("CRITICAL", None)):
         anomalies.record_anomaly(
             db, domain=DOMAIN, severity=severity, category="X", message="m", resolution_note=note, now=NOW
-        )  # fmt: skip
+        )
     found = taken(db)
     assert [found["anomalies_unresolved", severity] for severity in anomalies.SEVERITIES] == [0, 0, 2, 1]
 
@@ -166,7 +166,7 @@ def test_work_items_are_counted_by_state_with_the_oldest_of_each(db: Database) -
     items = [
         ("a", "PENDING", late, early, None), ("b", "PENDING", early, early, None), ("c", "FAILED", early, late, None),
         ("d", "RUNNING", early, late, late),
-    ]  # fmt: skip
+    ]
     with db.transaction():
         for key, state, desired, updated, locked in items:
             holder = "w1" if locked else None
@@ -181,7 +181,7 @@ def test_work_items_are_counted_by_state_with_the_oldest_of_each(db: Database) -
     found = taken(db)
     assert {state: found["work_items", state] for state in samples.WORK_STATES} == {
         "PENDING": 2, "RUNNING": 1, "RETRY_WAIT": 0, "COMPLETE": 0, "FAILED": 1, "CANCELLED": 0,
-    }  # fmt: skip
+    }
     oldest = {state: found["work_item_oldest_timestamp_seconds", state] for state in ("PENDING", "FAILED", "RUNNING")}
     moments = {text: datetime.fromisoformat(text).timestamp() for text in (early, late)}
     assert found["worker_oldest_heartbeat_timestamp_seconds",] == moments[late]
@@ -193,7 +193,7 @@ def test_the_number_of_series_is_bounded(db: Database) -> None:
     everything = [
         {"phase": phase.value, "outcome": status.value, "tier": tier, "rows": 1}
         for phase in Phase for status in Status for tier in (*TIERS, None)
-    ]  # fmt: skip
+    ]
     ran(db, 1, NOW, {"weeks": ["2025-12-26"] * 500, "phase_seconds": {p.value: 1 for p in Phase}, "partitions": everything * 100})
     for number in range(300):
         anomalies.record_anomaly(db, domain=DOMAIN, severity="ERROR", category=f"C{number}", message=f"m{number}", now=NOW)

@@ -81,7 +81,7 @@ def test_resolving_a_critical_anomaly_by_hand_lets_the_week_be_ready(desk: Desk)
     number = record_anomaly(
         desk.db, domain=DOMAIN, severity="CRITICAL", category="BUSINESS_RULE", message="odd", now=moment,
         partition_key=partition_key(str(WEEK), OTC),
-    )  # fmt: skip
+    )
     desk.run(FRIDAYS[1])
     assert desk.db.execute("SELECT MIN(is_ready) FROM core_data_readiness").fetchone()[0] == 0
     closed = anomalies.resolve(desk.db, number, "looked at", moment)
@@ -97,7 +97,7 @@ def test_an_acknowledged_anomaly_is_silent_to_its_day_and_stays_open(desk: Desk)
     moment = desk.context(FRIDAYS[1]).now
     number = record_anomaly(
         desk.db, domain=DOMAIN, severity="ERROR", category="X", message="m", partition_key=None, now=moment
-    )  # fmt: skip
+    )
     known = anomalies.acknowledge(desk.db, number, date(2026, 1, 20), "they know", moment)
     assert [known.state(date(2026, 1, day)) for day in (20, 21)] == ["acknowledged until 2026-01-20", "open"]
     assert known.resolved_at is None

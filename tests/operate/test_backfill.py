@@ -171,7 +171,7 @@ def remember(db: Database, execution_id: str, outcomes: object, pipeline: str = 
             """,
             (execution_id, pipeline, str(FRIDAYS[0]), "2026-01-09T12:00:00+00:00", json.dumps(arguments),
              json.dumps(outcomes) if outcomes else None),
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)

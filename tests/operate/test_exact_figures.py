@@ -75,7 +75,7 @@ def tables(db: Database) -> list[object]:
         "SELECT tier, symbol, total_shares, ats_shares, total_trades, total_notional, hhi FROM finra_otc_transparency_symbol_summary",
         "SELECT total_shares, ats_shares, total_trades, total_notional FROM finra_otc_transparency_weekly_totals",
         "SELECT tier, total_shares, total_trades, total_notional, share FROM finra_otc_transparency_tier_split",
-    )  # fmt: skip
+    )
     return [sorted(db.execute(statement).fetchall(), key=repr) for statement in shown]
 
 

@@ -49,7 +49,7 @@ def test_a_fit_machine_passes_and_nothing_is_made(machine: Machine, tmp_path: Pa
     assert {finding.grade for finding in findings} == {Grade.OK}, findings
     assert {finding.check for finding in findings} == {
         "file system", "disk", "database folder", "engine", "schema", "zone", "data folder",
-    }  # fmt: skip
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["files"]
 
 
@@ -217,7 +217,7 @@ def test_the_cron_line_keeps_its_own_flags(run_command: RunCommand, tmp_path: Pa
     given = (
         "--data-dir", "weekly files", "--db", "here.db", "--max-file-mb", "99", "--allow-links", "--config", "settings.toml",
         "--grace-days", "2", "--expected-by", "Fri 12:00",
-    )  # fmt: skip
+    )
     done = run_command("spine", "preflight", *given, "--json", cwd=tmp_path)
     line = json.loads(done.stdout)["cron_line"]
     assert done.exit_code == 0, done.stdout

@@ -33,7 +33,7 @@ CHOICES = {
     "each partition for itself": (
         [capture(OLDER, SUPERSEDED), capture(OLD, CURRENT, tier="NMS_TIER_1")], {OLDER: LONG_AGO, OLD: None}, [],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("entries", "until", "goes"), CHOICES.values(), ids=CHOICES)

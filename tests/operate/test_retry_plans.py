@@ -36,7 +36,7 @@ WAYS = {
         [failure("normalize", OTC, "RAW_DAMAGED"), failure("ingest", NMS_TIER_1, "X"), failure("calc", NMS_TIER_2, "UNEXPECTED")],
         {WEEK: Failed((NMS_TIER_1,), (OTC,), (NMS_TIER_2,))},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("partitions", "expected"), WAYS.values(), ids=WAYS)
@@ -51,7 +51,7 @@ PLANS = {
     "the week itself": (Failed(), [Plan(ONE, (), only(Phase.CALC))]),
     "both": (Failed((OTC,), (), (NMS_TIER_1,)),
              [Plan(ONE, (OTC,)), Plan(ONE, (NMS_TIER_1,), only(Phase.NORMALIZE)), Plan(ONE, (NMS_TIER_1,), only(Phase.CALC))]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("failed", "plans"), PLANS.values(), ids=PLANS)

@@ -127,7 +127,7 @@ def test_a_critical_anomaly_fails_its_tier(desk: Desk) -> None:
     record_anomaly(
         desk.db, domain=DOMAIN, severity="CRITICAL", category="RULE", message="odd", now=desk.context().now,
         partition_key=partition_key(str(WEEK), NMS_TIER_2),
-    )  # fmt: skip
+    )
     assert cells(desk) == ["ready", "failed (CALC)", "ready"]
 
 

@@ -233,7 +233,7 @@ BAD_SOURCE: tuple[State, ...] = (missing, late, empty_file, no_rows, rejects, tw
 GOOD_SOURCE: tuple[State, ...] = (
     program_failed, only_ingested, only_normalized, withdrawn_over_a_good_one, damaged, damaged_before_it_was_normalized,
     orphans, lost_manifest_row, lost_result, wrong_judgement,
-)  # fmt: skip
+)
 
 
 def cure(office: Office) -> None:

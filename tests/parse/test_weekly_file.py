@@ -372,7 +372,7 @@ def test_a_control_character_in_a_name_rejects_its_line(control: str, wrap: Call
         "newline", "none", "carriage return", "in the date", "before the date", "first field", "quoted", "open quote", "figure",
         "name", "code", "beginning of a code",
     ],
-)  # fmt: skip
+)
 def test_a_last_line_without_a_line_end_is_whole_only_if_it_cannot_go_on(header: str, last: str, cut: bool) -> None:
     assert read(header + last).cut_at == (2 if cut else None)
 
@@ -390,7 +390,7 @@ TAPES = [
     ("equal lines", [row(), row()], [("", 100)], 1, []),
     ("a doubled file", [row("100"), row("7"), row(symbol="B"), row(symbol="B")], [("", 100), ("", 100)], 1, [3]),
     ("three lines", [row("100"), row("7"), row("8")], [("", 100)], 0, [3, 4]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ DOORS = [[path] for path in sorted(SCRIPTS.glob("*.py")) if path.stem not in ("c
 TOOLS = [
     [SCRIPTS, path.stem] for folder in ("fixtures", "torture") for path in sorted((SCRIPTS / folder).glob("*.py"))
     if 'if __name__ == "__main__":' in path.read_text("utf-8")
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("command", [pytest.param(command, id=Path(command[-1]).stem) for command in (*DOORS, *TOOLS)])

@@ -68,7 +68,7 @@ def run_within(memory: int, target: Path, folder: Path, *more: str) -> tuple[int
     done = subprocess.run(
         command, capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory)),
-    )  # fmt: skip
+    )
     return done.returncode, done.stderr
 
 

@@ -47,7 +47,7 @@ def environment(desk: Path, **more: str) -> dict[str, str]:
         "PATH": os.environ["PATH"], "HOME": str(desk), "WEEKLY_DIR": str(desk), "WEEKLY_COMMAND": str(desk / "program"),
         "WEEKLY_MAIL_TO": "desk@example.com", "WEEKLY_MAIL_COMMAND": str(desk / "mailer"),
         "WEEKLY_PAGE_COMMAND": str(desk / "pager"), **more,
-    }  # fmt: skip
+    }
 
 
 def run(desk: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -180,7 +180,7 @@ def test_the_real_program_runs_under_it(desk: Path) -> None:
     good = run(desk, *arguments, WEEKLY_COMMAND=real)
     assert (good.returncode, good.stdout.splitlines()) == (
         0, ["[WARN]      new database spine.db", "2026-01-30: 3 ingested, 0 unchanged, 1 of 1 weeks ready"],
-    )  # fmt: skip
+    )
     (desk / "files" / "otc_week_2025-12-26.psv").write_bytes(b"")
     assert run(desk, *arguments, WEEKLY_COMMAND=real).returncode == 1
     assert "✗ EMPTY_FILE" in heard(desk, "mails")

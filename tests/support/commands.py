@@ -41,7 +41,7 @@ class RunCommand(Protocol):
     def __call__(
         self, name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None,
         input: str | None = None, timeout: float = SECONDS,
-    ) -> Finished: ...  # fmt: skip
+    ) -> Finished: ...
 
 
 class StartCommand(Protocol):
@@ -58,7 +58,7 @@ def start(command: list[str], home: Path, env: Mapping[str, str], cwd: Path) -> 
     return subprocess.Popen(
         [str(program), *command[1:]], env=environment(home) | dict(env), cwd=cwd, text=True, encoding="utf-8",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    )
 
 
 def environment(home: Path) -> dict[str, str]:

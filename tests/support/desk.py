@@ -71,7 +71,7 @@ class Desk:
     def run(
         self, run_date: date = FRIDAYS[0], weeks: Sequence[date] = (WEEK,), tiers: Sequence[str] = TIERS, *, only: str = "all",
         force: bool = False, limits: Limits | None = None,
-    ) -> Result:  # fmt: skip
+    ) -> Result:
         """One weekly run."""
         run = self.context(run_date, force=force, limits=limits)
         return run_schedule(run, self.source(), Plan(tuple(weeks), tuple(tiers), phases_of(only)), lambda outcome: None)

@@ -43,7 +43,7 @@ ODD: Mapping[str, str] = {
     "postgresql: on nobody's port": "postgresql://127.0.0.1:1/x", "postgresql: malformed": "postgresql://[::1", "postgresql: a bad setting": "postgresql:///?port=x&nan=1",
     "a memory database": ":memory:", "a quote": "'", "two quotes": '"', "SQL": "'; DROP TABLE core_manifest; --", "percent": "%", "percent s": "%s%n%(x)s",
     "LIKE": "%_\\", "a regex": "(a+)+$[", "braces": "{0.__class__}", "a dollar": "$(id)", "a dash": "-", "two dashes": "--", "an option": "--help-me", "an equals": "=", "@": "@/etc/passwd",
-}  # fmt: skip
+}
 
 # What a command needs besides the odd value. Long-running commands end by themselves.
 GIVEN: Mapping[str, tuple[str, ...]] = {
@@ -54,7 +54,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "completion": ("bash",), "work enqueue": ("ingest_week", "--week", "2025-12-26", "--tier", "OTC"), "work show": ("1",),
     "work retry": ("1", "--reason", "x"), "work cancel": ("1", "--reason", "x"), "db copy": ("spine.db", "copy.db"),
     "worker": ("--drain",), "notify test": ("--notify", "json://127.0.0.1:1"), "notify send": ("--notify", "json://127.0.0.1:1"),
-}  # fmt: skip
+}
 WEEKLY = ("--weeks", "2025-12-26", "--run-date", "2026-01-30")
 
 

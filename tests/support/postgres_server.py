@@ -92,7 +92,7 @@ class PostgresServer:
         self._watch = subprocess.Popen(
             ["sh", "-c", _WATCH, "sh", str(self._home), str(self._data)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        )
         self._port = _free_port()
         self._password = secrets.token_hex(8)
         try:
@@ -119,7 +119,7 @@ class PostgresServer:
             [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self._home, start_new_session=True,
             **self._as_owner(),
-        )  # fmt: skip
+        )
         ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
         threading.Thread(target=self._keep_log, args=(self._process, ready), daemon=True).start()
         with contextlib.suppress(queue.Empty):
@@ -164,7 +164,7 @@ class PostgresServer:
         command = [
             str(self._binaries / "initdb"), "-D", str(self._data), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password}",
             "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
-        ]  # fmt: skip
+        ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self._home, check=False, **self._as_owner())
         if done.returncode:
             raise RuntimeError(f"initdb failed: {done.stderr}")

@@ -20,7 +20,7 @@ def schedule(
     db: Database, source: Source, day: date, *, weeks: Sequence[date] | None = None, tiers: tuple[str, ...] = TIERS,
     dry: bool = False, force: bool = False, sweeps: bool = True, only: str = "all", open_weeks: int = OPEN_WEEKS,
     **expected: Any,
-) -> Result:  # fmt: skip
+) -> Result:
     """One run of that day over those weeks, or the last six."""
     run = Run(db, day, clock.moment_of(day), f"run-{day}", force=force, expected=Expectations(**expected), dry=dry)
     plan = Plan(tuple(weeks or weeks_back(6, day)), tiers, phases_of(only), sweeps=sweeps, open_weeks=open_weeks)

@@ -72,7 +72,7 @@ def test_a_server_goes_with_the_tests_that_are_killed() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as tests:  # fmt: skip
+    ) as tests:
         assert tests.stdout is not None
         server, watch, *folders = tests.stdout.readline().split()
         pidfds = [os.pidfd_open(int(pid)) for pid in (server, watch)]

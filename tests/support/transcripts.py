@@ -119,7 +119,7 @@ def _on_a_terminal(command: list[str], setting: Setting) -> str:
     process = subprocess.Popen(
         command, cwd=setting.folder, env=_environment(setting), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
         start_new_session=True, pass_fds=(held,),
-    )  # fmt: skip
+    )
     os.close(theirs)
     os.close(held)
     reader.start()
@@ -176,7 +176,7 @@ def _environment(setting: Setting) -> dict[str, str]:
         "USER": "olivia", "LOGNAME": "olivia", "COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1", "MARKET_SPINE_RUN_DATE": setting.run_date,
         "MARKET_SPINE_SETTLE_SECONDS": "0",  # the files of a desk are whole
         **setting.environment,
-    }  # fmt: skip
+    }
 
 
 def _end(process: subprocess.Popen[bytes], alive: int) -> None:

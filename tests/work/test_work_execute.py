@@ -35,7 +35,7 @@ JUDGED = [
     ("one of two failed", [Status.DONE, Status.FAILED], (State.RETRY_WAIT, at(5), True, "2025-12-26 / OTC: HTTP 503")),
     ("not published yet: on its day in New York", [Status.AWAITING],
      (State.RETRY_WAIT, datetime.fromisoformat("2026-01-26T00:00:00-05:00"), False, "waits: 2025-12-26 / OTC: HTTP 503")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("statuses", "expected"), [j[1:] for j in JUDGED], ids=[j[0] for j in JUDGED])
@@ -107,7 +107,7 @@ RAISED = [
     ("a lost database", DatabaseLost("the connection was lost"), State.PENDING, 1, "the connection was lost"),
     ("a locked database", DatabaseLocked("locked for 10 s"), State.PENDING, 0, None),
     ("a stop", Interrupted(15), State.PENDING, 0, None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("error", "state", "attempts", "told"), [r[1:] for r in RAISED], ids=[r[0] for r in RAISED])

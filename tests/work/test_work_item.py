@@ -30,7 +30,7 @@ ITEM = Item(
     last_error=None, last_error_at=None, next_attempt_at=None, current_execution_id="e", latest_execution_id="e",
     locked_by="host:1:ab", locked_at="2026-01-09T12:00:00+00:00", created_at="2026-01-09T12:00:00+00:00",
     updated_at="2026-01-09T12:00:00+00:00", completed_at=None,
-)  # fmt: skip
+)
 
 
 def minutes(count: float) -> datetime:

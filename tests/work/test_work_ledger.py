@@ -26,7 +26,7 @@ def test_a_new_item_is_pending_and_due_at_once(db: Database) -> None:
     (item,) = ask(db, request(params=Params(date(2026, 1, 9)), priority=4))
     assert (item.state, item.desired_at, item.priority, item.attempt_count, item.max_attempts) == (
         State.PENDING, "2026-01-09T12:00:00+00:00", 4, 0, 3,
-    )  # fmt: skip
+    )
     assert item.params == Params(date(2026, 1, 9))
     assert queue.find(db, item.id) == item
 
@@ -76,7 +76,7 @@ def test_the_claim_takes_what_is_due_by_priority_then_time(db: Database) -> None
     items = ask(
         db, request("OTC", desired_at=at(-10)), request("NMS_TIER_1", desired_at=at(-20)),
         request("NMS_TIER_2", priority=1), request("OTC", "normalize_week", desired_at=at(1), priority=9),
-    )  # fmt: skip
+    )
     taken = [lease.claim_next(db, "host:1:aa", NOW) for _ in range(4)]
     assert [item.id if item else None for item in taken] == [items[2].id, items[1].id, items[0].id, None]
     assert lease.claim_next(db, "host:1:aa", at(1)) is not None
@@ -199,7 +199,7 @@ def test_the_sweep_makes_waiting_items_pending(db: Database) -> None:
 RETRIED = [
     (State.PENDING, False), (State.RUNNING, False), (State.COMPLETE, False),
     (State.RETRY_WAIT, True), (State.FAILED, True), (State.CANCELLED, True),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("state", "changes"), RETRIED, ids=[r[0].value for r in RETRIED])
@@ -256,7 +256,7 @@ def test_an_unknown_id_is_refused_and_changes_nothing(db: Database, act: object)
 def test_lists_are_narrowed_sorted_and_paged(db: Database) -> None:
     items = ask(
         db, request("OTC"), request("NMS_TIER_1", priority=5), request("NMS_TIER_2"), Request("ingest_week", date(2026, 1, 2), "OTC"),
-    )  # fmt: skip
+    )
     put_in(db, items[2], State.FAILED)
     assert [i.id for i in queue.listed(db, Filter()).items] == [items[1].id, items[0].id, items[3].id]
     assert [i.id for i in queue.listed(db, Filter(states=(State.FAILED,))).items] == [items[2].id]

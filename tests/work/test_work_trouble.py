@@ -78,7 +78,7 @@ def test_any_other_error_is_reported_once_for_its_duty(troubles: Troubles, caplo
     assert reported(caplog) == [
         ("ERROR", "duty_failing"), ("ERROR", "duty_failing"), ("WARNING", "database_away"),
         ("WARNING", "database_back"), ("WARNING", "duty_recovered"),
-    ]  # fmt: skip
+    ]
 
 
 def test_what_is_hopeless_is_raised_to_whoever_tried(troubles: Troubles) -> None:

@@ -89,7 +89,7 @@ def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
         ("work_begun", normalize.id), ("work_retry_wait", normalize.id),
         ("work_begun", ingest.id), ("work_complete", ingest.id),
         ("work_begun", normalize.id), ("work_complete", normalize.id),
-    ]  # fmt: skip
+    ]
     assert queue.counts(db) == dict.fromkeys(State, 0) | {State.COMPLETE: 2, State.PENDING: 1}
     assert queue.find(db, normalize.id).last_error == (
         "waits: prerequisite missing: RAW of 2025-12-26 / OTC; created by: "

@@ -80,7 +80,7 @@ def build(serving: Serving) -> App:
     app = FastAPI(
         title="Market Spine", version=__version__, description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None,
         responses=problem.RESPONSES,
-    )  # fmt: skip
+    )
     tokens: Tokens | None = read_tokens(serving.token_file) if serving.token_file else None
     app.state.connections, app.state.tokens = connections, tokens
     app.state.deadline = parse_deadline(serving.expected_by)

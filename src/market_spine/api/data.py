@@ -108,7 +108,7 @@ def _readiness(db: Database, parameters: tuple[Any, ...]) -> list[dict[str, Any]
             "blocking_issues": json.loads(row[7] or "[]"), "created_at": row[8], "updated_at": row[9],
         }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 @router.get("/anomalies", summary="List anomalies", responses=_example({"anomalies": []}))
@@ -133,7 +133,7 @@ def anomalies(
 @router.get(
     "/doctor/{domain}", summary="List gaps",
     responses=_example({"domain": DOMAIN, "weeks": 6, "gaps": []}),
-)  # fmt: skip
+)
 def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=104)] = 6) -> dict[str, Any]:
     """What the publication calendar expects in the last `weeks` weeks and is missing, stale results, stored content that no
     longer matches its hash; each gap with the command that closes it. As `spine doctor`."""
@@ -147,7 +147,7 @@ def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[i
 @router.get(
     "/data/{view}", summary="Query a view, now or as of a date",
     responses={200: {"content": {"application/json": {"example": {"view": "hhi", "rows": []}}, "text/csv": {}}}},
-)  # fmt: skip
+)
 def data(
     request: Request,
     _caller: Reader,

@@ -38,7 +38,7 @@ async def healthz() -> dict[str, str]:
             "content": {"application/json": {"example": _NOT_READY}},
         },
     },
-)  # fmt: skip
+)
 def readyz(request: Request, response: Response) -> dict[str, Any]:
     """`ok` or an error message for each check."""
     checks = {"database": "ok", "schema": "ok", "calendar": "ok"}

@@ -97,7 +97,7 @@ class WorkRequest(_Body):
                 }
             ]
         },
-    )  # fmt: skip
+    )
 
     domain: Annotated[str, Field(pattern=f"^{re.escape(DOMAIN)}$")] = DOMAIN
     pipeline: PipelineName
@@ -115,7 +115,7 @@ class WorkRequest(_Body):
             pipeline=self.pipeline.value, week_ending=self.partition_key.week_ending, tier=tier.value if tier else None,
             domain=self.domain, params=Params(self.params.run_date, self.params.force), desired_at=self.desired_at,
             priority=self.priority, max_attempts=self.max_attempts, rerun=self.rerun,
-        )  # fmt: skip
+        )
 
 
 class RetryBody(_Body):

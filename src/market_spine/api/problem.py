@@ -23,7 +23,7 @@ _TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 408: "Too slow",
     410: "Gone", 413: "Too large", 415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests",
     499: "Client has gone", 500: "Internal error", 503: "Unavailable",
-}  # fmt: skip
+}
 
 
 class Problem(BaseModel):

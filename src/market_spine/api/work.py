@@ -35,7 +35,7 @@ _ITEM = {
     "id": 123, "domain": DOMAIN, "pipeline": "ingest_week", "partition_key": {"week_ending": "2025-12-26", "tier": "OTC"},
     "desired_at": "2026-01-26T15:00:00+00:00", "priority": 0, "state": "FAILED", "attempt_count": 3, "max_attempts": 3,
     "last_error": f"{Category.SOURCE_UNAVAILABLE}: HTTP 503", "last_error_at": "2026-01-26T15:20:04+00:00", "params": {},
-}  # fmt: skip
+}
 
 
 def _refuse_if_gone(request: Request) -> None:

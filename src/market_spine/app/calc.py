@@ -85,7 +85,7 @@ def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
     manifest.record_stage(
         run.db, manifest.CALC, capture.partition, capture.capture_id, row_count=made,
         metadata={"ingest_no": capture.ingest_no}, captured_at=capture.captured_at, now=run.now,
-    )  # fmt: skip
+    )
     return made
 
 
@@ -258,7 +258,7 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
     manifest.record_stage(
         run.db, manifest.CALC, result.week, result.capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},
         captured_at=result.captured_at, now=run.now,
-    )  # fmt: skip
+    )
 
 
 def _exact_sum(values: list[float | None]) -> int | float | None:

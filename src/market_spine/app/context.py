@@ -76,7 +76,7 @@ class Run:
         return Run(
             self.db, self.run_date, self.now, self.execution_id, self.limits, force=True, as_observed=self.as_observed,
             present=self.present, expected=self.expected,
-        )  # fmt: skip
+        )
 
     def judge(self, week_ending: date | str) -> None:
         """Judges a week anew in the transaction that changed what it rests on, so that no kill leaves it ready by mistake."""

@@ -173,7 +173,7 @@ def _note_absence(run: Run, absence: Absence) -> Outcome:
         anomalies.observe(
             run, Category.AWAITING_PUBLICATION if awaiting else Category.LATE_DATA, absence.partition, outcome.message,
             details={"where": absence.where}, resolution_note="nothing is wrong" if awaiting else None,
-        )  # fmt: skip
+        )
     return outcome
 
 
@@ -195,7 +195,7 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     return Outcome.of(
         Phase.INGEST, Status.DONE, partition, f"Ingested {rows:,} rows ({decision.reason.value}, capture …:{capture_id[-8:]})",
         reason=decision.reason.value, capture_id=capture_id, rows=rows,
-    )  # fmt: skip
+    )
 
 
 def _foresee(run: Run, decision: Decision, offer: Offer, capture_id: str) -> Outcome:

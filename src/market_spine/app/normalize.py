@@ -62,7 +62,7 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     return Outcome.of(
         Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
         details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
-    )  # fmt: skip
+    )
 
 
 def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
@@ -163,7 +163,7 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     manifest.record_stage(
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),
         metadata=_metadata(capture, file), captured_at=capture.captured_at, now=run.now,
-    )  # fmt: skip
+    )
     return facts
 
 
@@ -203,4 +203,4 @@ def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
         anomalies.observe(
             run, Category.REJECTED_ROWS, capture.partition, f"{len(file.rejects)} lines rejected: {told}", details=dict(reasons),
             affected_records=len(file.rejects), capture_id=capture.capture_id,
-        )  # fmt: skip
+        )

@@ -96,7 +96,7 @@ def evaluate_readiness(
 def look(
     week_ending: date | str, connection: Connection, now: datetime | None = None, calendar: Calendar | None = EXCHANGE,
     forecast: Forecast = NOTHING,
-) -> Judgement:  # fmt: skip
+) -> Judgement:
     """The same judgement, and nothing is written; with a `forecast`, as it will be when that has come true."""
     week, day = str(week_ending), date.fromisoformat(str(week_ending))
     rows, results = forecast.rows(manifest.week_rows(week, connection), day), _results(week, connection)

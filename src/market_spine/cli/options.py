@@ -90,7 +90,7 @@ def _joined(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]
         else [value] if name in several and not isinstance(value, list)
         else value
         for name, value in values.items()
-    }  # fmt: skip
+    }
 
 
 def option_names(command: click.Command) -> dict[str, str]:
@@ -186,18 +186,18 @@ pushgateway_option = _option("--pushgateway", metavar="URL", help="Push Promethe
 notify_option = _option(
     "--notify", multiple=True, metavar="URL",
     help="Send notifications to mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
-)  # fmt: skip
+)
 notify_level_option = _option(
     "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
     help="Lowest severity to notify of.",
-)  # fmt: skip
+)
 ping_url_option = _option(
     "--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."
 )
 expected_by_option = _option(
     "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
     help="Deadline of a run, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
-)  # fmt: skip
+)
 
 
 def observed_options(command: Command) -> Command:
@@ -208,7 +208,7 @@ def observed_options(command: Command) -> Command:
             "--as-observed-on", metavar="DAY",
             help="Load archived files under the past day they were observed on, YYYY-MM-DD, instead of --run-date.",
         ),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
@@ -222,7 +222,7 @@ def watch_options(command: Command) -> Command:
     """The options for metrics, notifications and pings."""
     for option in (
         expected_by_option, ping_url_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 

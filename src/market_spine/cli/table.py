@@ -38,7 +38,7 @@ def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         _line([paint(text.ljust(width), text) if not r else text for text, width, r in zip(row, widths, right, strict=True)],
               widths, right)
         for row in texts
-    ]  # fmt: skip
+    ]
     if coloured():
         lines[0] = f"\x1b[1m{lines[0]}\x1b[0m"
     return "\n".join(lines)

@@ -46,11 +46,11 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 @click.option(
     "--lookback-weeks", type=Whole(1, 5200), default=6, show_default=True,
     help="Fridays to look at, counted back from the run date.",
-)  # fmt: skip
+)
 @click.option(
     "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
     help="Weeks before these in which a missing partition is still fetched.",
-)  # fmt: skip
+)
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
 @source_options
@@ -71,22 +71,22 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 @click.option(
     "--rehash-share", type=Number(0, 1), default=0.25, show_default=True,
     help="Share of partitions hashed again in each run although the source reports them unchanged.",
-)  # fmt: skip
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed partition.")
 @click.option("--max-reject-percent", type=Number(0, 100), default=5, show_default=True, help="Most rejected lines, in percent.")
 @click.option(
     "--min-kept-percent", type=Number(0, 100), default=50, show_default=True,
     help="Least rows and shares of a restatement, in percent of the current capture.",
-)  # fmt: skip
+)
 @click.option("--accept-shrink", is_flag=True, help="Let a capture that has shrunk become current.")
 @click.option(
     "--if-locked", type=click.Choice(["fail", "skip", "wait"]), default="fail", show_default=True,
     help="When another run holds the lock: exit 75, exit 0, or wait for it.",
-)  # fmt: skip
+)
 @click.option(
     "--lock-lease", type=Number(1), default=60, show_default=True, metavar="SECONDS",
     help="Seconds without a heartbeat after which another run may take over the lock.",
-)  # fmt: skip
+)
 @click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="No output unless something fails.")
@@ -120,7 +120,7 @@ def check(given: dict[str, object]) -> Options:
     return Options(
         weeks=tuple(weeks), sweeps=not (weeks_text or as_observed_on), as_observed=bool(as_observed_on), tiers=tiers,
         dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 def _text(value: object) -> str | None:

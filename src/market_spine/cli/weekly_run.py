@@ -188,7 +188,7 @@ def _task(options: Options) -> Task:
         options.db, "weekly_schedule", options.run_date, options.now, options.as_arguments(), limits=limits,
         expected=expectations(options), force=options.force, permits=options.permits, mode=Mode.CREATE,
         lock_wait=options.lock_wait if options.if_locked == "wait" else 0, lock_lease=options.lock_lease,
-    )  # fmt: skip
+    )
 
 
 def expectations(options: Options) -> Expectations:

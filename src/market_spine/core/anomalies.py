@@ -58,7 +58,7 @@ def record_anomaly(
                 affected_records, execution_id, capture_id, moment, moment if resolution_note else None,
                 resolution_note, moment,
             ),
-        ).fetchone()  # fmt: skip
+        ).fetchone()
     return int(row[0])
 
 
@@ -88,7 +88,7 @@ def observe(
             run.db, domain=DOMAIN, severity=category.severity.value, category=category.value, message=message, partition_key=key,
             stage=stage, details_json=details, affected_records=affected_records, execution_id=run.execution_id,
             capture_id=capture_id, resolution_note=resolution_note, now=run.now,
-        )  # fmt: skip
+        )
 
 
 def _known(db: Database, category: Category, key: str, stage: str, capture_id: str | None, *, is_open: bool) -> int | None:

@@ -80,7 +80,7 @@ def observe(db: Database, partition: Partition, capture_id: str, run_date: date,
             capture_id, partition.week, partition.tier, run_date.isoformat(), version.observed_at, version.content_hash,
             uri, updated,
         ),
-    )  # fmt: skip
+    )
     _record_raw(db, partition, capture_id, version, now)
 
 
@@ -88,7 +88,7 @@ def _record_raw(db: Database, partition: Partition, capture_id: str, version: Ve
     record_stage(
         db, RAW, partition, capture_id, row_count=version.row_count, metadata=version.metadata, captured_at=version.observed_at,
         now=now,
-    )  # fmt: skip
+    )
 
 
 def versions(db: Database, capture_id: str) -> list[Version]:
@@ -127,7 +127,7 @@ def take_on(db: Database, capture: Capture) -> None:
             taken.observed_at, taken.content_hash, taken.metadata.get("source_uri"),
             taken.metadata.get("source_last_updated"), capture.capture_key,
         ),
-    )  # fmt: skip
+    )
     _end_withdrawal(db, capture.capture_id, by=BY_INGEST, at=taken.observed_at)
     _drop_results(db, capture)
 
@@ -229,7 +229,7 @@ def withdraw(
     record_stage(
         db, WITHDRAWN, partition, capture_id, row_count=row_count or 0, metadata={"reason": reason, "by": by},
         captured_at=captured_at, now=now,
-    )  # fmt: skip
+    )
 
 
 def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:

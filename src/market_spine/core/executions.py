@@ -46,7 +46,7 @@ def start(db: Database, execution_id: str, pipeline: str, run_date: date, argume
                 execution_id, pipeline, run_date.isoformat(), clock.exact_stamp(now), __version__, hostname(),
                 os.getpid(), actor(), json.dumps(arguments, default=str),
             ),
-        )  # fmt: skip
+        )
 
 
 def finish(

@@ -223,7 +223,7 @@ def _replace(connection: Database, name: str, holder: Holder | None, me: Holder)
                 name, me.owner, me.process.host, me.process.machine, me.process.pid, me.process.started, now, now,
                 me.lease_seconds,
             ),
-        ).fetchone()  # fmt: skip
+        ).fetchone()
     return row is not None
 
 

@@ -24,7 +24,7 @@ _INSERT_ROWS = 1_000  # a message to the server and back for each statement
 _CONNECTION = {
     "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
-}  # fmt: skip
+}
 _STREAMS = count(1)  # two cursors of one transaction may not have one name
 _LOCK_KEY = (
     "hashtextextended('market-spine ' || current_schema() || ' ' || ?, 0)"  # advisory locks are a database's, not a schema's

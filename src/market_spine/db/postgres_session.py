@@ -26,7 +26,7 @@ _RELIED_ON = {
     "DateStyle": ("ISO, MDY", 0), "IntervalStyle": ("postgres", 0), "TimeZone": ("UTC", 0), "bytea_output": ("hex", 0),
     "standard_conforming_strings": ("on", 0), "transform_null_equals": ("off", 0), "array_nulls": ("on", 0),
     "exit_on_error": ("off", 0),
-}  # fmt: skip
+}
 
 
 def prepare(psycopg: Any, connection: Any, label: str, conninfo: Mapping[str, Any], settings: Mapping[str, str]) -> Any:

@@ -166,7 +166,7 @@ def _work_items(db: Database) -> list[Event]:
         Event(WORK_ITEM_FAILED, r[0], r[1], ERROR, f"{r[2]} gave up: {r[3]}", datetime.fromisoformat(r[4]),
               hint="spine work retry --failed --reason 'the cause is gone'")
         for r in rows
-    ]  # fmt: skip
+    ]
 
 
 def _last_run(db: Database) -> list[Event]:

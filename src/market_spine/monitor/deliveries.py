@@ -48,7 +48,7 @@ def write(db: Database, channel: str, notice: Notice, now: datetime) -> None:
                 event.key, channel, event.kind, event.week, event.tier, event.severity, event.message,
                 clock.stamp(event.since), moment, moment if notice.action is Action.OVER else None,
             ),
-        )  # fmt: skip
+        )
 
 
 def state_file(environ: Mapping[str, str]) -> Path:
@@ -100,7 +100,7 @@ def _row(channel: str, last: Delivered) -> dict[str, str | None]:
     return {
         "channel": channel, "kind": event.kind, "week": event.week, "tier": event.tier, "severity": event.severity,
         "message": event.message, "since": clock.stamp(event.since), "told_at": clock.stamp(last.sent_at),
-    }  # fmt: skip
+    }
 
 
 def _event(row: Mapping[str, str]) -> Event:

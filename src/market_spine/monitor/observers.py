@@ -105,7 +105,7 @@ class Observers:
                 "event": "run_started", "version": __version__, "host": host, "database": run.db.label,
                 "zone": clock.MARKET_ZONE, "machine_zone": zone, "run_date": run.run_date.isoformat(),
             },
-        )  # fmt: skip
+        )
         self._ping("start", "")
 
     def tell(self, outcome: Outcome) -> None:

@@ -243,7 +243,7 @@ def _weeks_from(first: str | None, newest: list[date]) -> list[date]:
 def lacking_deadlines(
     partitions: list[Partition], stored: set[tuple[str, str]], now: datetime, deadline: Deadline,
     calendar: Calendar = EXCHANGE, grace_days: int = GRACE_DAYS, *, began: bool = False,
-) -> list[datetime]:  # fmt: skip
+) -> list[datetime]:
     """By when each partition that is not stored should be, in order; `partitions` are one tier's, oldest first.
 
     `began`: the first of them is the first that was asked for. Else nothing before the first one stored is lacking, and with

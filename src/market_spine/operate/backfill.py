@@ -72,7 +72,7 @@ def _summary(week: date, tiers: tuple[str, ...], result: Result) -> WeekDone:
     return WeekDone(
         week, tiers, count(Phase.INGEST, Status.DONE), count(Phase.INGEST, Status.SKIPPED),
         count(Phase.INGEST, Status.AWAITING), len(failed), tuple(blocking), result.exit_code, failures,
-    )  # fmt: skip
+    )
 
 
 def _issues(details: object) -> list[object]:

@@ -74,7 +74,7 @@ class Gap:
         return {
             "kind": self.kind.value, "week_ending": self.week, "tier": self.tier, "what": self.what,
             "remedy": self.remedy.value, "command": self.command,
-        }  # fmt: skip
+        }
 
 
 def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None) -> list[Gap]:

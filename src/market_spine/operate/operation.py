@@ -104,7 +104,7 @@ def run_of(task: Task, db: Database, *, dry: bool = False) -> Run:
     return Run(
         db, task.run_date, task.now, executions.new_execution_id(clock.utc_now()), limits=task.limits, force=task.force,
         expected=task.expected, as_observed=task.permits.past, present=clock.utc_now() if task.permits.past else None, dry=dry,
-    )  # fmt: skip
+    )
 
 
 @contextlib.contextmanager

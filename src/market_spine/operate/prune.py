@@ -164,7 +164,7 @@ def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
             kept.captured_at, entry.capture_key, kept.run_date, kept.normalized_at, kept.measured_at, run.stamp,
             executions.actor(), rule, reason,
         ),
-    )  # fmt: skip
+    )
 
 
 def _remove(db: Database, entry: Entry) -> None:

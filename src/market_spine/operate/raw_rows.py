@@ -58,11 +58,11 @@ def restore(db: Database, now: datetime) -> int:
         facts: dict[str, object] = {
             "content_hash": lost.content_hash[:16], "sha256": lost.content_hash, "bytes": len(content),
             "ingest_no": _ingest_no(db, lost), "reason": RESTORED, "source_uri": lost.source_uri,
-        }  # fmt: skip
+        }
         manifest.record_stage(
             db, manifest.RAW, lost.partition, lost.capture_id, row_count=data_lines(content), metadata=facts,
             captured_at=lost.captured_at, now=now,
-        )  # fmt: skip
+        )
     return len(restorable)
 
 

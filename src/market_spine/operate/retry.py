@@ -62,7 +62,7 @@ class Retry:
         given = self.arguments
         return (
             given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
-        )  # fmt: skip
+        )
 
     @property
     def limits(self) -> Limits:

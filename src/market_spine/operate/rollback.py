@@ -41,7 +41,7 @@ class Change:
         """The change, for machines."""
         return {
             "week_ending": self.partition.week, "tier": self.partition.tier, "was_current": self.before, "is_current": self.after
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)

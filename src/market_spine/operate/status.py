@@ -50,7 +50,7 @@ class Cell:
         return {
             "tier": self.partition.tier, "state": self.state, "stage": self.stage, "revised": self.revised,
             "capture_id": self.capture_id, "problem": self.problem, "command": self.command,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class WeekStatus:
         return {
             "week_ending": self.week, "is_ready": self.is_ready, "tiers": [cell.entry() for cell in self.cells],
             "blocks": self.blocks, "command": self.command,
-        }  # fmt: skip
+        }
 
 
 def examine(run: Run, weeks: Sequence[date]) -> list[WeekStatus]:

@@ -144,7 +144,7 @@ def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
         yield Fault(
             capture_id, f"is of {run_date}, a day after today, and hides every revision until then",
             gaps.WITHDRAW_FUTURE,
-        )  # fmt: skip
+        )
 
 
 def _rows_of_captures(db: Database) -> list[_Row]:

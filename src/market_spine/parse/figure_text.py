@@ -19,7 +19,7 @@ _UNREADABLE = {SHARES: "unreadable share quantity", TRADES: "unreadable trade co
 _NEGATIVE = {SHARES: "negative share quantity", TRADES: "negative trade count", NOTIONAL: "negative notional"}
 _TOO_LARGE = {
     SHARES: "share quantity beyond 9 trillion", TRADES: "trade count beyond 9 trillion", NOTIONAL: "notional beyond 9 trillion",
-}  # fmt: skip
+}
 
 
 def read_figure(text: str, name: str, line_number: int) -> int | str:

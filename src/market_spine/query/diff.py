@@ -83,7 +83,7 @@ class Difference:
 ROW_COLUMNS = (
     "change", "symbol", "issue_name", "product_type", "venue_class", "mpid", "firm_crd", "venue_name", "shares_before",
     "shares_after", "trades_before", "trades_after", "notional_before", "notional_after",
-)  # fmt: skip
+)
 
 
 def row_values(change: RowChange) -> tuple[object, ...]:
@@ -94,7 +94,7 @@ def row_values(change: RowChange) -> tuple[object, ...]:
         change.kind, key.symbol, key.issue_name, key.product_type, key.venue_class, key.mpid, key.firm_crd or None, name,
         old and old.shares, new and new.shares, old and old.trades, new and new.trades, old and old.notional,
         new and new.notional,
-    )  # fmt: skip
+    )
 
 
 def compare(db: Database, before: Entry, after: Entry) -> Difference:
@@ -107,7 +107,7 @@ def compare(db: Database, before: Entry, after: Entry) -> Difference:
     return Difference(
         before, after, rows, tuple(_movers((row.key.symbol, row.moved) for row in rows)), tuple(_venues(rows, *shares)),
         _hhi(db, before.capture_key), _hhi(db, after.capture_key),
-    )  # fmt: skip
+    )
 
 
 def _row_changes(db: Database, before: int, after: int) -> Iterator[RowChange]:

@@ -41,7 +41,7 @@ class Entry:
             "captured_at": self.captured_at, "reason": self.reason, "stage": self.stage, "rows": self.rows,
             "shares": self.shares, "content_hash": self.content_hash, "state": self.state,
             "is_current": self.state == CURRENT, "pinned_as": self.pinned_as, "withdrawn_reason": self.withdrawn_reason,
-        }  # fmt: skip
+        }
 
 
 def list_captures(db: Database, week: date | None = None, tiers: Sequence[str] = TIERS) -> list[Entry]:
@@ -161,7 +161,7 @@ def _entry(row: _Row) -> Entry:
         stage="CALC" if row.calc else "NORMALIZED" if normalized else "RAW" if row.raw else None,
         rows=row.row_count if normalized else row.lines, shares=row.shares, content_hash=row.content_hash[:16], state=state,
         pinned_as=row.pinned_as, withdrawn_reason=row.withdrawn_reason,
-    )  # fmt: skip
+    )
 
 
 def _tombstone(row: _Tombstone) -> Entry:
@@ -169,4 +169,4 @@ def _tombstone(row: _Tombstone) -> Entry:
         row.capture_key, row.capture_id, row.week, row.tier, row.run_date, row.captured_at, reason=None, stage=None,
         rows=row.row_count, shares=row.shares, content_hash=row.content_hash[:16], state=PRUNED, pinned_as=None,
         withdrawn_reason=row.reason,
-    )  # fmt: skip
+    )

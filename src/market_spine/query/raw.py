@@ -45,7 +45,7 @@ class Content:
             "name": self.name, "capture_id": self.capture_id, "sha256": self.version.content_hash,
             "observed_at": self.version.observed_at, "rows": self.version.row_count, "is_canonical": self.is_canonical,
             "source_uri": self.version.metadata.get("source_uri"),
-        }  # fmt: skip
+        }
 
 
 def find(db: Database, partition: Partition, day: date | None = None, name: str | None = None) -> Content:

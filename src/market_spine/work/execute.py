@@ -169,7 +169,7 @@ def _log_verdict(item: Item, verdict: Verdict, error: Exception | Interrupted | 
     write(
         "%s: %s%s%s", item.where, verdict.state.value, f" ({verdict.reason})" if verdict.reason else "", then,
         extra=_facts(f"work_{verdict.state.value.lower()}", item, error=verdict.reason), exc_info=error if unexpected else None,
-    )  # fmt: skip
+    )
 
 
 def _lost(item: Item) -> State | None:
@@ -182,4 +182,4 @@ def _facts(event: str, item: Item, **more: object) -> dict[str, object]:
     return {
         "event": event, "work_item": item.id, "pipeline": item.pipeline, "week": str(item.week_ending), "tier": item.tier,
         "execution_id": item.current_execution_id, "attempt": item.attempt_count, **more,
-    }  # fmt: skip
+    }

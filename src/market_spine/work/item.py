@@ -182,7 +182,7 @@ def after_failure(item: Item, why: str, now: datetime, retry_after: timedelta = 
 def after_waiting(
     item: Item, why: str, now: datetime, until: datetime | None = None, retry_after: timedelta = RETRY_AFTER,
     waits_for: str | None = None,
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """A prerequisite is missing: no fault of the item, so no attempt is used up.
 
     Retried when the stage it `waits_for` is complete, else after a third of the time it has waited so far, between 5 minutes

@@ -140,7 +140,7 @@ def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
                 verdict.state.value, int(not verdict.counts), verdict.not_before_stamp, verdict.waits_for, moment,
                 verdict.reason, moment if verdict.reason else None, item.id, item.current_execution_id,
             ),
-        ).fetchone()  # fmt: skip
+        ).fetchone()
         if row is None:
             raise LeaseLost
         _end(db, item, verdict.state, verdict.reason, now)

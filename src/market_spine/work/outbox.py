@@ -67,7 +67,7 @@ def announce(db: Database, items: Iterable[Item]) -> None:
             scheduled_at=datetime.fromisoformat(item.next_attempt_at or item.desired_at), task_kwargs={"item_id": item.id},
         )
         for item in items
-    ]  # fmt: skip
+    ]
     try:
         _manager().batch_defer_jobs(jobs, connection=db.driver)
     except ConnectorException as error:

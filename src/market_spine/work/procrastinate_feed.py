@@ -97,7 +97,7 @@ class ProcrastinateFeed:
                     queues=[QUEUE], name=self._worker.name, concurrency=self._count, wait=not self._worker.settings.ends,
                     install_signal_handlers=False, fetch_job_polling_interval=_POLL, delete_jobs="always",
                 )
-            )  # fmt: skip
+            )
             steady = asyncio.get_running_loop().call_later(_STEADY_SECONDS, self._worker.troubles.recovered, _DUTY)
             if self._worker.stopping.is_set():
                 self._running.cancel()
@@ -117,7 +117,7 @@ class ProcrastinateFeed:
         connector = self._procrastinate.PsycopgConnector(
             conninfo=self._worker.target, min_size=1, max_size=3, timeout=10, configure=configure,
             kwargs={"application_name": "market-spine-delivery", "client_encoding": "utf8"},
-        )  # fmt: skip
+        )
         app = self._procrastinate.App(connector=connector)
         app.task(name=TASK)(self._deliver)
         return app

@@ -91,7 +91,7 @@ def _insert(db: Database, request: Request, now: datetime) -> Item | None:
             request.domain, request.pipeline, request.key, request.params.to_json(), clock.stamp(request.desired_at or now),
             request.priority, request.max_attempts, moment, moment,
         ),
-    ).fetchone()  # fmt: skip
+    ).fetchone()
     return None if row is None else Item.of(row)
 
 
@@ -109,7 +109,7 @@ def _reset(db: Database, request: Request, now: datetime) -> Item | None:
             request.params.to_json(), clock.stamp(request.desired_at or now), request.priority, request.max_attempts,
             clock.stamp(now), request.domain, request.pipeline, request.key,
         ),
-    ).fetchone()  # fmt: skip
+    ).fetchone()
     return None if row is None else Item.of(row)
 
 

@@ -93,7 +93,7 @@ def source_options(command: Command) -> Command:
             "--source", type=click.Choice(list(SOURCES)), default="file", show_default=True,
             envvar="MARKET_SPINE_SOURCE", help="Where the data comes from.",
         ),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
@@ -108,7 +108,7 @@ def calendar_options(command: Command) -> Command:
         click.option(
             "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
         ),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 

@@ -62,7 +62,7 @@ def command(
         (str(a.id), a.severity, a.category, a.where, a.stage, a.last_seen_at[:16].replace("T", " "), a.seen_count,
          a.state(today), a.message)
         for a in shown[:limit]
-    ]  # fmt: skip
+    ]
     click.echo(table.render(_COLUMNS, rows) if rows else "No anomalies.")
     if len(shown) > limit:
         click.echo(f"… and {len(shown) - limit:,} older. Try: --limit {len(shown)}", err=True)

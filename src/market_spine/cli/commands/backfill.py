@@ -52,7 +52,7 @@ def command(
     first: date, last: date, tiers: tuple[str, ...], missing_only: bool, force: bool, reason: str, calendar_file: str | None,
     grace_days: int, run_date_text: str | None, as_observed_on: str | None, allow_future: bool, db: str, as_json: bool,
     **given: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Capture a range of weeks, oldest first. After an interruption, the same command resumes where it stopped.
 
     Exit 0 all well, 1 something failed, 2 everything failed.
@@ -74,7 +74,7 @@ def command(
     task = operation.Task(
         db, "backfill", run_date, now, arguments, expected=expectations(calendar_file, grace_days), force=force, permits=permits,
         mode=Mode.CREATE,
-    )  # fmt: skip
+    )
     with operation.operation(task, watched) as done:
         operation.record_action(done.run.db, "backfill", f"{first} to {last}", reason, now)
         progress = _Progress(len(weeks), quiet=as_json)

@@ -43,7 +43,7 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
         (e.capture_id.partition(":")[2], e.captured_at[:16].replace("T", " "), e.reason, e.stage, e.rows, e.shares,
          e.content_hash[:8], e.state, _remark(e.pinned_as, e.withdrawn_reason))
         for e in captures
-    ]  # fmt: skip
+    ]
     click.echo(table.render(_COLUMNS, rows))
     for content in others:
         click.echo(content.description())

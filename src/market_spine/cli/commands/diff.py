@@ -76,7 +76,7 @@ def _document(result: Difference) -> dict[str, object]:
             for m in result.venues
         ],
         "rows": [dict(zip(diff.ROW_COLUMNS, diff.row_values(row), strict=True)) for row in result.rows],
-    }  # fmt: skip
+    }
 
 
 def _lines(result: Difference) -> list[str]:

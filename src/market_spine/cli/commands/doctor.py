@@ -48,7 +48,7 @@ Examples:
 def command(
     weeks: int, first: date | None, last: date | None, fix: bool, reason: str, calendar_file: str | None, grace_days: int,
     run_date_text: str | None, db: str, as_json: bool, **source: object,
-) -> None:  # fmt: skip
+) -> None:
     """Compare what the publication calendar expects with what is stored, stage by stage. Exit 0: no gaps, 1: gaps.
 
     Also checks for orphans, stale week-level results, stored content that no longer matches its hash, captures from the future,

@@ -47,7 +47,7 @@ weekly_totals, tier_split (of a week).""",
 def command(
     view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None, form: str | None,
     db: str, as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Query a view, now or as of a date: the result equals, byte for byte, what was returned then.
 
     All rows come from one snapshot of the database (with --json, seen_at is its time). Partitions whose rows of that day were

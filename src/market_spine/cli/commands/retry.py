@@ -33,7 +33,7 @@ from market_spine.cli.options import update_options, watching
 def command(
     run_id: str, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool,
     **watch: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Repeat what failed in a run, today and with the same source; an unfinished run is repeated as a whole.
 
     A partition whose content was refused is fetched again first: FINRA may have replaced it.

@@ -40,7 +40,7 @@ Examples:
 def command(
     week: date | None, tier: str | None, reason: str | None, undo: bool, future: bool, run_date_text: str | None, db: str,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Withdraw the current capture of a tier (default: of every tier). Nothing is deleted.
 
     The week is not ready until a good capture arrives. The same content is refused when it comes again, except with --force.

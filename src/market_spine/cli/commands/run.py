@@ -47,7 +47,7 @@ compute_tier_split, compute_weekly_totals (of a week).""",
 def command(
     pipeline: str, week: date, tier: str | None, force: bool, reason: str, run_date_text: str | None, db: str, as_json: bool,
     **source: object,
-) -> None:  # fmt: skip
+) -> None:
     """Run one pipeline; a missing prerequisite is named with the command that creates it.
 
     Exit 0: all well, 1: something failed, 2: everything failed.

@@ -33,11 +33,11 @@ Examples:
 @click.option(
     "--max-connections", type=Whole(1, 100_000), default=512, show_default=True,
     help="Most open connections; one more closes the one idle longest.",
-)  # fmt: skip
+)
 @click.option(
     "--request-seconds", type=Number(1, 3600), default=30, show_default=True,
     help="Time for a request body; the head has a third of it.",
-)  # fmt: skip
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format.")
 @expected_by_option
 @calendar_options
@@ -46,7 +46,7 @@ def command(
     host: str, port: int, token_file: str | None, allowed_hosts: tuple[str, ...], rate: float, max_body_kb: int,
     max_connections: int, request_seconds: float, log_format: str, expected_by: str, calendar_file: str | None, grace_days: int,
     db: str,
-) -> None:  # fmt: skip
+) -> None:
     """Serve the HTTP API: work queue, data, health. Its description is at /openapi.json."""
     from market_spine import log
     from market_spine.core.store import open_store
@@ -75,7 +75,7 @@ def command(
             app, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_keep_alive=15,
             h11_max_incomplete_event_size=16 << 10, http=guard.protocol(), ws="none", timeout_graceful_shutdown=20,
         )
-    )  # fmt: skip
+    )
     with contextlib.suppress(Interrupted):  # uvicorn ends what is under way, then raises the signal again
         server.run()
 

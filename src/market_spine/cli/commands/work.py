@@ -40,7 +40,7 @@ def command() -> None:
 def enqueue(
     pipeline: str, week: date, tier: str | None, at: datetime | None, priority: int, run_date: date | None, force: bool,
     rerun: bool, db: str, as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Enqueue one item; an existing one is only reported, unless --rerun."""
     from market_spine.work import queue
     from market_spine.work.item import Params, Request

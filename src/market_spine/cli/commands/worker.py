@@ -46,7 +46,7 @@ On SIGTERM the current item has --grace seconds to end, then it is returned to t
 def command(
     concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float, log_format: str,
     verbose: bool, db: str, **source: object,
-) -> None:  # fmt: skip
+) -> None:
     """Claim items from the work queue and run their pipelines. Logs to stderr, one JSON object per line."""
     from market_spine.work.execute import Pipelines
     from market_spine.work.item import Lease
