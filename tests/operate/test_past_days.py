@@ -204,7 +204,9 @@ def test_withdrawn_content_stays_withdrawn_when_it_comes_after_another(desk: Des
     desk.run(FRIDAYS[2])
     desk.publish(WEEK, OTC, REVISED)
     refused = desk.run(FRIDAYS[3])
-    assert [o.category for o in refused.outcomes if o.category] == ["WITHDRAWN_CONTENT"]
+    (outcome,) = [outcome for outcome in refused.outcomes if outcome.category]
+    assert outcome.category == "WITHDRAWN_CONTENT"
+    assert outcome.message.endswith(f"if it was right: spine rollback {WEEK} OTC --undo")
     assert captures.current(desk.db, OF_OTC) == (ID + "20260123", 5, 2379)
     desk.run(FRIDAYS[3], force=True)
     assert captures.current(desk.db, OF_OTC) == (ID + "20260130", 4, 2370)
@@ -225,7 +227,12 @@ def test_content_withdrawn_and_replaced_on_one_day_stays_withdrawn(desk: Desk) -
     desk.run(FRIDAYS[1])  # the same capture, with other content, stands again
     assert captures.current(desk.db, OF_OTC) == (ID + "20260116", 5, 2379)
     desk.publish(WEEK, OTC, REVISED)
-    assert [o.category for o in desk.run(FRIDAYS[2]).outcomes if o.category] == ["WITHDRAWN_CONTENT"]
+    (refused,) = [outcome for outcome in desk.run(FRIDAYS[2]).outcomes if outcome.category]
+    assert refused.category == "WITHDRAWN_CONTENT"
+    again = f"if it was right: run_finra_weekly_schedule --force --weeks {WEEK} --tiers OTC"
+    assert refused.message.endswith(again), "no withdrawal stands that --undo could take back"
+    assert desk.run(FRIDAYS[2], force=True).exit_code == 0
+    assert captures.current(desk.db, OF_OTC) == (ID + "20260123", 4, 2370)
 
 
 def test_after_prune_and_rollback_every_other_partition_can_be_asked(desk: Desk) -> None:

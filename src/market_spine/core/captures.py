@@ -47,6 +47,7 @@ class Withdrawal(NamedTuple):
     withdrawn_at: str
     withdrawn_by: str
     reason: str
+    undone_by: str | None
 
 
 def observe(db: Database, partition: Partition, capture_id: str, run_date: date, version: Version, now: datetime) -> None:
@@ -268,7 +269,7 @@ def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> With
     begins = f"{DOMAIN}:{partition.tier}:{partition.week}:"
     row = db.execute(
         """
-        SELECT w.capture_id, w.withdrawn_at, w.withdrawn_by, w.reason FROM finra_otc_transparency_withdrawal w
+        SELECT w.capture_id, w.withdrawn_at, w.withdrawn_by, w.reason, w.undone_by FROM finra_otc_transparency_withdrawal w
         WHERE w.content_hash = ? AND SUBSTR(w.capture_id, 1, ?) = ? AND (w.undone_at IS NULL OR w.undone_by = ?)
           AND NOT EXISTS (
             SELECT 1 FROM finra_otc_transparency_capture c
