@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -198,7 +199,7 @@ class Chaos:
             allowed |= {1, 2, 75}
         if {"SIGKILL", "SIGTERM"} & set(actor.struck):
             allowed |= {-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}
-        if code not in allowed or "Traceback" in told or "unexpected" in told:
+        if code not in allowed or re.search(r"Traceback|\bunexpected\b", told):
             output = (told + stdout.decode("utf-8", "replace"))[-1500:]
             self._found(f"{actor.name} {actor.command[3:]} {actor.struck} ended with {code}: {output}")
         elif code == 0:
@@ -260,8 +261,8 @@ class Chaos:
                 )
                 if done.returncode:
                     break
-        for _ in range(2):
-            self._in_end(*KINDS["run"].make(self)[:-2])
+        for force in (["--force"], []):  # what was withdrawn and then replaced on its day comes back only by force
+            self._in_end(*KINDS["run"].make(self)[:-2], *force)
         self._in_end("verify", "--deep")
         self._judge_today(map(json.loads, self._in_end("query", "normalized", "--nl").splitlines()), "at the end")
         self._look()
@@ -273,7 +274,8 @@ class Chaos:
         done = subprocess.run(self._command(*command), capture_output=True, check=False, env=_environment(), timeout=_SLOWEST)
         if done.returncode:
             output = (done.stderr + done.stdout).decode("utf-8", "replace")
-            self._found(f"at the end {' '.join(command)} ends with {done.returncode}: {output[-800:]}")
+            failed = "\n".join(line for line in output.splitlines() if "✗" in line)
+            self._found(f"at the end {' '.join(command)} ends with {done.returncode}: {failed}\n{output[-800:]}")
         return done.stdout
 
 
