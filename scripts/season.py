@@ -123,7 +123,7 @@ def main() -> int:
     if options.steps:
         return _replay(options)
     seeds = range(options.seed, options.seed + (options.sequences or options.count))
-    told = play(
+    report = play(
         options.engine,
         options.source,
         seeds,
@@ -132,8 +132,8 @@ def main() -> int:
         shrinks=not options.no_shrink,
         without=frozenset(options.without.split(",")),
     )
-    print(json.dumps(told, indent=2))
-    return 1 if told["faults"] else 0
+    print(json.dumps(report, indent=2))
+    return 1 if report["faults"] else 0
 
 
 def _replay(options: argparse.Namespace) -> int:

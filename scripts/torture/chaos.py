@@ -192,15 +192,15 @@ class Chaos:
 
     def _judge(self, actor: Actor) -> None:
         code, stdout, stderr = actor.process.returncode, *(_content(file) for file in (actor.stdout, actor.stderr))
-        told = stderr.decode("utf-8", "replace")
+        errors = stderr.decode("utf-8", "replace")
         self.exits[f"{actor.name} {code}"] += 1
         allowed = set(KINDS[actor.name].codes)
-        if actor.name not in _READERS and (any(word in told for word in _LOCKED) or "SIGSTOP" in actor.struck):
+        if actor.name not in _READERS and (any(word in errors for word in _LOCKED) or "SIGSTOP" in actor.struck):
             allowed |= {1, 2, 75}
         if {"SIGKILL", "SIGTERM"} & set(actor.struck):
             allowed |= {-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM}
-        if code not in allowed or re.search(r"Traceback|\bunexpected\b", told):
-            output = (told + stdout.decode("utf-8", "replace"))[-1500:]
+        if code not in allowed or re.search(r"Traceback|\bunexpected\b", errors):
+            output = (errors + stdout.decode("utf-8", "replace"))[-1500:]
             self._found(f"{actor.name} {actor.command[3:]} {actor.struck} ended with {code}: {output}")
         elif code == 0:
             self._judge_answer(actor, actor.command, stdout)

@@ -283,8 +283,8 @@ def main() -> int:
             pair.together("fail")
             pair.cut()
             pair.cut_workers()
-    told = {"rounds": options.rounds, "ends": pair.ends, "seconds": round(time.monotonic() - began), "wrong": pair.wrong}
-    print(json.dumps(told, indent=2))
+    report = {"rounds": options.rounds, "ends": pair.ends, "seconds": round(time.monotonic() - began), "wrong": pair.wrong}
+    print(json.dumps(report, indent=2))
     return 1 if pair.wrong else 0
 
 

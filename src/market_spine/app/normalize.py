@@ -199,8 +199,8 @@ def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
     anomalies.resolve_stage(run.db, key, manifest.NORMALIZED, note, run.now, but=lasting)
     if file.rejects:
         reasons = Counter(reject.reason for reject in file.rejects)
-        told = ", ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items()))
+        counts = ", ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items()))
         anomalies.observe(
-            run, Category.REJECTED_ROWS, capture.partition, f"{len(file.rejects)} lines rejected: {told}", details=dict(reasons),
-            affected_records=len(file.rejects), capture_id=capture.capture_id,
+            run, Category.REJECTED_ROWS, capture.partition, f"{len(file.rejects)} lines rejected: {counts}",
+            details=dict(reasons), affected_records=len(file.rejects), capture_id=capture.capture_id,
         )

@@ -67,14 +67,14 @@ def check_twin(twin: Partition | None) -> None:
 def check_withdrawal(held: Withdrawal | None, partition: Partition) -> None:
     """No content that an operator took back, whatever came between, until an operator says otherwise."""
     if held is not None:
-        stands = held.undone_by is None  # else another content has its capture, and there is nothing to undo
-        undo = f"spine rollback {partition.week} {partition.tier} --undo"
-        again = f"run_finra_weekly_schedule --force --weeks {partition.week} --tiers {partition.tier}"
+        remedy = f"spine rollback {partition.week} {partition.tier} --undo"
+        if held.undone_by is not None:  # another content has its capture: there is nothing to undo
+            remedy = f"run_finra_weekly_schedule --force --weeks {partition.week} --tiers {partition.tier}"
         raise UnusableContent(
             Category.WITHDRAWN_CONTENT,
             f"the content of …:{held.capture_id[-8:]}, which {held.withdrawn_by} withdrew on {held.withdrawn_at[:10]} "
             f"({held.reason}), is offered again",
-            hint=f"if it was right: {undo if stands else again}",
+            hint=f"if it was right: {remedy}",
         )
 
 

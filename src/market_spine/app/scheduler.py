@@ -85,7 +85,7 @@ class _Stop(Exception):
 
 
 def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
-    """Walks the phases. One partition's failure stops no other; every outcome is told as it happens.
+    """Walks the phases. One partition's failure stops no other; every outcome is reported as it happens.
 
     A dry run walks the same way: each phase asks and decides, and instead of acting adds to the run's forecast, which the
     later phases ask too.

@@ -62,7 +62,7 @@ class Operation:
 
 
 class Observer(Protocol):
-    """Who is told of an operation: while its database is open."""
+    """Who observes an operation: while its database is open."""
 
     def began(self, run: Run) -> None: ...
 
