@@ -156,8 +156,10 @@ def readiness(ready: Mapping[str, bool], ledger: Ledger, *, interrupted: bool) -
     """The readiness table against the ledger; after a run that was interrupted a week may not have been judged again yet, but
     none is called ready that is not."""
     weeks = sorted({str(p.week) for p in ledger.partitions()} | set(ready))
+    results = ledger.picture().weeks
+    expected = {week: ledger.is_ready(week, results) for week in weeks}
     return [
         f"READINESS: {week} is {'' if ready.get(week) else 'not '}ready"
         for week in weeks
-        if bool(ready.get(week)) != ledger.is_ready(week) and not (interrupted and ledger.is_ready(week))
+        if bool(ready.get(week)) != expected[week] and not (interrupted and expected[week])
     ]

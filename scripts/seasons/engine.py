@@ -81,6 +81,7 @@ class Engine:
     def __init__(self, target: str, source: Source) -> None:
         self.target, self.source = target, source
         self.moment = datetime(2000, 1, 1, tzinfo=timezone.utc)
+        self._made = False
 
     def on(self, day: date, number: int) -> None:
         """Sets the clock: every command has a minute of its own."""
@@ -112,12 +113,11 @@ class Engine:
             yield db
 
     def exists(self) -> bool:
-        """Whether the store has been made."""
-        try:
-            with contextlib.closing(connect(self.target, create=False)) as db:
-                return db.has_table("finra_otc_transparency_version")
-        except ConfigurationError:  # there is no such file
-            return False
+        """Whether the store has been made; once it was, it is there for good."""
+        if not self._made:
+            with contextlib.suppress(ConfigurationError), contextlib.closing(connect(self.target, create=False)) as db:
+                self._made = db.has_table("finra_otc_transparency_version")
+        return self._made
 
     def observe(self) -> Observed:
         if not self.exists():

@@ -109,11 +109,11 @@ class Ledger:
         contents = [capture.versions[capture.normalized or capture.newest] for capture in captures]
         return any(self.stored(content) == self.stored(served) and content.raw == served.raw for content in contents)
 
-    def is_ready(self, week: str) -> bool:
+    def is_ready(self, week: str, results: Mapping[str, WeekShowing]) -> bool:
         """Every tier current and measured, the week's result made of just these, no rollback without a newer capture."""
         partitions = [Partition(date.fromisoformat(week), tier) for tier in TIERS]
         current = [self.current(partition) for partition in partitions]
-        if any(c is None or c.measured != c.normalized for c in current) or week not in self.picture().weeks:
+        if any(c is None or c.measured != c.normalized for c in current) or week not in results:
             return False
         for name in self.withdrawn:
             gone = self.captures[name]

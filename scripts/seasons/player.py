@@ -18,6 +18,7 @@ from seasons.ledger import Ledger, Moment
 from seasons.stories import Step
 
 _WEEKS_BEFORE = 6
+_FEW_DAYS = 8
 _STATEMENTS = 900  # of a run that has something to do
 
 
@@ -45,7 +46,8 @@ class Player:
             if faults := self.step(step, ends_day=following is None or following.day > step.day):
                 return [f"{step} ({self.today}): {fault}" for fault in faults]
         if to_the_end:
-            faults = [*at_the_end(self.world.finra, self.ledger, self.duties), *self._raw(), *self._verify(Random(0))]
+            faults = [*at_the_end(self.world.finra, self.ledger, self.duties), *self._compare(None, all_days=True)]
+            faults += [*self._raw(), *self._verify(Random(0))]
             return [f"at the end: {fault}" for fault in faults]
         return []
 
@@ -255,16 +257,24 @@ class Player:
     def _unchanged(self, what: str) -> list[str]:
         return [] if self.engine.observe() == self._seen else [f"{what} changed the store"]
 
-    def _compare(self, luck: int | None) -> list[str]:
-        """Everything now; of the past every day, or a few by luck."""
+    def _compare(self, luck: int | None, *, all_days: bool = False) -> list[str]:
+        """Everything now; of the past the days of _days."""
         if not self.engine.exists():
             return []
         faults = readiness(self._seen.ready, self.ledger, interrupted=self._interrupted)
-        days = sorted(self.ledger.history)
-        if luck is not None:
-            days = Random(luck).sample(days, min(len(days), 3))
+        days = self._days(luck, all_days=all_days)
         with self.engine.database() as db:
             return faults + self.answers.differences(db, self.ledger, self.today, days)
+
+    def _days(self, luck: int | None, *, all_days: bool) -> list[date]:
+        """Past days to compare: after a command a few by luck; when a day ends the latest and some earlier ones, and all of
+        them on every fourth. A past day that was changed once stays changed, so nothing is missed, only found later."""
+        days = sorted(self.ledger.history)
+        if luck is not None:
+            return Random(luck).sample(days, min(len(days), 3))
+        if all_days or len(days) <= _FEW_DAYS or len(days) % 4 == 0:
+            return days
+        return sorted({*days[-3:], *Random(len(days)).sample(days, _FEW_DAYS)})
 
     def _raw(self) -> list[str]:
         """Every content ever stored can be had again, unless it was pruned."""

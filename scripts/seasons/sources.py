@@ -47,6 +47,7 @@ class Files:
         self._folder = folder
         self._written: dict[Partition, bytes] = {}
         self._writes = 0
+        self._stored: dict[int, tuple[Content, Content]] = {}  # by identity: the same lines are asked for thousands of times
         self.arguments: tuple[str, ...] = ("--source", "file", "--data-dir", str(folder))
         self.environ: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,11 @@ class Files:
                 self._write(partition, content, finra)
 
     def stored(self, served: Served) -> Content:
-        return tuple(line._replace(tape="", crd=0, notional=None) for line in served.lines)
+        known = self._stored.get(id(served.lines))
+        if known is None:
+            known = served.lines, tuple(line._replace(tape="", crd=0, notional=None) for line in served.lines)
+            self._stored[id(served.lines)] = known
+        return known[1]
 
     def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
         return raw(sha) == _file(partition, served)
