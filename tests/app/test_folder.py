@@ -60,9 +60,18 @@ def test_an_older_file_that_is_put_there_later_is_taken(desk: Desk) -> None:
     outside(desk, FRIDAY)
     older = BEFORE - timedelta(weeks=100)
     desk.publish(older, NMS_TIER_1)
-    assert outside(desk, NEXT) == {f"{older} / {NMS_TIER_1}": (Status.DONE, "NEW")}
-    # The tier's first week is now that one: what is missing after it is open.
+    taken = outside(desk, NEXT)
+    assert taken[f"{older} / {NMS_TIER_1}"] == (Status.DONE, "NEW")
     assert f"{older} / {NMS_TIER_1}" not in outside(desk, NEXT)
+
+
+def test_an_older_file_opens_the_weeks_after_it_in_the_same_run(desk: Desk) -> None:
+    """Its week is now the first of its tier: what is there of the weeks between it and the window is taken with it."""
+    first = BEFORE - timedelta(weeks=1)
+    desk.publish(first, NMS_TIER_1)
+    assert outside(desk, FRIDAY) == {}  # both weeks are older than the store
+    desk.publish(first, NMS_TIER_1, REVISED)
+    assert outside(desk, NEXT) == {f"{week} / {NMS_TIER_1}": (Status.DONE, "NEW") for week in (first, BEFORE)}
 
 
 def test_a_replaced_file_of_a_week_that_has_left_the_window_is_taken_once(desk: Desk) -> None:

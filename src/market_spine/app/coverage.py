@@ -6,7 +6,7 @@ newest content was refused. A week is open when its tiers are measured and its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
         (DOMAIN,),
     ).fetchall()
     known = [(tier, date.fromisoformat(week)) for tier, week in rows]
-    return {tier: min([min(plan.weeks), *(week for of, week in known if of == tier)]) for tier in plan.tiers}
+    return {tier: min([min(plan.weeks), *(week for known_tier, week in known if known_tier == tier)]) for tier in plan.tiers}
 
 
 def record(run: Run, plan: Plan) -> None:
@@ -62,7 +62,15 @@ def find_open(run: Run, plan: Plan) -> Open:
     outside = [p for p in _behind(run.db) if p.week_ending not in plan.weeks and p.tier in plan.tiers]
     unfinished = {p for p in outside if _is_unfinished(run, p, reach)}
     weeks = [week for week in _weeks_behind(run.db) if week not in plan.weeks and calc.week_is_pending(run, week)]
-    return Open(tuple(sorted(unfinished | _missing(run, plan, reach), reverse=True)), tuple(sorted(weeks, reverse=True)))
+    first = first_weeks(run.db, plan)
+    opened = _missing(run, plan, _reaching(first, plan.revised), reach).difference(plan.revised)
+    partitions = unfinished | _missing(run, plan, first, reach) | opened
+    return Open(tuple(sorted(partitions, reverse=True)), tuple(sorted(weeks, reverse=True)))
+
+
+def _reaching(first: Mapping[str, date], revised: Iterable[Partition]) -> dict[str, date]:
+    """The first weeks once these partitions are held: a change of an early week opens the weeks between it and the window."""
+    return {tier: min([week, *(p.week_ending for p in revised if p.tier == tier)]) for tier, week in first.items()}
 
 
 def _is_unfinished(run: Run, partition: Partition, reach: date) -> bool:
@@ -74,9 +82,9 @@ def _is_unfinished(run: Run, partition: Partition, reach: date) -> bool:
     return bool(calc.pending(run, partition))
 
 
-def _missing(run: Run, plan: Plan, reach: date) -> set[Partition]:
-    """What is due before the window, back to `reach` or the first week asked for, and has no current capture."""
-    first, oldest = first_weeks(run.db, plan), min(plan.weeks)
+def _missing(run: Run, plan: Plan, first: Mapping[str, date], reach: date) -> set[Partition]:
+    """What is due before the window, back to `reach` or its tier's first week, and has no current capture."""
+    oldest = min(plan.weeks)
     start = max(min(first.values()), reach)
     expected = _between(start, oldest, first)
     return {p for p in expected - _current(run.db, start, oldest) if not run.expected.awaits(p, run.run_date)}

@@ -26,21 +26,20 @@ class Wide(NamedTuple):
 def widen(run: Run, source: Source | None, plan: Plan) -> Wide:
     """Asks the database and the source. Unless dry, the run keeps how far back the weeks go and what was seen in the folder."""
     asks = source if Phase.INGEST in plan.phases else None
-    if plan.sweeps:
-        if not run.dry:
-            coverage.record(run, plan)
-        plan = _with_open(run, plan)
-    if asks is None:
-        return Wide(plan)
-    wide = _with_changes(run, asks, plan) if plan.sweeps else Wide(plan)
-    if asks.sweeps:
+    if plan.sweeps and not run.dry:
+        coverage.record(run, plan)
+    wide = _with_changes(run, asks, plan) if asks and plan.sweeps else Wide(plan)
+    if plan.sweeps:  # after the changes: one of an early week opens the weeks between it and the window
+        wide = wide._replace(plan=_with_open(run, wide.plan))
+    if asks and asks.sweeps:
         wide = wide._replace(plan=wide.plan._replace(turns=checks.turns(run, asks, plan)))
     return wide
 
 
 def _with_open(run: Run, plan: Plan) -> Plan:
     found = coverage.find_open(run, plan)
-    plan = plan._replace(open=found.partitions, open_weeks_results=found.weeks)
+    revised = tuple(partition for partition in plan.revised if partition not in found.partitions)
+    plan = plan._replace(revised=revised, open=found.partitions, open_weeks_results=found.weeks)
     if plan.open_count:
         names = [str(one) for one in (*found.partitions, *(week for week in found.weeks if week not in _weeks(found)))]
         more = ", …" if len(names) > _SHOWN else ""
@@ -62,6 +61,5 @@ def _with_changes(run: Run, source: Source, plan: Plan) -> Wide:
             remarks.append(folder.remark(plan, seen))
         if not run.dry:
             folder.record(run, source, plan, seen)
-    found = (*(swept.partitions if swept else ()), *(seen.changed if seen else ()))
-    revised = tuple(partition for partition in found if partition not in plan.open)
+    revised = (*(swept.partitions if swept else ()), *(seen.changed if seen else ()))
     return Wide(plan._replace(revised=revised), swept, tuple(remarks))
