@@ -25,6 +25,7 @@ page is not up to date. What each column means, in which unit and from where, is
 People and programs read the views. The tables below them hold integer keys instead of texts and are the program's own.
 """
 _CREATED = re.compile(r"((?:^--.*\n)*)^CREATE (TABLE|VIEW) (\w+)", re.MULTILINE)
+_RESTATED = re.compile(r"^-- comment on (\w+): (.*\n(?:^--.*\n)*)", re.MULTILINE)  # of what has landed
 _INDEX = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\w+) ON (\w+) ([^;]+);", re.MULTILINE)
 _TYPED = re.compile(r"^    ([a-z_0-9]+) ([A-Za-z]+(?: PRECISION)?)", re.MULTILINE)
 _ADDED = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (?:IF NOT EXISTS )?(\w+) ([A-Za-z]+(?: PRECISION)?)", re.MULTILINE)
@@ -65,6 +66,7 @@ def schema(engine: str) -> dict[str, Table]:
     """Every table and view in the order of the migrations, as an empty SQLite database really has them."""
     text = _text(engine)
     said = {name: _plain(comment) for comment, _kind, name in _CREATED.findall(text)}
+    said |= {name: _plain(comment) for name, comment in _RESTATED.findall(text)}
     with contextlib.closing(connect(":memory:")) as db:
         prepare(db)
         names = dict.fromkeys([*(name for name in said if db.has_table(name)), *db.tables()])

@@ -25,14 +25,15 @@ def fake() -> Iterator[FinraFake]:
 
 @pytest.fixture
 def open_api(fake: FinraFake) -> Iterator[OpenApi]:
-    """Opens the API source at the fake; keywords are further settings. Without `paced` it asks as fast as it can."""
+    """Opens the API source at the fake; keywords are further settings. Without `paced` it asks as fast as it can; with `keep_wire`
+    it keeps what it receives."""
     opened: list[ApiSource] = []
 
-    def open_it(today: date = FRIDAY, paced: bool = False, **environ: str) -> ApiSource:
+    def open_it(today: date = FRIDAY, paced: bool = False, keep_wire: bool = False, **environ: str) -> ApiSource:
         settings = ApiSettings.of({**fake.environ, **environ})
         if not paced:
             settings = replace(settings, manners=replace(settings.manners, per_second=10_000))
-        opened.append(ApiSource(settings, today))
+        opened.append(ApiSource(settings, today, keep_wire=keep_wire))
         return opened[-1]
 
     yield open_it

@@ -24,8 +24,9 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -43,13 +44,19 @@ CLOSED_MONDAYS = {
     *("2025-01-20", "2025-02-17", "2025-05-26", "2025-09-01", "2026-01-19", "2026-02-16", "2026-05-25", "2026-09-07"),
 }
 KEYS = ("weekStartDate", "tierIdentifier")
-DATES = ("weekStartDate", "summaryStartDate", "lastUpdateDate", "initialPublishedDate", "lastReportedDate")
+DAILY_KEYS = ("calendarDay",)
+DATES = ("weekStartDate", "summaryStartDate", "lastUpdateDate", "initialPublishedDate", "lastReportedDate", "calendarDay")
 # The order in which the service writes a row's keys, whatever order was asked for.
 ORDER = (
     *("totalWeeklyShareQuantity", "issueSymbolIdentifier", "issueName", "lastUpdateDate", "lastReportedDate"),
     *("tierDescription", "initialPublishedDate", "tierIdentifier", "summaryStartDate", "totalNotionalSum"),
     *("totalWeeklyTradeCount", "weekStartDate", "MPID", "firmCRDNumber", "productTypeCode", "marketParticipantName"),
     "summaryTypeCode",
+)
+# Some of the daily list's sixty fields.
+DAILY_ORDER = (
+    *("newSymbolCode", "newSecurityDescription", "dailyListReasonDescription", "oldSecurityDescription", "dailyListEventCode"),
+    *("OTCDailyListID", "dailyListDatetime", "calendarDay", "reverseSplitRate", "oldSymbolCode", "exDate", "commentText"),
 )
 ATS = ("EBXL LEVEL ATS", "INCR INTELLIGENT CROSS LLC", "JPBX JPB-X", "SGMT SIGMA X2", "UBSA UBS ATS", "MSPL MS POOL")
 FIRMS = (("CITADEL SECURITIES LLC", 116797), ("G1 EXECUTION SERVICES, LLC", 111528), ("VIRTU  AMERICAS LLC", 149823))
@@ -91,7 +98,12 @@ class Seen:
 
     @property
     def is_data(self) -> bool:
-        return self.path.lower().startswith("/data/")
+        """A request for the weekly data."""
+        return self.path.lower().startswith("/data/") and not self.is_daily
+
+    @property
+    def is_daily(self) -> bool:
+        return self.path.lower().endswith("/otcdailylist")
 
 
 @dataclass
@@ -172,6 +184,27 @@ def shifted(answer: Answer) -> Answer:
     rows = json.loads(answer.body)
     rows[-1] = rows[0]
     return Answer(200, json.dumps(rows).encode(), headers=answer.headers)
+
+
+def daily(seen: Seen) -> bool:
+    return seen.is_daily
+
+
+def foreign_day(answer: Answer) -> Answer:
+    """The filter was ignored: a row of another day came along."""
+    rows = json.loads(answer.body)
+    rows[-1]["calendarDay"] = "2018-12-18"
+    return Answer(200, json.dumps(rows).encode(), headers=answer.headers)
+
+
+def other_date(text: str) -> Fault:
+    """FINRA's clock: another Date header, or an odd one."""
+
+    def change(answer: Answer) -> Answer:
+        answer.headers["Date"] = text
+        return answer
+
+    return change
 
 
 def tier(code: str) -> When:
@@ -309,6 +342,22 @@ def stray_rows() -> list[Row]:
     return [*rows, dict(rows[1])]
 
 
+def daily_rows(day: date) -> list[Row]:
+    """What the daily list says of a day: a symbol change, a deletion and a split, with what real rows have odd; none at weekends."""
+    if day.weekday() > 4:
+        return []
+    number = day.toordinal() * 10
+    blank = dict.fromkeys(DAILY_ORDER)
+    moment = {"calendarDay": day.isoformat(), "dailyListDatetime": f"{day} 16:30:49.0", "exDate": f"{day} 00:00:00.0"}
+    changed = {"oldSymbolCode": f"OLD{number % 97}", "newSymbolCode": f"NEW{number % 97}", "dailyListEventCode": "SC"}
+    split = {"oldSymbolCode": "SPLT", "newSymbolCode": "SPLTD", "reverseSplitRate": 0.02, "commentText": 'One for "fifty" – final'}
+    return [
+        blank | moment | {"OTCDailyListID": number, "dailyListReasonDescription": "Symbol and Name Change", **changed},
+        blank | moment | {"OTCDailyListID": number + 1, "dailyListReasonDescription": "Deletion", "oldSymbolCode": "GONE"},
+        blank | moment | {"OTCDailyListID": number + 2, "dailyListReasonDescription": "Reverse Split", **split},
+    ]
+
+
 # --- The service ------------------------------------------------------------------------------------------------------
 
 
@@ -335,6 +384,8 @@ class FinraFake:
         self.credential = ("id", "s3cret")
         self.expires_in: Any = 43169
         self.oldest_weekly: date | None = None  # weeks before are in weeklySummaryHistoric only
+        self.daily_days = 60  # how far back the daily list goes
+        self.daily_more: list[Row] = []  # rows beside those of every day
         self.pad_decimals = False
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
@@ -516,7 +567,22 @@ class FinraFake:
         }
         return Answer(200, json.dumps(content).encode())
 
+    def list_more(self, *rows: Row) -> None:
+        """Adds rows to the daily list."""
+        self.daily_more += rows
+        self._cache.clear()
+
+    def _daily(self) -> Iterator[Row]:
+        """The rolling window of the daily list."""
+        first = self._today - timedelta(days=self.daily_days - 1)
+        for n in range(self.daily_days):
+            yield from daily_rows(first + timedelta(days=n))
+        yield from (row for row in self.daily_more if first.isoformat() <= row["calendarDay"] <= self._today.isoformat())
+
     def _visible(self, name: str, equal: dict[str, str] | None = None) -> Iterator[Row]:
+        if name == "otcdailylist":
+            yield from self._daily()
+            return
         old = self.oldest_weekly.isoformat() if self.oldest_weekly else ""
         today = self._today.isoformat()
         week, code = (equal or {}).get("weekStartDate"), (equal or {}).get("tierIdentifier")
@@ -528,11 +594,12 @@ class FinraFake:
     def _data(self, seen: Seen, name: str) -> Answer:
         body = self._checked_body(seen, name)
         found = self._found(name, body)
+        order = DAILY_ORDER if name == "otcdailylist" else ORDER
         limit = max(1, min(int(body.get("limit", 1000)), self.page_max))
         offset = int(body.get("offset", 0))
         if offset > LAST_OFFSET:
             raise BadRequest(f"Offset must not be greater than {LAST_OFFSET}")
-        return self._page(found, body, limit, offset, seen)
+        return self._page(found, body, limit, offset, seen, order)
 
     def _checked_body(self, seen: Seen, name: str) -> dict[str, Any]:
         if seen.method == "GET":  # filters given here are ignored
@@ -545,7 +612,7 @@ class FinraFake:
         if not isinstance(body, dict) or set(body) - BODY_KEYS:
             raise BadRequest("Unable to parse request body.")
         _check_filters(body)
-        _check_sort(body)
+        _check_sort(body, DAILY_KEYS if name == "otcdailylist" else KEYS)
         if name == "weeklysummaryhistoric":
             _check_historic(body)
         return body
@@ -557,7 +624,7 @@ class FinraFake:
             filters = body.get("compareFilters") or []
             equal = {one["fieldName"]: str(one["fieldValue"]) for one in filters if one["compareType"].upper() == "EQUAL"}
             rows = [row for row in self._visible(name, equal) if _matches(row, body)]
-            rows.sort(key=lambda row: (row["tierIdentifier"] != "NMS", zlib.crc32(f"{self.shuffle}{row}".encode())))
+            rows.sort(key=lambda row: (row.get("tierIdentifier") != "NMS", zlib.crc32(f"{self.shuffle}{row}".encode())))
             for one in reversed(body.get("sortFields") or []):
                 field_name = one.lstrip("+-")
                 rows.sort(key=lambda row: row[field_name] or 0 if field_name == "firmCRDNumber" else str(row[field_name] or "~"))
@@ -566,10 +633,11 @@ class FinraFake:
             self._cache[question] = rows
         return self._cache[question]
 
-    def _page(self, found: list[Row], body: dict[str, Any], limit: int, offset: int, seen: Seen) -> Answer:
-        fields = [name for name in ORDER if name in (body.get("fields") or ORDER)]
+    def _page(self, found: list[Row], body: dict[str, Any], limit: int, offset: int, seen: Seen, order: tuple[str, ...]) -> Answer:
+        fields = [name for name in order if name in (body.get("fields") or order)]
         headers = {
             "FINRA-api-request-id": str(uuid.uuid4()),
+            "Date": self._http_date(),
             "Record-Limit": str(limit),
             "Record-Max-Limit": str(self.page_max),
             "Record-Offset": str(offset),
@@ -593,6 +661,11 @@ class FinraFake:
         if as_json:
             return Answer(200, f"[{','.join(lines)}]".encode(), "application/json", headers)
         return Answer(200, ("\n".join([write([(name, name) for name in fields]), *lines]) + "\n").encode(), "text/plain", headers)
+
+    def _http_date(self) -> str:
+        """FINRA's clock: two in the afternoon UTC and a second for every request that came."""
+        moment = datetime.combine(self._today, time(14), timezone.utc) + timedelta(seconds=len(self.seen))
+        return format_datetime(moment, usegmt=True)
 
     def _text_writer(self, body: dict[str, Any]) -> Callable[[list[tuple[str, Any]]], str]:
         quoting: Any = csv.QUOTE_ALL if body.get("quoteValues", True) else csv.QUOTE_NONE
@@ -651,9 +724,9 @@ def _check_date(value: Any) -> None:
         raise BadRequest("Invalid date field format. Must be yyyy-MM-dd or yyyy-MM-dd HH:mm:ss.SSS") from error
 
 
-def _check_sort(body: dict[str, Any]) -> None:
+def _check_sort(body: dict[str, Any], keys: tuple[str, ...]) -> None:
     equal = {one["fieldName"] for one in body.get("compareFilters") or [] if one["compareType"].upper() == "EQUAL"}
-    missing = [key for key in KEYS if key not in equal]
+    missing = [key for key in keys if key not in equal]
     if body.get("sortFields") and missing:
         raise BadRequest(
             "Sorting is allowed only if all partitions keys are specified in EQUAL CompareFilter."
@@ -762,7 +835,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        self.send_response(answer.status)
+        self.send_response_only(answer.status)
         lower = len(self.server.fake.seen) % 2  # header names come in any case
         for name, value in answer.headers.items():
             self.send_header(name.lower() if lower else name, value)

@@ -14,7 +14,7 @@ from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
 from market_spine.categories import Category
-from market_spine.core import anomalies, captures, contents, manifest
+from market_spine.core import anomalies, captures, contents, manifest, responses
 from market_spine.core.captures import Capture, Version
 from market_spine.core.manifest import RevisionCheck, StageRow
 from market_spine.errors import SourceError, UnusableContent
@@ -190,6 +190,7 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     with run.db.transaction():
         contents.store_raw(run.db, offer.content, decision.content_hash)
         captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
+        responses.record(run.db, capture_id, decision.ingest_no, offer.responses)
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
     return Outcome.of(

@@ -59,6 +59,7 @@ class Options(NamedTuple):
     accept_shrink: bool
     max_file_mb: int
     allow_links: bool
+    keep_wire: bool
     if_locked: str
     lock_wait: float
     lock_lease: float
@@ -175,7 +176,7 @@ def _source(options: Options) -> Source | None:
 
     if Phase.INGEST not in phases_of(options.only_stage):
         return None
-    return source_of(options.source, options.data_dir, options.max_file_mb, options.allow_links)
+    return source_of(options.source, options.data_dir, options.max_file_mb, options.allow_links, options.keep_wire)
 
 
 def _task(options: Options) -> Task:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from market_spine import clock
+from market_spine.core import responses
 from market_spine.core.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage, record_stage
 from market_spine.db import Database
 from market_spine.errors import DamagedRaw
@@ -57,16 +58,7 @@ def observe(db: Database, partition: Partition, capture_id: str, run_date: date,
     lends it nothing. Call it inside a transaction.
     """
     uri, updated = version.metadata.get("source_uri"), version.metadata.get("source_last_updated")
-    metadata = json.dumps(version.metadata)
-    db.execute(
-        """
-        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
-        VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT (capture_id, ingest_no) DO UPDATE SET content_hash = excluded.content_hash,
-            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json
-        """,
-        (capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata),
-    )
+    add_version(db, capture_id, version)
     db.execute(
         """
         INSERT INTO finra_otc_transparency_capture (capture_id, week_ending, tier, run_date, captured_at, content_hash,
@@ -83,6 +75,20 @@ def observe(db: Database, partition: Partition, capture_id: str, run_date: date,
         ),
     )
     _record_raw(db, partition, capture_id, version, now)
+
+
+def add_version(db: Database, capture_id: str, version: Version) -> None:
+    """Records a content of a capture. Call it inside a transaction."""
+    metadata = json.dumps(version.metadata)
+    db.execute(
+        """
+        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
+        VALUES (?, ?, ?, ?, ?, ?)
+        ON CONFLICT (capture_id, ingest_no) DO UPDATE SET content_hash = excluded.content_hash,
+            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json
+        """,
+        (capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata),
+    )
 
 
 def _record_raw(db: Database, partition: Partition, capture_id: str, version: Version, now: datetime) -> None:
@@ -161,6 +167,7 @@ def carry_over(db: Database, capture: Capture, run_date: date, now: datetime) ->
     """
     carried_id = generate_capture_id(DOMAIN, capture.partition.week, capture.partition.tier, run_date)
     observe(db, capture.partition, carried_id, run_date, version(db, capture.capture_id, capture.ingest_no), now)
+    responses.carry_over(db, capture.capture_id, capture.ingest_no, carried_id)
     set_aside(db, capture, now)
     key = db.execute("SELECT capture_key FROM finra_otc_transparency_capture WHERE capture_id = ?", (carried_id,)).fetchone()[0]
     return capture._replace(capture_key=key, capture_id=carried_id, run_date=run_date.isoformat(), stage_no=None)

@@ -1,4 +1,4 @@
-"""The stored contents: the exact bytes a source showed, packed, under their SHA-256."""
+"""The stored contents, packed, under their SHA-256: bytes of files, canonical documents of an API, responses that are kept."""
 
 from __future__ import annotations
 
@@ -16,19 +16,32 @@ _ZSTD_LEVEL, _ZSTD_WINDOW = 1, 18  # a window of 256 KB stays in the cache
 
 def store_raw(db: Database, content: bytes, content_hash: str) -> None:
     """Keeps the bytes under their SHA-256 (64 hex), once; mends those that are damaged. Call it inside a transaction."""
-    known = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
-    if known is None or not is_intact(db, content_hash):
-        zstd = _zstd()
-        parameter = zstd.CompressionParameter
-        options = {parameter.compression_level: _ZSTD_LEVEL, parameter.window_log: _ZSTD_WINDOW}
-        packed = zstd.compress(content, options=options)
-        db.execute(
-            """
-            INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)
-            ON CONFLICT (content_hash) DO UPDATE SET size = excluded.size, codec = excluded.codec, content = excluded.content
-            """,
-            (content_hash, len(content), packed),
-        )
+    if not (_has(db, content_hash) and is_intact(db, content_hash)):
+        store_packed(db, pack(content), len(content), content_hash)
+
+
+def store_packed(db: Database, packed: bytes, size: int, content_hash: str) -> None:
+    """Keeps bytes that are packed already under the SHA-256 of what they unpack to. Call it inside a transaction."""
+    db.execute(
+        """
+        INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)
+        ON CONFLICT (content_hash) DO UPDATE SET size = excluded.size, codec = excluded.codec, content = excluded.content
+        """,
+        (content_hash, size, packed),
+    )
+
+
+def pack(content: bytes) -> bytes:
+    """The compressed bytes, as they are stored."""
+    zstd = _zstd()
+    parameter = zstd.CompressionParameter
+    options = {parameter.compression_level: _ZSTD_LEVEL, parameter.window_log: _ZSTD_WINDOW}
+    packed: bytes = zstd.compress(content, options=options)
+    return packed
+
+
+def _has(db: Database, content_hash: str) -> bool:
+    return db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone() is not None
 
 
 def is_intact(db: Database, content_hash: str) -> bool:

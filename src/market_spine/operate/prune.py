@@ -115,7 +115,7 @@ def _sizes(db: Database, goes: list[Entry]) -> list[int]:
     ids = {entry.capture_id for entry in goes}
     rows = db.execute(
         """
-        SELECT v.capture_id, v.content_hash, LENGTH(r.content) FROM finra_otc_transparency_version v
+        SELECT v.capture_id, v.content_hash, LENGTH(r.content) FROM finra_otc_transparency_content v
         JOIN finra_otc_transparency_raw r ON r.content_hash = v.content_hash ORDER BY v.capture_id
         """
     ).fetchall()
@@ -174,8 +174,8 @@ def _remove(db: Database, entry: Entry) -> None:
     db.execute(
         """
         DELETE FROM finra_otc_transparency_raw
-        WHERE content_hash IN (SELECT v.content_hash FROM finra_otc_transparency_version v WHERE v.capture_id = ?)
-          AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_version v
+        WHERE content_hash IN (SELECT v.content_hash FROM finra_otc_transparency_content v WHERE v.capture_id = ?)
+          AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_content v
                           WHERE v.content_hash = finra_otc_transparency_raw.content_hash AND v.capture_id <> ?)
         """,
         (entry.capture_id, entry.capture_id),
@@ -200,6 +200,7 @@ _OF_KEY = (
 )
 _OF_ID = (
     "DELETE FROM core_rejects WHERE capture_id = ?",
+    "DELETE FROM finra_otc_transparency_response WHERE capture_id = ?",
     "DELETE FROM finra_otc_transparency_version WHERE capture_id = ?",
     "DELETE FROM core_manifest WHERE capture_id = ?",
 )

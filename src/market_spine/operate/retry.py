@@ -57,11 +57,12 @@ class Retry:
         return any(failed.asks_source for failed in self.weeks.values())
 
     @property
-    def source(self) -> tuple[str, str, int, bool]:
-        """The options --source, --data-dir, --max-file-mb and --allow-links of the run that failed."""
+    def source(self) -> tuple[str, str, int, bool, bool]:
+        """The options --source, --data-dir, --max-file-mb, --allow-links and --keep-wire of the run that failed."""
         given = self.arguments
         return (
-            given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512), given.get("allow_links", False)
+            given.get("source", "file"), given.get("data_dir", ""), given.get("max_file_mb", 512),
+            given.get("allow_links", False), given.get("keep_wire", False),
         )
 
     @property

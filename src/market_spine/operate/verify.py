@@ -125,17 +125,19 @@ def _blobs(db: Database) -> Iterator[Fault]:
 
 
 def _lost_contents(db: Database) -> Iterator[Fault]:
-    """The contents of captures, those that were replaced or refused among them, whose bytes are not there."""
+    """The contents of captures whose bytes are not there; those that were replaced or refused, and
+    responses that were kept, are among them."""
     lost = db.execute(
         """
-        SELECT v.capture_id, v.content_hash, c.week_ending FROM finra_otc_transparency_version v
-        JOIN finra_otc_transparency_capture c ON c.capture_id = v.capture_id
+        SELECT v.capture_id, v.content_hash, c.week_ending FROM finra_otc_transparency_content v
+        LEFT JOIN finra_otc_transparency_capture c ON c.capture_id = v.capture_id
         WHERE NOT EXISTS (SELECT 1 FROM finra_otc_transparency_raw r WHERE r.content_hash = v.content_hash)
-        ORDER BY v.capture_id, v.ingest_no
+        ORDER BY v.capture_id, v.ingest_no, v.content_hash
         """
     ).fetchall()
     for capture_id, content_hash, week in lost:
-        yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", f"spine doctor --from {week} --to {week}")
+        remedy = f"spine doctor --from {week} --to {week}" if week else None
+        yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", remedy)
 
 
 def _of_the_future(db: Database, today: date) -> Iterator[Fault]:

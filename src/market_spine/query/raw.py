@@ -1,4 +1,5 @@
-"""The stored content of a partition, byte for byte: the current one, that of a past day, or any version by name."""
+"""The stored content of a partition, byte for byte: the current one, that of a past day, or any version by name; and the
+responses that it was made from."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from market_spine.core import captures, contents
+from market_spine.core import captures, contents, responses
 from market_spine.core.captures import Version
+from market_spine.core.responses import Response
 from market_spine.db import Database
 from market_spine.errors import NotFound, Pruned, UsageError
 from market_spine.partition import Partition
@@ -74,6 +76,24 @@ def list_contents(db: Database, capture_id: str) -> list[Content]:
     return [Content(capture_id, version) for version in captures.versions(db, capture_id)]
 
 
+def responses_of(db: Database, content: Content) -> list[Response]:
+    """The HTTP responses it was made from, in the order they were received; none for a file, or where none were recorded."""
+    return responses.of_content(db, content.capture_id, content.version.ingest_no)
+
+
+def response_body(db: Database, content: Content, number: int) -> tuple[Response, Iterator[bytes]]:
+    """One response, and its body after content encoding. Raises NotFound for another number, and for one that was not kept."""
+    received = responses_of(db, content)
+    response = next((one for one in received if one.page_no == number), None)
+    if response is None:
+        numbers = f"it has 1 to {len(received)}" if received else "none were recorded"
+        raise NotFound(f"{content.name} has no response {number}; {numbers}", hint="spine captures lists them with --responses")
+    if not response.is_kept:
+        what = f"the body of response {number} of {content.name} was not kept, only its SHA-256 {response.content_sha256}"
+        raise NotFound(what, hint="run with --keep-wire to keep the responses from now on")
+    return response, contents.read_raw(db, response.content_sha256)
+
+
 def _named(db: Database, partition: Partition, name: str) -> Content:
     text, _, number = name.partition("@")
     entry = find_capture(db, text)
@@ -82,11 +102,11 @@ def _named(db: Database, partition: Partition, name: str) -> Content:
         raise UsageError(f"{entry.capture_id} is not of {partition}", hint=right)
     if not number:
         return _of_rows(db, entry.capture_id)
-    contents = list_contents(db, entry.capture_id)
-    for content in contents:
+    every = list_contents(db, entry.capture_id)
+    for content in every:
         if str(content.version.ingest_no) == number:
             return content
-    numbers = ", ".join(f"@{content.version.ingest_no}" for content in contents)
+    numbers = ", ".join(f"@{content.version.ingest_no}" for content in every)
     raise NotFound(f"{entry.capture_id} has no content @{number}; it has {numbers}", hint=f"spine captures {partition.week}")
 
 

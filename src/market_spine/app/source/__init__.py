@@ -9,15 +9,19 @@ import importlib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from market_spine.errors import ConfigurationError
 from market_spine.partition import Partition
 
+if TYPE_CHECKING:
+    from market_spine.core.responses import Received
+
 DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
 class Offer(NamedTuple):
-    """What a source shows for a partition: the exact bytes, and what it says about them.
+    """What a source shows for a partition, and what it says about it: the exact bytes of a file; of an API the canonical document
+    of its rows, and the responses it was made from.
 
     `metadata` (JSON-able) goes into the manifest's metadata_json; `last_updated` is FINRA's newest lastUpdateDate where known.
     """
@@ -27,6 +31,7 @@ class Offer(NamedTuple):
     last_updated: datetime | None = None
     metadata: Mapping[str, object] = MappingProxyType({})
     fingerprint: str = ""  # what the source says of the content without giving it; empty when it says nothing
+    responses: tuple[Received, ...] = ()  # what it was made from, in the order they came
 
 
 class Absent(NamedTuple):
@@ -79,6 +84,7 @@ class SourceSettings(NamedTuple):
     allow_links: bool = False
     today: date = date.max  # the real day, whatever day is replayed: FINRA moves weeks to its archive by it
     environ: Mapping[str, str] = MappingProxyType({})  # MARKET_SPINE_… settings by name
+    keep_wire: bool = False  # whether the bodies of responses are kept beside what is made from them
 
 
 # A source's name → its class, imported when it is asked for. It is made by its `of(settings)`.

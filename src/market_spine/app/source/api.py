@@ -79,16 +79,16 @@ class ApiSource:
     name = "api"
     sweeps = True
 
-    def __init__(self, settings: ApiSettings, today: date) -> None:
+    def __init__(self, settings: ApiSettings, today: date, *, keep_wire: bool = False) -> None:
         self._client = Client(settings.manners)
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
-        self._endpoint = Endpoint(self._client, settings.base_url, token)
+        self._endpoint = Endpoint(self._client, settings.base_url, token, keep_wire=keep_wire)
         self._today = today
 
     @classmethod
     def of(cls, settings: SourceSettings) -> ApiSource:
         """As the environment says. Raises ConfigurationError."""
-        return cls(ApiSettings.of(settings.environ), settings.today)
+        return cls(ApiSettings.of(settings.environ), settings.today, keep_wire=settings.keep_wire)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """The newest lastUpdateDate and the number of rows, by one row; None for a week only the archive may hold."""
@@ -151,6 +151,7 @@ class ApiSource:
         said: dict[str, Any] | None = None
         for page in self._endpoint.pages(dataset, body):
             collector.add(page.rows)
+            collector.responses += [page.response] if page.response else []
             said = said or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
         return said
 
@@ -165,7 +166,8 @@ class ApiSource:
         place = f"weekStartDate={partition.monday}&tierIdentifier={CODE_OF_TIER[partition.tier]}"
         where = f"{self._endpoint.url(said['dataset'])}?{place}"
         moment = _moment(day) if day else None
-        return Offer(content, uri=where, last_updated=moment, metadata=metadata, fingerprint=f"{day}|{rows}")
+        offer = Offer(content, uri=where, last_updated=moment, metadata=metadata, fingerprint=f"{day}|{rows}")
+        return offer._replace(responses=tuple(collector.responses))
 
     def _revised(self, day: date, first_week: date, last_week: date) -> tuple[int, set[Partition]]:
         """How many rows of those weeks were updated since, and whose they are.

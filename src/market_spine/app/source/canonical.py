@@ -22,6 +22,7 @@ from operator import eq
 
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
 from market_spine.categories import Category
+from market_spine.core.responses import Received
 from market_spine.errors import Unproved
 from market_spine.partition import Partition
 
@@ -59,6 +60,7 @@ class Collector:
         self._partition = partition
         self._week, self._code = partition.monday.isoformat(), CODE_OF_TIER[partition.tier]
         self._lines: list[bytes] = []
+        self.responses: list[Received] = []  # those the rows came in
         self.updated: tuple[str, str] | None = None  # oldest and newest lastUpdateDate
         self.repeated = 0  # rows that equal another one exactly: FINRA has such rows, but so has a shifted page
 

@@ -7,17 +7,21 @@ come with 200; a page may be short before the end. Whoever pages here gets prove
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timezone
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from market_spine import clock
 from market_spine.app.source.web import TRY_LATER, Client, Reply, host
 from market_spine.categories import Category
+from market_spine.core import contents
+from market_spine.core.responses import Received
 from market_spine.errors import ConfigurationError, SourceError, Unproved
 
 _log = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ class Page:
     total: int | None
     max_limit: int | None
     request_id: str | None
+    response: Received | None = None  # where the page came from
 
 
 class Token:
@@ -89,15 +94,18 @@ class Token:
 class Endpoint:
     """The datasets of FINRA's otcMarket group."""
 
-    def __init__(self, client: Client, base_url: str, token: Token | None = None) -> None:
+    def __init__(self, client: Client, base_url: str, token: Token | None = None, *, keep_wire: bool = False) -> None:
         self.client, self.base_url, self.token = client, base_url.rstrip("/"), token
+        self.keep_wire = keep_wire
 
     def url(self, dataset: str) -> str:
         return f"{self.base_url}/data/group/otcMarket/name/{dataset}"
 
     def ask(self, dataset: str, body: Body) -> Page:
         """One page. Raises SourceError; Unproved when what came is no data."""
-        return page_of(self.send("POST", self.url(dataset), body, JSON))
+        reply = self.send("POST", self.url(dataset), body, JSON)
+        received_at = clock.stamp(clock.utc_now())
+        return replace(page_of(reply), response=response_of(reply, received_at, keep_wire=self.keep_wire))
 
     def send(self, method: str, url: str, body: Body | None, accept: str) -> Reply:
         """One request with our token where we have one, which is renewed once when FINRA says it has ended."""
@@ -160,6 +168,25 @@ def page_of(reply: Reply) -> Page:
     total = _number(reply, "Record-Total")
     request_id = reply.headers.get("FINRA-api-request-id")
     return Page(rows, total, _number(reply, "Record-Max-Limit"), request_id)
+
+
+def response_of(reply: Reply, received_at: str, *, keep_wire: bool = False) -> Received:
+    """What is kept of a response: its body after content encoding by hash, and its headers; with `keep_wire` the body, too."""
+    return Received(
+        hashlib.sha256(reply.content).hexdigest(), len(reply.content), reply.status,
+        request_id=reply.headers.get("FINRA-api-request-id"), record_total=_number(reply, "Record-Total"),
+        record_offset=_number(reply, "Record-Offset"), finra_date=date_header(reply.headers.get("Date", "")),
+        received_at=received_at, packed=contents.pack(reply.content) if keep_wire else None,
+    )
+
+
+def date_header(text: str) -> str | None:
+    """`Fri, 02 Oct 2026 14:00:00 GMT` as ISO 8601 in UTC; None where it is missing or not a date."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return clock.stamp(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 
 def refusal(reply: Reply) -> SourceError:

@@ -80,6 +80,9 @@ reason_option = click.option("--reason", required=True, help="Reason, recorded i
 def source_options(command: Command) -> Command:
     """The source of a command that ingests: the options of the weekly run, under the same names."""
     for option in (
+        click.option(
+            "--keep-wire", is_flag=True, envvar="MARKET_SPINE_KEEP_WIRE", help="With --source api: keep the responses, too."
+        ),
         click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links out of the folder."),
         click.option(
             "--max-file-mb", type=Whole(1), default=512, show_default=True, envvar="MARKET_SPINE_MAX_FILE_MB",
@@ -127,15 +130,16 @@ def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
     return Expectations(calendar_of(calendar_file), grace_days)
 
 
-def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:
+def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool, keep_wire: bool = False) -> Source:
     """The source that source_options name. Raises ConfigurationError."""
     from market_spine import clock
     from market_spine.app.source import SourceSettings, open_source
     from market_spine.cli.options import environment
 
-    return open_source(
-        source, SourceSettings(data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment())
+    settings = SourceSettings(
+        data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment(), keep_wire=keep_wire
     )
+    return open_source(source, settings)
 
 
 def moment(run_date_text: str | None) -> tuple[datetime, date]:

@@ -1,15 +1,33 @@
-"""`spine captures`: list captures, and which one is current."""
+"""`spine captures`: list captures, which one is current, and the responses they were made from."""
 
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
-from market_spine.cli.commands import as_tier, as_week, complete_tier, db_option, json_option, print_json, reading
+from market_spine.cli.commands import (
+    as_tier,
+    as_week,
+    complete_tier,
+    db_option,
+    json_option,
+    print_json,
+    reading,
+)
+from market_spine.errors import UsageError
 from market_spine.partition import TIERS
 
+if TYPE_CHECKING:
+    from market_spine.core.responses import Response
+    from market_spine.db import Database
+    from market_spine.query.raw import Content
+
+    Responses = dict[str, list[Response]]  # by name of the content
+
 _COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "")
+_RESPONSE_COLUMNS = ("no", "status", "request id", "rows in all", "offset", "FINRA's date", "received at", "bytes", "hash", "")
 
 
 @click.command(
@@ -17,26 +35,31 @@ _COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", 
     epilog="""\b
 Examples:
   spine captures 2025-12-26 OTC
+  spine captures 2025-12-26 OTC --responses
   spine captures --json""",
 )
 @click.argument("week", required=False, callback=as_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
+@click.option("--responses", is_flag=True, help="The HTTP responses that each content was made from, too.")
 @db_option
 @json_option
-def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None:
+def command(week: date | None, tier: str | None, responses: bool, db: str, as_json: bool) -> None:
     """List captures: when, why, stage, rows, shares, hash, and whether current.
 
     With WEEK, every content of a capture that had several on one day is listed as well; spine raw prints it.
     """
+    if responses and not week:
+        raise UsageError("--responses needs a WEEK", hint="spine captures 2025-12-26 OTC --responses")
     from market_spine.cli import table
     from market_spine.query import history, raw
 
     with reading(db) as store:
         captures = history.list_captures(store, week, (tier,) if tier else TIERS)
         contents = {e.capture_id: raw.list_contents(store, e.capture_id) for e in captures} if week else {}
+        received = _responses(store, [c for of_capture in contents.values() for c in of_capture] if responses else [])
     others = [content for of_capture in contents.values() if len(of_capture) > 1 for content in of_capture]
     if as_json:
-        named = {capture_id: [content.entry() for content in several] for capture_id, several in contents.items()}
+        named = {capture_id: [_entry(content, received) for content in several] for capture_id, several in contents.items()}
         print_json(captures=[entry.entry() | {"contents": named.get(entry.capture_id, [])} for entry in captures])
         return
     rows = [
@@ -47,6 +70,34 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
     click.echo(table.render(_COLUMNS, rows))
     for content in others:
         click.echo(content.description())
+    _say_responses(received)
+
+
+def _responses(store: Database, contents: list[Content]) -> Responses:
+    from market_spine.query import raw
+
+    return {content.name: raw.responses_of(store, content) for content in contents}
+
+
+def _entry(content: Content, responses: Responses) -> dict[str, object]:
+    """A content, for machines; with its responses where they were asked for."""
+    of_content = responses.get(content.name)
+    return content.entry() | ({} if of_content is None else {"responses": [one.entry() for one in of_content]})
+
+
+def _say_responses(responses: Responses) -> None:
+    from market_spine.cli import table
+
+    for name, of_content in responses.items():
+        if not of_content:
+            click.echo(f"\n{name}: no responses recorded")
+            continue
+        rows = [
+            (r.page_no, r.http_status, r.request_id, r.record_total, r.record_offset, r.finra_date, r.received_at, r.size,
+             r.content_sha256[:8], "kept" if r.is_kept else "")
+            for r in of_content
+        ]
+        click.echo(f"\n{name}:\n{table.render(_RESPONSE_COLUMNS, rows)}")
 
 
 def _remark(pinned_as: str | None, reason: str | None) -> str:

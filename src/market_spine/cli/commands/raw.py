@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from market_spine.cli.commands import as_day, as_tier, as_week, complete_tier, db_option
+from market_spine.cli.options import Whole
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,18 +22,23 @@ if TYPE_CHECKING:
 Examples:
   spine raw 2025-12-26 OTC --out otc.psv
   spine raw 2025-12-26 OTC --as-of 2026-01-09 | sha256sum
-  spine raw 2025-12-26 OTC --capture OTC:2025-12-26:20260109@1""",
+  spine raw 2025-12-26 OTC --capture OTC:2025-12-26:20260109@1
+  spine raw 2025-12-26 OTC --response 1 --out page.json""",
 )
 @click.argument("week", callback=as_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @click.option("--as-of", callback=as_day, help="What was current at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--capture", "name", help="Capture id (or its end) or pin; append @1 for one of its contents.")
+@click.option("--response", type=Whole(1), metavar="N", help="The Nth response that it was made from, if --keep-wire kept it.")
 @click.option("--out", metavar="FILE", help="Write to a new file instead of stdout.")
 @db_option
-def command(week: date, tier: str, as_of: date | None, name: str | None, out: str | None, db: str) -> None:
+def command(
+    week: date, tier: str, as_of: date | None, name: str | None, response: int | None, out: str | None, db: str
+) -> None:
     """Print the stored content of a partition, byte for byte; a description goes to stderr.
 
-    For the file source: the exact bytes of the file. For the API: the canonical document made from its responses.
+    For the file source: the exact bytes of the file. For the API: the canonical document made from its responses; --response
+    prints a response itself, after content encoding.
     """
     from market_spine.cli.commands import reading
     from market_spine.partition import Partition
@@ -42,12 +48,16 @@ def command(week: date, tier: str, as_of: date | None, name: str | None, out: st
         raise UsageError("--as-of and --capture exclude each other", hint="leave one of them out")
     with reading(db) as store:
         content = raw.find(store, Partition(week, tier), as_of, name)
-        blocks = list(raw.read(store, content))
+        if response is None:
+            description, blocks = content.description(), list(raw.read(store, content))
+        else:
+            received, body = raw.response_body(store, content, response)
+            description, blocks = f"{content.name}: response {response}, SHA-256 {received.content_sha256}", list(body)
     if out:
         _write_new(Path(out), blocks)
     else:
         click.echo(b"".join(blocks), nl=False)
-    click.echo(content.description(), err=True)
+    click.echo(description, err=True)
 
 
 def _write_new(path: Path, blocks: Iterable[bytes]) -> None:

@@ -1,0 +1,109 @@
+"""The shipped commands over the API: what they keep of responses, and how it is shown again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+from support.commands import Finished, RunCommand
+from support.finra_fake import FinraFake
+
+from market_spine.db import Database
+
+FRIDAY = date(2026, 10, 2)
+ONE = ("2026-09-11", "NMS_TIER_1")
+
+
+@pytest.fixture
+def service() -> Iterator[FinraFake]:
+    with FinraFake(FRIDAY) as fake:
+        fake.fill(weeks=7, rows=20)
+        fake.page_max = 20
+        yield fake
+
+
+class Program:
+    """The commands on one database and the fake service."""
+
+    def __init__(self, run_command: RunCommand, fake: FinraFake, target: str) -> None:
+        self._run, self._fake, self._target = run_command, fake, target
+
+    def weekly(self, *more: str, day: date = FRIDAY, **environ: str) -> Finished:
+        window = ("--weeks", ONE[0], "--tiers", ONE[1])
+        options = ("--source", "api", "--run-date", str(day), "--db", self._target, *window, *more)
+        return self._run("run_finra_weekly_schedule", *options, env={**self._fake.environ, **environ})
+
+    def spine(self, *words: str, **environ: str) -> Finished:
+        return self._run("spine", *words, "--db", self._target, env={**self._fake.environ, **environ})
+
+    def json(self, *words: str) -> dict[str, object]:
+        done = self.spine(*words, "--json")
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def program(run_command: RunCommand, service: FinraFake, target: str) -> Program:
+    return Program(run_command, service, target)
+
+
+def responses(program: Program) -> list[dict[str, object]]:
+    (capture,) = program.json("captures", *ONE, "--responses")["captures"]  # type: ignore[misc]
+    return capture["contents"][0]["responses"]  # type: ignore[index,no-any-return]
+
+
+def test_captures_lists_the_responses_of_a_content(program: Program) -> None:
+    assert program.weekly().exit_code == 0
+    received = responses(program)
+    assert [(one["page_no"], one["record_total"], one["record_offset"], one["is_kept"]) for one in received] == [
+        (1, 34, 0, False), (2, 34, 20, False),
+    ]
+    shown = program.spine("captures", *ONE, "--responses").stdout
+    assert "finra.otc_transparency:NMS_TIER_1:2026-09-11:20261002@1:\n" in shown
+    assert all(str(one["request_id"]) in shown and str(one["content_sha256"])[:8] in shown for one in received)
+    plain = program.json("captures", *ONE)["captures"]
+    assert "responses" not in plain[0]["contents"][0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("by", ["flag", "environment", "backfill"])
+def test_a_kept_response_is_printed_byte_for_byte(program: Program, by: str) -> None:
+    if by == "backfill":
+        week = ("--from", ONE[0], "--to", ONE[0], "--tiers", ONE[1])
+        done = program.spine("backfill", *week, "--source", "api", "--run-date", str(FRIDAY), "--keep-wire")
+    elif by == "flag":
+        done = program.weekly("--keep-wire")
+    else:
+        done = program.weekly(MARKET_SPINE_KEEP_WIRE="1")
+    assert done.exit_code == 0, done.stderr
+    for one in responses(program):
+        printed = program.spine("raw", *ONE, "--response", str(one["page_no"]))
+        assert hashlib.sha256(printed.stdout.encode()).hexdigest() == one["content_sha256"]
+        assert len(json.loads(printed.stdout)) == (20 if one["page_no"] == 1 else 14)
+
+
+REFUSED = [
+    pytest.param(("raw", *ONE, "--response", "1"), "was not kept, only its SHA-256", id="not kept"),
+    pytest.param(("raw", *ONE, "--response", "3"), "has no response 3; it has 1 to 2", id="no such response"),
+    pytest.param(("raw", *ONE, "--response", "0"), "is not a whole number from 1", id="no number of a response"),
+    pytest.param(("captures", "--responses"), "--responses needs a WEEK", id="all responses there are"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), REFUSED)
+def test_what_cannot_be_shown_is_one_line_and_exit_2(program: Program, words: tuple[str, ...], said: str) -> None:
+    program.weekly()
+    done = program.spine(*words)
+    assert (done.exit_code, done.stdout, said in done.stderr) == (2, "", True), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_content_without_recorded_responses_says_so(program: Program, db: Database) -> None:
+    program.weekly()
+    db.execute("DELETE FROM finra_otc_transparency_response")
+    assert "20261002@1: no responses recorded\n" in program.spine("captures", *ONE, "--responses").stdout
+    done = program.spine("raw", *ONE, "--response", "1")
+    assert (done.exit_code, "none were recorded" in done.stderr) == (2, True)
+
