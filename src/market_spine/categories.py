@@ -19,6 +19,7 @@ class Severity(StrEnum):
 
 INFO, WARN, ERROR, CRITICAL = Severity
 RAW, NORMALIZED, CROSS_TIER, FOLDER, SWEEP, ANY = "RAW", "NORMALIZED", "CROSS_TIER", "FOLDER", "SWEEP", "any"
+DAILY_LIST = "DAILY_LIST"
 
 
 @unique
@@ -92,6 +93,10 @@ class Category(StrEnum):
     SWEEP_FAILED = (
         "SWEEP_FAILED", WARN, SWEEP, "FINRA could not be asked for revisions of earlier weeks",
         "nothing; the next run asks from the same day on",
+    )
+    DAILY_LIST_MISSING = (
+        "DAILY_LIST_MISSING", WARN, DAILY_LIST, "FINRA's daily list of symbol changes could not be captured",
+        "nothing; the next run asks for the same days again, as long as FINRA shows them",
     )
     NO_HEADER = "NO_HEADER", ERROR, NORMALIZED, "the first line is not a FINRA header", "fetch it again"
     NO_ROWS = "NO_ROWS", ERROR, NORMALIZED, "no good row: a header alone, or every line rejected", "fetch it again"

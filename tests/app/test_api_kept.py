@@ -1,15 +1,15 @@
-"""The shipped commands over the API: what they keep of responses, and how it is shown again."""
+"""The shipped commands over the API: what they keep of responses and of the daily list, and how it is shown again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from support.commands import Finished, RunCommand
-from support.finra_fake import FinraFake
+from support.finra_fake import FinraFake, daily, daily_rows, status
 
 from market_spine.db import Database
 
@@ -88,7 +88,13 @@ REFUSED = [
     pytest.param(("raw", *ONE, "--response", "1"), "was not kept, only its SHA-256", id="not kept"),
     pytest.param(("raw", *ONE, "--response", "3"), "has no response 3; it has 1 to 2", id="no such response"),
     pytest.param(("raw", *ONE, "--response", "0"), "is not a whole number from 1", id="no number of a response"),
+    pytest.param(("raw", "--dataset", "otc_daily_list", "--as-of", "2026-10-01"), "no daily list as of 2026-10-01", id="no list"),
+    pytest.param(("raw",), "raw needs a WEEK and a TIER", id="nothing named"),
+    pytest.param(("raw", ONE[0]), "raw needs a WEEK and a TIER", id="a week alone"),
+    pytest.param(("raw", *ONE, "--dataset", "otc_daily_list"), "--dataset goes with --as-of alone", id="a week and a dataset"),
+    pytest.param(("captures", *ONE, "--dataset", "otc_daily_list"), "--dataset and WEEK exclude", id="captures of both"),
     pytest.param(("captures", "--responses"), "--responses needs a WEEK", id="all responses there are"),
+    pytest.param(("captures", "--dataset", "monthly"), "otc_daily_list", id="an unknown dataset"),
 ]
 
 
@@ -107,3 +113,64 @@ def test_a_content_without_recorded_responses_says_so(program: Program, db: Data
     done = program.spine("raw", *ONE, "--response", "1")
     assert (done.exit_code, "none were recorded" in done.stderr) == (2, True)
 
+
+# --- The daily list ---------------------------------------------------------------------------------------------------
+
+
+def test_a_weekly_run_captures_the_daily_list_and_it_is_shown_again(program: Program, service: FinraFake) -> None:
+    service.page_max = 5000
+    done = program.weekly("--json")
+    document = json.loads(done.stdout)
+    assert (done.exit_code, document["daily_list"]["outcome"], document["daily_list"]["reason"]) == (0, "done", "NEW")
+    assert "Daily list of 2026-10-02: ✓ Captured 102 rows (NEW)" in done.stderr
+    (listed,) = program.json("captures", "--dataset", "otc_daily_list", "--responses")["daily_lists"]  # type: ignore[misc]
+    assert listed["name"] == "finra.otc_daily_list:20261002@1"
+    assert (listed["rows"], len(listed["responses"]), listed["is_canonical"]) == (102, 1, True)
+    shown = program.spine("captures", "--dataset", "otc_daily_list").stdout
+    assert "finra.otc_daily_list:20261002@1" in shown and "2026-08-18" in shown
+    printed = program.spine("raw", "--dataset", "otc_daily_list", "--as-of", "2026-12-31")
+    assert hashlib.sha256(printed.stdout.encode()).hexdigest() == listed["sha256"]
+    assert json.loads(printed.stdout)["rows"][0].keys() == daily_rows(FRIDAY)[0].keys()
+    assert "canonical document" in printed.stderr
+    assert program.spine("verify").exit_code == 0
+    later = program.weekly(day=FRIDAY + timedelta(days=1))
+    assert "Daily list of 2026-10-03: ✓ Captured" in later.stderr  # the window has moved
+
+
+def test_a_daily_list_that_fails_leaves_the_run_as_it_is(program: Program, service: FinraFake) -> None:
+    service.fail(status(503), when=daily)
+    done = program.weekly("--json")
+    document = json.loads(done.stdout)
+    assert (done.exit_code, document["exit_code"], document["daily_list"]["outcome"]) == (0, 0, "warning")
+    assert "DAILY_LIST_MISSING: the daily list of 2026-10-02 is missing: 127.0.0.1 answers 503" in done.stderr
+    (found,) = (a for a in program.json("anomalies", "--unresolved")["anomalies"] if a["category"] == "DAILY_LIST_MISSING")  # type: ignore[attr-defined]
+    assert (found["severity"], found["week"]) == ("WARN", None)
+    service.heal()
+    assert program.weekly().exit_code == 0
+    names = [a["category"] for a in program.json("anomalies", "--unresolved")["anomalies"]]  # type: ignore[attr-defined]
+    assert "DAILY_LIST_MISSING" not in names
+
+
+NO_LIST = [
+    pytest.param(("--no-daily-list",), id="turned off"),
+    pytest.param(("--only-stage", "calc"), id="no source is asked"),
+]
+
+
+@pytest.mark.parametrize("options", NO_LIST)
+def test_without_a_daily_list_none_is_asked_for(program: Program, service: FinraFake, options: tuple[str, ...]) -> None:
+    done = program.weekly(*options, "--json")
+    assert json.loads(done.stdout)["daily_list"] is None
+    assert service.asked(daily) == []
+
+
+def test_a_dry_run_says_what_it_would_do(program: Program, service: FinraFake, db: Database) -> None:
+    service.page_max = 5000
+    assert "[DRY-RUN] Would capture the daily list of 2026-10-02 (102 rows, NEW)\n" in program.weekly("--mode", "dry-run").stdout
+    assert db.execute("SELECT COUNT(*) FROM core_manifest").fetchone()[0] == 0
+    program.weekly()
+    again = program.weekly("--mode", "dry-run").stdout
+    assert "[DRY-RUN] Would skip the daily list of 2026-10-02 (102 rows, unchanged)\n" in again
+    service.fail(status(503), when=daily)
+    missing = program.weekly("--mode", "dry-run", "--json")
+    assert json.loads(missing.stdout)["daily_list"]["reason"] == "DAILY_LIST_MISSING"

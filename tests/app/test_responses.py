@@ -185,13 +185,18 @@ def test_doctor_finds_responses_without_a_content_and_no_others(db: Database, fa
     assert (count(db), gaps.orphans(db)) == (0, [])
 
 
-def test_a_copy_has_responses_and_bodies(db: Database, fake: FinraFake, open_api: OpenApi, tmp_path: Path) -> None:
+def test_a_copy_has_responses_bodies_and_daily_lists(db: Database, fake: FinraFake, open_api: OpenApi, tmp_path: Path) -> None:
+    from market_spine.app import daily_list
+    from market_spine.core import daily_lists
+
     source = open_api(keep_wire=True)
     run_one(db, source)
+    daily_list.take(Run(db, FRIDAY, clock.moment_of(FRIDAY), "x"), source)
     there = databases.connect(str(tmp_path / "there.db"))
     copy.copy(db, there, clock.utc_now())
     assert kept(there) == kept(db)
     assert bodies(there, kept(there)) == bodies(db, kept(db))
+    assert daily_lists.list_all(there) == daily_lists.list_all(db) != []
     assert list(verify.verify(there, deep=True)) == []
     there.close()
 

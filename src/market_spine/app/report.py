@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 from market_spine import __version__
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan
 from market_spine.app.scheduler import Result
 from market_spine.outcome import Outcome, Phase, Reason, Status
+
+if TYPE_CHECKING:
+    from market_spine.app.daily_list import Taken
 
 SCHEMA_VERSION = 1
 
@@ -190,6 +194,19 @@ def entry(outcome: Outcome) -> dict[str, object]:
 def dry_line(outcome: Outcome) -> str:
     """`[DRY-RUN] Would ingest 2026-01-09 / NMS_TIER_1 (NEW)`."""
     return f"[DRY-RUN] Would {_would(outcome)}"
+
+
+def daily_list_line(taken: Taken) -> str:
+    """`Daily list of 2026-01-09: ✓ Captured 135 rows (NEW)`."""
+    hint = f". Try: {taken.hint}" if taken.hint else ""
+    return f"Daily list of {taken.day}: {MARK[taken.status]} {taken.message}{hint}"
+
+
+def dry_daily_list(taken: Taken) -> str:
+    """`[DRY-RUN] Would capture the daily list of 2026-01-09 (135 rows, NEW)`."""
+    verb = {Status.DONE: "capture", Status.SKIPPED: "skip"}.get(taken.status, "miss")
+    facts = taken.message if taken.status is Status.WARNING else f"{taken.rows:,} rows, {taken.reason}"
+    return f"[DRY-RUN] Would {verb} the daily list of {taken.day} ({facts})"
 
 
 def _would(outcome: Outcome) -> str:

@@ -54,6 +54,9 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
 @source_options
+@click.option(
+    "--daily-list/--no-daily-list", default=True, show_default=True, help="With --source api: capture FINRA's daily list, too."
+)
 @click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
 @click.option(

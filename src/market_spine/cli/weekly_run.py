@@ -17,7 +17,8 @@ from market_spine.log import ProgressHandler
 from market_spine.monitor.observers import Observers, Watching
 
 if TYPE_CHECKING:
-    from market_spine.app.context import Expectations
+    from market_spine.app.context import Expectations, Run
+    from market_spine.app.daily_list import Taken
     from market_spine.app.plan import Plan
     from market_spine.app.scheduler import Result
     from market_spine.app.source import Source
@@ -60,6 +61,7 @@ class Options(NamedTuple):
     max_file_mb: int
     allow_links: bool
     keep_wire: bool
+    daily_list: bool
     if_locked: str
     lock_wait: float
     lock_lease: float
@@ -107,7 +109,8 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
     source, plan = _source(options), _plan(options)
     with operation(_task(options), watch) as done:
         result = run_schedule(done.run, source, plan, _teller(handler, plan, watch))
-        document = report.document(result, done.run, "run") | {"phase_seconds": watch.phase_seconds}
+        listed = _daily_list(options, done.run, source)
+        document = report.document(result, done.run, "run") | {"phase_seconds": watch.phase_seconds, **_entry(listed)}
         done.outcomes, done.asked = result.outcomes, result.plan.partitions
         done.report, done.summary = document, report.summary(result)
     if result.exit_code or isinstance(handler, ProgressHandler):
@@ -153,12 +156,34 @@ def _dry_run(options: Options) -> int:
         check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
         run_ = run_of(task, db, dry=True)
         result = run_schedule(run_, source, _plan(options), show)
-        document = report.document(result, run_, "dry-run")
+        listed = _daily_list(options, run_, source)
+        document = report.document(result, run_, "dry-run") | _entry(listed)
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
     elif not options.quiet:
-        click.echo(report.dry_summary(result))
+        click.echo("".join(f"{report.dry_daily_list(taken)}\n" for taken in [listed] if taken) + report.dry_summary(result))
     return result.exit_code
+
+
+def _daily_list(options: Options, run: Run, source: Source | None) -> Taken | None:
+    """Captures FINRA's daily list; None where it is not asked for: turned off, from another source, or under a past day."""
+    from market_spine.app.source import ListsDaily
+
+    if not options.daily_list or options.as_observed or not isinstance(source, ListsDaily):
+        return None
+    from market_spine.app import daily_list, report
+    from market_spine.outcome import Status
+
+    taken = daily_list.take(run, source)
+    if not run.dry:
+        facts = {"event": "daily_list", "day": str(taken.day), "outcome": taken.status.value}
+        level = logging.WARNING if taken.status is Status.WARNING else logging.INFO
+        logging.getLogger("market_spine").log(level, report.daily_list_line(taken), extra=facts)
+    return taken
+
+
+def _entry(listed: Taken | None) -> dict[str, object]:
+    return {"daily_list": listed.entry() if listed else None}
 
 
 def _plan(options: Options) -> Plan:

@@ -91,6 +91,25 @@ def observe(
         )
 
 
+def observe_of_domain(
+    run: Observing, domain: str, category: Category, key: str, message: str, details: Mapping[str, object] | None = None
+) -> int:
+    """Records a fault of a whole domain, or, while one of that category is open there, notes that it was seen again. `key` is the
+    partition_key of the first time."""
+    with run.db.transaction():
+        row = run.db.execute(
+            "SELECT id FROM core_anomalies WHERE domain = ? AND category = ? AND resolved_at IS NULL ORDER BY id LIMIT 1",
+            (domain, category.value),
+        ).fetchone()
+        if row is not None:
+            _see_again(run, int(row[0]), category, message, details, None)
+            return int(row[0])
+        return record_anomaly(
+            run.db, domain=domain, severity=category.severity.value, category=category.value, message=message, partition_key=key,
+            stage=category.stage, details_json=details, execution_id=run.execution_id, now=run.now,
+        )
+
+
 def _known(db: Database, category: Category, key: str, stage: str, capture_id: str | None, *, is_open: bool) -> int | None:
     """The id of the newest row of the same fault."""
     row = db.execute(
@@ -153,15 +172,15 @@ def resolve_damage(db: Database, key: str, capture_id: str, note: str, now: date
         return cursor.rowcount
 
 
-def resolve_category(db: Database, category: Category, note: str, now: datetime) -> int:
-    """Closes every open anomaly of a category, whatever partition it stands against; answers how many."""
+def resolve_category(db: Database, category: Category, note: str, now: datetime, *, domain: str = DOMAIN) -> int:
+    """Closes every open anomaly of a category in a domain, whatever partition it has; returns how many."""
     with db.transaction():
         cursor = db.execute(
             """
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE domain = ? AND category = ? AND severity <> 'INFO' AND resolved_at IS NULL
             """,
-            (clock.stamp(now), note, DOMAIN, category.value),
+            (clock.stamp(now), note, domain, category.value),
         )
         return cursor.rowcount
 

@@ -187,6 +187,26 @@ def record_stage(
     """Writes or replaces a stage's row, and wakes the work that waits for it. `partition` may be a week ('2025-12-26') for
     week-level results."""
     key = partition.key if isinstance(partition, Partition) else partition_key(partition)
+    with writing(connection):
+        record_row(
+            connection, DOMAIN, stage, key, capture_id, row_count=row_count, metadata=metadata, captured_at=captured_at, now=now
+        )
+        waiting.wake(connection, stage, key, clock.stamp(now))
+
+
+def record_row(
+    connection: Connection,
+    domain: str,
+    stage: str,
+    key: str,
+    capture_id: str,
+    *,
+    row_count: int,
+    metadata: Mapping[str, object],
+    captured_at: str,
+    now: datetime,
+) -> None:
+    """Writes or replaces a row of any domain and partition_key; wakes nobody."""
     moment = clock.stamp(now)
     with writing(connection):
         connection.execute(
@@ -198,9 +218,8 @@ def record_stage(
                 row_count = excluded.row_count, metadata_json = excluded.metadata_json,
                 captured_at = excluded.captured_at, updated_at = excluded.updated_at
             """,
-            (DOMAIN, stage, RANK[stage], key, capture_id, row_count, json.dumps(metadata), captured_at, moment, moment),
+            (domain, stage, RANK[stage], key, capture_id, row_count, json.dumps(metadata), captured_at, moment, moment),
         )
-        waiting.wake(connection, stage, key, moment)
 
 
 def forget_stage(connection: Connection, stage: str, capture_id: str) -> None:

@@ -125,7 +125,7 @@ def _blobs(db: Database) -> Iterator[Fault]:
 
 
 def _lost_contents(db: Database) -> Iterator[Fault]:
-    """The contents of captures whose bytes are not there; those that were replaced or refused, and
+    """The contents of captures and of the daily list whose bytes are not there; those that were replaced or refused, and
     responses that were kept, are among them."""
     lost = db.execute(
         """

@@ -1,5 +1,5 @@
-"""The stored content of a partition, byte for byte: the current one, that of a past day, or any version by name; and the
-responses that it was made from."""
+"""The stored content of a partition, byte for byte: the current one, that of a past day, or any version by name; the responses
+that it was made from; and FINRA's daily list in the same way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from market_spine.core import captures, contents, responses
+from market_spine.core import captures, contents, daily_lists, responses
 from market_spine.core.captures import Version
 from market_spine.core.responses import Response
 from market_spine.db import Database
@@ -74,6 +74,20 @@ def read(db: Database, content: Content) -> Iterator[bytes]:
 def list_contents(db: Database, capture_id: str) -> list[Content]:
     """Every content a capture has had, oldest first."""
     return [Content(capture_id, version) for version in captures.versions(db, capture_id)]
+
+
+def daily_list(db: Database, day: date | None = None) -> Content:
+    """The newest daily list, or the one that was the newest at the end of `day`. Raises NotFound."""
+    listed = daily_lists.newest(db, day)
+    if listed is None:
+        when = f" as of {day}" if day else ""
+        raise NotFound(f"there is no daily list{when}", hint=f"spine captures --dataset {daily_lists.DATASET}")
+    return Content(listed.capture_id, listed.version)
+
+
+def daily_list_contents(db: Database) -> list[Content]:
+    """Every content of every daily list, oldest first."""
+    return [Content(listed.capture_id, listed.version) for listed in daily_lists.list_all(db)]
 
 
 def responses_of(db: Database, content: Content) -> list[Response]:

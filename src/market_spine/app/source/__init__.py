@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from market_spine.errors import ConfigurationError
 from market_spine.partition import Partition
@@ -74,6 +74,14 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Closes connections."""
+
+
+@runtime_checkable
+class ListsDaily(Protocol):
+    """A source that also has FINRA's daily list of symbol changes."""
+
+    def daily_list(self, first: date, last: date) -> Offer:
+        """The changes of these days, proved complete. Raises SourceError."""
 
 
 class SourceSettings(NamedTuple):

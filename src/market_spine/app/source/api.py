@@ -115,6 +115,12 @@ class ApiSource:
         """Partitions of those weeks with rows updated on or after `day`. Raises SourceError."""
         return sorted(_twice(lambda: self._revised(day, first_week, last_week))[1])
 
+    def daily_list(self, first: date, last: date) -> Offer:
+        """FINRA's list of symbol changes of these days. Raises SourceError; for want of proof only after asking twice."""
+        from market_spine.app.source import daily_list
+
+        return _twice(lambda: daily_list.fetch(self._endpoint, first, last))
+
     def listing(self) -> None:
         """None: FINRA shows what was revised by its date."""
 

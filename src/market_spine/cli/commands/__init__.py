@@ -74,6 +74,9 @@ run_date_option = click.option(
     envvar="MARKET_SPINE_RUN_DATE",
     help="Run as on this day, YYYY-MM-DD, instead of today in New York.",
 )
+dataset_option = click.option(
+    "--dataset", type=click.Choice(["otc_daily_list"]), help="FINRA's daily list of symbol changes instead of the weekly data."
+)
 reason_option = click.option("--reason", required=True, help="Reason, recorded in core_operator_actions.")
 
 

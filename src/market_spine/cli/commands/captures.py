@@ -11,6 +11,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    dataset_option,
     db_option,
     json_option,
     print_json,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Responses = dict[str, list[Response]]  # by name of the content
 
 _COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "")
+_LIST_COLUMNS = ("capture", "captured at", "why", "rows", "from", "to", "hash")
 _RESPONSE_COLUMNS = ("no", "status", "request id", "rows in all", "offset", "FINRA's date", "received at", "bytes", "hash", "")
 
 
@@ -36,30 +38,41 @@ _RESPONSE_COLUMNS = ("no", "status", "request id", "rows in all", "offset", "FIN
 Examples:
   spine captures 2025-12-26 OTC
   spine captures 2025-12-26 OTC --responses
+  spine captures --dataset otc_daily_list
   spine captures --json""",
 )
 @click.argument("week", required=False, callback=as_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--responses", is_flag=True, help="The HTTP responses that each content was made from, too.")
+@dataset_option
 @db_option
 @json_option
-def command(week: date | None, tier: str | None, responses: bool, db: str, as_json: bool) -> None:
+def command(week: date | None, tier: str | None, responses: bool, dataset: str | None, db: str, as_json: bool) -> None:
     """List captures: when, why, stage, rows, shares, hash, and whether current.
 
     With WEEK, every content of a capture that had several on one day is listed as well; spine raw prints it.
     """
-    if responses and not week:
-        raise UsageError("--responses needs a WEEK", hint="spine captures 2025-12-26 OTC --responses")
+    if week and dataset:
+        raise UsageError("--dataset and WEEK exclude each other", hint="leave one of them out")
+    if responses and not (week or dataset):
+        raise UsageError("--responses needs a WEEK or --dataset", hint="spine captures 2025-12-26 OTC --responses")
+    if dataset:
+        _daily_lists(db, responses, as_json)
+    else:
+        _weekly(db, week, tier, responses, as_json)
+
+
+def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, as_json: bool) -> None:
     from market_spine.cli import table
     from market_spine.query import history, raw
 
     with reading(db) as store:
         captures = history.list_captures(store, week, (tier,) if tier else TIERS)
         contents = {e.capture_id: raw.list_contents(store, e.capture_id) for e in captures} if week else {}
-        received = _responses(store, [c for of_capture in contents.values() for c in of_capture] if responses else [])
+        responses = _responses(store, [c for of_capture in contents.values() for c in of_capture] if with_responses else [])
     others = [content for of_capture in contents.values() if len(of_capture) > 1 for content in of_capture]
     if as_json:
-        named = {capture_id: [_entry(content, received) for content in several] for capture_id, several in contents.items()}
+        named = {capture_id: [_entry(content, responses) for content in several] for capture_id, several in contents.items()}
         print_json(captures=[entry.entry() | {"contents": named.get(entry.capture_id, [])} for entry in captures])
         return
     rows = [
@@ -70,7 +83,28 @@ def command(week: date | None, tier: str | None, responses: bool, db: str, as_js
     click.echo(table.render(_COLUMNS, rows))
     for content in others:
         click.echo(content.description())
-    _say_responses(received)
+    _say_responses(responses)
+
+
+def _daily_lists(db: str, with_responses: bool, as_json: bool) -> None:
+    """The captures of FINRA's daily list, each content a line."""
+    from market_spine.cli import table
+    from market_spine.query import raw
+
+    with reading(db) as store:
+        lists = raw.daily_list_contents(store)
+        responses = _responses(store, lists if with_responses else [])
+    if as_json:
+        print_json(daily_lists=[_entry(content, responses) for content in lists])
+        return
+    rows = [
+        (c.name, v.observed_at[:16].replace("T", " "), v.metadata["reason"], v.row_count, v.metadata["first_day"],
+         v.metadata["last_day"], v.content_hash[:8])
+        for c in lists
+        for v in (c.version,)
+    ]
+    click.echo(table.render(_LIST_COLUMNS, rows))
+    _say_responses(responses)
 
 
 def _responses(store: Database, contents: list[Content]) -> Responses:

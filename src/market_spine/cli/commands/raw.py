@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from market_spine.cli.commands import as_day, as_tier, as_week, complete_tier, db_option
+from market_spine.cli.commands import as_day, as_tier, as_week, complete_tier, dataset_option, db_option
 from market_spine.cli.options import Whole
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from market_spine.db import Database
+    from market_spine.query.raw import Content
 
 
 @click.command(
@@ -23,17 +26,20 @@ Examples:
   spine raw 2025-12-26 OTC --out otc.psv
   spine raw 2025-12-26 OTC --as-of 2026-01-09 | sha256sum
   spine raw 2025-12-26 OTC --capture OTC:2025-12-26:20260109@1
-  spine raw 2025-12-26 OTC --response 1 --out page.json""",
+  spine raw 2025-12-26 OTC --response 1 --out page.json
+  spine raw --dataset otc_daily_list --as-of 2026-01-09""",
 )
-@click.argument("week", callback=as_week)
-@click.argument("tier", callback=as_tier, shell_complete=complete_tier)
+@click.argument("week", required=False, callback=as_week)
+@click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--as-of", callback=as_day, help="What was current at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--capture", "name", help="Capture id (or its end) or pin; append @1 for one of its contents.")
 @click.option("--response", type=Whole(1), metavar="N", help="The Nth response that it was made from, if --keep-wire kept it.")
 @click.option("--out", metavar="FILE", help="Write to a new file instead of stdout.")
+@dataset_option
 @db_option
 def command(
-    week: date, tier: str, as_of: date | None, name: str | None, response: int | None, out: str | None, db: str
+    week: date | None, tier: str | None, as_of: date | None, name: str | None, response: int | None, out: str | None,
+    dataset: str | None, db: str,
 ) -> None:
     """Print the stored content of a partition, byte for byte; a description goes to stderr.
 
@@ -41,13 +47,11 @@ def command(
     prints a response itself, after content encoding.
     """
     from market_spine.cli.commands import reading
-    from market_spine.partition import Partition
     from market_spine.query import raw
 
-    if as_of and name:
-        raise UsageError("--as-of and --capture exclude each other", hint="leave one of them out")
+    _check(week, tier, as_of, name, dataset)
     with reading(db) as store:
-        content = raw.find(store, Partition(week, tier), as_of, name)
+        content = _find(store, week, tier, as_of, name)
         if response is None:
             description, blocks = content.description(), list(raw.read(store, content))
         else:
@@ -58,6 +62,23 @@ def command(
     else:
         click.echo(b"".join(blocks), nl=False)
     click.echo(description, err=True)
+
+
+def _check(week: date | None, tier: str | None, as_of: date | None, name: str | None, dataset: str | None) -> None:
+    """Raises UsageError for what does not go together."""
+    if as_of and name:
+        raise UsageError("--as-of and --capture exclude each other", hint="leave one of them out")
+    if dataset and (week or name):
+        raise UsageError("--dataset goes with --as-of alone", hint=f"spine raw --dataset {dataset}")
+    if not (dataset or (week and tier)):
+        raise UsageError("raw needs a WEEK and a TIER, or --dataset", hint="spine raw 2025-12-26 OTC")
+
+
+def _find(store: Database, week: date | None, tier: str | None, as_of: date | None, name: str | None) -> Content:
+    from market_spine.partition import Partition
+    from market_spine.query import raw
+
+    return raw.find(store, Partition(week, tier), as_of, name) if week and tier else raw.daily_list(store, as_of)
 
 
 def _write_new(path: Path, blocks: Iterable[bytes]) -> None:
