@@ -13,6 +13,7 @@ from market_spine import clock
 from market_spine.app.context import Limits, Run
 from market_spine.app.source import Source
 from market_spine.calendar import publication
+from market_spine.core import manifest
 from market_spine.core.timeline import check_day
 from market_spine.db import Database
 from market_spine.errors import (
@@ -116,7 +117,8 @@ def judge(
         return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)
     absent = [outcome for outcome in done if outcome.status in (Status.AWAITING, Status.LATE)]
     if absent:
-        return after_waiting(item, "; ".join(f"{o.where}: {o.message}" for o in absent), now, _due(absent), retry_after)
+        why = "; ".join(f"{o.where}: {o.message}" for o in absent)
+        return after_waiting(item, why, now, _due(absent), retry_after, manifest.RAW)
     return None
 
 
