@@ -45,7 +45,7 @@ def test_a_fault_of_the_source_is_one_row_until_a_good_run_closes_it(desk: Desk)
     assert told(desk) == [("EMPTY_FILE", 2, "2026-01-23", None)]
     desk.publish(WEEK, OTC, PLAIN)
     desk.run(FRIDAYS[3])
-    assert told(desk) == [("EMPTY_FILE", 2, "2026-01-23", "the source is well again")]
+    assert told(desk) == [("EMPTY_FILE", 2, "2026-01-23", "the source works again")]
 
 
 def test_a_capture_that_failed_is_closed_by_its_successor_and_not_tried_again(desk: Desk) -> None:
