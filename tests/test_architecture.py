@@ -300,7 +300,7 @@ DIALECT = re.compile(
     r"\banswers (?:the|its|how|what|whether|which|None|in)\b"
 )
 NO_NAME = {"of", "said", "told", "found", "there", "place"}  # names that name nothing
-PLAIN = tuple(room for room in ROOMS if room not in ("core", "app", "operate"))
+PLAIN = tuple(room for room in ROOMS if room not in ("core", "app"))
 PLAIN_NAMES = tuple(room for room in PLAIN if room not in ("monitor", "cli"))
 
 
