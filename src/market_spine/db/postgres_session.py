@@ -37,7 +37,7 @@ def prepare(psycopg: Any, connection: Any, label: str, conninfo: Mapping[str, An
     """
     _refuse_encoding(connection, label)
     backend, schemas = connection.execute("SELECT pg_backend_pid(), current_schemas(false)").fetchone()
-    if backend != connection.info.backend_pid:  # a pooler stands between: the number is its own
+    if backend != connection.info.backend_pid:  # a pooler is in between: the number is its own
         _refuse_transaction_pooling(psycopg, connection, label, conninfo, backend)
     if not schemas:
         raise ConfigurationError(
@@ -94,7 +94,7 @@ def _refuse_transaction_pooling(psycopg: Any, connection: Any, label: str, conni
     """Detects a pooler that lends sessions by the transaction: between two of our statements it lends this session to a
     second client, or gives us another one."""
     shared = ConfigurationError(
-        f"{label} is a pooler that changes the session between transactions; locks and settings of ours would be lost",
+        f"{label} is a pooler that changes the session between transactions; our locks and settings would be lost",
         hint="name the server itself, or a pool with pool_mode = session",
     )
     other = psycopg.connect(**conninfo, autocommit=True)

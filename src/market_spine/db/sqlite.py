@@ -29,7 +29,7 @@ _STAGING = "staging"
 # From 3.54 on SQLite refuses, within a transaction, to deserialize into a database that is already attached.
 _DESERIALIZES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
 _FEWEST_PAGED_ROWS = 500  # below that, binding their values is as fast
-_PAGED_ROWS = 50_000  # at once: some 2 MB
+_PAGED_ROWS = 50_000  # in one statement: some 2 MB
 _BUSY_TIMEOUT = 0.2  # seconds: SQLite handles no signal while it waits, so it waits briefly and `_patiently` repeats
 
 
@@ -204,9 +204,9 @@ class Sqlite:
             return
         selected = f"{sqlite_pages.names(len(columns))} FROM {_STAGING}.rows"
         statement = insert_selected(table, tuple(constants), tuple(columns), selected)
-        taken, count = self._connection.execute(statement, tuple(constants.values())).rowcount, len(next(iter(columns.values())))
-        if taken != count:
-            raise DatabaseError(f"{self.label}: SQLite took {taken:,} of {count:,} rows", hint="report it; nothing was stored")
+        stored, count = self._connection.execute(statement, tuple(constants.values())).rowcount, len(next(iter(columns.values())))
+        if stored != count:
+            raise DatabaseError(f"{self.label}: SQLite stored {stored:,} of {count:,} rows", hint="report it; nothing was stored")
 
     def _attach_staging(self) -> None:
         """Attaches a database in memory; it lives as long as the connection."""
@@ -364,7 +364,7 @@ def _state_of(path: str) -> tuple[int, int]:
 
 
 def _needs_space(error: BaseException | None) -> bool:
-    """Whether SQLite failed for want of space: when a -shm file cannot grow, it reports only a disk I/O error."""
+    """Whether SQLite failed for lack of space: when a -shm file cannot grow, it reports only a disk I/O error."""
     return isinstance(error, sqlite3.OperationalError) and any(text in str(error) for text in ("disk I/O", "full"))
 
 

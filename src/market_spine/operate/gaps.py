@@ -38,7 +38,7 @@ class Kind(str, Enum):
 
 
 class Remedy(str, Enum):
-    """What closes a gap. Content that was refused or damaged is never normalized again before it was fetched anew."""
+    """What closes a gap. Content that was refused or damaged is fetched again before it is normalized."""
 
     FETCH = "FETCH"
     FETCH_AGAIN = "FETCH_AGAIN"  # even if unchanged: the stored bytes are damaged
@@ -102,7 +102,7 @@ def of_the_future(db: Database, today: date) -> list[Gap]:
 
 
 def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> Iterator[Gap]:
-    """What a partition lacks, first stage first; `entries` are its captures, oldest first."""
+    """The gaps of a partition, first stage first; `entries` are its captures, oldest first."""
     week, tier = partition.week_ending, partition.tier
     standing = [entry for entry in entries if entry.state != WITHDRAWN]
     withdrawn = entries[-1] if entries and entries[-1].state == WITHDRAWN else None

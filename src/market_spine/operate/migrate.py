@@ -33,7 +33,7 @@ def bring_up(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0
     applied, newest = migrations.applied(db), migrations.migrations(db.engine)[-1].number
     before = max(applied, default=0)
     if before == 0:
-        raise ConfigurationError(f"{db.label} holds nothing of ours to migrate", hint=f"spine db init --db {db.label}")
+        raise ConfigurationError(f"{db.label} holds no market-spine tables to migrate", hint=f"spine db init --db {db.label}")
     if before >= newest:
         migrations.check_schema(db)
     if before == newest and None not in applied.values():

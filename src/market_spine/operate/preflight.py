@@ -65,7 +65,7 @@ class Machine:
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """Every finding, in the order in which a run would meet them."""
+    """Every finding, in the order in which a run would hit the problem."""
     return [finding for check in _CHECKS for finding in check(machine)]
 
 
@@ -86,7 +86,7 @@ def _database(machine: Machine) -> Iterator[Finding]:
         with contextlib.closing(connect(":memory:")) if new else snapshot_of(machine.db) as db:
             yield _engine_version(db)
             if new or migrations.schema_version(db) == 0:
-                yield Finding("schema", Grade.OK, "the first run will make it")
+                yield Finding("schema", Grade.OK, "the first run will create it")
                 if is_postgres(machine.db):
                     yield _writing(machine)
             else:
@@ -116,7 +116,7 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
     yield Finding("schema", Grade.OK, f"schema {migrations.schema_version(db)} is current")
     yield _writing(machine)
     if holder := holder_of(db):
-        message = f"held by {holder}, last sign of life {clock.stamp(holder.heartbeat_at)}"
+        message = f"held by {holder}, last heartbeat {clock.stamp(holder.heartbeat_at)}"
         yield Finding("lock", Grade.WARN, message, "wait for it; a dead holder's lock is taken over by the next run")
     else:
         yield Finding("lock", Grade.OK, "nobody holds it")
@@ -191,7 +191,7 @@ def _api(machine: Machine) -> Iterator[Finding]:
     yield (
         _private("credentials", Path(kept))
         if kept
-        else Finding("credentials", Grade.OK, "from the environment" if settings.client_id else "none; the API is asked without")
+        else Finding("credentials", Grade.OK, "from the environment" if settings.client_id else "none; requests go without")
     )
     yield from _reach(settings.base_url, machine.now)
 
@@ -208,9 +208,9 @@ def _reach(url: str, now: datetime) -> Iterator[Finding]:
         date = error.headers.get("Date")
     except OSError as error:
         hint = "check the network, the proxy (HTTPS_PROXY) and MARKET_SPINE_FINRA_BASE_URL"
-        yield Finding("API", Grade.FAIL, f"{url} does not answer: {getattr(error, 'reason', error)}", hint)
+        yield Finding("API", Grade.FAIL, f"{url} does not respond: {getattr(error, 'reason', error)}", hint)
         return
-    yield Finding("API", Grade.OK, f"{url} answers")
+    yield Finding("API", Grade.OK, f"{url} responds")
     if date:
         yield judge_clock((now - parsedate_to_datetime(date).astimezone(timezone.utc)).total_seconds())
 
@@ -231,7 +231,7 @@ def judge_file_system(kind: str, folder: Path) -> Finding:
     if is_network(kind):
         hint = "put the database on a local disk, or use PostgreSQL"
         return Finding("file system", Grade.FAIL, f"{folder} is on a network file system ({kind})", hint)
-    return Finding("file system", Grade.OK, f"{folder} lies on {kind or 'an unknown file system'}")
+    return Finding("file system", Grade.OK, f"{folder} is on {kind or 'an unknown file system'}")
 
 
 def judge_space(free: int, folder: Path) -> Finding:

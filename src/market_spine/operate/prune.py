@@ -71,7 +71,7 @@ def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
 
 
 def pin(db: Database, capture: str, name: str, reason: str, now: datetime) -> Entry:
-    """Keeps a capture from ever being pruned, under a name it can be found by. Raises UsageError when the name is taken."""
+    """Names a capture and keeps it from ever being pruned. Raises UsageError when the name is taken."""
     entry = find_capture(db, capture)
     with db.transaction():
         pinned = db.execute("SELECT capture_id FROM finra_otc_transparency_capture WHERE pinned_as = ?", (name,))

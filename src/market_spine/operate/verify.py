@@ -102,7 +102,7 @@ def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
     try:
         yield from faults
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        yield Fault(where, f"holds what was never written there: {type(error).__name__}: {error}", RECOVERY)
+        yield Fault(where, f"holds a value that the program never writes: {type(error).__name__}: {error}", RECOVERY)
 
 
 def _of_capture(db: Database, row: _Row, deep: bool) -> Iterator[Fault]:

@@ -63,7 +63,7 @@ def current_captures(
 
 
 def current_weeks(db: Database, captures: Iterable[Known], before: str | None = None) -> list[KnownWeek]:
-    """The week-level results made from these very captures by then, by week; a week without one is left out."""
+    """The week-level results made from exactly these captures by then, by week; a week without one is left out."""
     keys: dict[str, dict[str, int]] = {}
     for capture in captures:
         keys.setdefault(capture.week, {})[capture.tier] = capture.capture_key

@@ -180,8 +180,9 @@ def _venue_shares(db: Database, capture_key: int) -> dict[str, float]:
 
 
 def _hhi(db: Database, capture_key: int) -> float | None:
-    row = db.execute("SELECT hhi FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture_key,)).fetchone()
-    return row[0] if row else None
+    measured = db.execute("SELECT hhi FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture_key,))
+    (hhi,) = measured.fetchone() or (None,)
+    return hhi
 
 
 # The rows of one capture (second parameter) that are missing or different in the other one (first parameter).
