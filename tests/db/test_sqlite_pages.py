@@ -101,7 +101,7 @@ def test_a_failed_insert_leaves_nothing_and_the_next_one_works(db: Database) -> 
     made: dict[str, Values] = {name: np.zeros(1_000, dtype=np.int64) for name in ("venue_id", "total_shares", "total_trades")}
     with pytest.raises(sqlite3.IntegrityError), db.transaction():
         db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made)
-    assert db.execute(f"SELECT COUNT(*) FROM {VOLUME}").fetchone()[0] == 0
+    assert db.execute(f"SELECT COUNT(*) FROM {VOLUME}").fetchone() == (0,)
     with db.transaction():
         db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made | {"venue_id": np.arange(1_000)})
     assert db.execute(f"SELECT COUNT(*), SUM(venue_id) FROM {VOLUME}").fetchone() == (1_000, 499_500)

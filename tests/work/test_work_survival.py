@@ -125,7 +125,7 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
     assert counted(db) == (0, 0), "it has said goodbye"
     said = [event for event in worker.logged() if not event.startswith(("work_", "worker_"))]
     assert said == ["database_unavailable", "database_recovered"] * 2
-    assert db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0] == 2
+    assert db.execute("SELECT COUNT(*) FROM torture_effect").fetchone() == (2,)
     db.close()
 
 

@@ -156,7 +156,8 @@ def effects(db: Database) -> Database:
 
 
 def count_effects(db: Database) -> int:
-    return int(db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0])
+    (count,) = db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()
+    return int(count)
 
 
 def test_sigterm_lets_the_item_in_hand_end(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
@@ -233,7 +234,7 @@ def test_a_cancelled_item_is_dropped_by_its_worker(effects: Database, start_work
     worker.terminate()
     worker.wait(DEADLINE)
     assert queue.find(effects, long_one.id).state is State.CANCELLED
-    assert [row[0] for row in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
+    assert [item_id for (item_id,) in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
     action = effects.execute("SELECT actor, action, target, reason FROM core_operator_actions").fetchone()
     assert tuple(action) == ("tester", "work cancel", "ingest_week 2025-12-05 / OTC", "a mistake")
 

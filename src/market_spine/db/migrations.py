@@ -103,7 +103,7 @@ def check_digests(db: Database, done: Mapping[int, str | None]) -> None:
     for migration in migrations(db.engine):
         if done.get(migration.number) not in (None, migration.digest):
             raise SchemaDiffers(
-                f"{db.label} was created with another version of {migration.file} than this program's",
+                f"{db.label} was made with another text of {migration.file} than this program has",
                 hint="pip install --force-reinstall --no-deps market-spine",
             )
 
