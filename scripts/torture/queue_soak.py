@@ -155,7 +155,7 @@ class Claims(threading.Thread):
             line = json.loads(text)
             if line["event"] == "worker_start":
                 self.ready.set()
-            if line["event"] == "work_begun":
+            if line["event"] == "work_started":
                 begun = datetime.fromisoformat(line["time"]).timestamp()
                 self._tally.begun(line["work_item"], begun)
             elif line["level"] in ("WARNING", "ERROR") and line["event"] != "work_retry_wait":

@@ -50,7 +50,7 @@ def run_pipeline(name: str, run: Run, source: Source | None, week_ending: date, 
     """
     pipeline = find(name)
     if pipeline.of_week and tier is not None:
-        raise UsageError(f"{name} is of a whole week and takes no tier", hint="leave --tier out")
+        raise UsageError(f"{name} is for a whole week and takes no tier", hint="leave --tier out")
     plan = Plan((week_ending,), TIERS if tier is None else (Partition(week_ending, tier).tier,), only(Phase.CALC))
     outcomes = list(pipeline.work(run, source, plan))
     return outcomes + _judge(run, plan, outcomes)
