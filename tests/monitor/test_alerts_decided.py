@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_what_was_told_is_kept_per_channel(db: Database) -> None:
 
 
 def test_the_database_takes_over_what_the_file_remembers(db: Database, tmp_path: Path) -> None:
-    path = tmp_path / "state" / "told.json"
+    path = tmp_path / "state" / "notified.json"
     deliveries.write_file(path, "mail", Notice(Action.BEGAN, EVENT), BEFORE)
     deliveries.write_file(path, "pager", Notice(Action.BEGAN, EVENT), BEFORE)
     assert deliveries.read_file(path, "mail") == {KEY: Delivered(EVENT, BEFORE)}
@@ -162,8 +163,23 @@ def test_the_database_takes_over_what_the_file_remembers(db: Database, tmp_path:
     assert list(path.parent.iterdir()) == []
 
 
+def test_the_file_of_an_older_version_is_read_and_taken_over(db: Database, tmp_path: Path) -> None:
+    older = {
+        "channel": "mail", "kind": EVENT.kind, "week": EVENT.week, "tier": EVENT.tier, "severity": EVENT.severity,
+        "message": EVENT.message, "since": EVENT.since.isoformat(), "told_at": BEFORE.isoformat(),
+    }
+    path = tmp_path / "state" / deliveries.FILE_NAME
+    path.parent.mkdir()
+    path.with_name("told.json").write_text(json.dumps([older]), "utf-8")
+    assert deliveries.read_file(path, "mail") == {KEY: Delivered(EVENT, BEFORE)}
+    deliveries.write_file(path, "mail", Notice(Action.BEGAN, EVENT), NOW)
+    assert deliveries.read_file(path, "mail") == {KEY: Delivered(EVENT, NOW)}, "the newer file counts"
+    deliveries.take_over(db, path)
+    assert (deliveries.read(db, "mail"), list(path.parent.iterdir())) == ({KEY: Delivered(EVENT, NOW)}, [])
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"channel": "mail"}]'], ids=["empty", "cut", "other", "partial"])
 def test_a_damaged_file_says_nothing(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "told.json"
+    path = tmp_path / "notified.json"
     path.write_text(content)
     assert deliveries.read_file(path, "mail") == {}
