@@ -44,7 +44,7 @@ def _with_open(run: Run, plan: Plan) -> Plan:
     if plan.open_count:
         names = [str(one) for one in (*found.partitions, *(week for week in found.weeks if week not in _weeks(found)))]
         more = ", …" if len(names) > _SHOWN else ""
-        _log.info("+%d open from earlier weeks: %s%s", len(names), ", ".join(names[:_SHOWN]), more, extra={"event": "open"})
+        _log.info("+%d open from earlier weeks: %s%s", len(names), ", ".join(names[:_SHOWN]), more, extra={"event": "widened"})
     return plan
 
 

@@ -46,7 +46,7 @@ def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # they log every failed attempt; trouble.py logs the first
-    facts = {"event": "worker_start", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
+    facts = {"event": "worker_started", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
     log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
 
@@ -170,8 +170,8 @@ class Worker:
 
     def stop(self, feed: Feed) -> None:
         """No new items; current ones have `grace` seconds to end, then they are returned to the queue."""
+        self.stopping.set()  # before the line is logged: a SIGINT that follows it must find the flag set
         log.info("stopping", extra={"event": "worker_stopping", "in_hand": len(self._current)})
-        self.stopping.set()
         feed.stop()
         timer = threading.Timer(self.settings.grace, self._abandon_all)
         timer.daemon = True
@@ -187,7 +187,7 @@ class Worker:
         key = str(item.current_execution_id)
         with self._lock:
             self._current[key] = (item, transaction)
-        log.info("%s: begun", item.where, extra={"event": "work_begun", "work_item": item.id, "attempt": item.attempt_count})
+        log.info("%s: started", item.where, extra={"event": "work_started", "work_item": item.id, "attempt": item.attempt_count})
         try:
             state = execute(db, transaction, item, self._perform, self.settings.retry_after)
         except DatabaseError as error:
@@ -233,7 +233,7 @@ class Worker:
 
     def _sweep(self, db: Database, watch: lease.Watch) -> None:
         for item in lease.sweep(db, watch, db.now(), clock.ticks()):
-            facts = {"event": "work_taken_back", "work_item": item.id, "state": item.state.value}
+            facts = {"event": "work_returned", "work_item": item.id, "state": item.state.value}
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
     def _every(self, duty: str, seconds: float, act: Callable[[Database], None]) -> None:
