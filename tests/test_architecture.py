@@ -15,6 +15,7 @@ import market_spine
 from market_spine.categories import Category
 
 SOURCE = Path(market_spine.__file__).parent
+ROOT = Path(__file__).parent.parent
 PHASES = ("ingest", "normalize", "calc", "readiness")
 DRIVERS = {"sqlite3", "psycopg", "sqlite_utils", "psycopg_pool"}
 # The rooms of the house, bottom first: a file imports only what lies in its own room or below. What lies beside the rooms are
@@ -300,8 +301,6 @@ DIALECT = re.compile(
     r"\banswers (?:the|its|how|what|whether|which|None|in)\b"
 )
 NO_NAME = {"of", "said", "told", "found", "there", "place"}  # names that name nothing
-PLAIN = ROOMS
-PLAIN_NAMES = tuple(room for room in PLAIN if room not in ("monitor", "cli"))
 
 
 def written(path: Path) -> Iterator[tuple[int, str]]:
@@ -320,7 +319,7 @@ def given_names(tree: ast.AST) -> Iterator[str]:
             yield node.arg
 
 
-@pytest.mark.parametrize("room", PLAIN)
+@pytest.mark.parametrize("room", ROOMS)
 def test_texts_are_in_plain_technical_english(room: str) -> None:
     """What to write instead stands in the table of the house style."""
     spoken = [
@@ -333,7 +332,28 @@ def test_texts_are_in_plain_technical_english(room: str) -> None:
     assert spoken == []
 
 
-@pytest.mark.parametrize("room", PLAIN_NAMES)
+PAGES = [path for folder in ("docs", "workflows") for path in sorted((ROOT / folder).rglob("*.md"))] + [ROOT / "README.md"]
+
+
+def landed_comments() -> str:
+    """The comments of the migrations, of which the schema page is made; a landed migration is never edited."""
+    comments = (re.findall(r"^-- (.*)", path.read_text("utf-8"), re.MULTILINE) for path in (SOURCE / "db" / "schema").rglob("*.sql"))
+    return "\n".join(" ".join(lines) for lines in comments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_pages_are_in_plain_technical_english(page: Path) -> None:
+    landed = landed_comments()
+    spoken = [
+        f"{number}: {match.group()}"
+        for number, line in enumerate(page.read_text("utf-8").splitlines(), 1)
+        if line not in landed
+        for match in DIALECT.finditer(re.sub(r"`[^`]*`", "``", line))  # a name in backticks is not language
+    ]
+    assert spoken == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_variable_is_named_for_what_it_holds(room: str) -> None:
     empty = [(name, given) for name, tree in modules() if room_of(name) == room for given in given_names(tree) if given in NO_NAME]
     assert empty == []

@@ -153,7 +153,7 @@ class Claims(threading.Thread):
     def run(self) -> None:
         for text in self._worker.stderr or ():
             line = json.loads(text)
-            if line["event"] == "worker_start":
+            if line["event"] == "worker_started":
                 self.ready.set()
             if line["event"] == "work_started":
                 begun = datetime.fromisoformat(line["time"]).timestamp()

@@ -93,7 +93,7 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
     db = connect(postgres_server.url)
     make_ready(db)
     worker = start_worker(postgres_server.url, gate if in_hand else None)
-    worker.wait_for("worker_start")
+    worker.wait_for("worker_started")
     first = ask(db, "ingest_week")
     if not in_hand:
         worker.wait_for(f"COMPLETE {first.id}")

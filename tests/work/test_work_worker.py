@@ -84,7 +84,7 @@ def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
     done = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path / "files")
     assert done.exit_code == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert lines[0]["event"] == "worker_start"
+    assert lines[0]["event"] == "worker_started"
     assert [(line["event"], line["work_item"]) for line in lines if line["event"].startswith("work_")] == [
         ("work_started", normalize.id), ("work_retry_wait", normalize.id),
         ("work_started", ingest.id), ("work_complete", ingest.id),

@@ -44,7 +44,7 @@ def _with_open(run: Run, plan: Plan) -> Plan:
         covered = {partition.week_ending for partition in partitions}
         names = [str(one) for one in (*partitions, *(week for week in weeks if week not in covered))]
         more = ", …" if len(names) > _SHOWN else ""
-        _log.info("+%d open from earlier weeks: %s%s", len(names), ", ".join(names[:_SHOWN]), more, extra={"event": "open"})
+        _log.info("+%d open from earlier weeks: %s%s", len(names), ", ".join(names[:_SHOWN]), more, extra={"event": "widened"})
     return plan
 
 

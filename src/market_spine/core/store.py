@@ -36,7 +36,7 @@ def open_store(target: str, mode: Mode = Mode.EXISTING, now: datetime | None = N
             raise ConfigurationError(f"nothing is stored in {db.label} yet", hint=hint)
         else:
             prepare(db, now)
-            facts = {"event": "new_database", "database": db.label, "aloud": True}
+            facts = {"event": "database_created", "database": db.label, "aloud": True}
             logging.getLogger("market_spine").warning("new database %s", db.label, extra=facts)
         yield db
 

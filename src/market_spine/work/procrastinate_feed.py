@@ -136,7 +136,8 @@ class ProcrastinateFeed:
         except DatabaseLost as error:
             log.debug("%s", error.message, extra={"event": "delivery_failed", "work_item": item_id})
         except Exception as error:
-            log.exception("delivery of item %s failed: %s", item_id, error, extra={"event": "delivery_failed"})
+            facts = {"event": "delivery_failed", "work_item": item_id}
+            log.exception("delivery of item %s failed: %s", item_id, error, extra=facts)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Postgres]:

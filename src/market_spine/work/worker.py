@@ -46,7 +46,7 @@ def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # they log every failed attempt; trouble.py logs the first
-    facts = {"event": "worker_start", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
+    facts = {"event": "worker_started", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
     log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
 
@@ -170,8 +170,8 @@ class Worker:
 
     def stop(self, feed: Feed) -> None:
         """Claims no more items; current ones have `grace` seconds to end, then they are returned to the queue."""
+        self.stopping.set()  # before the line is logged: a SIGINT that follows it must find the flag set
         log.info("stopping", extra={"event": "worker_stopping", "running": len(self._current)})
-        self.stopping.set()
         feed.stop()
         timer = threading.Timer(self.settings.grace, self._abandon_all)
         timer.daemon = True
