@@ -142,7 +142,7 @@ def test_a_daily_list_that_fails_leaves_the_run_as_it_is(program: Program, servi
     done = program.weekly("--json")
     document = json.loads(done.stdout)
     assert (done.exit_code, document["exit_code"], document["daily_list"]["outcome"]) == (0, 0, "warning")
-    assert "DAILY_LIST_MISSING: the daily list of 2026-10-02 is missing: 127.0.0.1 answers 503" in done.stderr
+    assert "DAILY_LIST_MISSING: the daily list of 2026-10-02 is missing: 127.0.0.1 returned 503" in done.stderr
     (found,) = (a for a in program.json("anomalies", "--unresolved")["anomalies"] if a["category"] == "DAILY_LIST_MISSING")  # type: ignore[attr-defined]
     assert (found["severity"], found["week"]) == ("WARN", None)
     service.heal()

@@ -116,7 +116,7 @@ def _missing(run: Run, error: Exception) -> Taken:
     what, hint = f"{type(error).__name__}: {error}; a fault of the program, report it", None
     if isinstance(error, MarketSpineError):
         what, hint = error.message, error.hint
-    message = f"the daily list of {run.run_date} is missing: {what}; the next run asks for these days again"
+    message = f"the daily list of {run.run_date} is missing: {what}"
     if not run.dry:
         key = daily_lists.key_of(run.run_date)
         anomalies.observe_of_domain(run, daily_lists.DOMAIN, category, key, message, details={"hint": hint})

@@ -1,4 +1,4 @@
-"""The stored contents, packed, under their SHA-256: bytes of files, canonical documents of an API, responses that are kept."""
+"""The stored contents, compressed, under their SHA-256: bytes of files, canonical documents of an API, kept responses."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ZSTD_LEVEL, _ZSTD_WINDOW = 1, 18  # a window of 256 KB stays in the cache
 
 
 def store_raw(db: Database, content: bytes, content_hash: str) -> None:
-    """Keeps the bytes under their SHA-256 (64 hex), once; mends those that are damaged. Call it inside a transaction."""
-    if not (_has(db, content_hash) and is_intact(db, content_hash)):
+    """Stores the bytes once under their SHA-256 (64 hex); replaces a damaged copy. Call it inside a transaction."""
+    if not is_intact(db, content_hash):
         store_packed(db, pack(content), len(content), content_hash)
 
 
 def store_packed(db: Database, packed: bytes, size: int, content_hash: str) -> None:
-    """Keeps bytes that are packed already under the SHA-256 of what they unpack to. Call it inside a transaction."""
+    """Stores bytes that are compressed already, `size` and hash being those of the content. Call it inside a transaction."""
     db.execute(
         """
         INSERT INTO finra_otc_transparency_raw (content_hash, size, codec, content) VALUES (?, ?, 'zstd', ?)
@@ -32,16 +32,12 @@ def store_packed(db: Database, packed: bytes, size: int, content_hash: str) -> N
 
 
 def pack(content: bytes) -> bytes:
-    """The compressed bytes, as they are stored."""
+    """The bytes, compressed as they are stored."""
     zstd = _zstd()
     parameter = zstd.CompressionParameter
     options = {parameter.compression_level: _ZSTD_LEVEL, parameter.window_log: _ZSTD_WINDOW}
     packed: bytes = zstd.compress(content, options=options)
     return packed
-
-
-def _has(db: Database, content_hash: str) -> bool:
-    return db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone() is not None
 
 
 def is_intact(db: Database, content_hash: str) -> bool:
@@ -59,13 +55,14 @@ def packed_raw(db: Database, content_hash: str) -> bytes:
     row = db.execute("SELECT content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
     if row is None:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} are gone")
-    return bytes(row[0])
+    (packed,) = row
+    return bytes(packed)
 
 
 def unpacked(packed: bytes, content_hash: str, *, hashed: bool = False) -> Iterator[bytes]:
     """The bytes in blocks of 512 KB. Raises DamagedRaw when they no longer hash to their name.
 
-    With `hashed` that is not tried: they are those of a content that was hashed and stored a moment ago.
+    With `hashed` the check is skipped: the content was hashed and stored a moment ago.
     """
     zstd, digest = _zstd(), hashlib.sha256()
     stream = zstd.ZstdDecompressor()

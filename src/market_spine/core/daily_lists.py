@@ -41,7 +41,10 @@ def newest(db: Database, as_of: date | None = None) -> Listed | None:
         """,
         (DOMAIN, key_of(as_of or date.max)),
     ).fetchone()
-    return Listed(row[0], row[1], captures.version(db, row[1], int(row[2]))) if row else None
+    if row is None:
+        return None
+    day, capture_id, ingest_no = row
+    return Listed(day, capture_id, captures.version(db, capture_id, int(ingest_no)))
 
 
 def list_all(db: Database) -> list[Listed]:
