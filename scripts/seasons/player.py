@@ -15,6 +15,7 @@ from seasons.duties import Duties, at_the_end, window
 from seasons.engine import Engine, Finished, Observed
 from seasons.finra import Finra, Partition
 from seasons.ledger import Ledger, Moment
+from seasons.provenance import Provenance
 from seasons.stories import Step
 
 _WEEKS_BEFORE = 6
@@ -31,6 +32,7 @@ class Player:
         self.world = World(Finra(first - timedelta(weeks=_WEEKS_BEFORE), seed, first), files=files)
         self.ledger, self.duties = Ledger(engine.source.stored), Duties(dated=not files)
         self.answers, self.counts = Answers(), Counter[str]()
+        self._provenance = Provenance()
         self._seen = Observed({}, {}, {})
         self._number = 0
         self._interrupted = False  # since the last whole run
@@ -47,7 +49,7 @@ class Player:
                 return [f"{step} ({self.today}): {fault}" for fault in faults]
         if to_the_end:
             faults = [*at_the_end(self.world.finra, self.ledger, self.duties), *self._compare(None, all_days=True)]
-            faults += [*self._raw(), *self._verify(Random(0))]
+            faults += [*self._raw(), *self._kept(), *self._verify(Random(0))]
             return [f"at the end: {fault}" for fault in faults]
         return []
 
@@ -56,6 +58,9 @@ class Player:
         day = self._first + timedelta(days=step.day)
         if day > self.today:
             self.ledger.history[self.today] = self.ledger.picture()
+            if self.engine.exists():
+                with self.engine.database() as db:
+                    self._provenance.day_ends(db, self.today)
             self.world.finra.move_to(day)
         self.counts[step.action] += 1
         if self.world.is_known(step.action):
@@ -284,6 +289,13 @@ class Player:
                 except Exception as error:
                     faults.append(f"{capture.capture_id}@{number}: {error}")
         return faults
+
+    def _kept(self) -> list[str]:
+        """Of the API: the responses and daily lists."""
+        if self.engine.source.name != "api":
+            return []
+        with self.engine.database() as db:
+            return self._provenance.faults(db, self.engine.raw)
 
     def _failed_run(self) -> tuple[str, bool] | None:
         """Its id, and whether it was forced."""

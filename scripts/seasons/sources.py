@@ -88,7 +88,7 @@ class Api:
     """The fake of FINRA's Query API; a tier out of order answers 503."""
 
     name = "api"
-    arguments: tuple[str, ...] = ("--source", "api")
+    arguments: tuple[str, ...] = ("--source", "api", "--keep-wire")
 
     def __init__(self, fake: FinraFake) -> None:
         self._fake = fake
