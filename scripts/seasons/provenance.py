@@ -42,13 +42,14 @@ class Provenance:
 
 
 def _do_not_add_up(pages: list[Page], raw: Callable[[str], bytes]) -> list[str]:
-    """Each page begins where the one before ends, and together they hold what FINRA counted."""
-    rows = 0
+    """Of each query, each page begins where the one before ends, and together they hold what FINRA counted."""
+    rows = total = 0
     for number, page in enumerate(pages, 1):
-        if page.before != rows:
-            return [f"response {number} begins at row {page.before}, not {rows}"]
+        if page.before != (rows if rows < total else 0):
+            return [f"response {number} begins at row {page.before}, {rows} of {total} rows came before"]
+        rows, total = rows if rows < total else 0, page.total
         rows += len(json.loads(raw(page.sha)))
-    return [] if rows == pages[0].total else [f"its responses have {rows} rows, FINRA counted {pages[0].total}"]
+    return [] if rows == total else [f"its last responses have {rows} rows, FINRA counted {total}"]
 
 
 def _contents(db: Database) -> set[str]:

@@ -29,15 +29,16 @@ class Program:
     """The commands on one database and the fake service."""
 
     def __init__(self, run_command: RunCommand, fake: FinraFake, target: str) -> None:
-        self._run, self._fake, self._target = run_command, fake, target
+        self._run, self._target = run_command, target
+        self._environ = {**fake.environ, "MARKET_SPINE_FIRM_TOTALS": "off"}  # of a partition the rows alone are asked for
 
     def weekly(self, *more: str, day: date = FRIDAY, **environ: str) -> Finished:
         window = ("--weeks", ONE[0], "--tiers", ONE[1])
         options = ("--source", "api", "--run-date", str(day), "--db", self._target, *window, *more)
-        return self._run("run_finra_weekly_schedule", *options, env={**self._fake.environ, **environ})
+        return self._run("run_finra_weekly_schedule", *options, env={**self._environ, **environ})
 
     def spine(self, *words: str, **environ: str) -> Finished:
-        return self._run("spine", *words, "--db", self._target, env={**self._fake.environ, **environ})
+        return self._run("spine", *words, "--db", self._target, env={**self._environ, **environ})
 
     def json(self, *words: str) -> dict[str, object]:
         done = self.spine(*words, "--json")

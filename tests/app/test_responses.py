@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ OpenApi = Callable[..., ApiSource]
 )
 def test_a_date_header_is_kept_in_utc(text: str, moment: str | None) -> None:
     assert date_header(text) == moment
+
+
+@pytest.fixture
+def open_api(open_api: OpenApi) -> OpenApi:
+    """Of a partition the rows alone are asked for."""
+    return partial(open_api, MARKET_SPINE_FIRM_TOTALS="off")
 
 
 def run_one(db: Database, source: ApiSource, day: date = FRIDAY, **how: bool) -> None:
