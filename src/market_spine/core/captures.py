@@ -24,6 +24,7 @@ class Version(NamedTuple):
     observed_at: str
     row_count: int
     metadata: Mapping[str, Any]
+    totals_hash: str | None = None  # of the document that holds its firm totals; its own where it holds them itself
 
 
 class Capture(NamedTuple):
@@ -60,12 +61,17 @@ def observe(db: Database, partition: Partition, capture_id: str, run_date: date,
     metadata = json.dumps(version.metadata)
     db.execute(
         """
-        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json,
+                                                    totals_hash)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (capture_id, ingest_no) DO UPDATE SET content_hash = excluded.content_hash,
-            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json
+            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json,
+            totals_hash = excluded.totals_hash
         """,
-        (capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata),
+        (
+            capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata,
+            version.totals_hash,
+        ),
     )
     db.execute(
         """
@@ -96,12 +102,12 @@ def versions(db: Database, capture_id: str) -> list[Version]:
     """Every content a capture has had, oldest first."""
     rows = db.execute(
         """
-        SELECT ingest_no, content_hash, observed_at, row_count, metadata_json FROM finra_otc_transparency_version
+        SELECT ingest_no, content_hash, observed_at, row_count, metadata_json, totals_hash FROM finra_otc_transparency_version
         WHERE capture_id = ? ORDER BY ingest_no
         """,
         (capture_id,),
     ).fetchall()
-    return [Version._make((*facts, json.loads(metadata))) for *facts, metadata in rows]
+    return [found._replace(metadata=json.loads(str(found.metadata))) for found in map(Version._make, rows)]
 
 
 def version(db: Database, capture_id: str, ingest_no: int) -> Version:
@@ -110,6 +116,14 @@ def version(db: Database, capture_id: str, ingest_no: int) -> Version:
         if found.ingest_no == ingest_no:
             return found
     raise DamagedRaw(f"the record of content {ingest_no} of {capture_id} is gone")
+
+
+def totals_hash(db: Database, capture_id: str, ingest_no: int) -> str | None:
+    """The hash of the document that holds the firm totals of one content of a capture; None where there is none."""
+    row = db.execute(
+        "SELECT totals_hash FROM finra_otc_transparency_version WHERE capture_id = ? AND ingest_no = ?", (capture_id, ingest_no)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def take_on(db: Database, capture: Capture) -> None:

@@ -115,8 +115,8 @@ def _sizes(db: Database, goes: list[Entry]) -> list[int]:
     ids = {entry.capture_id for entry in goes}
     rows = db.execute(
         """
-        SELECT v.capture_id, v.content_hash, LENGTH(r.content) FROM finra_otc_transparency_version v
-        JOIN finra_otc_transparency_raw r ON r.content_hash = v.content_hash ORDER BY v.capture_id
+        SELECT v.capture_id, r.content_hash, LENGTH(r.content) FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_raw r ON r.content_hash IN (v.content_hash, v.totals_hash) ORDER BY v.capture_id
         """
     ).fetchall()
     kept = {content_hash for capture_id, content_hash, _ in rows if capture_id not in ids}
@@ -174,11 +174,16 @@ def _remove(db: Database, entry: Entry) -> None:
     db.execute(
         """
         DELETE FROM finra_otc_transparency_raw
-        WHERE content_hash IN (SELECT v.content_hash FROM finra_otc_transparency_version v WHERE v.capture_id = ?)
+        WHERE content_hash IN (SELECT v.content_hash FROM finra_otc_transparency_version v WHERE v.capture_id = ?
+                               UNION ALL
+                               SELECT v.totals_hash FROM finra_otc_transparency_version v
+                               WHERE v.capture_id = ? AND v.totals_hash IS NOT NULL)
           AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_version v
                           WHERE v.content_hash = finra_otc_transparency_raw.content_hash AND v.capture_id <> ?)
+          AND NOT EXISTS (SELECT 1 FROM finra_otc_transparency_version v
+                          WHERE v.totals_hash = finra_otc_transparency_raw.content_hash AND v.capture_id <> ?)
         """,
-        (entry.capture_id, entry.capture_id),
+        (entry.capture_id,) * 4,
     )
     for statement in _OF_ID:
         db.execute(statement, (entry.capture_id,))
@@ -193,6 +198,7 @@ def _set_pin(db: Database, entry: Entry, name: str | None, now: datetime) -> Non
 
 _OF_KEY = (
     "DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?",
+    "DELETE FROM finra_otc_transparency_firm_total WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",

@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from market_spine import config
-from market_spine.app.source import Absent, Glance, Offer, SourceSettings, seconds
-from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
+from market_spine.app.source import Absent, Glance, Offer, SourceSettings, asks_totals, seconds
+from market_spine.app.source.canonical import FIELDS, FIRM_TYPES, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
 from market_spine.app.source.web import Client, Manners, host
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
@@ -49,6 +49,7 @@ class ApiSettings:
     client_id: str = ""
     secret: str = field(default="", repr=False)
     manners: Manners = field(default_factory=Manners)
+    totals: bool = True
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> ApiSettings:
@@ -64,6 +65,7 @@ class ApiSettings:
                 retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
                 backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
             ),
+            totals=asks_totals(environ),
         )
         if bool(settings.client_id) != bool(settings.secret):
             raise ConfigurationError(
@@ -83,7 +85,8 @@ class ApiSource:
         self._client = Client(settings.manners)
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
         self._endpoint = Endpoint(self._client, settings.base_url, token)
-        self._today = today
+        self._today, self._totals = today, settings.totals
+        self._came_along: tuple[Partition, Collector] | None = None  # totals of a partition whose rows the archive gave
 
     @classmethod
     def of(cls, settings: SourceSettings) -> ApiSource:
@@ -92,7 +95,7 @@ class ApiSource:
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """The newest lastUpdateDate and the number of rows, by one row; None for a week only the archive may hold."""
-        body = {**_query(partition), "fields": [*FIELDS[:2], "lastUpdateDate"], "sortFields": ["-lastUpdateDate"]}
+        body = {**_query(partition, SUMMARY_TYPES), "fields": [*FIELDS[:2], "lastUpdateDate"], "sortFields": ["-lastUpdateDate"]}
         page = _twice(lambda: self._first(partition, body))
         if not page.rows:
             return None if self._old(partition) else self._absent(partition)
@@ -101,15 +104,28 @@ class ApiSource:
 
     def fetch(self, partition: Partition) -> Offer | Absent:
         """Every row of the partition, in the canonical form. Raises SourceError; for want of proof only after asking twice."""
+        return self._proved(partition, SUMMARY_TYPES)
+
+    def totals(self, partition: Partition, content: bytes) -> bytes | Absent | None:
+        """Every firm total of the partition, in the same form, proved complete in the same way."""
+        if not self._totals:
+            return None
+        if self._came_along and self._came_along[0] == partition:
+            rows = self._came_along[1]
+            return rows.document() if len(rows) else self._absent(partition, "firm totals")
+        offer = self._proved(partition, FIRM_TYPES)
+        return offer.content if isinstance(offer, Offer) and offer.metadata["rows"] else self._absent(partition, "firm totals")
+
+    def _proved(self, partition: Partition, types: tuple[str, ...]) -> Offer | Absent:
         try:
-            offer, suspect = self._fetch(partition)
+            offer, suspect = self._fetch(partition, types)
         except Unproved as error:
             _log.warning("%s: %s; asking once more", partition, error.message)
-            return self._settle(self._fetch(partition), None)
+            return self._settle(self._fetch(partition, types), None)
         if not suspect:
             return offer
         _log.warning("%s: %d rows come twice; asking once more", partition, suspect)
-        return self._settle(self._fetch(partition), offer)
+        return self._settle(self._fetch(partition, types), offer)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Partitions of those weeks with rows updated on or after `day`. Raises SourceError."""
@@ -137,26 +153,28 @@ class ApiSource:
             )
         return offer
 
-    def _fetch(self, partition: Partition) -> tuple[Offer | Absent, int]:
-        collector = Collector(partition)
-        said = self._collect(WEEKLY, {**_query(partition), "fields": list(FIELDS), "sortFields": list(ORDER)}, collector)
+    def _fetch(self, partition: Partition, types: tuple[str, ...]) -> tuple[Offer | Absent, int]:
+        collector, self._came_along = Collector(partition, types), None
+        said = self._collect(WEEKLY, {**_query(partition, types), "fields": list(FIELDS), "sortFields": list(ORDER)}, collector)
         if said is None and self._old(partition):
             said = self._archived(partition, collector)
         if said is None:
             return self._absent(partition), 0
         return self._offer(partition, collector, said), collector.repeated
 
-    def _collect(self, dataset: str, body: Body, collector: Collector) -> dict[str, Any] | None:
-        """Pages a query into the collector; answers what FINRA said of it, None when there are no rows."""
+    def _collect(self, dataset: str, body: Body, *collectors: Collector) -> dict[str, Any] | None:
+        """Pages a query into the collectors; answers what FINRA said of it, None when there are no rows."""
         said: dict[str, Any] | None = None
         for page in self._endpoint.pages(dataset, body):
-            collector.add(page.rows)
+            for collector in collectors:
+                collector.add(page.rows)
             said = said or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
         return said
 
     def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:
         """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; all summary types come."""
-        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector)
+        self._came_along = partition, Collector(partition, FIRM_TYPES)
+        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector, self._came_along[1])
 
     def _offer(self, partition: Partition, collector: Collector, said: dict[str, Any]) -> Offer:
         rows, content = len(collector), collector.document()
@@ -198,8 +216,8 @@ class ApiSource:
     def _old(self, partition: Partition) -> bool:
         return partition.monday < self._today - RETENTION
 
-    def _absent(self, partition: Partition) -> Absent:
-        return Absent(f"{host(self._endpoint.base_url)} has no rows of {partition}")
+    def _absent(self, partition: Partition, what: str = "rows") -> Absent:
+        return Absent(f"{host(self._endpoint.base_url)} has no {what} of {partition}")
 
 
 def _updated_since(day: date, first_week: date, last_week: date) -> Body:
@@ -210,20 +228,20 @@ def _updated_since(day: date, first_week: date, last_week: date) -> Body:
             compare("LTE", "weekStartDate", last_week - timedelta(days=4)),
         ],
         "dateRangeFilters": [{"fieldName": "lastUpdateDate", "startDate": day.isoformat(), "endDate": _FAR.isoformat()}],
-        "domainFilters": [_summary_types()],
+        "domainFilters": [_summary_types(SUMMARY_TYPES)],
     }
 
 
-def _query(partition: Partition) -> Body:
-    return {"compareFilters": _week_and_tier(partition), "domainFilters": [_summary_types()]}
+def _query(partition: Partition, types: tuple[str, ...]) -> Body:
+    return {"compareFilters": _week_and_tier(partition), "domainFilters": [_summary_types(types)]}
 
 
 def _week_and_tier(partition: Partition) -> list[Body]:
     return [equal("weekStartDate", partition.monday.isoformat()), equal("tierIdentifier", CODE_OF_TIER[partition.tier])]
 
 
-def _summary_types() -> Body:
-    return {"fieldName": "summaryTypeCode", "values": list(SUMMARY_TYPES)}
+def _summary_types(types: tuple[str, ...]) -> Body:
+    return {"fieldName": "summaryTypeCode", "values": list(types)}
 
 
 def _partition(row: Row, day: date) -> Partition | None:

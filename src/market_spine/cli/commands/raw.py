@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 Examples:
   spine raw 2025-12-26 OTC --out otc.psv
   spine raw 2025-12-26 OTC --as-of 2026-01-09 | sha256sum
-  spine raw 2025-12-26 OTC --capture OTC:2025-12-26:20260109@1""",
+  spine raw 2025-12-26 OTC --capture OTC:2025-12-26:20260109@1
+  spine raw 2025-12-26 OTC --totals""",
 )
 @click.argument("week", callback=as_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @click.option("--as-of", callback=as_day, help="What was current at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--capture", "name", help="Capture id (or its end) or pin; append @1 for one of its contents.")
+@click.option("--totals", is_flag=True, help="The document with the firm totals that came with it.")
 @click.option("--out", metavar="FILE", help="Write to a new file instead of stdout.")
 @db_option
-def command(week: date, tier: str, as_of: date | None, name: str | None, out: str | None, db: str) -> None:
+def command(week: date, tier: str, as_of: date | None, name: str | None, totals: bool, out: str | None, db: str) -> None:
     """Print the stored content of a partition, byte for byte; a description goes to stderr.
 
     For the file source: the exact bytes of the file. For the API: the canonical document made from its responses.
@@ -42,6 +44,7 @@ def command(week: date, tier: str, as_of: date | None, name: str | None, out: st
         raise UsageError("--as-of and --capture exclude each other", hint="leave one of them out")
     with reading(db) as store:
         content = raw.find(store, Partition(week, tier), as_of, name)
+        content = raw.totals_of(content) if totals else content
         blocks = list(raw.read(store, content))
     if out:
         _write_new(Path(out), blocks)
