@@ -1,4 +1,4 @@
-"""A capture's bytes, read into rows and rejects."""
+"""A capture's bytes, parsed into rows and rejects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REJECTS_KEPT = 1000
 
 
 class Reading(NamedTuple):
-    """A capture's bytes, read: rows and rejects, the text of the rejected lines by number, and the firm totals beside them."""
+    """A capture's bytes, parsed: rows and rejects, the text of the rejected lines by number, and the firm totals beside them."""
 
     file: WeeklyFile
     rejected: dict[int, str]
@@ -28,9 +28,9 @@ class Reading(NamedTuple):
 
 
 def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
-    """Reads a capture's stored bytes and firm totals; with `hashed` their hash is known to be right, and not taken again.
+    """Parses a capture's stored bytes and firm totals; with `hashed` their hash is known to be right and not computed again.
 
-    Raises UnusableContent, or DamagedRaw when the bytes are gone or are not those of the capture.
+    Raises UnusableContent, or DamagedRaw when the bytes are missing or are not those of the capture.
     """
     from market_spine.parse import lines, weekly_file
 
@@ -42,7 +42,7 @@ def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
 
 
 def foresee(content: bytes, totals: bytes | None, partition: Partition) -> Reading | PartitionError:
-    """What `read` would return of bytes that are not stored, or what it would raise; without the texts of the rejected lines."""
+    """What `read` would return for bytes that are not stored, or what it would raise; without the texts of rejected lines."""
     from market_spine.parse import weekly_file
 
     try:

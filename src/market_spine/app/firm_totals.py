@@ -24,7 +24,7 @@ class Beside(NamedTuple):
 
 
 def ask(source: Source, partition: Partition, content: bytes, content_hash: str) -> Beside:
-    """The firm totals of a content; nothing where the source gives none beside its rows, or was told not to."""
+    """The firm totals of a content; nothing where the source gives none beside its rows, or is not to be asked."""
     try:
         given = source.totals(partition, content)
     except SourceError as error:
