@@ -57,8 +57,8 @@ class Duties:
         self.asked(weeks)
         faults = []
         looked_at = [p for p in self.scope(finra) if p.tier not in out_of_order]
-        changed = {c.partition for c in ledger.captures.values() if c.day == finra.today}
-        touched = {p.week for p in changed if len(ledger.of(p)) > 1}  # a change in one tier is reason to look at the others
+        taken = {c.partition for c in ledger.captures.values() if c.day == finra.today}
+        touched = {p.week for p in taken if _has_changed(ledger.of(p))}  # a change in one tier is reason to look at the others
         for partition in looked_at:
             faults += [f"{partition.week} {partition.tier}: {fault}" for fault in self._taken(partition, finra, ledger, touched)]
             faults += [f"{partition.week} {partition.tier}: {fault}" for fault in _complete(partition, ledger)]
@@ -140,6 +140,11 @@ def _refusal(ledger: Ledger, capture: Capture) -> Iterator[str]:
     withdrawn = capture.hashes[capture.newest] in ledger.withdrawn_hashes(capture.partition)
     if capture.normalized != capture.newest and (fault or withdrawn):
         yield f"{capture.capture_id}@{capture.newest} {fault or 'WITHDRAWN_CONTENT'}"
+
+
+def _has_changed(captures: list[Capture]) -> bool:
+    """Whether the last capture has another content than the one before; a forced one may have the same."""
+    return len(captures) > 1 and captures[-1].hashes[captures[-1].newest] != captures[-2].hashes[captures[-2].newest]
 
 
 def _complete(partition: Partition, ledger: Ledger) -> Iterator[str]:
