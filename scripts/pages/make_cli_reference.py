@@ -38,6 +38,7 @@ SETTINGS = {
     "MARKET_SPINE_FILE_URL": "Address for `--source file_url`, with `{tier}`, `{TIER}`, `{code}`, `{week_ending}`, "
     "`{week_start}` or `{yyyymmdd}` in it.",
     "MARKET_SPINE_FILE_URL_HOSTS": "Hosts that address may name, comma-separated; no other is requested.",
+    "MARKET_SPINE_FIRM_TOTALS": "`warn` (the default): firm totals are requested, stored and compared; `off`: they are not.",
     "MARKET_SPINE_SETTLE_SECONDS": "A file that changed fewer seconds ago is checked again before it is read; 5.",
     "MARKET_SPINE_HTTP_TIMEOUT": "Seconds to wait for a byte of a response; 60.",
     "MARKET_SPINE_HTTP_RETRIES": "How often a request is repeated after 429, 502, 503, 504 or a lost connection; 5.",

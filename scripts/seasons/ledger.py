@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from seasons.engine import Observed, Stored
 from seasons.finra import TIERS, Content, Partition, Served
-from seasons.measures import Shown
+from seasons.measures import Firm, Shown
 
 
 @dataclass(slots=True)
@@ -72,9 +72,10 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class Ledger:
-    """The model of the store. `stored`: what of a content reaches the store."""
+    """The model of the store. `stored`: what of a content reaches the store; `firms`: its firm totals, which came with it."""
 
     stored: Callable[[Served], Content]
+    firms: Callable[[Partition, Served], tuple[Firm, ...] | None]
     captures: dict[str, Capture] = field(default_factory=dict)
     withdrawn: list[str] = field(default_factory=list)  # capture ids, in the order of their rollbacks
     results: dict[str, list[tuple[str, str, str, dict[str, tuple[str, int]]]]] = field(default_factory=dict)
@@ -135,8 +136,9 @@ class Ledger:
         return Picture(shown, weeks)
 
     def _showing(self, capture: Capture) -> Showing:
-        lines = self.stored(capture.versions[capture.normalized or 0])
-        shown = Shown(capture.capture_id, str(capture.partition.week), capture.partition.tier, lines, capture.captured_at)
+        served, partition = capture.versions[capture.normalized or 0], capture.partition
+        facts = (capture.capture_id, str(partition.week), partition.tier, self.stored(served), capture.captured_at)
+        shown = Shown(*facts, self.firms(partition, served))
         return Showing(shown, capture.normalized or 0, capture.measured == capture.normalized)
 
     def _result(self, week: str, current: list[Capture]) -> WeekShowing | None:

@@ -11,19 +11,34 @@ from seasons.finra import MICRO, Content, Line
 Row = tuple[Any, ...]
 DIGITS = 9  # of a fraction that is compared
 
-OF_TIER = ("normalized", "venue_volume", "venue_share", "hhi", "symbol_summary", "symbol_venue_share")
+OF_TIER = ("normalized", "venue_volume", "venue_share", "hhi", "concentration", "symbol_summary", "symbol_venue_share")
 OF_WEEK = ("weekly_totals", "tier_split")
 UNMEASURED = ("normalized", "symbol_venue_share")  # views that need no CALC
 
 
+class Firm(NamedTuple):
+    """A firm's volume in all symbols of a tier, named or not; shares in millionths."""
+
+    venue_class: str
+    mpid: str
+    crd: int
+    venue: str
+    shares: int
+
+
 class Shown(NamedTuple):
-    """A capture as a view shows it."""
+    """A capture as a view shows it. `firms`: those of its firm totals, where the source gives them."""
 
     capture_id: str
     week: str
     tier: str
     lines: Content
     captured_at: str
+    firms: tuple[Firm, ...] | None = None
+
+    @property
+    def basis(self) -> str:
+        return "symbol_rows" if self.firms is None else "firm_total"
 
 
 def figure(micros: int | None) -> int | float | None:
@@ -37,6 +52,8 @@ def figure(micros: int | None) -> int | float | None:
 def rows(view: str, shown: Shown) -> list[Row]:
     """The view's rows of one capture, in the view's order."""
     head = (shown.capture_id, shown.week, shown.tier)
+    if view in _BY_FIRM:
+        return [(*head, *row, shown.captured_at, shown.basis, *bounds) for row, bounds in _BY_FIRM[view](shown)]
     return [(*head, *row, shown.captured_at) for row in _OF_TIER[view](shown.lines)]
 
 
@@ -63,22 +80,74 @@ def _venue_volume(lines: Content) -> list[Row]:
     ]
 
 
-def _venue_share(lines: Content) -> list[Row]:
-    total = _sum(lines, "shares")
-    venues = [(key, group, _sum(group, "shares")) for key, group in _grouped(lines, _venue)]
-    ranked = sorted((1 + sum(other > shares for _, _, other in venues), key, group, shares) for key, group, shares in venues)
-    return [(*_named(group[0]), figure(shares), _part(shares, total), rank) for rank, _, group, shares in ranked]
+def _venue_share(shown: Shown) -> list[tuple[Row, Row]]:
+    firms = _firms(shown)
+    total = sum(firm.shares for firm in firms)
+    ranked = sorted((1 + sum(other.shares > firm.shares for other in firms), firm) for firm in firms)
+    return [((*_named(firm), figure(firm.shares), _part(firm.shares, total), rank), ()) for rank, firm in ranked]
 
 
-def _hhi(lines: Content) -> list[Row]:
-    tier = ("TIER", "", _concentration(lines), _venues(lines), figure(_sum(lines, "shares")))
+def _hhi(shown: Shown) -> list[tuple[Row, Row]]:
+    lines, firms = shown.lines, _firms(shown)
+    tier = _squares([firm.shares for firm in firms])
+    bounds = (None, None) if shown.firms is None else (tier, tier)
+    hiding = _hiding(shown)
     return [
-        tier,
+        (("TIER", "", tier, len(firms), figure(_sum(lines, "shares"))), bounds),
         *(
-            ("SYMBOL", symbol, _concentration(group), _venues(group), figure(_sum(group, "shares")))
+            (("SYMBOL", symbol, high, _venues(group), figure(_sum(group, "shares"))), (_least(group, hiding), high))
             for symbol, group in _grouped(lines, lambda line: line.symbol)
+            for high in [_concentration(group)]
         ),
     ]
+
+
+def _concentrated(shown: Shown) -> list[tuple[Row, Row]]:
+    lines, firms = shown.lines, _firms(shown)
+    by_class = [[firm.shares for firm in firms if firm.venue_class == kind] for kind in ("ATS", "OTC")]
+    tier, total = _squares([firm.shares for firm in firms]), _sum(lines, "shares")
+    shares = Fraction(total, MICRO)
+    effective = round(float(1 / _exact([firm.shares for firm in firms])), DIGITS)
+    size = round(float(shares / _sum(lines, "trades")), DIGITS)
+    hidden = figure(sum(line.shares for line in lines if _is_de_minimis(line)))
+    parts = (figure(total), _part(_ats(lines), total), tier, *map(_squares, by_class))
+    return [((*parts, effective, size, hidden, len(firms)), ())]
+
+
+def _firms(shown: Shown) -> list[Firm]:
+    """The firms of a tier: by their totals, else its venues as the rows name them."""
+    if shown.firms is not None:
+        return list(shown.firms)
+    return [Firm._make((*key, _sum(group, "shares"))) for key, group in _grouped(shown.lines, _venue)]
+
+
+def _hiding(shown: Shown) -> int | None:
+    """How many firms have volume that no row names; None where that is not known."""
+    named = {key: _sum(group, "shares") for key, group in _grouped(shown.lines, _venue)}
+    return None if shown.firms is None else sum(firm.shares > named.get(firm[:4], 0) for firm in shown.firms)
+
+
+def _least(lines: Iterable[Line], hiding: int | None) -> float | None:
+    """The HHI of a symbol if its De Minimis volume were spread over all firms that may have it."""
+    groups = _grouped(lines, _venue)
+    total = sum(_sum(group, "shares") for _, group in groups)
+    least = Fraction(0)
+    for _, group in groups:
+        square = Fraction(_sum(group, "shares"), total) ** 2
+        least += (square / hiding if hiding else 0) if _is_de_minimis(group[0]) else square
+    return round(float(least), DIGITS)
+
+
+def _is_de_minimis(line: Line) -> bool:
+    return line.venue == "De Minimis Firms"
+
+
+def _exact(volumes: Sequence[int]) -> Fraction:
+    return Fraction(sum(volume**2 for volume in volumes), sum(volumes) ** 2)
+
+
+def _squares(volumes: Sequence[int]) -> float | None:
+    return round(float(_exact(volumes)), DIGITS) if sum(volumes) else None
 
 
 def _symbol_summary(lines: Content) -> list[Row]:
@@ -122,7 +191,7 @@ def _venue(line: Line) -> tuple[str, str, int, str]:
     return line.venue_class, line.mpid, line.crd, line.venue
 
 
-def _named(line: Line) -> Row:
+def _named(line: Line | Firm) -> Row:
     return line.venue_class, line.mpid, line.crd or None, line.venue
 
 
@@ -165,11 +234,15 @@ def _concentration(lines: Iterable[Line]) -> float | None:
     return round(float(Fraction(squares, total * total)), DIGITS) if total else None
 
 
+# Views that rest on firm totals where there are any: rows, and what stands after captured_at and basis.
+_BY_FIRM: dict[str, Callable[[Shown], list[tuple[Row, Row]]]] = {
+    "venue_share": _venue_share,
+    "hhi": _hhi,
+    "concentration": _concentrated,
+}
 _OF_TIER: dict[str, Callable[[Content], list[Row]]] = {
     "normalized": _normalized,
     "venue_volume": _venue_volume,
-    "venue_share": _venue_share,
-    "hhi": _hhi,
     "symbol_summary": _symbol_summary,
     "symbol_venue_share": _symbol_venue_share,
 }

@@ -30,7 +30,7 @@ class Player:
         files = engine.source.name == "file"
         self.engine, self._first = engine, first
         self.world = World(Finra(first - timedelta(weeks=_WEEKS_BEFORE), seed, first), files=files)
-        self.ledger, self.duties = Ledger(engine.source.stored), Duties(dated=not files)
+        self.ledger, self.duties = Ledger(engine.source.stored, engine.source.firms), Duties(dated=not files)
         self.answers, self.counts = Answers(), Counter[str]()
         self._provenance = Provenance()
         self._seen = Observed({}, {}, {})

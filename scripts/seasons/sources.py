@@ -10,9 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from support.finra_fake import FinraFake, make_row, status
+from support.finra_fake import FinraFake, firm_totals, make_row, status
 
 from seasons.finra import CODES, MICRO, Content, Finra, Line, Partition, Served
+from seasons.measures import Firm
 
 _HEADER = (
     "tierDescription|issueSymbolIdentifier|issueName|marketParticipantName|MPID|totalWeeklyShareQuantity|"
@@ -33,6 +34,9 @@ class Source(Protocol):
 
     def stored(self, served: Served) -> Content:
         """What of a content reaches the store: a file has fewer columns."""
+
+    def firms(self, partition: Partition, served: Served) -> tuple[Firm, ...] | None:
+        """The firm totals that come with a content; None where none do."""
 
     def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
         """Whether the stored bytes are what is served."""
@@ -68,6 +72,9 @@ class Files:
             self._stored[id(served.lines)] = known
         return known[1]
 
+    def firms(self, partition: Partition, served: Served) -> None:
+        """None: such a file has no sums."""
+
     def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
         return raw(sha) == _file(partition, served)
 
@@ -93,6 +100,7 @@ class Api:
     def __init__(self, fake: FinraFake) -> None:
         self._fake = fake
         self._shown: dict[Partition, Served] = {}
+        self._firms: dict[int, tuple[Content, tuple[Firm, ...]]] = {}  # by identity, as above
         self.environ = {**fake.environ, "MARKET_SPINE_HTTP_RETRIES": "1"}
 
     def show(self, finra: Finra, out_of_order: frozenset[str]) -> None:
@@ -109,6 +117,12 @@ class Api:
 
     def stored(self, served: Served) -> Content:
         return served.lines
+
+    def firms(self, partition: Partition, served: Served) -> tuple[Firm, ...]:
+        if id(served.lines) not in self._firms:
+            totals = firm_totals(_row(partition, line) for line in served.lines)
+            self._firms[id(served.lines)] = served.lines, tuple(map(_firm, totals))
+        return self._firms[id(served.lines)][1]
 
     def is_content(self, sha: str, raw: Callable[[str], bytes], partition: Partition, served: Served) -> bool:
         content = raw(sha)
@@ -155,6 +169,11 @@ def _row(partition: Partition, line: Line) -> dict[str, Any]:
         lastUpdateDate=line.updated.isoformat(),
         totalNotionalSum=None if line.notional is None else line.notional / MICRO,
     )
+
+
+def _firm(row: dict[str, Any]) -> Firm:
+    named = (row["MPID"] or "", row["firmCRDNumber"] or 0, row["marketParticipantName"])
+    return Firm(row["summaryTypeCode"][:3], *named, int(row["totalWeeklyShareQuantity"] * MICRO))
 
 
 def _canonical(content: bytes) -> list[tuple[str, ...]]:

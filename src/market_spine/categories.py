@@ -20,6 +20,7 @@ class Severity(StrEnum):
 INFO, WARN, ERROR, CRITICAL = Severity
 RAW, NORMALIZED, CROSS_TIER, FOLDER, SWEEP, ANY = "RAW", "NORMALIZED", "CROSS_TIER", "FOLDER", "SWEEP", "any"
 DAILY_LIST = "DAILY_LIST"
+TOTALS = "TOTALS"  # of the firm totals beside a partition: nothing waits for it
 
 
 @unique
@@ -142,6 +143,19 @@ class Category(StrEnum):
         "fetch it again; if FINRA means it, `--accept-shrink`",
     )
     REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines were rejected", "read `core_rejects`"
+    FIRM_TOTALS_MISSING = (
+        "FIRM_TOTALS_MISSING", WARN, TOTALS, "the source gave a partition's rows and not its firm totals",
+        "nothing: measures rest on the symbol rows; `spine backfill --force` for that week asks again",
+    )
+    FIRM_TOTALS_UNUSABLE = (
+        "FIRM_TOTALS_UNUSABLE", WARN, TOTALS,
+        "firm totals that come twice, are another week's or tier's, or are not figures; none of them is used",
+        "nothing: measures rest on the symbol rows; look at `spine raw WEEK TIER --totals`",
+    )
+    FIRM_TOTALS_DIFFER = (
+        "FIRM_TOTALS_DIFFER", WARN, TOTALS, "symbol rows do not add up to the firm totals; the message has the figures",
+        "nothing: measures rest on the symbol rows; report it to FINRA if it lasts",
+    )
     INCOMPLETE_INPUT = (
         "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not computed",
         "nothing while it is awaited",

@@ -102,4 +102,4 @@ def test_a_full_tier_1_week_needs_little_memory(run_command: RunCommand, tmp_pat
         week = ("--weeks", "2026-09-11", "--tiers", "NMS_TIER_1", "--run-date", "2026-10-02")
         done = run_command("python", "-c", _WITHIN, program, "--source", "api", "--db", "spine.db", *week, env=fake.environ)
         assert (done.exit_code, "Ingested 72,000 rows" in done.stderr) == (0, True), done.stderr
-        assert len(fake.asked()) == 15  # 72,000 rows in pages of 5,000, none of them asked for twice
+        assert len(fake.asked()) == 15 + 1  # 72,000 rows in pages of 5,000, none of them asked for twice, and the firm totals

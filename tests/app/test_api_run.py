@@ -255,7 +255,7 @@ def test_nothing_partial_is_stored(db: Database, fake: FinraFake, open_api: Open
     result = schedule(db, open_api(), FRIDAY, weeks=[WHOLE])
     assert result.exit_code == 1
     assert captures(db) == ["NMS_TIER_2:2026-08-28:20261002", "OTC:2026-08-28:20261002"]
-    assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_raw").fetchone()[0] == 2
+    assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_raw").fetchone()[0] == 2 * 2  # each with its firm totals
 
 
 def test_a_refused_credential_ends_the_run(db: Database, fake: FinraFake, open_api: OpenApi) -> None:

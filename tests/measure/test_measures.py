@@ -97,7 +97,9 @@ def test_every_measure_agrees_with_duckdb_over_fifty_thousand_rows(db: Database,
         """WITH cell AS (SELECT issueSymbolIdentifier AS symbol, venue, SUM(s) AS s, SUM(CAST(totalWeeklyTradeCount AS BIGINT)) AS t, SUM(n) AS n,
                          SUM(CASE WHEN summaryTypeCode = 'ATS_W_SMBL_FIRM' THEN s ELSE 0 END) AS ats FROM f GROUP BY ALL)
            SELECT CAST(SUM(s) * 1000000 AS HUGEINT), CAST(SUM(ats) * 1000000 AS HUGEINT), CAST(SUM(t) AS BIGINT), CAST(SUM(n) * 1000000 AS HUGEINT),
-           COUNT(*), SUM(CAST(s AS DOUBLE) * CAST(s AS DOUBLE)) / (CAST(SUM(s) AS DOUBLE) * CAST(SUM(s) AS DOUBLE)) FROM cell GROUP BY symbol"""
+           COUNT(*), SUM(CAST(s AS DOUBLE) * CAST(s AS DOUBLE)) / (CAST(SUM(s) AS DOUBLE) * CAST(SUM(s) AS DOUBLE)),
+           SUM(CASE WHEN venue = '/' THEN 0 ELSE CAST(s AS DOUBLE) * CAST(s AS DOUBLE) END) / (CAST(SUM(s) AS DOUBLE) * CAST(SUM(s) AS DOUBLE))
+           FROM cell GROUP BY symbol"""
     ).fetchall()
     _, *symbol_columns = measured.symbols
     ours_symbols = rows_of(*symbol_columns)

@@ -6,6 +6,7 @@ import pytest
 import season
 from seasons import measures, stories
 from seasons.finra import Line
+from seasons.measures import Firm
 from seasons.stories import Step
 
 ENGINES = [pytest.param("sqlite", id="SQLite"), pytest.param("postgresql", id="PostgreSQL")]
@@ -42,14 +43,32 @@ def test_the_model_measures_what_a_person_would() -> None:
     )
     shown = measures.Shown("id", "2025-01-03", "OTC", lines, "then")
 
-    assert [row[3:-1] for row in measures.rows("venue_share", shown)] == [
-        ("ATS", "EBXL", None, "EBXL", 4.5, 0.75, 1),
-        ("OTC", "", 7, "Firm", 1.5, 0.25, 2),
+    assert [row[3:] for row in measures.rows("venue_share", shown)] == [
+        ("ATS", "EBXL", None, "EBXL", 4.5, 0.75, 1, "then", "symbol_rows"),
+        ("OTC", "", 7, "Firm", 1.5, 0.25, 2, "then", "symbol_rows"),
     ]
-    assert [row[3:-1] for row in measures.rows("hhi", shown)] == [
-        ("TIER", "", 0.625, 2, 6),
-        ("SYMBOL", "A", 0.555555556, 2, 4.5),
-        ("SYMBOL", "B", 1.0, 1, 1.5),
+    assert [row[3:] for row in measures.rows("hhi", shown)] == [
+        ("TIER", "", 0.625, 2, 6, "then", "symbol_rows", None, None),
+        ("SYMBOL", "A", 0.555555556, 2, 4.5, "then", "symbol_rows", 0.555555556, 0.555555556),
+        ("SYMBOL", "B", 1.0, 1, 1.5, "then", "symbol_rows", 1.0, 1.0),
+    ]
+
+
+def test_the_model_measures_the_firms_behind_the_de_minimis_line() -> None:
+    day = stories.first_friday(1)
+    lines = (
+        Line("A", "A Inc.", "UTP", "ATS", "EBXL", 0, "EBXL", 2_000_000, 2, None, day),
+        Line("A", "A Inc.", "UTP", "OTC", "", 0, "De Minimis Firms", 2_000_000, 2, None, day),
+    )
+    hidden = (Firm("OTC", "", 7, "One", 1_000_000), Firm("OTC", "", 8, "Other", 1_000_000))
+    shown = measures.Shown("id", "2025-01-03", "OTC", lines, "then", (Firm("ATS", "EBXL", 0, "EBXL", 2_000_000), *hidden))
+
+    assert [row[3:] for row in measures.rows("hhi", shown)] == [
+        ("TIER", "", 0.375, 3, 4, "then", "firm_total", 0.375, 0.375),
+        ("SYMBOL", "A", 0.5, 2, 4, "then", "firm_total", 0.375, 0.5),
+    ]
+    assert [row[3:] for row in measures.rows("concentration", shown)] == [
+        (4, 0.5, 0.375, 1.0, 0.5, 2.666666667, 1.0, 2, 3, "then", "firm_total")
     ]
 
 

@@ -13,6 +13,7 @@ VIEWS = tuple(
         "venue_volume",
         "venue_share",
         "hhi",
+        "concentration",
         "symbol_summary",
         "symbol_venue_share",
         "weekly_totals",

@@ -4,6 +4,7 @@
         fake.fill(weeks=8)                         # partitions appear as the clock reaches their day
         fake.fail(status(503), when=tier("T2"))    # faults, once or for ever, for the requests that match
         fake.today += timedelta(weeks=1)           # the clock: publications and scripted revisions happen
+        fake.spoil_totals(monday, "T1", doubled)   # firm totals fit the rows, unless told otherwise
         fake.seen                                  # every request that came
 
 Its calendar is a table of its own, so that it does not repeat the program's mistakes.
@@ -60,6 +61,8 @@ DAILY_ORDER = (
 )
 ATS = ("EBXL LEVEL ATS", "INCR INTELLIGENT CROSS LLC", "JPBX JPB-X", "SGMT SIGMA X2", "UBSA UBS ATS", "MSPL MS POOL")
 FIRMS = (("CITADEL SECURITIES LLC", 116797), ("G1 EXECUTION SERVICES, LLC", 111528), ("VIRTU  AMERICAS LLC", 149823))
+# Firms that no symbol row names: they trade too little in each, and stand in De Minimis Firms.
+SMALL_FIRMS = (("HOLLOW CREEK SECURITIES INC", 900017), ("NORTH PIER TRADING LLC", 900029))
 BODY_KEYS = {
     *("fields", "limit", "offset", "async", "compareFilters", "dateRangeFilters", "domainFilters", "sortFields"),
     *("delimiter", "quoteValues"),
@@ -327,6 +330,80 @@ def sums(rows: list[Row]) -> list[Row]:
     return list(groups.values())
 
 
+def unhidden(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows of every firm: each De Minimis line as the firms that it stands for, none of which is named for its symbol."""
+    rows = list(rows)
+    named = {(row["issueSymbolIdentifier"], row["firmCRDNumber"]) for row in rows}
+    for row in rows:
+        if row["marketParticipantName"] != "De Minimis Firms":
+            yield row
+            continue
+        symbol = row["issueSymbolIdentifier"]
+        firms = [firm for firm in (*FIRMS, *SMALL_FIRMS) if (symbol, firm[1]) not in named]
+        firms = firms[-1 - zlib.crc32(str(symbol).encode()) % len(firms) :]
+        micro, trades = int(Decimal(str(row["totalWeeklyShareQuantity"])) * 1_000_000), row["totalWeeklyTradeCount"]
+        for at, (name, crd) in enumerate(firms):
+            shares = Decimal(micro * (at + 1) // len(firms) - micro * at // len(firms)) / 1_000_000
+            part = trades * (at + 1) // len(firms) - trades * at // len(firms)
+            yield row | {"marketParticipantName": name, "firmCRDNumber": crd, "MPID": ""} | figures(shares, part)
+
+
+def firm_totals(rows: Iterable[Row]) -> list[Row]:
+    """What `ATS_W_FIRM` and `OTC_W_FIRM` say of a partition: every firm's volume in all symbols."""
+    totals: dict[tuple[Any, ...], Row] = {}
+    for row in unhidden(row for row in rows if str(row["summaryTypeCode"]).endswith("_W_SMBL_FIRM")):
+        kind = f"{row['summaryTypeCode'][:3]}_W_FIRM"
+        blank = dict.fromkeys(("issueSymbolIdentifier", "issueName", "productTypeCode"))
+        made = row | blank | {"summaryTypeCode": kind} | figures(0, 0)
+        total_row = totals.setdefault((kind, row["MPID"] or row["firmCRDNumber"] or row["marketParticipantName"]), made)
+        total_row |= figures(
+            Decimal(str(total_row["totalWeeklyShareQuantity"])) + Decimal(str(row["totalWeeklyShareQuantity"])),
+            total_row["totalWeeklyTradeCount"] + row["totalWeeklyTradeCount"],
+        )
+        total_row["lastUpdateDate"] = max(total_row["lastUpdateDate"], row["lastUpdateDate"])
+    return list(totals.values())
+
+
+# How firm totals can be wrong. Each takes a partition's totals and returns what is served.
+
+
+def missing(totals: list[Row]) -> list[Row]:
+    return []
+
+
+def doubled(totals: list[Row]) -> list[Row]:
+    return totals + [dict(row) for row in totals]
+
+
+def of_another_tier(totals: list[Row]) -> list[Row]:
+    other = "T2" if totals[0]["tierIdentifier"] == "T1" else "T1"
+    return [row | {"tierIdentifier": other, "tierDescription": DESCRIPTION[other]} for row in totals]
+
+
+def of_another_week(totals: list[Row]) -> list[Row]:
+    monday = date.fromisoformat(totals[0]["weekStartDate"]) - timedelta(weeks=1)
+    return [row | {"weekStartDate": monday.isoformat()} for row in totals]
+
+
+def negative(totals: list[Row]) -> list[Row]:
+    return [row | {"totalWeeklyShareQuantity": -row["totalWeeklyShareQuantity"]} for row in totals]
+
+
+def ats_off_by_a_millionth(totals: list[Row]) -> list[Row]:
+    first = min((row for row in totals if row["MPID"]), key=lambda row: str(row["MPID"]))
+    return [row | {"totalWeeklyShareQuantity": row["totalWeeklyShareQuantity"] + (row is first) * Decimal("0.000001")} for row in totals]
+
+
+def above_its_total(totals: list[Row]) -> list[Row]:
+    """Nearly all of a named firm's total stands under another: all sums are right, and its rows exceed what it has."""
+    poor, rich = (next(row for row in totals if row["firmCRDNumber"] == crd) for _, crd in FIRMS[:2])
+    moved = poor["totalWeeklyShareQuantity"] - 1
+    return [
+        row | {"totalWeeklyShareQuantity": row["totalWeeklyShareQuantity"] + moved * ((row is rich) - (row is poor))}
+        for row in totals
+    ]
+
+
 def partition_rows(monday: date, code: str, count: int = 40) -> list[Row]:
     rows = [*firm_rows(monday, code, count), *quirks(monday, code)]
     return rows + sums(rows)
@@ -374,6 +451,7 @@ class FinraFake:
         self._pending: list[tuple[date, Callable[[], None]]] = []
         self._faults: list[tuple[Fault, When, list[int]]] = []
         self._cache: dict[str, list[Row]] = {}
+        self._spoiled_totals: dict[tuple[str, str], Callable[[list[Row]], list[Row]]] = {}
         self._tokens: set[str] = set()
         self._lock = threading.Lock()
         self.seen: list[Seen] = []
@@ -476,6 +554,11 @@ class FinraFake:
             self.rows(monday, code)[:] = before
 
         self._pending.append((day, apply))
+
+    def spoil_totals(self, monday: date | str, code: str, how: Callable[[list[Row]], list[Row]]) -> None:
+        """From now on a partition's firm totals are served as `how` makes them; `list` serves them as they are."""
+        self._spoiled_totals[str(monday), code] = how
+        self._cache.clear()
 
     def move(self, symbol: str, monday: date | str, code: str, other: str) -> None:
         """A security is of another tier from now on, as corrected in place: no date moves."""
@@ -589,7 +672,8 @@ class FinraFake:
         looked_at = self._partitions if not (week and code) else {(week, code): self._partitions.get((week, code), [])}
         for (week, _), rows in looked_at.items():
             if (week < old) == (name == "weeklysummaryhistoric"):
-                yield from (row for row in rows if row["initialPublishedDate"] <= today)
+                others = [row for row in rows if not str(row["summaryTypeCode"]).endswith("_W_FIRM")]
+                yield from (row for row in (*others, *firm_totals(others)) if row["initialPublishedDate"] <= today)
 
     def _data(self, seen: Seen, name: str) -> Answer:
         body = self._checked_body(seen, name)
@@ -623,7 +707,7 @@ class FinraFake:
         if question not in self._cache:
             filters = body.get("compareFilters") or []
             equal = {one["fieldName"]: str(one["fieldValue"]) for one in filters if one["compareType"].upper() == "EQUAL"}
-            rows = [row for row in self._visible(name, equal) if _matches(row, body)]
+            rows = self._with_spoiled_totals([row for row in self._visible(name, equal) if _matches(row, body)])
             rows.sort(key=lambda row: (row.get("tierIdentifier") != "NMS", zlib.crc32(f"{self.shuffle}{row}".encode())))
             for one in reversed(body.get("sortFields") or []):
                 field_name = one.lstrip("+-")
@@ -632,6 +716,16 @@ class FinraFake:
                     rows.reverse()
             self._cache[question] = rows
         return self._cache[question]
+
+    def _with_spoiled_totals(self, rows: list[Row]) -> list[Row]:
+        totals: dict[tuple[str, str], list[Row]] = {}
+        for row in rows:
+            if str(row.get("summaryTypeCode")).endswith("_W_FIRM"):
+                totals.setdefault((row["weekStartDate"], row["tierIdentifier"]), []).append(row)
+        for key in totals.keys() & self._spoiled_totals.keys():
+            kept = [row for row in rows if not any(row is total for total in totals[key])]
+            rows = kept + self._spoiled_totals[key](totals[key])
+        return rows
 
     def _page(self, found: list[Row], body: dict[str, Any], limit: int, offset: int, seen: Seen, order: tuple[str, ...]) -> Answer:
         fields = [name for name in order if name in (body.get("fields") or order)]

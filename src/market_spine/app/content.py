@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_spine.core import contents
+from market_spine.core import captures, contents
 from market_spine.errors import PartitionError
 
 if TYPE_CHECKING:
     from market_spine.core.captures import Capture
     from market_spine.db import Database
+    from market_spine.measure.firm_totals import Checked
     from market_spine.parse.weekly_file import WeeklyFile
     from market_spine.partition import Partition
 
@@ -18,14 +20,15 @@ _REJECTS_KEPT = 1000
 
 
 class Reading(NamedTuple):
-    """A capture's bytes, parsed: rows and rejects, and the text of the rejected lines by number."""
+    """A capture's bytes, parsed: rows and rejects, the text of the rejected lines by number, and the firm totals beside them."""
 
     file: WeeklyFile
     rejected: dict[int, str]
+    firm_totals: Checked
 
 
 def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
-    """Parses a capture's stored bytes; with `hashed` their hash is known to be right and not computed again.
+    """Parses a capture's stored bytes and firm totals; with `hashed` their hash is known to be right and not computed again.
 
     Raises UnusableContent, or DamagedRaw when the bytes are missing or are not those of the capture.
     """
@@ -34,15 +37,37 @@ def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
     packed, content_hash = contents.packed_raw(db, capture.content_hash), capture.content_hash
     file = weekly_file.read(contents.unpacked(packed, content_hash, hashed=hashed), capture.partition)
     numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
-    return Reading(file, lines.lines_at(contents.unpacked(packed, content_hash, hashed=True), numbers) if numbers else {})
+    rejected = lines.lines_at(contents.unpacked(packed, content_hash, hashed=True), numbers) if numbers else {}
+    return Reading(file, rejected, _checked_totals(file, capture.partition, _totals(db, capture, file)))
 
 
-def foresee(content: bytes, partition: Partition) -> Reading | PartitionError:
+def foresee(content: bytes, totals: bytes | None, partition: Partition) -> Reading | PartitionError:
     """What `read` would return for bytes that are not stored, or what it would raise; without the texts of rejected lines."""
     from market_spine.parse import weekly_file
 
-    blocks = (content[at : at + _BLOCK] for at in range(0, len(content), _BLOCK))
     try:
-        return Reading(weekly_file.read(blocks, partition), {})
+        file = weekly_file.read(_blocks(content), partition)
+        beside = file if totals is content else weekly_file.read(_blocks(totals), partition) if totals else None
+        return Reading(file, {}, _checked_totals(file, partition, beside))
     except PartitionError as error:
         return error
+
+
+def _blocks(content: bytes) -> Iterator[bytes]:
+    return (content[at : at + _BLOCK] for at in range(0, len(content), _BLOCK))
+
+
+def _totals(db: Database, capture: Capture, file: WeeklyFile) -> WeeklyFile | None:
+    """What the capture's firm totals are in: the content itself, a document of their own, or nothing."""
+    from market_spine.parse import weekly_file
+
+    totals_hash = captures.totals_hash(db, capture.capture_id, capture.ingest_no)
+    if totals_hash is None or totals_hash == capture.content_hash:
+        return file if totals_hash else None
+    return weekly_file.read(contents.read_raw(db, totals_hash), capture.partition)
+
+
+def _checked_totals(file: WeeklyFile, partition: Partition, beside: WeeklyFile | None) -> Checked:
+    from market_spine.measure import firm_totals
+
+    return firm_totals.check(file, beside.totals if beside else (), partition)

@@ -7,9 +7,10 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import clock
-from market_spine.app import checks
+from market_spine.app import checks, firm_totals
 from market_spine.app.content import foresee
 from market_spine.app.context import Run
+from market_spine.app.firm_totals import Beside
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
@@ -31,6 +32,12 @@ class Decision(NamedTuple):
     content_hash: str = ""
     ingest_no: int = 0
     offer: Offer | None = None  # None when the metadata was enough
+    beside: Beside = Beside()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the content is to be stored."""
+        return self.offer is not None and self.reason is not Reason.UNCHANGED
 
 
 class Absence(NamedTuple):
@@ -64,8 +71,9 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
     if isinstance(offer, Absent):
         return _absence(run, partition, offer.where)
     decision = _compare(run, partition, offer, newest, swept)
-    if decision.reason is Reason.UNCHANGED:
-        _check_withdrawn(run, partition, newest)
+    if decision.is_stored:
+        return decision._replace(beside=firm_totals.ask(source, partition, offer.content, decision.content_hash))
+    _check_withdrawn(run, partition, newest)
     return decision
 
 
@@ -144,7 +152,7 @@ def carry_out(run: Run, decision: Decision | Absence) -> Outcome:
     """Stores what is new; skips what is unchanged; reports an absence. Raises SourceError for a partition that is missing."""
     if isinstance(decision, Absence):
         return _note_absence(run, decision)
-    if decision.offer is None or decision.reason is Reason.UNCHANGED:
+    if decision.offer is None or not decision.is_stored:
         return _skip(run, decision)
     return _store(run, decision, decision.offer)
 
@@ -186,11 +194,16 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     updated = clock.stamp(offer.last_updated) if offer.last_updated else None
     rows = _data_lines(offer.content)
     metadata = _metadata(run, decision, offer, updated)
-    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata)
+    beside = decision.beside
+    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata, beside.content_hash)
     with run.db.transaction():
         contents.store_raw(run.db, offer.content, decision.content_hash)
+        if beside.content is not None and beside.content_hash not in (None, decision.content_hash):
+            contents.store_raw(run.db, beside.content, beside.content_hash)
+        if beside.problem is not None:
+            firm_totals.observe(run, beside.problem, partition, beside.message)
         captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
-        responses.record(run.db, capture_id, decision.ingest_no, offer.responses)
+        responses.record(run.db, capture_id, decision.ingest_no, (*offer.responses, *beside.responses))
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
     return Outcome.of(
@@ -205,7 +218,8 @@ def _foresee(run: Run, decision: Decision, offer: Offer, capture_id: str) -> Out
     rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
     made_of = (row.metadata["ingest_no"] for row in rows if (row.stage, row.capture_id) == (manifest.NORMALIZED, capture_id))
     facts = (day, run.stamp, decision.content_hash, decision.ingest_no, next(made_of, None))
-    run.forecast.store(Capture(0, capture_id, partition, *facts), _data_lines(offer.content), foresee(offer.content, partition))
+    reading = foresee(offer.content, decision.beside.content, partition)
+    run.forecast.store(Capture(0, capture_id, partition, *facts), _data_lines(offer.content), reading)
     reason = decision.reason.value
     return Outcome.of(Phase.INGEST, Status.DONE, partition, decision.explanation, reason=reason, capture_id=capture_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from market_spine.app import refusals
+from market_spine.app import firm_totals, refusals
 from market_spine.app.content import Reading, read
 from market_spine.app.context import Run
 from market_spine.app.refusals import Known
@@ -18,6 +18,7 @@ from market_spine.partition import DOMAIN, Partition
 
 if TYPE_CHECKING:
     from market_spine.measure.facts import Facts
+    from market_spine.measure.firm_totals import Checked
     from market_spine.parse.weekly_file import WeeklyFile
 
 _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "line", "created_at")
@@ -57,8 +58,8 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     _check(run, capture, file)
     capture = run.forecast.normalize(capture, file, run.run_date) if run.dry else _act(run, capture, reading)
     rows = len(file.columns.shares)
-    message = f"Normalized {rows:,} rows" + _remarks(file)
-    status = Status.WARNING if file.rejects else Status.DONE
+    message = f"Normalized {rows:,} rows" + _remarks(file, reading.firm_totals)
+    status = Status.WARNING if file.rejects or reading.firm_totals.problem else Status.DONE
     return Outcome.of(
         Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
         details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
@@ -74,6 +75,7 @@ def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
             capture = _make_room(run, capture)
             facts = _store(run, capture, reading, run.stamp)
             _note_rejects(run, capture, reading.file)
+            _note_totals(run, capture, reading.firm_totals)
             run.judge(capture.partition.week_ending)
     except BaseException:
         run.dimensions.forget()
@@ -114,11 +116,12 @@ def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
         return _store(run, capture, reading, normalized_at)
 
 
-def _remarks(file: WeeklyFile) -> str:
+def _remarks(file: WeeklyFile, checked: Checked) -> str:
     parts = [f"{len(file.rejects):,} rejected"] if file.rejects else []
     parts += [f"{file.duplicates:,} repeated, collapsed"] if file.duplicates else []
     parts += [f"{file.excluded:,} sums left out"] if file.excluded else []
     parts += [f"{file.second_tapes:,} on a second tape"] if file.second_tapes else []
+    parts += [f"{checked.problem}: {checked.message}"] if checked.problem else []
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -147,7 +150,7 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     from market_spine.parse.figures import total
 
     db, file, columns = run.db, reading.file, reading.file.columns
-    facts = facts_of.from_columns(run.dimensions, columns)
+    facts = _store_totals(run, capture, reading, facts_of.from_columns(run.dimensions, columns))
     db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
     for rows in facts_of.volume_columns(facts):
         db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, rows)
@@ -155,16 +158,34 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     db.execute(
         """
         UPDATE finra_otc_transparency_capture
-        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?)
+        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?), basis = ?
         WHERE capture_key = ?
         """,
-        (len(columns.shares), whole_or_fraction(total(facts.shares)), normalized_at, file.last_updated, capture.capture_key),
+        (
+            len(columns.shares), whole_or_fraction(total(facts.shares)), normalized_at, file.last_updated,
+            reading.firm_totals.basis, capture.capture_key,
+        ),
     )
     manifest.record_stage(
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),
         metadata=_metadata(capture, file), captured_at=capture.captured_at, now=run.now,
     )
     return facts
+
+
+def _store_totals(run: Run, capture: Capture, reading: Reading, facts: Facts) -> Facts:
+    """Replaces the capture's firm totals. Returns the facts, with the totals where they fit. Inside a transaction."""
+    from market_spine.measure import facts as facts_of
+    from market_spine.measure.firm_totals import FIRM_TOTAL, stored_columns
+
+    run.db.execute("DELETE FROM finra_otc_transparency_firm_total WHERE capture_key = ?", (capture.capture_key,))
+    checked = reading.firm_totals
+    if not checked.totals:
+        return facts
+    totals = facts_of.totals_of(run.dimensions, checked.totals, facts, reading.file.columns.venues)
+    rows = stored_columns(totals, checked.totals)
+    run.db.bulk_columns("finra_otc_transparency_firm_total", {"capture_key": capture.capture_key}, rows)
+    return facts._replace(totals=totals) if checked.basis == FIRM_TOTAL else facts
 
 
 def _metadata(capture: Capture, file: WeeklyFile) -> dict[str, object]:
@@ -204,3 +225,11 @@ def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
             run, Category.REJECTED_ROWS, capture.partition, f"{len(file.rejects)} lines rejected: {counts}",
             details=dict(reasons), affected_records=len(file.rejects), capture_id=capture.capture_id,
         )
+
+
+def _note_totals(run: Run, capture: Capture, checked: Checked) -> None:
+    """One WARN for firm totals that cannot be used or do not fit; totals that fit close what stood open."""
+    if checked.problem is not None:
+        firm_totals.observe(run, checked.problem, capture.partition, checked.message, checked.details)
+    elif checked.totals:
+        firm_totals.resolve(run, capture.partition, f"the firm totals of {capture.capture_id} fit its rows")

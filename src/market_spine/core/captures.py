@@ -25,11 +25,14 @@ class Version(NamedTuple):
     observed_at: str
     row_count: int
     metadata: Mapping[str, Any]
+    totals_hash: str | None = None  # of the document that holds its firm totals; its own where it holds them itself
 
     @classmethod
-    def of(cls, ingest_no: int, content_hash: str, observed_at: str, row_count: int, metadata_json: str) -> Version:
+    def of(
+        cls, ingest_no: int, content_hash: str, observed_at: str, row_count: int, metadata_json: str, totals_hash: str | None
+    ) -> Version:
         """A row as the table holds it."""
-        return cls(ingest_no, content_hash, observed_at, row_count, json.loads(metadata_json))
+        return cls(ingest_no, content_hash, observed_at, row_count, json.loads(metadata_json), totals_hash)
 
 
 class Capture(NamedTuple):
@@ -95,12 +98,17 @@ def add_version(db: Database, capture_id: str, version: Version) -> None:
     metadata = json.dumps(version.metadata)
     db.execute(
         """
-        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO finra_otc_transparency_version (capture_id, ingest_no, content_hash, observed_at, row_count, metadata_json,
+                                                    totals_hash)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (capture_id, ingest_no) DO UPDATE SET content_hash = excluded.content_hash,
-            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json
+            observed_at = excluded.observed_at, row_count = excluded.row_count, metadata_json = excluded.metadata_json,
+            totals_hash = excluded.totals_hash
         """,
-        (capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata),
+        (
+            capture_id, version.ingest_no, version.content_hash, version.observed_at, version.row_count, metadata,
+            version.totals_hash,
+        ),
     )
 
 
@@ -115,7 +123,7 @@ def versions(db: Database, capture_id: str) -> list[Version]:
     """Every content a capture has had, oldest first."""
     rows = db.execute(
         """
-        SELECT ingest_no, content_hash, observed_at, row_count, metadata_json FROM finra_otc_transparency_version
+        SELECT ingest_no, content_hash, observed_at, row_count, metadata_json, totals_hash FROM finra_otc_transparency_version
         WHERE capture_id = ? ORDER BY ingest_no
         """,
         (capture_id,),
@@ -129,6 +137,14 @@ def version(db: Database, capture_id: str, ingest_no: int) -> Version:
         if candidate.ingest_no == ingest_no:
             return candidate
     raise DamagedRaw(f"the record of content {ingest_no} of {capture_id} is gone")
+
+
+def totals_hash(db: Database, capture_id: str, ingest_no: int) -> str | None:
+    """The hash of the document that holds the firm totals of one content of a capture; None where there is none."""
+    rows = db.execute(
+        "SELECT totals_hash FROM finra_otc_transparency_version WHERE capture_id = ? AND ingest_no = ?", (capture_id, ingest_no)
+    ).fetchall()
+    return next((totals for (totals,) in rows), None)
 
 
 def take_on(db: Database, capture: Capture) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from market_spine.measure.dimensions import Dimensions
+    from market_spine.parse.firm_totals import FirmTotal
 
     Ints = NDArray[np.int64]
 
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 50_000
 
 
+class Totals(NamedTuple):
+    """n firms as columns: the totals of a tier, which fit its rows. Shares and notional in millionths, as a table holds them."""
+
+    venue_id: list[int]
+    is_ats: list[bool]
+    shares: list[int]
+
+
 class Facts(NamedTuple):
     """n rows of one tier, sorted by issue and venue id. `issue`, `venue` (n,) are positions in the arrays of ids below.
 
     `issue_id`, `symbol_of` (issues,): an issue's id, and the least id among those with its symbol; `venue_id`, `venue_of`
-    (venues,) likewise by class, MPID and CRD; `is_ats` (venues,). `shares`, `notional` (n,) in millionths, as a table holds them
-    (`notional` None where no row has one, UNKNOWN where some have none), `trades` (n,).
+    (venues,) likewise by class, MPID and CRD; `is_ats`, `is_de_minimis` (venues,), the latter the line of firms not named.
+    `shares`, `notional` (n,) in millionths, as a table holds them (`notional` None where no row has one, UNKNOWN where some
+    have none), `trades` (n,). `totals`: None where none fit.
     """
 
     issue: NDArray[np.int32]
@@ -41,6 +51,8 @@ class Facts(NamedTuple):
     symbol_of: Ints
     venue_of: Ints
     is_ats: NDArray[np.bool_]
+    is_de_minimis: NDArray[np.bool_]
+    totals: Totals | None = None
 
 
 def from_columns(dimensions: Dimensions, columns: Columns) -> Facts:
@@ -60,6 +72,20 @@ def from_columns(dimensions: Dimensions, columns: Columns) -> Facts:
         symbol_of=_filed_under([issue.symbol if issue else "" for issue in columns.issues], issue_id),
         venue_of=_filed_under([venue.identity if venue else () for venue in columns.venues], venue_id),
         is_ats=np.array([venue is not None and venue.venue_class == "ATS" for venue in columns.venues], dtype=np.bool_),
+        is_de_minimis=np.array([venue is not None and venue.is_de_minimis for venue in columns.venues], dtype=np.bool_),
+    )
+
+
+def totals_of(dimensions: Dimensions, totals: Sequence[FirmTotal], facts: Facts, venues: Sequence[Venue | None]) -> Totals:
+    """Firm totals with ids: a firm of the rows has the id it is measured under; one that no row names is inserted when new. Call
+    it inside a transaction."""
+    known = {venue.firm: number for venue, number in zip(venues, facts.venue_of.tolist(), strict=True) if venue}
+    others = [total.venue for total in totals if total.venue.firm not in known]
+    known |= {venue.firm: number for venue, number in zip(others, dimensions.venue_ids(others), strict=True)}
+    return Totals(
+        [known[total.venue.firm] for total in totals],
+        [total.venue.venue_class == "ATS" for total in totals],
+        as_stored(np.array([total.shares for total in totals], dtype=np.int64)).tolist(),
     )
 
 
@@ -91,7 +117,33 @@ def from_tables(db: Database, capture_key: int) -> Facts:
         symbol_of=_filed_under([symbols[i] for i in issue_id.tolist()], issue_id),
         venue_of=_filed_under([venues[v].identity for v in venue_id.tolist()], venue_id),
         is_ats=np.array([venues[v].venue_class == "ATS" for v in venue_id.tolist()], dtype=np.bool_),
+        is_de_minimis=np.array([venues[v].is_de_minimis for v in venue_id.tolist()], dtype=np.bool_),
+        totals=_stored_totals(db, capture_key),
     )
+
+
+def _stored_totals(db: Database, capture_key: int) -> Totals | None:
+    """The totals of a capture, where they fit its rows."""
+    rows = db.execute(
+        """
+        SELECT f.venue_id, v.venue_class, f.total_shares FROM finra_otc_transparency_capture c
+        JOIN finra_otc_transparency_firm_total f ON f.capture_key = c.capture_key
+        JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
+        WHERE c.capture_key = ? AND c.basis = 'firm_total' ORDER BY f.venue_id
+        """,
+        (capture_key,),
+    ).fetchall()
+    named = [_StoredTotal._make(row) for row in rows]
+    firms = [(row.venue_id, row.venue_class == "ATS", millionths(row.total_shares)) for row in named]
+    return Totals(*map(list, zip(*firms, strict=True))) if firms else None
+
+
+class _StoredTotal(NamedTuple):
+    """A row of the totals, with the venue's class."""
+
+    venue_id: int
+    venue_class: str
+    total_shares: float
 
 
 def volume_columns(facts: Facts) -> Iterator[dict[str, NDArray[Any]]]:

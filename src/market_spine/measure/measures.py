@@ -1,8 +1,8 @@
 """The measures of a tier, taken from its columns. Pure: columns in, values out; every sum is exact.
 
 Shares are those of the whole tier, ATS and non-ATS, 'De Minimis Firms' included as the one venue FINRA publishes it as.
-HHI is the sum of squared shares over venues, 0…1. A notional sum of which any part is unknown is unknown: a sum of the rest
-would look like the whole.
+HHI is the sum of squared shares over venues, 0…1; of a tier whose firm totals are held, over its true firms. A notional sum of
+which any part is unknown is unknown: a sum of the rest would look like the whole.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from market_spine.measure.facts import Totals
 from market_spine.parse.columns import UNKNOWN
 from market_spine.parse.figures import summable
 
@@ -39,7 +40,7 @@ class VenueMeasures(NamedTuple):
 
 class SymbolMeasures(NamedTuple):
     """n symbols as columns, each filed under one of its issues. Shares and notional in millionths; `hhi` over the symbol's
-    venues, NaN without volume."""
+    venues, NaN without volume, and at least `hhi_low` if De Minimis Firms are several."""
 
     issue_id: Ints
     shares: Sums
@@ -48,10 +49,12 @@ class SymbolMeasures(NamedTuple):
     notional: Sums | None
     venue_count: Ints
     hhi: NDArray[np.float64]
+    hhi_low: NDArray[np.float64]
 
 
 class TierMeasure(NamedTuple):
-    """Shares and notional in millionths; `hhi` over the tier's venues."""
+    """Shares and notional in millionths; `hhi` over the tier's venues, or its true firms where their totals are held.
+    `hidden_shares`: those of De Minimis Firms."""
 
     shares: int
     ats_shares: int
@@ -60,6 +63,9 @@ class TierMeasure(NamedTuple):
     symbol_count: int
     venue_count: int
     hhi: float | None
+    ats_hhi: float | None
+    non_ats_hhi: float | None
+    hidden_shares: int
 
 
 class TierMeasures(NamedTuple):
@@ -79,8 +85,8 @@ def measure_tier(facts: Facts) -> TierMeasures:
     order = _in_order(cell_of)
     first = _first_of_each(cell_of[order])
     symbol, venue = _at(symbol[order], first), _at(venue[order], first)
-    is_ats = np.zeros(len(venue_ids), dtype=np.bool_)
-    is_ats[venue_at] = facts.is_ats
+    is_ats, is_de_minimis = (np.zeros(len(venue_ids), dtype=np.bool_) for _ in range(2))
+    is_ats[venue_at], is_de_minimis[venue_at] = facts.is_ats, facts.is_de_minimis
     cells = _Cells(
         symbol=symbol,
         venue=venue,
@@ -88,10 +94,25 @@ def measure_tier(facts: Facts) -> TierMeasures:
         trades=_add(facts.trades[order], first),
         notional=None if facts.notional is None else _add_known(summable(facts.notional)[order], first),
         is_ats=is_ats[venue],
+        is_de_minimis=is_de_minimis[venue],
     )
     venues = _venues(cells, venue_ids)
-    symbols = _symbols(cells, symbol_ids)
-    return TierMeasures(venues, symbols, _tier(venues, symbols))
+    classes = is_ats[venue_ids.searchsorted(venues.venue_id)].tolist()
+    firms = facts.totals or Totals(venues.venue_id, classes, venues.shares.tolist())
+    symbols = _symbols(cells, symbol_ids, _hidden_share(venues, facts.totals))
+    hidden = sum(cells.shares[cells.is_de_minimis].tolist())
+    return TierMeasures(venues, symbols, _tier(venues, symbols, firms, hidden))
+
+
+def _hidden_share(venues: VenueMeasures, totals: Totals | None) -> float:
+    """The largest share that the volume of De Minimis Firms squared has in any symbol's HHI at the least: one over the number
+    of firms that have volume beyond the rows naming them; 0 where that is not known."""
+    if totals is None:
+        return 0.0
+    named = dict(zip(venues.venue_id, venues.shares.tolist(), strict=True))
+    others = zip(totals.venue_id, totals.is_ats, totals.shares, strict=True)
+    count = sum(not is_ats and shares > named.get(venue, 0) for venue, is_ats, shares in others)
+    return 1 / count if count else 0.0
 
 
 class _Cells(NamedTuple):
@@ -103,6 +124,7 @@ class _Cells(NamedTuple):
     trades: Ints
     notional: Sums | None
     is_ats: NDArray[np.bool_]
+    is_de_minimis: NDArray[np.bool_]
 
 
 def herfindahl(volumes: Sequence[int]) -> float | None:
@@ -146,16 +168,21 @@ def _at(values: Ints, first: Ints) -> Ints:
     return values if len(first) == len(values) else values[first]
 
 
-def _tier(venues: VenueMeasures, symbols: SymbolMeasures) -> TierMeasure:
-    shares = venues.shares.tolist()
+def _tier(venues: VenueMeasures, symbols: SymbolMeasures, firms: Totals, hidden: int) -> TierMeasure:
+    by_class: dict[bool, list[int]] = {True: [], False: []}
+    for is_ats, shares in zip(firms.is_ats, firms.shares, strict=True):
+        by_class[is_ats].append(shares)
     return TierMeasure(
-        shares=sum(shares),
+        shares=sum(venues.shares.tolist()),
         ats_shares=sum(symbols.ats_shares.tolist()),
         trades=sum(venues.trades.tolist()),
         notional=_sum_known(venues.notional),
         symbol_count=len(symbols.issue_id),
-        venue_count=len(shares),
-        hhi=herfindahl(shares),
+        venue_count=len(firms.shares),
+        hhi=herfindahl(firms.shares),
+        ats_hhi=herfindahl(by_class[True]),
+        non_ats_hhi=herfindahl(by_class[False]),
+        hidden_shares=hidden,
     )
 
 
@@ -176,11 +203,11 @@ def _venues(cells: _Cells, ids: Ints) -> VenueMeasures:
         notional=None if cells.notional is None else _add_known(cells.notional[order], first),
         symbol_count=np.diff(np.append(first, len(order))).tolist(),
         share=[volume / total if total else None for volume in volumes],
-        rank=_ranks(volumes),
+        rank=ranks(volumes),
     )
 
 
-def _ranks(volumes: Sequence[int]) -> list[int]:
+def ranks(volumes: Sequence[int]) -> list[int]:
     """1 for the largest; equals share a rank, the next ones are skipped."""
     rank: dict[int, int] = {}
     for position, volume in enumerate(sorted(volumes, reverse=True), 1):
@@ -188,10 +215,12 @@ def _ranks(volumes: Sequence[int]) -> list[int]:
     return [rank[volume] for volume in volumes]
 
 
-def _symbols(cells: _Cells, ids: Ints) -> SymbolMeasures:
+def _symbols(cells: _Cells, ids: Ints, hidden_share: float) -> SymbolMeasures:
     first = _first_of_each(cells.symbol)
     shares = _add(cells.shares, first)
     venues = np.diff(np.append(first, len(cells.symbol)))
+    hhi = _symbol_hhi(cells.shares, shares, first, venues)
+    lower = np.where(cells.is_de_minimis, hidden_share, 1.0) if cells.is_de_minimis.any() else None
     return SymbolMeasures(
         issue_id=ids[cells.symbol[first]],
         shares=shares,
@@ -199,15 +228,18 @@ def _symbols(cells: _Cells, ids: Ints) -> SymbolMeasures:
         trades=_add(cells.trades, first),
         notional=None if cells.notional is None else _add_known(cells.notional, first),
         venue_count=venues,
-        hhi=_symbol_hhi(cells.shares, shares, first, venues),
+        hhi=hhi,
+        hhi_low=hhi if lower is None else _symbol_hhi(cells.shares, shares, first, venues, lower),
     )
 
 
-def _symbol_hhi(volume: Sums, totals: Sums, first: Ints, venues: Ints) -> NDArray[np.float64]:
-    """Per symbol Σ share² over venues. The squares are added as 62-bit fractions, so that no order of rows matters."""
+def _symbol_hhi(
+    volume: Sums, totals: Sums, first: Ints, venues: Ints, weight: NDArray[np.float64] | float = 1.0
+) -> NDArray[np.float64]:
+    """Per symbol Σ weight × share² over venues. The squares are added as 62-bit fractions, so that no order of rows matters."""
     total = np.repeat(totals, venues).astype(np.float64)
     share = np.divide(volume.astype(np.float64), total, out=np.zeros(len(volume)), where=total > 0)
-    hhi = _add(np.rint(share * share * _ONE).astype(np.int64), first) / _ONE
+    hhi = _add(np.rint(share * share * weight * _ONE).astype(np.int64), first) / _ONE
     return np.where((totals == 0).astype(np.bool_), np.nan, hhi)
 
 

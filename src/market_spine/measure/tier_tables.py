@@ -51,6 +51,7 @@ def _symbol_columns(measured: TierMeasures) -> dict[str, Values]:
         **_notional(symbols.notional),
         "venue_count": symbols.venue_count,
         "hhi": symbols.hhi,
+        "hhi_low": symbols.hhi_low,
     }
 
 
@@ -64,6 +65,9 @@ def _tier_columns(measured: TierMeasures) -> dict[str, Values]:
         "symbol_count": [tier.symbol_count],
         "venue_count": [tier.venue_count],
         "hhi": [tier.hhi],
+        "ats_hhi": [tier.ats_hhi],
+        "non_ats_hhi": [tier.non_ats_hhi],
+        "hidden_shares": [whole_or_fraction(tier.hidden_shares)],
     }
 
 

@@ -175,9 +175,16 @@ def _absent(run: Run, partition: Partition) -> str | None:
 
 
 def _damaged(db: Database, week: date) -> Iterator[Gap]:
-    """The captures whose bytes are lost or do not match their hash."""
+    """The captures whose bytes, or those of their firm totals, are lost or do not match their hash."""
     rows = db.execute(
-        "SELECT capture_id, content_hash, tier FROM finra_otc_transparency_capture WHERE week_ending = ?", (week.isoformat(),)
+        """
+        SELECT capture_id, content_hash, tier FROM finra_otc_transparency_capture WHERE week_ending = ?
+        UNION
+        SELECT c.capture_id, v.totals_hash, c.tier FROM finra_otc_transparency_capture c
+        JOIN finra_otc_transparency_version v ON v.capture_id = c.capture_id AND v.content_hash = c.content_hash
+        WHERE c.week_ending = ? AND v.totals_hash IS NOT NULL
+        """,
+        (week.isoformat(), week.isoformat()),
     ).fetchall()
     hashes = {content_hash for _, content_hash, _ in rows}
     damaged = {content_hash for content_hash in hashes if not contents.is_intact(db, content_hash)}
@@ -257,6 +264,15 @@ _ORPHANS = {
         SELECT capture_key FROM found WHERE capture_key IS NOT NULL AND NOT EXISTS
             (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = found.capture_key)
         """,
+    "finra_otc_transparency_firm_total": """
+        WITH RECURSIVE found (capture_key) AS (
+            SELECT (SELECT MIN(capture_key) FROM finra_otc_transparency_firm_total)
+            UNION ALL
+            SELECT (SELECT MIN(f.capture_key) FROM finra_otc_transparency_firm_total f WHERE f.capture_key > found.capture_key)
+            FROM found WHERE found.capture_key IS NOT NULL)
+        SELECT capture_key FROM found WHERE capture_key IS NOT NULL AND NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = found.capture_key)
+        """,
     "finra_otc_transparency_tier_measure": """
         SELECT m.capture_key FROM finra_otc_transparency_tier_measure m WHERE NOT EXISTS
             (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = m.capture_key)
@@ -277,5 +293,6 @@ _REMOVE = {
     "finra_otc_transparency_symbol_measure": "DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?",
     "finra_otc_transparency_tier_measure": "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",
     "finra_otc_transparency_response": "DELETE FROM finra_otc_transparency_response WHERE capture_id = ?",
+    "finra_otc_transparency_firm_total": "DELETE FROM finra_otc_transparency_firm_total WHERE capture_key = ?",
     "core_manifest": "DELETE FROM core_manifest WHERE capture_id = ?",
 }

@@ -23,6 +23,7 @@ from market_spine.parse.columns import MICRO, UNKNOWN, millionths, whole_or_frac
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:
+    from market_spine.measure.firm_totals import Checked
     from market_spine.parse.columns import Columns
 
 _NEAR = 1e-12
@@ -191,6 +192,7 @@ def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     if not _near(total, stored.total_shares):
         yield Fault(where, f"its rows sum to {_shown(total)} shares, the capture says {_shown(stored.total_shares)}", again)
     yield from _measures(db, capture, total, again)
+    yield from _firm_totals(db, capture, total, again)
 
 
 def _measures(db: Database, capture: Capture, total: float, again: str) -> Iterator[Fault]:
@@ -213,24 +215,67 @@ def _measures(db: Database, capture: Capture, total: float, again: str) -> Itera
         yield Fault(capture.capture_id, f"the venues' shares sum to {share}", again)
 
 
+def _firm_totals(db: Database, capture: Capture, total: float, again: str) -> Iterator[Fault]:
+    """Firm totals that measures rest on have no less than the rows; lines without a symbol are in the totals alone."""
+    count, firms = _sums(db, _FIRM_SUMS, capture.capture_key)
+    if count and firms < total and not _near(firms, total):
+        yield Fault(capture.capture_id, f"its firm totals sum to {_shown(firms)} shares, its rows to {_shown(total)}", again)
+
+
 def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
-    """Whether the rows are those of the bytes, field by field."""
+    """Whether the rows and firm totals are those of the bytes, field by field."""
     from market_spine.app.content import read
 
     capture = stored.capture
     if stored.normalized is None:
         return
     try:
-        columns = read(db, capture).file.columns
+        made_of = capture if capture.stage_no is None else capture._replace(ingest_no=capture.stage_no)
+        reading = read(db, made_of)
     except PartitionError as error:
         week = capture.partition.week
         yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
-    rows = db.execute(_ROWS, (capture.capture_key,))
+    rows, again = db.execute(_ROWS, (capture.capture_key,)), f"spine rebuild {capture.partition.week}"
     stored_rows = {(*key, millionths(shares), trades, _micro(notional)) for *key, shares, trades, notional in rows}
-    if different := len(_rows_of(columns) ^ stored_rows):
-        again = f"spine rebuild {capture.partition.week}"
+    if different := len(_rows_of(reading.file.columns) ^ stored_rows):
         yield Fault(capture.capture_id, f"{different:,} rows are not those of its bytes", again)
+    yield from _kept_totals(db, capture, reading.firm_totals, again)
+
+
+def _kept_totals(db: Database, capture: Capture, checked: Checked, again: str) -> Iterator[Fault]:
+    """The firm totals are those read, and the capture rests on what they allow."""
+    from market_spine.parse.columns import Venue
+
+    rows = map(_FirmTotal._make, db.execute(_FIRM_TOTALS, (capture.capture_key,)))
+    named = ((Venue(row.venue_class, row.mpid, row.firm_crd, row.venue_name), row) for row in rows)
+    kept = {(venue.firm, _micro(row.shares), row.trades, _micro(row.notional)) for venue, row in named}
+    of_bytes = {
+        (total.venue.firm, millionths(whole_or_fraction(total.shares)), total.trades, _stored_money(total.notional))
+        for total in checked.totals
+    }
+    if different := len(kept ^ of_bytes):
+        yield Fault(capture.capture_id, f"{different:,} firm totals are not those of its bytes", again)
+    (basis,) = db.execute(_BASIS, (capture.capture_key,)).fetchone()
+    if basis not in (None, checked.basis):
+        yield Fault(capture.capture_id, f"rests on {basis}, by its bytes on {checked.basis}", again)
+
+
+class _FirmTotal(NamedTuple):
+    """A row of _FIRM_TOTALS."""
+
+    venue_class: str
+    mpid: str
+    firm_crd: int
+    venue_name: str
+    shares: float
+    trades: int
+    notional: float | None
+
+
+def _stored_money(micro: int) -> int:
+    """Millionths of a notional as they come back from a table."""
+    return UNKNOWN if micro == UNKNOWN else millionths(micro / MICRO)
 
 
 def _rows_of(columns: Columns) -> set[tuple[object, ...]]:
@@ -311,6 +356,17 @@ FROM finra_otc_transparency_volume f
 JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
 JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
 WHERE f.capture_key = ?
+"""
+_FIRM_SUMS = """
+SELECT COUNT(*), SUM(CAST(f.total_shares AS BIGINT)),
+       SUM(CAST(ROUND((f.total_shares - CAST(f.total_shares AS BIGINT)) * 1000000) AS BIGINT))
+FROM finra_otc_transparency_capture c JOIN finra_otc_transparency_firm_total f ON f.capture_key = c.capture_key
+WHERE c.capture_key = ? AND c.basis = 'firm_total'
+"""
+_BASIS = "SELECT basis FROM finra_otc_transparency_capture WHERE capture_key = ?"
+_FIRM_TOTALS = """
+SELECT v.venue_class, v.mpid, v.firm_crd, v.venue_name, f.total_shares, f.total_trades, f.total_notional
+FROM finra_otc_transparency_firm_total f JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id WHERE f.capture_key = ?
 """
 _WEEK_SUMS = """
 SELECT w.capture_id, w.week_ending, w.total_shares,

@@ -42,6 +42,21 @@ class Venue(NamedTuple):
         has_id = bool(self.mpid or self.firm_crd)
         return (self.venue_class, self.mpid, self.firm_crd, "" if has_id else self.venue_name)
 
+    @property
+    def firm(self) -> tuple[object, ...]:
+        """What makes it the same firm in symbol rows and firm totals: its class, and the first it has of MPID, CRD and name."""
+        return (self.venue_class, self.mpid or self.firm_crd or self.venue_name)
+
+    @property
+    def is_de_minimis(self) -> bool:
+        """Whether it is the line in which FINRA adds up firms it does not name for a symbol."""
+        return not self.mpid and not self.firm_crd and self.venue_name.strip().casefold() == "de minimis firms"
+
+    @property
+    def label(self) -> str:
+        """What a message calls it."""
+        return self.mpid or (f"{self.venue_name} (CRD {self.firm_crd})" if self.firm_crd else self.venue_name)
+
 
 class Columns(NamedTuple):
     """n rows. `issue` and `venue` (n,) index the lists `issues` and `venues` (None where a text was rejected).

@@ -19,8 +19,10 @@ import numpy as np
 from market_spine.calendar.tiers import TIER_OF_CODE
 from market_spine.categories import Category
 from market_spine.errors import UnusableContent
+from market_spine.parse import firm_totals
 from market_spine.parse.columns import MICRO, Columns, Issue, Venue
 from market_spine.parse.figure_text import NOTIONAL, SHARES, TRADES, read_figure
+from market_spine.parse.firm_totals import TotalRow
 from market_spine.parse.grid import Grid, Interner, find_grid, joined
 from market_spine.parse.lines import CONTROL, UNIT_SEPARATOR, Header, is_cut, read_header, unquoted, whole_lines
 from market_spine.parse.repeats import are_tapes, move_to_second_tape
@@ -46,6 +48,7 @@ _SUMMARY_CODE = re.compile(rb"(ATS|OTC)_[A-Z_]+")
 # Codes that are not a prefix of another code.
 _WHOLE_CODES = frozenset(f"{kind}_W_{rest}" for kind in ("ATS", "OTC") for rest in ("SMBL_FIRM", "FIRM", "VOL_STATS"))
 _FIRM_ROWS = frozenset(name.encode() for name in VENUE_CLASS_OF_SUMMARY)
+_FIRM_TOTALS = frozenset(name.encode() for name in firm_totals.CLASS_OF_SUMMARY)
 
 _MISSING = "wrong number of fields"
 _QUOTES = "unreadable quotes"
@@ -70,6 +73,8 @@ class WeeklyFile(NamedTuple):
     last_updated: str | None
     cut_at: int | None = None  # number of the last line, where it has no line end and may be the beginning of a longer one
     second_tapes: int = 0
+    totals: tuple[TotalRow, ...] = ()  # the firm totals it holds beside its rows
+    nameless: tuple[tuple[Venue | None, int], ...] = ()  # venue and shares of lines rejected for their symbol
 
     @property
     def lines(self) -> int:
@@ -104,6 +109,7 @@ class _Reader:
         self._parts: list[dict[str, Any]] = []
         self._rejects: list[Reject] = []
         self._excluded = 0
+        self._totals: list[TotalRow] = []
         self._second_tapes = 0
         self._updated: set[bytes] = set()
 
@@ -114,7 +120,7 @@ class _Reader:
             self._rejects += [Reject(lines_before + line + 1, _QUOTES) for line in bad]
         grid = find_grid(block, self._delimiter, len(self._header.fields))
         self._rejects += [Reject(lines_before + line + 1, _MISSING) for line in grid.broken]
-        grid = self._of_this_partition(self._wanted(grid), lines_before)
+        grid = self._of_this_partition(self._wanted(grid, lines_before), lines_before)
         if not len(grid.lines):
             return grid.line_count
         lines = grid.lines + (lines_before + 1)
@@ -135,8 +141,9 @@ class _Reader:
         self._parts.append(part)
         return grid.line_count
 
-    def _wanted(self, grid: Grid) -> Grid:
-        """Leaves out the sums that FINRA publishes beside the rows (`ATS_W_SMBL`, `OTC_W_FIRM` …): they would count twice."""
+    def _wanted(self, grid: Grid, lines_before: int) -> Grid:
+        """Leaves out the sums that FINRA publishes beside the rows (`ATS_W_SMBL` …): they would count twice. Those of firms
+        (`OTC_W_FIRM` …) are kept apart."""
         at = self._header.at(SUMMARY)
         if at is None:
             return grid
@@ -144,6 +151,9 @@ class _Reader:
         sums = [code for text, code in self._summaries.items() if _SUMMARY_CODE.fullmatch(text) and text not in _FIRM_ROWS]
         out = np.isin(codes, sums)
         self._excluded += int(out.sum())
+        firms = [code for text, code in self._summaries.items() if text in _FIRM_TOTALS]
+        if firms and len(self._totals) <= firm_totals.MOST:
+            self._totals += firm_totals.rows_of(grid.only(np.isin(codes, firms)), self._header, lines_before)
         return grid.only(~out) if out.any() else grid
 
     def _of_this_partition(self, grid: Grid, lines_before: int) -> Grid:
@@ -218,6 +228,8 @@ class _Reader:
         rows = self._rows()
         issues, bad_issues = self._decode(self._issues, self._issue)
         venues, bad_venues = self._decode(self._venues, self._venue)
+        out = np.isin(rows["issue"], list(bad_issues)) if bad_issues else slice(0, 0)
+        nameless = zip([venues[code] for code in rows["venue"][out].tolist()], rows[SHARES][out].tolist(), strict=True)
         rows = self._without(rows, "issue", bad_issues)
         rows = self._without(rows, "venue", bad_venues)
         rows, duplicates = self._collapse(rows, issues, venues)
@@ -240,6 +252,8 @@ class _Reader:
             updated[0] if updated else None,
             updated[-1] if updated else None,
             second_tapes=self._second_tapes,
+            totals=tuple(self._totals),
+            nameless=tuple(nameless),
         )
 
     def _rows(self) -> dict[str, Any]:

@@ -28,11 +28,16 @@ from market_spine.query.views import View
 PARQUET, CSV = "parquet", "csv"
 STATE_FILE = "_market_spine.json"
 _ABANDONED_SECONDS = 3600
-_LAYOUT = 1  # raised when the files' columns or types change: then all are written again
+_LAYOUT = 2  # raised when the files' columns or types change: then all are written again
 _BATCH = 50_000
 _INTEGERS = frozenset({"firm_crd", "total_trades", "symbol_count", "venue_count", "rank"})
-_SHARES = frozenset({"total_shares", "ats_shares"})
-_FLOATS = frozenset({"total_notional", "share", "hhi"})
+_SHARES = frozenset({"total_shares", "ats_shares", "hidden_shares"})
+_FLOATS = frozenset(
+    {
+        *("total_notional", "share", "hhi", "hhi_low", "hhi_high", "ats_hhi", "non_ats_hhi", "ats_fraction", "effective_venues"),
+        "average_trade_size",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

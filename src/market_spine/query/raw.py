@@ -4,7 +4,7 @@ it was made from; and FINRA's daily list in the same way."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from market_spine.core import captures, contents, daily_lists, responses
@@ -19,15 +19,21 @@ from market_spine.query.history import find_capture
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One version of a capture's content, with a name that identifies it."""
+    """One version of a capture's content, with a name that identifies it; with `of_totals` the document of its firm totals."""
 
     capture_id: str
     version: Version
+    of_totals: bool = False
 
     @property
     def name(self) -> str:
         """`finra.otc_transparency:OTC:2025-12-26:20260109@1`: the capture, and the number of the content."""
         return f"{self.capture_id}@{self.version.ingest_no}"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what is read."""
+        return str(self.version.totals_hash) if self.of_totals else self.version.content_hash
 
     @property
     def is_canonical(self) -> bool:
@@ -39,12 +45,14 @@ class Content:
         canonical = "the canonical document of FINRA's API responses, not the bytes received,"
         uri = self.version.metadata.get("source_uri", "an unknown source")
         what = canonical if self.is_canonical else "the exact bytes"
-        return f"{self.name}: {what} of {uri}, SHA-256 {self.version.content_hash}"
+        totals = "the firm totals in " if self.of_totals else ""
+        return f"{self.name}: {totals}{what} of {uri}, SHA-256 {self.sha256}"
 
     def entry(self) -> dict[str, object]:
         """The content, for machines."""
         return {
             "name": self.name, "capture_id": self.capture_id, "sha256": self.version.content_hash,
+            "totals_sha256": self.version.totals_hash,
             "observed_at": self.version.observed_at, "rows": self.version.row_count, "is_canonical": self.is_canonical,
             "source_uri": self.version.metadata.get("source_uri"),
         }
@@ -68,7 +76,14 @@ def find(db: Database, partition: Partition, day: date | None = None, name: str 
 
 def read(db: Database, content: Content) -> Iterator[bytes]:
     """Its bytes in blocks of 512 KB. Raises DamagedRaw when they no longer match their hash."""
-    return contents.read_raw(db, content.version.content_hash)
+    return contents.read_raw(db, content.sha256)
+
+
+def totals_of(content: Content) -> Content:
+    """The document with a content's firm totals. Raises NotFound where there is none."""
+    if content.version.totals_hash is None:
+        raise NotFound(f"{content.name} has no firm totals: its source gave none, or was not asked")
+    return replace(content, of_totals=True)
 
 
 def list_contents(db: Database, capture_id: str) -> list[Content]:

@@ -46,8 +46,14 @@ _VENUE_VOLUME = (
     "capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, total_trades, total_notional, "
     "symbol_count, captured_at"
 )
-_VENUE_SHARE = "capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, share, rank, captured_at"
-_HHI = "capture_id, week_ending, tier, scope, symbol, hhi, venue_count, total_shares, captured_at"
+_VENUE_SHARE = (
+    "capture_id, week_ending, tier, venue_class, mpid, firm_crd, venue_name, total_shares, share, rank, captured_at, basis"
+)
+_HHI = "capture_id, week_ending, tier, scope, symbol, hhi, venue_count, total_shares, captured_at, basis, hhi_low, hhi_high"
+_CONCENTRATION = (
+    "capture_id, week_ending, tier, total_shares, ats_fraction, hhi, ats_hhi, non_ats_hhi, effective_venues, "
+    "average_trade_size, hidden_shares, venue_count, captured_at, basis"
+)
 _SYMBOL_SUMMARY = (
     "capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi, captured_at"
 )
@@ -99,6 +105,11 @@ VIEWS: dict[str, View] = {
             f"SELECT {_HHI} FROM finra_otc_transparency_hhi WHERE capture_id = ? ORDER BY scope DESC, symbol",
             f"SELECT {_HHI} FROM finra_otc_transparency_hhi WHERE capture_id = ? AND symbol = ? ORDER BY scope DESC, symbol",
             f"SELECT {_HHI} FROM finra_otc_transparency_hhi WHERE symbol = ? ORDER BY week_ending, tier, scope DESC, symbol",
+        ),
+        View(
+            "concentration",
+            _CONCENTRATION,
+            f"SELECT {_CONCENTRATION} FROM finra_otc_transparency_concentration WHERE capture_id = ?",
         ),
         View(
             "symbol_summary",

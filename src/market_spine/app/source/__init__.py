@@ -1,6 +1,6 @@
 """Where a partition's bytes come from. FINRA's own tier codes are mapped in this folder and nowhere else.
 
-A source has five methods. A new one is a class with these methods and one entry in SOURCES.
+A source has six methods. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ class Source(Protocol):
     def fetch(self, partition: Partition) -> Offer | Absent:
         """The partition's whole content, proved complete."""
 
+    def totals(self, partition: Partition, content: bytes) -> Offer | Absent | None:
+        """The document with the firm totals of a content it has just given: `content` itself where that holds them; and the
+        responses it was made from. None where it gives no totals, or is not to ask for them."""
+
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Partitions of those weeks with rows updated on or after `day`; only of a source that `sweeps`."""
 
@@ -111,6 +115,21 @@ def open_source(name: str, settings: SourceSettings) -> Source:
     module, _, kind = SOURCES[name].partition(":")
     source: Source = getattr(importlib.import_module(module), kind).of(settings)
     return source
+
+
+def asks_totals(environ: Mapping[str, str]) -> bool:
+    """Whether firm totals are wanted: MARKET_SPINE_FIRM_TOTALS is `warn`, the default, or `off`. Raises ConfigurationError."""
+    setting = environ.get("MARKET_SPINE_FIRM_TOTALS", "").strip().lower()
+    if setting not in ("", "warn", "off"):
+        raise ConfigurationError(f"MARKET_SPINE_FIRM_TOTALS is not warn or off: {setting!r}", hint="the default is warn")
+    return setting != "off"
+
+
+def totals_within(content: bytes) -> Offer | None:
+    """The content of a file, where it holds firm totals beside its rows."""
+    from market_spine.parse.firm_totals import holds_totals
+
+    return Offer(content, "") if holds_totals(content) else None
 
 
 def seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from market_spine import config
-from market_spine.app.source import Absent, Glance, Offer, SourceSettings, seconds
-from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
+from market_spine.app.source import Absent, Glance, Offer, SourceSettings, asks_totals, seconds
+from market_spine.app.source.canonical import FIELDS, FIRM_TYPES, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
 from market_spine.app.source.web import Client, HttpLimits, host
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
@@ -49,6 +49,7 @@ class ApiSettings:
     client_id: str = ""
     secret: str = field(default="", repr=False)
     limits: HttpLimits = field(default_factory=HttpLimits)
+    totals: bool = True
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> ApiSettings:
@@ -64,6 +65,7 @@ class ApiSettings:
                 retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.limits.retries)),
                 backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.limits.backoff),
             ),
+            totals=asks_totals(environ),
         )
         if bool(settings.client_id) != bool(settings.secret):
             raise ConfigurationError(
@@ -83,7 +85,8 @@ class ApiSource:
         self._client = Client(settings.limits)
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
         self._endpoint = Endpoint(self._client, settings.base_url, token, keep_wire=keep_wire)
-        self._today = today
+        self._today, self._totals = today, settings.totals
+        self._came_along: tuple[Partition, Collector] | None = None  # totals of a partition whose rows the archive gave
 
     @classmethod
     def of(cls, settings: SourceSettings) -> ApiSource:
@@ -92,7 +95,7 @@ class ApiSource:
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """The newest lastUpdateDate and the number of rows, from a query for one row; None for a week that may be archived."""
-        body = {**_query(partition), "fields": [*FIELDS[:2], "lastUpdateDate"], "sortFields": ["-lastUpdateDate"]}
+        body = {**_query(partition, SUMMARY_TYPES), "fields": [*FIELDS[:2], "lastUpdateDate"], "sortFields": ["-lastUpdateDate"]}
         page = _twice(lambda: self._first(partition, body))
         if not page.rows:
             return None if self._old(partition) else self._absent(partition)
@@ -101,15 +104,28 @@ class ApiSource:
 
     def fetch(self, partition: Partition) -> Offer | Absent:
         """Every row of the partition, in the canonical form. Raises SourceError; Unproved only after a second attempt."""
+        return self._proved(partition, SUMMARY_TYPES)
+
+    def totals(self, partition: Partition, content: bytes) -> Offer | Absent | None:
+        """Every firm total of the partition, in the same form, proved complete in the same way."""
+        if not self._totals:
+            return None
+        if self._came_along and self._came_along[0] == partition:
+            rows = self._came_along[1]
+            return Offer(rows.document(), "") if len(rows) else self._absent(partition, "firm totals")  # in the rows' responses
+        offer = self._proved(partition, FIRM_TYPES)
+        return offer if isinstance(offer, Offer) and offer.metadata["rows"] else self._absent(partition, "firm totals")
+
+    def _proved(self, partition: Partition, types: tuple[str, ...]) -> Offer | Absent:
         try:
-            offer, suspect = self._fetch(partition)
+            offer, suspect = self._fetch(partition, types)
         except Unproved as error:
             _log.warning("%s: %s; requesting it again", partition, error.message)
-            return self._settle(self._fetch(partition), None)
+            return self._settle(self._fetch(partition, types), None)
         if not suspect:
             return offer
         _log.warning("%s: %d repeated rows; requesting it again", partition, suspect)
-        return self._settle(self._fetch(partition), offer)
+        return self._settle(self._fetch(partition, types), offer)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Partitions of those weeks with rows updated on or after `day`. Raises SourceError."""
@@ -143,9 +159,9 @@ class ApiSource:
             )
         return offer
 
-    def _fetch(self, partition: Partition) -> tuple[Offer | Absent, int]:
-        collector = Collector(partition)
-        body = {**_query(partition), "fields": list(FIELDS), "sortFields": list(ORDER)}
+    def _fetch(self, partition: Partition, types: tuple[str, ...]) -> tuple[Offer | Absent, int]:
+        collector, self._came_along = Collector(partition, types), None
+        body = {**_query(partition, types), "fields": list(FIELDS), "sortFields": list(ORDER)}
         reported = self._collect(WEEKLY, body, collector)
         if reported is None and self._old(partition):
             reported = self._archived(partition, collector)
@@ -153,18 +169,20 @@ class ApiSource:
             return self._absent(partition), 0
         return self._offer(partition, collector, reported), collector.repeated
 
-    def _collect(self, dataset: str, body: Body, collector: Collector) -> dict[str, Any] | None:
-        """Pages a query into the collector; returns what FINRA reports about it, None when there are no rows."""
+    def _collect(self, dataset: str, body: Body, *collectors: Collector) -> dict[str, Any] | None:
+        """Pages a query into the collectors; returns what FINRA reports about it, None when there are no rows."""
         reported: dict[str, Any] | None = None
         for page in self._endpoint.pages(dataset, body):
-            collector.add(page.rows)
-            collector.responses += [page.response] if page.response else []
+            for collector in collectors:
+                collector.add(page.rows)
+            collectors[0].responses += [page.response] if page.response else []
             reported = reported or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
         return reported
 
     def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:
         """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; it returns all summary types."""
-        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector)
+        self._came_along = partition, Collector(partition, FIRM_TYPES)
+        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector, self._came_along[1])
 
     def _offer(self, partition: Partition, collector: Collector, reported: dict[str, Any]) -> Offer:
         rows, content = len(collector), collector.document()
@@ -207,8 +225,8 @@ class ApiSource:
     def _old(self, partition: Partition) -> bool:
         return partition.monday < self._today - RETENTION
 
-    def _absent(self, partition: Partition) -> Absent:
-        return Absent(f"{host(self._endpoint.base_url)} has no rows of {partition}")
+    def _absent(self, partition: Partition, what: str = "rows") -> Absent:
+        return Absent(f"{host(self._endpoint.base_url)} has no {what} of {partition}")
 
 
 def _updated_since(day: date, first_week: date, last_week: date) -> Body:
@@ -219,20 +237,20 @@ def _updated_since(day: date, first_week: date, last_week: date) -> Body:
             compare("LTE", "weekStartDate", last_week - timedelta(days=4)),
         ],
         "dateRangeFilters": [{"fieldName": "lastUpdateDate", "startDate": day.isoformat(), "endDate": _FAR.isoformat()}],
-        "domainFilters": [_summary_types()],
+        "domainFilters": [_summary_types(SUMMARY_TYPES)],
     }
 
 
-def _query(partition: Partition) -> Body:
-    return {"compareFilters": _week_and_tier(partition), "domainFilters": [_summary_types()]}
+def _query(partition: Partition, types: tuple[str, ...]) -> Body:
+    return {"compareFilters": _week_and_tier(partition), "domainFilters": [_summary_types(types)]}
 
 
 def _week_and_tier(partition: Partition) -> list[Body]:
     return [equal("weekStartDate", partition.monday.isoformat()), equal("tierIdentifier", CODE_OF_TIER[partition.tier])]
 
 
-def _summary_types() -> Body:
-    return {"fieldName": "summaryTypeCode", "values": list(SUMMARY_TYPES)}
+def _summary_types(types: tuple[str, ...]) -> Body:
+    return {"fieldName": "summaryTypeCode", "values": list(types)}
 
 
 def _partition(row: Row, day: date) -> Partition | None:

@@ -46,6 +46,8 @@ FIELDS = (
 )
 # The other summary types are sums of these and would double the volume.
 SUMMARY_TYPES = ("ATS_W_SMBL_FIRM", "OTC_W_SMBL_FIRM")
+# Two of those sums, of each firm over all symbols: kept in a document of their own, as a control.
+FIRM_TYPES = ("ATS_W_FIRM", "OTC_W_FIRM")
 
 _NUMBERS = frozenset({"firmCRDNumber", "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "totalNotionalSum"})
 _PLAIN_DIGITS = 30  # beyond this a number is not a quantity but an attack on memory
@@ -56,8 +58,8 @@ _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029], " "
 class Collector:
     """Collects a partition's rows page by page, keeping only their lines, and builds the document."""
 
-    def __init__(self, partition: Partition) -> None:
-        self._partition = partition
+    def __init__(self, partition: Partition, types: tuple[str, ...] = SUMMARY_TYPES) -> None:
+        self._partition, self._types = partition, types
         self._week, self._code = partition.monday.isoformat(), CODE_OF_TIER[partition.tier]
         self._lines: list[bytes] = []
         self.responses: list[Received] = []  # those the rows came in
@@ -71,7 +73,7 @@ class Collector:
         """Adds rows; those of other summary types are left out. Raises Unproved on a row of another week or tier."""
         for row in rows:
             self._check(row)
-            if row.get("summaryTypeCode") in SUMMARY_TYPES:
+            if row.get("summaryTypeCode") in self._types:
                 values = values_of(row)
                 values[1] = self._code
                 self._see_date(values[12])
@@ -111,7 +113,7 @@ class Collector:
             "# dataset otcMarket/weeklySummary\n"
             f"# filter weekStartDate = {self._week}\n"
             f"# filter tierIdentifier = {self._code}\n"
-            f"# filter summaryTypeCode in {', '.join(SUMMARY_TYPES)}\n"
+            f"# filter summaryTypeCode in {', '.join(self._types)}\n"
             f"# fields {'|'.join(FIELDS)}\n"
             f"# rows {rows}\n"
         ).encode()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from market_spine import clock
-from market_spine.app.source import Absent, Glance, Listing, Offer, SourceSettings, seconds
+from market_spine.app.source import Absent, Glance, Listing, Offer, SourceSettings, asks_totals, seconds, totals_within
 from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, InvalidWeek, SourceError
 from market_spine.partition import TIERS, Partition, parse_week
@@ -31,7 +31,9 @@ class FileSource:
     name = "file"
     sweeps = False
 
-    def __init__(self, data_dir: str, *, max_bytes: int, allow_links: bool = False, settle: float = 0) -> None:
+    def __init__(
+        self, data_dir: str, *, max_bytes: int, allow_links: bool = False, settle: float = 0, totals: bool = True
+    ) -> None:
         self._folder = Path(data_dir)
         if not os.path.isdir(self._folder):  # noqa: PTH112 - a name too long is not there
             raise ConfigurationError(
@@ -41,12 +43,15 @@ class FileSource:
         self._max_bytes = max_bytes
         self._allow_links = allow_links
         self._settle = settle
+        self._totals = totals
 
     @classmethod
     def of(cls, settings: SourceSettings) -> FileSource:
         """The folder of `--data-dir`. Raises ConfigurationError when it does not exist."""
         settle = seconds(settings.environ, _SETTLE, _SETTLE_SECONDS)
-        return cls(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links, settle=settle)
+        wanted = asks_totals(settings.environ)
+        limits, links = settings.max_bytes, settings.allow_links
+        return cls(settings.data_dir, max_bytes=limits, allow_links=links, settle=settle, totals=wanted)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """None: only the content of a file shows whether it changed."""
@@ -63,6 +68,10 @@ class FileSource:
             hint = "fetch it again; an empty file is never a publication"
             raise SourceError(Category.EMPTY_FILE, f"{path} is empty", hint=hint)
         return Offer(content, uri=f"file:{path.name}", fingerprint=fingerprint)
+
+    def totals(self, partition: Partition, content: bytes) -> Offer | None:
+        """The content, where it holds firm totals."""
+        return totals_within(content) if self._totals else None
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Nothing: a folder does not list revisions."""

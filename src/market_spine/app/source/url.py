@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import date
 from urllib.parse import urljoin, urlsplit
 
-from market_spine.app.source import Absent, Glance, Offer, SourceSettings
+from market_spine.app.source import Absent, Glance, Offer, SourceSettings, asks_totals, totals_within
 from market_spine.app.source.web import TRY_LATER, Client, Reply, host
 from market_spine.calendar.tiers import CODE_OF_TIER
 from market_spine.categories import Category
@@ -29,10 +29,13 @@ class UrlSource:
     name = "file_url"
     sweeps = False
 
-    def __init__(self, template: str, hosts: frozenset[str], *, max_bytes: int, client: Client | None = None) -> None:
+    def __init__(
+        self, template: str, hosts: frozenset[str], *, max_bytes: int, client: Client | None = None, totals: bool = True
+    ) -> None:
         self._template, self._hosts, self._max_bytes = template, hosts, max_bytes
         self._check(template, ConfigurationError)
         self._client = client or Client()
+        self._totals = totals
 
     @classmethod
     def of(cls, settings: SourceSettings) -> UrlSource:
@@ -45,7 +48,8 @@ class UrlSource:
                 hint="for example https://files.example.com/{tier}_week_{week_ending}.psv.gz",
             )
         hosts = environ.get("MARKET_SPINE_FILE_URL_HOSTS", "").split(",")
-        return cls(template, frozenset(name.strip().lower() for name in hosts if name.strip()), max_bytes=settings.max_bytes)
+        allowed = frozenset(name.strip().lower() for name in hosts if name.strip())
+        return cls(template, allowed, max_bytes=settings.max_bytes, totals=asks_totals(environ))
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """None: only the content of a file shows whether it changed."""
@@ -73,6 +77,10 @@ class UrlSource:
             hint = "fetch it again; an empty file is never a publication"
             raise SourceError(Category.EMPTY_FILE, f"{shown} is empty", hint=hint)
         return Offer(content, uri=shown)
+
+    def totals(self, partition: Partition, content: bytes) -> Offer | None:
+        """The content, where it holds firm totals."""
+        return totals_within(content) if self._totals else None
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
         """Nothing: files do not list revisions."""

@@ -30,8 +30,8 @@ Examples:
   spine query normalized --symbol BRK.B --csv
   spine query weekly_totals --as-of 2026-01-09 --nl
 \b
-Views: normalized, venue_volume, venue_share, hhi, symbol_summary, symbol_venue_share (of a tier),
-weekly_totals, tier_split (of a week).""",
+Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary, symbol_venue_share
+(of a tier), weekly_totals, tier_split (of a week).""",
 )
 @click.argument("view", shell_complete=complete_view)
 @click.option("--week", "weeks", callback=as_weeks, help="Week endings, YYYY-MM-DD,…; left out: every week.")

@@ -26,6 +26,7 @@ Examples:
   spine raw 2025-12-26 OTC --out otc.psv
   spine raw 2025-12-26 OTC --as-of 2026-01-09 | sha256sum
   spine raw 2025-12-26 OTC --capture OTC:2025-12-26:20260109@1
+  spine raw 2025-12-26 OTC --totals
   spine raw 2025-12-26 OTC --response 1 --out page.json
   spine raw --dataset otc_daily_list --as-of 2026-01-09""",
 )
@@ -33,13 +34,14 @@ Examples:
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--as-of", callback=as_day, help="What was current at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--capture", "name", help="Capture id (or its end) or pin; append @1 for one of its contents.")
+@click.option("--totals", is_flag=True, help="The document with the firm totals that came with it.")
 @click.option("--response", type=Whole(1), metavar="N", help="The Nth response that it was made from, if --keep-wire kept it.")
 @click.option("--out", metavar="FILE", help="Write to a new file instead of stdout.")
 @dataset_option
 @db_option
 def command(
-    week: date | None, tier: str | None, as_of: date | None, name: str | None, response: int | None, out: str | None,
-    dataset: str | None, db: str,
+    week: date | None, tier: str | None, as_of: date | None, name: str | None, totals: bool, response: int | None,
+    out: str | None, dataset: str | None, db: str,
 ) -> None:
     """Print the stored content of a partition, byte for byte; a description goes to stderr.
 
@@ -52,6 +54,7 @@ def command(
     _check(week, tier, as_of, name, dataset)
     with reading(db) as store:
         content = _find(store, week, tier, as_of, name)
+        content = raw.totals_of(content) if totals else content
         if response is None:
             description, blocks = content.description(), list(raw.read(store, content))
         else:

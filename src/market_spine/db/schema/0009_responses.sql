@@ -26,4 +26,6 @@ CREATE INDEX finra_otc_transparency_response_kept ON finra_otc_transparency_resp
 CREATE VIEW finra_otc_transparency_content AS
 SELECT v.capture_id, v.ingest_no, v.content_hash FROM finra_otc_transparency_version v
 UNION ALL
+SELECT v.capture_id, v.ingest_no, v.totals_hash FROM finra_otc_transparency_version v WHERE v.totals_hash IS NOT NULL
+UNION ALL
 SELECT r.capture_id, r.ingest_no, r.content_sha256 FROM finra_otc_transparency_response r WHERE r.is_kept = 1;
