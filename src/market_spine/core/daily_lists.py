@@ -59,7 +59,7 @@ def list_all(db: Database) -> list[Listed]:
         (DOMAIN,),
     ).fetchall()
     return [
-        Listed(day, capture_id, Version._make((*facts, json.loads(metadata)))) for day, capture_id, *facts, metadata in rows
+        Listed(day, capture_id, Version(*facts, json.loads(metadata))) for day, capture_id, *facts, metadata in rows
     ]
 
 
