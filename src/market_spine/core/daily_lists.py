@@ -28,6 +28,18 @@ class Listed(NamedTuple):
     version: Version
 
 
+class _Row(NamedTuple):
+    """A content of a capture, as list_all reads it."""
+
+    day: str
+    capture_id: str
+    ingest_no: int
+    content_hash: str
+    observed_at: str
+    row_count: int
+    metadata: str
+
+
 def capture_id_of(day: date) -> str:
     return f"{DOMAIN}:{day:%Y%m%d}"
 
@@ -59,7 +71,11 @@ def list_all(db: Database) -> list[Listed]:
         (DOMAIN,),
     ).fetchall()
     return [
-        Listed(day, capture_id, Version(*facts, json.loads(metadata))) for day, capture_id, *facts, metadata in rows
+        Listed(
+            row.day, row.capture_id,
+            Version(row.ingest_no, row.content_hash, row.observed_at, row.row_count, json.loads(row.metadata)),
+        )
+        for row in map(_Row._make, rows)
     ]
 
 
