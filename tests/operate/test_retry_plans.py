@@ -62,5 +62,5 @@ def test_it_is_repeated_by_just_these_plans(failed: Failed, plans: list[Plan]) -
 
 def test_a_retry_takes_the_arguments_of_the_run_and_says_whose_they_are() -> None:
     asked = Retry("run-1", {"source": "api", "max_reject_percent": 10, "force": True, "weeks": ["x"]}, {WEEK: Failed((OTC,))})
-    assert (asked.source, asked.limits.max_reject_ratio, asked.force) == (("api", "", 512, False), 0.1, True)
+    assert (asked.source, asked.limits.max_reject_ratio, asked.force) == (("api", "", 512, False, False), 0.1, True)
     assert (asked.repeated()["retry_of"], asked.repeated()["weeks"]) == ("run-1", [str(WEEK)])
