@@ -23,12 +23,12 @@ def window(day: date) -> list[date]:
 
 @dataclass(slots=True)
 class Duties:
-    """What is expected of runs. `unseen`: for how many whole runs a change without a date has stood; `swept`: the day up to
+    """What is expected of runs. `unseen`: on which days whole runs passed over a change without a date; `swept`: the day up to
     which the last whole run asked for revisions."""
 
     dated: bool  # the source has dates that are asked first: the API
     first_week: dict[str, date] = field(default_factory=dict)
-    unseen: dict[Partition, int] = field(default_factory=dict)
+    unseen: dict[Partition, set[date]] = field(default_factory=dict)
     swept: date = date.min
 
     def asked(self, weeks: list[date], tiers: tuple[str, ...] = TIERS) -> None:
@@ -83,10 +83,10 @@ class Duties:
         if not self.dated or self._shows(partition, stored, served, known[0], finra) or partition.week in touched:
             yield f"OVERLOOKED: changed on {served.changed}, and the content of {known[0].day} is still the newest"
             return
-        self.unseen[partition] = self.unseen.get(partition, 0) + 1
+        self.unseen.setdefault(partition, set()).add(finra.today)  # a run repeated on the same day does not look further
         settled = window(finra.today)[-1] - timedelta(weeks=SETTLED)
-        if partition.week >= settled and self.unseen[partition] >= TURNS:
-            yield f"OVERLOOKED: changed on {served.changed} without a date, and not found in {self.unseen[partition]} runs"
+        if partition.week >= settled and len(self.unseen[partition]) >= TURNS:
+            yield f"OVERLOOKED: changed on {served.changed} without a date, and not found on {TURNS} days with runs"
 
     def _shows(self, partition: Partition, stored: Served, served: Served, capture: Capture, finra: Finra) -> bool:
         """Whether dates and counts tell of the change: within the window any difference, before it a date since the last run."""
