@@ -30,7 +30,7 @@ from market_spine.errors import ConfigurationError
 from market_spine.operate import gaps, prune, rollback, verify
 from market_spine.operate.rebuild import rebuild
 from market_spine.outcome import Phase, Status
-from market_spine.partition import NMS_TIER_1, OTC, Partition
+from market_spine.partition import NMS_TIER_1, OTC, TIERS, Partition
 from market_spine.query import answer, export
 from market_spine.query.answer import Question
 from market_spine.query.views import VIEWS
@@ -326,6 +326,18 @@ def test_all_tiers_of_a_friday_rest_on_their_totals(db: Database, open_api: Open
     schedule(db, open_api(), FRIDAY)
     rows = db.execute("SELECT DISTINCT tier, basis FROM finra_otc_transparency_concentration_latest ORDER BY tier").fetchall()
     assert [tuple(row) for row in rows] == [(NMS_TIER_1, "firm_total"), ("NMS_TIER_2", "firm_total"), (OTC, "firm_total")]
+    for tier in TIERS:
+        true, named = (
+            {
+                (row["venue_class"], row["mpid"], row["firm_crd"], row["venue_name"]): row["total_shares"]
+                for row in view(db, name)
+                if (row["tier"], row["week_ending"]) == (tier, "2026-08-28")
+            }
+            for name in ("venue_share", "venue_volume")
+        )
+        rest = Decimal(str(named.pop(("OTC", "", None, "De Minimis Firms"))))
+        hidden = {firm: Decimal(str(total)) - Decimal(str(named.get(firm, 0))) for firm, total in true.items() if firm[0] == "OTC"}
+        assert (sum(hidden.values()), min(hidden.values()) >= 0) == (rest, True)
 
 
 def test_totals_of_a_refused_replay_are_not_those_of_the_rows(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
