@@ -24,7 +24,7 @@ from market_spine.app.source import asks_totals
 from market_spine.app.source.api import ApiSource
 from market_spine.app.source.files import FileSource
 from market_spine.core import contents
-from market_spine.db import Database, connect
+from market_spine.db import Database, connect, migrations
 from market_spine.db.copy import copy
 from market_spine.errors import ConfigurationError
 from market_spine.operate import gaps, prune, rollback, verify
@@ -245,6 +245,18 @@ def test_rebuild_and_verify_agree_and_a_copy_is_the_same(db: Database, source: A
     assert [sorted(map(repr, rows)) for rows in everything(other)[:-1]] == [sorted(map(repr, rows)) for rows in before[:-1]]
     assert list(verify.verify(other, deep=True)) == []
     other.close()
+
+
+def test_stage_by_stage_the_measures_are_those_of_one_run(db: Database, source: Any, tmp_path: Path) -> None:
+    once = connect(str(tmp_path / "once.db"))
+    migrations.prepare(once)
+    run_week(once, source)
+    for stage in ("ingest", "normalize", "calc"):
+        run_week(db, source, only=stage)
+    assert [view(db, name) for name in ("venue_share", "hhi", "concentration")] == [
+        view(once, name) for name in ("venue_share", "hhi", "concentration")
+    ]
+    once.close()
 
 
 def test_a_rollback_and_its_undo_leave_the_totals(db: Database, source: Any) -> None:
