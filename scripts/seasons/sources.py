@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from datetime import datetime, time, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from support import finra_fake
 from support.finra_fake import FinraFake, firm_totals, make_row, status
 
 from seasons.finra import CODES, MICRO, Content, Finra, Line, Partition, Served
@@ -20,6 +22,10 @@ _HEADER = (
     "totalWeeklyTradeCount|lastUpdateDate"
 )
 _NAMES = {"NMS_TIER_1": "NMS Tier 1", "NMS_TIER_2": "NMS Tier 2", "OTC": "OTC"}
+
+
+# One content in eight comes with firm totals that cannot be used.
+_WRONG_TOTALS = (finra_fake.missing, finra_fake.doubled, finra_fake.of_another_week, finra_fake.negative)
 
 
 class Source(Protocol):
@@ -118,7 +124,9 @@ class Api:
     def stored(self, served: Served) -> Content:
         return served.lines
 
-    def firms(self, partition: Partition, served: Served) -> tuple[Firm, ...]:
+    def firms(self, partition: Partition, served: Served) -> tuple[Firm, ...] | None:
+        if _totals_served(served) is not list:
+            return None
         if id(served.lines) not in self._firms:
             totals = firm_totals(_row(partition, line) for line in served.lines)
             self._firms[id(served.lines)] = served.lines, tuple(map(_firm, totals))
@@ -136,7 +144,14 @@ class Api:
             self._fake.rows(monday, code)[:] = made
         else:
             self._fake.put(made)
+        self._fake.spoil_totals(monday, code, _totals_served(served))
         self._shown[partition] = served
+
+
+def _totals_served(served: Served) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """How firm totals come with a content: always in the same way, which its lines decide."""
+    luck = zlib.crc32(repr(served.lines).encode()) % (8 * len(_WRONG_TOTALS))
+    return _WRONG_TOTALS[luck] if luck < len(_WRONG_TOTALS) else list
 
 
 def _file(partition: Partition, served: Served) -> bytes:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 from support import finra_fake
 from support.commands import RunCommand
@@ -19,16 +20,18 @@ from support.schedules import open_anomalies, schedule
 
 from market_spine import clock
 from market_spine.app.context import Run
+from market_spine.app.source import asks_totals
 from market_spine.app.source.api import ApiSource
 from market_spine.app.source.files import FileSource
 from market_spine.core import contents, responses
-from market_spine.db import Database, connect
+from market_spine.db import Database, connect, migrations
 from market_spine.db.copy import copy
+from market_spine.errors import ConfigurationError
 from market_spine.operate import gaps, prune, rollback, verify
 from market_spine.operate.rebuild import rebuild
 from market_spine.outcome import Phase, Status
-from market_spine.partition import NMS_TIER_1, OTC, Partition
-from market_spine.query import answer
+from market_spine.partition import NMS_TIER_1, OTC, TIERS, Partition
+from market_spine.query import answer, export
 from market_spine.query.answer import Question
 from market_spine.query.views import VIEWS
 
@@ -40,6 +43,8 @@ HEADER = (
     "weekStartDate", "tierIdentifier", "issueSymbolIdentifier", "issueName", "productTypeCode", "marketParticipantName", "MPID",
     "firmCRDNumber", "summaryTypeCode", "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "lastUpdateDate",
 )
+
+SETTING = "MARKET_SPINE_FIRM_TOTALS"
 
 OpenApi = Callable[..., ApiSource]
 
@@ -242,6 +247,18 @@ def test_rebuild_and_verify_agree_and_a_copy_is_the_same(db: Database, source: A
     other.close()
 
 
+def test_stage_by_stage_the_measures_are_those_of_one_run(db: Database, source: Any, tmp_path: Path) -> None:
+    once = connect(str(tmp_path / "once.db"))
+    migrations.prepare(once)
+    run_week(once, source)
+    for stage in ("ingest", "normalize", "calc"):
+        run_week(db, source, only=stage)
+    assert [view(db, name) for name in ("venue_share", "hhi", "concentration")] == [
+        view(once, name) for name in ("venue_share", "hhi", "concentration")
+    ]
+    once.close()
+
+
 def test_a_rollback_and_its_undo_leave_the_totals(db: Database, source: Any) -> None:
     run_week(db, source)
     before = everything(db)
@@ -253,31 +270,36 @@ def test_a_rollback_and_its_undo_leave_the_totals(db: Database, source: Any) -> 
 
 
 def test_a_prune_takes_totals_that_no_other_capture_has(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
-    def rename(row: Row) -> None:
-        row["issueName"] = "Renamed, Inc."
+    def pruned() -> int:
+        """Prunes what is not current, and returns how many captures went; what was freed is what was announced."""
+        late = date(2027, 6, 4)
+        run, size = Run(db, late, clock.moment_of(late), "prune"), "SELECT SUM(LENGTH(content)) FROM finra_otc_transparency_raw"
+        planned = prune.plan(run, 30)
+        (before,) = db.execute(size).fetchone()
+        prune.prune(run, 30, "old")
+        (after,) = db.execute(size).fetchone()
+        assert before - after == sum(pruning.bytes for pruning in planned)
+        return len(planned)
 
-    def more(row: Row) -> None:
-        row["totalWeeklyShareQuantity"] += 5
+    def totals_of(day: date) -> str:
+        found = db.execute("SELECT capture_id, totals_hash FROM finra_otc_transparency_version").fetchall()
+        return next(totals for capture_id, totals in found if capture_id.endswith(f"{day:%Y%m%d}"))
 
     days = [FRIDAY, FRIDAY + timedelta(days=3), FRIDAY + timedelta(days=6)]
     run_week(db, open_api(), days[0])
-    for day, change in zip(days[1:], (rename, more), strict=True):  # another name: the totals stay those they were
-        fake.revise(day, MONDAY, "T1", change, rows=2)
-        fake.today = day
-        run_week(db, open_api(), day)
-    hashes = [totals for (totals,) in db.execute("SELECT totals_hash FROM finra_otc_transparency_version ORDER BY capture_id").fetchall()]
-    assert hashes[0] != hashes[2]
-    late = date(2027, 6, 4)
-    run = Run(db, late, clock.moment_of(late), "prune")
-    planned = prune.plan(run, 30)
-    size = "SELECT SUM(LENGTH(content)) FROM finra_otc_transparency_raw"
-    (before,) = db.execute(size).fetchone()
-    prune.prune(run, 30, "old")
-    (after,) = db.execute(size).fetchone()
-    assert (len(planned), before - after) == (2, sum(pruning.bytes for pruning in planned))
-    assert not contents.is_intact(db, hashes[0]) and contents.is_intact(db, hashes[2])
+    symbol_rows(fake)[0]["issueName"] = "Renamed, Inc."  # the rows are others, the totals stay as they were
+    run_week(db, open_api(), days[1])
+    shared = totals_of(days[0])
+    assert totals_of(days[1]) == shared
+    assert (pruned(), contents.is_intact(db, shared)) == (1, True)
+
+    fake.revise(days[2], MONDAY, "T1", lambda row: row.update(totalWeeklyShareQuantity=5))
+    fake.today = days[2]
+    run_week(db, open_api(), days[2])
+    assert totals_of(days[2]) != shared
+    assert (pruned(), contents.is_intact(db, shared)) == (1, False)
     keys = db.execute("SELECT COUNT(DISTINCT capture_key) FROM finra_otc_transparency_firm_total").fetchone()
-    assert tuple(keys) == (1,)
+    assert (tuple(keys), list(verify.verify(db, deep=True))) == ((1,), [])
 
 
 def test_lost_totals_are_found_and_fetched_again(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
@@ -316,6 +338,18 @@ def test_all_tiers_of_a_friday_rest_on_their_totals(db: Database, open_api: Open
     schedule(db, open_api(), FRIDAY)
     rows = db.execute("SELECT DISTINCT tier, basis FROM finra_otc_transparency_concentration_latest ORDER BY tier").fetchall()
     assert [tuple(row) for row in rows] == [(NMS_TIER_1, "firm_total"), ("NMS_TIER_2", "firm_total"), (OTC, "firm_total")]
+    for tier in TIERS:
+        true, named = (
+            {
+                (row["venue_class"], row["mpid"], row["firm_crd"], row["venue_name"]): row["total_shares"]
+                for row in view(db, name)
+                if (row["tier"], row["week_ending"]) == (tier, "2026-08-28")
+            }
+            for name in ("venue_share", "venue_volume")
+        )
+        rest = Decimal(str(named.pop(("OTC", "", None, "De Minimis Firms"))))
+        hidden = {firm: Decimal(str(total)) - Decimal(str(named.get(firm, 0))) for firm, total in true.items() if firm[0] == "OTC"}
+        assert (sum(hidden.values()), min(hidden.values()) >= 0) == (rest, True)
 
 
 def test_the_responses_of_the_totals_are_kept_with_those_of_the_rows(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
@@ -325,3 +359,32 @@ def test_the_responses_of_the_totals_are_kept_with_those_of_the_rows(db: Databas
     assert [(one.page_no, one.record_offset) for one in received] == [(1, 0), (2, 0)]
     assert {row["summaryTypeCode"] for row in bodies[1]} == FIRM_TYPES
     assert list(verify.verify(db, deep=True)) == []
+
+
+def test_totals_of_a_refused_replay_are_not_those_of_the_rows(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
+    run_week(db, open_api())
+    before = everything(db)
+    del fake.rows(MONDAY, "T1")[2:]
+    fake.spoil_totals(MONDAY, "T1", finra_fake.missing)
+    assert run_week(db, open_api()).exit_code != 0  # it shrank
+    assert (everything(db), list(verify.verify(db, deep=True))) == (before, [])
+    rebuild(Run(db, FRIDAY, clock.moment_of(FRIDAY), "rebuild"), None)
+    assert everything(db) == before
+
+
+@pytest.mark.parametrize("name", ["venue_share", "hhi", "concentration"])
+def test_what_is_exported_is_what_is_shown(db: Database, open_api: OpenApi, tmp_path: Path, name: str) -> None:
+    run_week(db, open_api())
+    export.export(db, VIEWS[name], tmp_path / name, export.PARQUET)
+    (file,) = (tmp_path / name).glob("**/*.parquet")
+    rows = parquet.read_table(file).to_pylist()
+    shown = [{k: v for k, v in row.items() if k not in ("week_ending", "tier")} for row in view(db, name)]
+    assert [{k: pytest.approx(float(v)) if isinstance(v, (float, Decimal)) else v for k, v in row.items()} for row in shown] == [
+        {k: float(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in rows
+    ]
+
+
+def test_a_setting_that_is_neither_warn_nor_off_is_refused() -> None:
+    assert (asks_totals({}), asks_totals({SETTING: "warn"}), asks_totals({SETTING: "off"})) == (True, True, False)
+    with pytest.raises(ConfigurationError, match="MARKET_SPINE_FIRM_TOTALS is not warn or off: 'hold'"):
+        asks_totals({SETTING: "hold"})

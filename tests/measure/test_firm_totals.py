@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from support import finra_fake
 
 from market_spine.categories import Category
 from market_spine.db import Database
@@ -96,6 +98,29 @@ def test_what_is_hidden_of_all_firms_is_the_de_minimis_volume_to_the_last_millio
         assert sum(hidden.values()) == by_venue(rows).get(REST, 0), seed
         small = {venue.firm for (_, venue), shares in truth.items() if venue.venue_class == "OTC" and shares < 10_000 * MICRO}
         assert {firm for firm, volume in hidden.items() if volume} == small, seed
+
+
+def test_the_fakes_totals_fit_its_rows_to_the_last_millionth() -> None:
+    for seed in range(200):
+        draw = random.Random(seed)
+        rows = list(finra_fake.firm_rows(date(2026, 9, 7), "T1", draw.randrange(60)))
+        for number in range(draw.randint(1, 12)):
+            shares = Decimal(draw.randrange(1, 10**9)) / draw.choice((1, 1, 10**6))
+            line = finra_fake.off_ats(f"T{number:05}", "Issuer", "De Minimis Firms", None, "CTS", shares, draw.randrange(1, 99))
+            rows.append(finra_fake.make_row(date(2026, 9, 7), "T1", "OTC_W_SMBL_FIRM", **line))
+        published, totals = (volumes_of(found) for found in (rows, finra_fake.firm_totals(rows)))
+        assert firm_totals.differences(published, totals) == (), seed
+        hidden = firm_totals.hidden(published, totals)
+        assert min(hidden.values()) >= 0
+        assert sum(hidden.values()) == sum(volume for venue, volume in published.items() if venue.is_de_minimis) > 0
+
+
+def volumes_of(rows: list[finra_fake.Row]) -> dict[Venue, int]:
+    volumes: dict[Venue, int] = defaultdict(int)
+    for row in rows:
+        named = (row["MPID"] or "", row["firmCRDNumber"] or 0, row["marketParticipantName"])
+        volumes[Venue(row["summaryTypeCode"][:3], *named)] += int(Decimal(str(row["totalWeeklyShareQuantity"])) * MICRO)
+    return dict(volumes)
 
 
 SYMBOL = {("A", UBSA): 500, ("A", CITADEL): 300, ("A", REST): 50, ("B", EBXL): 70, ("B", VIRTU): 30}

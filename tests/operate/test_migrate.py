@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 from db.test_migrations import shape
-from support import weekly_files
+from support import desk, weekly_files
 from support.commands import RunCommand, StartCommand
 from support.gates import Gate
 
 from market_spine import clock
+from market_spine.app.context import Run
 from market_spine.core.locks import run_lock
 from market_spine.db import Database, connect, migrations
 from market_spine.db.migrations import Migration
+from market_spine.operate import verify
+from market_spine.operate.rebuild import rebuild
+from market_spine.query import answer
+from market_spine.query.answer import Question
+from market_spine.query.views import VIEWS
 
 NEWEST = migrations.migrations("sqlite")[-1].number
 WITNESS = "INSERT INTO core_operator_actions (at, actor, action, target) VALUES ('2025-01-03', 'me', 'witness', 'kept')"
@@ -116,3 +123,50 @@ def test_killed_at_any_moment_it_leaves_the_old_schema_or_the_new_one(
         plain.close()
     assert run_command("spine", "db", "migrate", "--db", new_target).exit_code == 0
     assert state(new_target) == (NEWEST, ["kept"])
+
+
+def shown(database: Database, day: date) -> dict[str, list[dict[str, object]]]:
+    """Every view as of a day, by column."""
+    questions = {name: Question(view, as_of=day) for name, view in VIEWS.items()}
+    return {
+        name: [dict(zip(question.view.columns, row, strict=True)) for row in answer.answer(database, question)]
+        for name, question in questions.items()
+    }
+
+
+def test_a_store_of_the_schema_before_firm_totals_shows_the_same_as_of_every_past_day(
+    old: Old, new_target: str, tmp_path: Path
+) -> None:
+    db = connect(str(tmp_path / "present.db"))
+    migrations.prepare(db)
+    desk.restated(tmp_path / "files", db)
+    days = [*desk.FRIDAYS[:2], desk.FRIDAYS[3]]
+    before = {day: shown(db, day) for day in days}
+    old(6)
+    upgraded = connect(new_target)
+    kept = db.tables()
+    for table, columns in upgraded.tables().items():
+        if table not in ("core_migrations", "core_operator_actions", "core_locks"):
+            assert set(columns) <= set(kept[table])
+            rows = db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
+            upgraded.bulk_insert(table, columns, [tuple(row) for row in rows])
+    upgraded.reset_identities()
+    had = shape(upgraded)
+    migrations.apply(upgraded, clock.utc_now())
+
+    for day in days:
+        for name, rows in shown(upgraded, day).items():
+            columns = had.get(f"finra_otc_transparency_{name}", [])
+            assert [[row[column] for column in columns] for row in rows] == [
+                [row[column] for column in columns] for row in before[day][name]
+            ]
+            assert {row["basis"] for row in rows if "basis" in row} <= {"symbol_rows"}
+            assert {row[column] for row in rows for column in NEW & row.keys()} <= {None}
+    assert list(verify.verify(upgraded, deep=True)) == []
+    rebuild(Run(upgraded, desk.FRIDAYS[3], clock.moment_of(desk.FRIDAYS[3]), "again"), None)
+    assert {day: shown(upgraded, day) for day in days} == before
+    upgraded.close()
+    db.close()
+
+
+NEW = {"hhi_low", "hhi_high", "ats_hhi", "non_ats_hhi", "hidden_shares"}  # of which the schema before could not say anything

@@ -142,3 +142,9 @@ def test_postgresql_has_a_way_by_key_for_every_question(db: Database) -> None:
             if "Seq Scan on finra_otc_transparency_volume" in plan:
                 scans.append(" ".join(sql.split())[:80])
     assert scans == []
+
+
+@pytest.mark.parametrize("view", ["venue_share", "hhi", "concentration"])
+def test_the_rows_of_one_capture_are_found_by_key(large: Asking, view: str) -> None:
+    plan = [row[3] for row in large.execute(f"EXPLAIN QUERY PLAN {VIEWS[view].of_capture}", ("x",)).fetchall()]
+    assert [step for step in plan if step.split()[:2] in (["SCAN", "c"], ["SCAN", "m"], ["SCAN", "f"])] == []

@@ -15,8 +15,8 @@ from market_spine.errors import SourceError
 from market_spine.partition import Partition
 
 
-class Beside(NamedTuple):
-    """What a source gave beside a content: the document with its firm totals and that one's hash, or what is wrong."""
+class SourceTotals(NamedTuple):
+    """What a source gives beside a content: the document with its firm totals and that one's hash, or what is wrong with it."""
 
     content: bytes | None = None
     content_hash: str | None = None
@@ -25,19 +25,19 @@ class Beside(NamedTuple):
     responses: tuple[Received, ...] = ()
 
 
-def ask(source: Source, partition: Partition, content: bytes, content_hash: str) -> Beside:
+def ask(source: Source, partition: Partition, content: bytes, content_hash: str) -> SourceTotals:
     """The firm totals of a content; nothing where the source gives none beside its rows, or is not to be asked."""
     try:
         given = source.totals(partition, content)
     except SourceError as error:
         foreign = error.category is Category.SOURCE_FOREIGN_ROWS
         problem = Category.FIRM_TOTALS_UNUSABLE if foreign else Category.FIRM_TOTALS_MISSING
-        return Beside(problem=problem, message=f"firm totals are not used: {error.message}")
+        return SourceTotals(problem=problem, message=f"firm totals are not used: {error.message}")
     if isinstance(given, Absent):
-        return Beside(problem=Category.FIRM_TOTALS_MISSING, message=f"{given.where}; measures rest on the symbol rows")
+        return SourceTotals(problem=Category.FIRM_TOTALS_MISSING, message=f"{given.where}; measures rest on the symbol rows")
     if given is None or given.content is content:
-        return Beside(content, content_hash) if given else Beside()
-    return Beside(given.content, hashlib.sha256(given.content).hexdigest(), responses=given.responses)
+        return SourceTotals(content, content_hash) if given else SourceTotals()
+    return SourceTotals(given.content, hashlib.sha256(given.content).hexdigest(), responses=given.responses)
 
 
 def observe(

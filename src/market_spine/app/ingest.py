@@ -10,7 +10,7 @@ from market_spine import clock
 from market_spine.app import checks, firm_totals
 from market_spine.app.content import foresee
 from market_spine.app.context import Run
-from market_spine.app.firm_totals import Beside
+from market_spine.app.firm_totals import SourceTotals
 from market_spine.app.source import Absent, Glance, Offer, Source
 from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
@@ -32,7 +32,7 @@ class Decision(NamedTuple):
     content_hash: str = ""
     ingest_no: int = 0
     offer: Offer | None = None  # None when the metadata was enough
-    beside: Beside = Beside()
+    totals: SourceTotals = SourceTotals()
 
     @property
     def is_stored(self) -> bool:
@@ -72,7 +72,7 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
         return _absence(run, partition, offer.where)
     decision = _compare(run, partition, offer, newest, swept)
     if decision.is_stored:
-        return decision._replace(beside=firm_totals.ask(source, partition, offer.content, decision.content_hash))
+        return decision._replace(totals=firm_totals.ask(source, partition, offer.content, decision.content_hash))
     _check_withdrawn(run, partition, newest)
     return decision
 
@@ -194,16 +194,16 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     updated = clock.stamp(offer.last_updated) if offer.last_updated else None
     rows = _data_lines(offer.content)
     metadata = _metadata(run, decision, offer, updated)
-    beside = decision.beside
-    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata, beside.content_hash)
+    totals = decision.totals
+    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata, totals.content_hash)
     with run.db.transaction():
         contents.store_raw(run.db, offer.content, decision.content_hash)
-        if beside.content is not None and beside.content_hash not in (None, decision.content_hash):
-            contents.store_raw(run.db, beside.content, beside.content_hash)
-        if beside.problem is not None:
-            firm_totals.observe(run, beside.problem, partition, beside.message)
+        if totals.content is not None and totals.content_hash not in (None, decision.content_hash):
+            contents.store_raw(run.db, totals.content, totals.content_hash)
+        if totals.problem is not None:
+            firm_totals.observe(run, totals.problem, partition, totals.message)
         captures.observe(run.db, partition, capture_id, run.run_date, shown, run.now)
-        responses.record(run.db, capture_id, decision.ingest_no, (*offer.responses, *beside.responses))
+        responses.record(run.db, capture_id, decision.ingest_no, (*offer.responses, *totals.responses))
         anomalies.resolve_stage(run.db, partition.key, manifest.RAW, f"ingested as {capture_id}", run.now)
     run.stored.add(decision.content_hash)
     return Outcome.of(
@@ -218,7 +218,7 @@ def _foresee(run: Run, decision: Decision, offer: Offer, capture_id: str) -> Out
     rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
     made_of = (row.metadata["ingest_no"] for row in rows if (row.stage, row.capture_id) == (manifest.NORMALIZED, capture_id))
     facts = (day, run.stamp, decision.content_hash, decision.ingest_no, next(made_of, None))
-    reading = foresee(offer.content, decision.beside.content, partition)
+    reading = foresee(offer.content, decision.totals.content, partition)
     run.forecast.store(Capture(0, capture_id, partition, *facts), _data_lines(offer.content), reading)
     reason = decision.reason.value
     return Outcome.of(Phase.INGEST, Status.DONE, partition, decision.explanation, reason=reason, capture_id=capture_id)

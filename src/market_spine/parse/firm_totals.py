@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CLASS_OF_SUMMARY = {"ATS_W_FIRM": "ATS", "OTC_W_FIRM": "OTC"}
 MOST = 10_000  # there are some 700 member firms and 50 ATSs
+_TEXT_CHARACTERS = 1000
+_HEAD = 1 << 16  # the header lies within it
 _CRD = re.compile(r"[0-9]{0,12}")
 
 
@@ -51,8 +53,8 @@ class FirmTotal(NamedTuple):
 
 
 def holds_totals(content: bytes) -> bool:
-    """Whether a content may hold totals. No other summary type is written with these letters."""
-    return b"_W_FIRM" in content
+    """Whether a content may hold totals: its header has summary types, and one of them has these letters, as no other has."""
+    return b"summarytypecode" in content[:_HEAD].lower() and b"_W_FIRM" in content
 
 
 def rows_of(grid: Grid, header: Header, lines_before: int) -> Iterator[TotalRow]:
@@ -90,7 +92,8 @@ def _total(row: TotalRow, partition: Partition) -> FirmTotal:
         raise _unusable(f"{where} has a CRD number that is not a number")
     venue_class, crd = CLASS_OF_SUMMARY[row.summarytypecode], int(row.firmcrdnumber.strip() or 0)
     venue = Venue(venue_class, row.mpid.strip(), crd, row.marketparticipantname)
-    if not (venue.mpid or venue.firm_crd or venue.venue_name.strip()) or not venue.venue_name.isprintable():
+    texts = venue.mpid + venue.venue_name
+    if not (texts.strip() or venue.firm_crd) or not texts.isprintable() or len(texts) > _TEXT_CHARACTERS:
         raise _unusable(f"{where} names no firm")
     trades = _figure(row, TRADES)
     if trades % MICRO:

@@ -86,7 +86,7 @@ class ApiSource:
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
         self._endpoint = Endpoint(self._client, settings.base_url, token, keep_wire=keep_wire)
         self._today, self._totals = today, settings.totals
-        self._came_along: tuple[Partition, Collector] | None = None  # totals of a partition whose rows the archive gave
+        self._archived_totals: tuple[Partition, Collector] | None = None  # totals of a partition whose rows the archive gave
 
     @classmethod
     def of(cls, settings: SourceSettings) -> ApiSource:
@@ -110,8 +110,8 @@ class ApiSource:
         """Every firm total of the partition, in the same form, proved complete in the same way."""
         if not self._totals:
             return None
-        if self._came_along and self._came_along[0] == partition:
-            rows = self._came_along[1]
+        if self._archived_totals and self._archived_totals[0] == partition:
+            rows = self._archived_totals[1]
             return Offer(rows.document(), "") if len(rows) else self._absent(partition, "firm totals")  # in the rows' responses
         offer = self._proved(partition, FIRM_TYPES)
         return offer if isinstance(offer, Offer) and offer.metadata["rows"] else self._absent(partition, "firm totals")
@@ -160,7 +160,7 @@ class ApiSource:
         return offer
 
     def _fetch(self, partition: Partition, types: tuple[str, ...]) -> tuple[Offer | Absent, int]:
-        collector, self._came_along = Collector(partition, types), None
+        collector, self._archived_totals = Collector(partition, types), None
         body = {**_query(partition, types), "fields": list(FIELDS), "sortFields": list(ORDER)}
         reported = self._collect(WEEKLY, body, collector)
         if reported is None and self._old(partition):
@@ -181,8 +181,8 @@ class ApiSource:
 
     def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:
         """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; it returns all summary types."""
-        self._came_along = partition, Collector(partition, FIRM_TYPES)
-        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector, self._came_along[1])
+        self._archived_totals = partition, Collector(partition, FIRM_TYPES)
+        return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector, self._archived_totals[1])
 
     def _offer(self, partition: Partition, collector: Collector, reported: dict[str, Any]) -> Offer:
         rows, content = len(collector), collector.document()
