@@ -143,6 +143,7 @@ def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
 def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:
     """Rows, rejects, capture and manifest row; replaces what the capture held. Inside a transaction."""
     from market_spine.measure import facts as facts_of
+    from market_spine.measure import row_dates
     from market_spine.parse.columns import whole_or_fraction
     from market_spine.parse.figures import total
 
@@ -151,14 +152,21 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
     for rows in facts_of.volume_columns(facts):
         db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, rows)
+    dated = row_dates.of_rows(columns, facts)
+    db.execute("DELETE FROM finra_otc_transparency_row_date WHERE capture_key = ?", (capture.capture_key,))
+    db.bulk_columns("finra_otc_transparency_row_date", {"capture_key": capture.capture_key}, dated.others)
     _store_rejects(run, capture, reading)
     db.execute(
         """
         UPDATE finra_otc_transparency_capture
-        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?)
+        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?),
+            published_on = ?, revised_on = ?
         WHERE capture_key = ?
         """,
-        (len(columns.shares), whole_or_fraction(total(facts.shares)), normalized_at, file.last_updated, capture.capture_key),
+        (
+            len(columns.shares), whole_or_fraction(total(facts.shares)), normalized_at, file.last_updated, *dated.shared,
+            capture.capture_key,
+        ),
     )
     manifest.record_stage(
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),

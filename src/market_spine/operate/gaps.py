@@ -259,6 +259,10 @@ _ORPHANS = {
         SELECT m.capture_key FROM finra_otc_transparency_tier_measure m WHERE NOT EXISTS
             (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = m.capture_key)
         """,
+    "finra_otc_transparency_row_date": """
+        SELECT DISTINCT d.capture_key FROM finra_otc_transparency_row_date d WHERE NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = d.capture_key)
+        """,
     "core_manifest": """
         SELECT DISTINCT m.capture_id FROM core_manifest m
         WHERE m.domain = 'finra.otc_transparency' AND json_extract(m.partition_key, '$.tier') IS NOT NULL
@@ -270,5 +274,6 @@ _REMOVE = {
     "finra_otc_transparency_venue_measure": "DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?",
     "finra_otc_transparency_symbol_measure": "DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?",
     "finra_otc_transparency_tier_measure": "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",
+    "finra_otc_transparency_row_date": "DELETE FROM finra_otc_transparency_row_date WHERE capture_key = ?",
     "core_manifest": "DELETE FROM core_manifest WHERE capture_id = ?",
 }

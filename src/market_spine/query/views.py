@@ -38,7 +38,7 @@ def find_view(name: str) -> View:
 
 _NORMALIZED = (
     "capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name, "
-    "total_shares, total_trades, total_notional, captured_at"
+    "total_shares, total_trades, total_notional, captured_at, published_on, revised_on"
 )
 _NORMALIZED_ORDER = "symbol, issue_name, product_type, venue_class, mpid, COALESCE(firm_crd, 0), venue_name"
 _VENUE_VOLUME = (

@@ -9,7 +9,7 @@ import click
 from market_spine.cli.commands import as_tier, as_week, complete_tier, db_option, json_option, print_json, reading
 from market_spine.partition import TIERS
 
-_COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "")
+_COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "published", "revised", "")
 
 
 @click.command(
@@ -24,7 +24,7 @@ Examples:
 @db_option
 @json_option
 def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None:
-    """List captures: when, why, stage, rows, shares, hash, and whether current.
+    """List captures: when, why, stage, rows, shares, hash, whether current, and the dates FINRA gives most of its rows.
 
     With WEEK, every content of a capture that had several on one day is listed as well; spine raw prints it.
     """
@@ -41,10 +41,12 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
         return
     rows = [
         (e.capture_id.partition(":")[2], e.captured_at[:16].replace("T", " "), e.reason, e.stage, e.rows, e.shares,
-         e.content_hash[:8], e.state, _remark(e.pinned_as, e.withdrawn_reason))
+         e.content_hash[:8], e.state, e.published_on, e.revised_on, _remark(e.pinned_as, e.withdrawn_reason))
         for e in captures
     ]
     click.echo(table.render(_COLUMNS, rows))
+    if any(e.revised_on and not e.published_on for e in captures):
+        click.echo("published is empty where a source gives no day of publication: the 8-column download has lastUpdateDate only")
     for content in others:
         click.echo(content.description())
 
