@@ -5,7 +5,7 @@ One text serves both engines, and the order is total (NULL is made 0 or ''), so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market_spine.errors import UsageError
 
@@ -140,3 +140,7 @@ VIEWS: dict[str, View] = {
         ),
     )
 }
+
+# One row for every version of a row of `normalized`: query/vintages.py makes them.
+_VERSIONS = f"{_NORMALIZED}, held_from, basis, known_from, known_to"
+VERSIONS = replace(VIEWS["normalized"], name="normalized_pit", column_names=_VERSIONS)
