@@ -37,6 +37,8 @@ def figure(micros: int | None) -> int | float | None:
 def rows(view: str, shown: Shown) -> list[Row]:
     """The view's rows of one capture, in the view's order."""
     head = (shown.capture_id, shown.week, shown.tier)
+    if view == "normalized":
+        return [(*head, *row, shown.captured_at, *dates) for row, dates in _normalized(shown.lines)]
     return [(*head, *row, shown.captured_at) for row in _OF_TIER[view](shown.lines)]
 
 
@@ -45,9 +47,16 @@ def week_rows(view: str, result_id: str, week: str, captured_at: str, tiers: Seq
     return [(result_id, week, *row, captured_at) for row in _OF_WEEK[view](tiers)]
 
 
-def _normalized(lines: Content) -> list[Row]:
+def _normalized(lines: Content) -> list[tuple[Row, Row]]:
+    """The rows, each with its dates, which stand behind the capture's."""
     ordered = sorted(lines, key=lambda line: (line.symbol, line.name, line.tape, *_venue(line)))
-    return [(li.symbol, li.name, li.tape, *_named(li), figure(li.shares), li.trades, figure(li.notional)) for li in ordered]
+    return [
+        (
+            (li.symbol, li.name, li.tape, *_named(li), figure(li.shares), li.trades, figure(li.notional)),
+            (li.published and str(li.published), str(li.updated)),
+        )
+        for li in ordered
+    ]
 
 
 def _symbol_venue_share(lines: Content) -> list[Row]:
@@ -166,7 +175,6 @@ def _concentration(lines: Iterable[Line]) -> float | None:
 
 
 _OF_TIER: dict[str, Callable[[Content], list[Row]]] = {
-    "normalized": _normalized,
     "venue_volume": _venue_volume,
     "venue_share": _venue_share,
     "hhi": _hhi,
