@@ -172,7 +172,8 @@ CHANGES = (amend, amend, add, delete, rename)
 
 
 def move_line(finra: Finra, week: date, source: str, target: str, dated: bool, draw: Random) -> bool:
-    """A security that was reported in one tier is in another: gone from the first without a date."""
+    """A security that was reported in one tier is in another: gone from the first without a date. Undated, it is dated no earlier
+    than the day on which the other tier was published: lastUpdateDate never is."""
     here, there = Partition(week, source), Partition(week, target)
     if here not in finra.partitions or there not in finra.partitions:
         return False
@@ -182,7 +183,8 @@ def move_line(finra: Finra, week: date, source: str, target: str, dated: bool, d
     if old.fault or new.fault or len(old.lines) <= FEWEST or len(new.lines) >= MOST or not movable:
         return False
     line = draw.choice(movable)
-    arrived = line._replace(updated=finra.today if dated else line.updated, published=new.lines[0].published)
+    published = new.lines[0].published or line.updated
+    arrived = line._replace(updated=finra.today if dated else max(line.updated, published), published=published)
     finra.change(here, Served(tuple(other for other in old.lines if other != line), finra.today))
     finra.change(there, Served(tuple(sorted((*new.lines, arrived))), finra.today))
     return True
