@@ -44,5 +44,5 @@ RULE = {
 
 @pytest.mark.parametrize(("outcomes", "tiers", "code"), RULE.values(), ids=RULE)
 def test_the_exit_code_says_how_much_failed(outcomes: list[Outcome], tiers: list[str] | None, code: int) -> None:
-    asked = None if tiers is None else [Partition(WEEK, tier) for tier in tiers]
-    assert exit_rule.of_outcomes(outcomes, asked) == code
+    requested = None if tiers is None else [Partition(WEEK, tier) for tier in tiers]
+    assert exit_rule.of_outcomes(outcomes, requested) == code

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
 import os
 import pty
+import re
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from support.commands import RunCommand
 from market_spine import log
 from market_spine.db import connect
 from market_spine.db.migrations import prepare
+from market_spine.work.item import State
 
 WEEK = "2025-12-26"
 ARGUMENTS = ("--weeks", WEEK, "--data-dir", "files", "--run-date", "2026-01-30", "--db", "spine.db")
@@ -68,7 +71,7 @@ def test_lines_are_live_or_held(stream_type: type[io.StringIO], options: dict[st
     assert stream.getvalue().count("a line") == 1
 
 
-def test_a_warning_said_aloud_does_not_wait() -> None:
+def test_a_warning_marked_aloud_does_not_wait() -> None:
     stream = io.StringIO()
     log.set_up(quiet=True, verbose=False, stream=stream)
     logging.getLogger("market_spine").warning("the mail server is gone", extra={"aloud": True})
@@ -108,9 +111,9 @@ def test_the_first_line_says_who_runs_where_on_what(run_command: RunCommand, fol
     assert (first["database"], first["zone"], first["machine_zone"]) == ("spine.db", "America/New_York", "UTC")
     assert (last["event"], last["exit_code"]) == ("run_ended", 0)
     assert {line["run"] for line in lines} == {first["run"]}
-    told = [(line["week"], line["tier"], line["stage"], line["outcome"]) for line in lines if line["event"] == "partition"]
-    assert (WEEK, "OTC", "ingest", "done") in told
-    assert (WEEK, None, "readiness", "ready") in told
+    outcomes = [(line["week"], line["tier"], line["stage"], line["outcome"]) for line in lines if line["event"] == "partition"]
+    assert (WEEK, "OTC", "ingest", "done") in outcomes
+    assert (WEEK, None, "readiness", "ready") in outcomes
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -175,3 +178,23 @@ def test_at_a_terminal_the_lines_are_shown_as_they_come(folder: Path) -> None:
         process.communicate(timeout=60)
     os.close(ours)
     assert f"{WEEK} / NMS_TIER_1: \x1b[32m✓\x1b[0m Ingested".encode() in shown
+
+
+def events_of(path: Path) -> Iterator[ast.expr]:
+    """The value of each `"event"` in a file, and the event that a `_facts(…)` begins with."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Dict):
+            yield from (v for k, v in zip(node.keys, node.values, strict=True) if isinstance(k, ast.Constant) and k.value == "event")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_facts":
+            yield node.args[0]
+
+
+def test_every_event_is_one_fixed_word_and_documented() -> None:
+    source = Path(log.__file__).parent
+    events = [event for path in sorted(source.rglob("*.py")) for event in events_of(path)]
+    fixed = {event.value for event in events if isinstance(event, ast.Constant)}
+    settled = State.COMPLETE, State.RETRY_WAIT, State.FAILED, State.PENDING
+    by_state = {f"work_{state.value.lower()}" for state in settled}  # written as f"work_{state}"
+    page = (Path(__file__).parent.parent / "docs" / "ops" / "monitoring.md").read_text("utf-8").partition("## Logs")[2]
+    rows = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
+    assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} == fixed | by_state | {"log"}

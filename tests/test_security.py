@@ -116,7 +116,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("fault", ["none", "missing file", "no database"])
-def test_no_secret_is_told(run_command: RunCommand, target: str, db: Database, tmp_path: Path, fault: str) -> None:
+def test_no_secret_is_reported(run_command: RunCommand, target: str, db: Database, tmp_path: Path, fault: str) -> None:
     weekly_files.write_week(tmp_path / "files", "2025-12-26", ("OTC",) if fault == "missing file" else ("OTC", "NMS_TIER_1"))
     wanted = target if fault != "no database" else "postgresql://spine:hunter2-url@127.0.0.1:1/none?sslpassword=hunter2-ssl"
     env = SECRETS if "://" not in target else {name: value for name, value in SECRETS.items() if name != "PGPASSWORD"}
@@ -125,8 +125,8 @@ def test_no_secret_is_told(run_command: RunCommand, target: str, db: Database, t
         "--log-format", "json", env=env,
     )
     tables = [row for table in db.tables() for row in db.execute(f"SELECT * FROM {table}").fetchall()]
-    told = done.stdout + done.stderr + repr(tables)
-    assert "hunter2" not in told
+    reported = done.stdout + done.stderr + repr(tables)
+    assert "hunter2" not in reported
     assert json.loads(done.stdout)["schema_version"] >= 1
 
 

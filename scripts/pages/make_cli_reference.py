@@ -28,25 +28,25 @@ meanwhile to stderr; with `--json` stdout holds one JSON document with a `schema
 
 # What is read from the environment and is no option of a command.
 SETTINGS = {
-    "MARKET_SPINE_STATE_DIR": "Folder for what is noted while there is no database; otherwise the user's.",
+    "MARKET_SPINE_STATE_DIR": "Folder for the state kept while there is no database; otherwise the user's state folder.",
     "MARKET_SPINE_ACTOR": "Who is recorded as having run or changed something; otherwise the login name.",
     "MARKET_SPINE_FINRA_BASE_URL": "Address of FINRA's Query API; `https://api.finra.org`.",
     "MARKET_SPINE_FINRA_TOKEN_URL": "Address of FINRA's token endpoint.",
-    "MARKET_SPINE_FINRA_CLIENT_ID": "Client id of an API credential; without one the API is asked anonymously.",
-    "MARKET_SPINE_FINRA_CLIENT_SECRET": "Its secret; a file is the better place.",
+    "MARKET_SPINE_FINRA_CLIENT_ID": "Client id of an API credential; without one requests are anonymous.",
+    "MARKET_SPINE_FINRA_CLIENT_SECRET": "Its secret; a file is safer.",
     "MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "File that holds the secret and nothing else.",
     "MARKET_SPINE_FILE_URL": "Address for `--source file_url`, with `{tier}`, `{TIER}`, `{code}`, `{week_ending}`, "
     "`{week_start}` or `{yyyymmdd}` in it.",
-    "MARKET_SPINE_FILE_URL_HOSTS": "Hosts that address may name, comma-separated; no other is asked.",
-    "MARKET_SPINE_SETTLE_SECONDS": "A file that changed fewer seconds ago is looked at again before it is taken; 5.",
-    "MARKET_SPINE_HTTP_TIMEOUT": "Seconds to wait for a byte of an answer; 60.",
+    "MARKET_SPINE_FILE_URL_HOSTS": "Hosts that address may name, comma-separated; no other is requested.",
+    "MARKET_SPINE_SETTLE_SECONDS": "A file that changed fewer seconds ago is checked again before it is read; 5.",
+    "MARKET_SPINE_HTTP_TIMEOUT": "Seconds to wait for a byte of a response; 60.",
     "MARKET_SPINE_HTTP_RETRIES": "How often a request is repeated after 429, 502, 503, 504 or a lost connection; 5.",
     "MARKET_SPINE_HTTP_BACKOFF": "Seconds before the second repetition; each further one waits twice as long; 0.5.",
 }
 FOR_TESTS = {
     "MARKET_SPINE_REQUIRE_POSTGRES": "`1`: without a PostgreSQL the tests fail; else they skip it, but where `CI` is `true`.",
-    "MARKET_SPINE_TEST_POSTGRES": "URL of a PostgreSQL server the tests may make databases on; otherwise they start one.",
-    "MARKET_SPINE_WRITE_DOCS": "`1`: the tests write what the pages' commands said into the pages; read it before you commit it.",
+    "MARKET_SPINE_TEST_POSTGRES": "URL of a PostgreSQL server on which the tests may create databases; otherwise they start one.",
+    "MARKET_SPINE_WRITE_DOCS": "`1`: the tests write the output of commands into the pages; review them before you commit.",
 }
 DETAILS = {
     0: "All well. Nothing to do and not yet published are well, too.",

@@ -12,6 +12,7 @@ from seasons.ledger import Capture, Ledger
 WINDOW = 6  # weeks
 SETTLED = 13  # weeks after the window in which a change without a date is found
 TURNS = 4  # runs within which every content is compared
+OPEN = 26  # weeks before the window in which what is refused is tried again, and fails the run
 
 
 def window(day: date) -> list[date]:
@@ -95,7 +96,8 @@ class Duties:
         return served.newest >= max(self.swept, stored.newest + timedelta(days=1))
 
     def _code(self, finra: Finra, ledger: Ledger, out_of_order: frozenset[str], exit_code: int) -> Iterator[str]:
-        failing = [*self._absent(finra, ledger, out_of_order), *refused(ledger)]
+        reach = window(finra.today)[-1] - timedelta(weeks=OPEN)
+        failing = [*self._absent(finra, ledger, out_of_order), *refused(ledger, reach)]
         maybe: list[object] = [*failing, *passed_over(ledger)]
         maybe += [p for p in self.scope(finra) if ledger.is_withdrawn(p, finra.partitions[p])]
         if exit_code not in ((1, 2) if failing else (0, 1) if maybe else (0,)):
@@ -121,9 +123,9 @@ class Duties:
         ]
 
 
-def refused(ledger: Ledger) -> list[str]:
-    """The newest contents that may not become current."""
-    newest = [ledger.newest(partition) for partition in ledger.partitions()]
+def refused(ledger: Ledger, since: date) -> list[str]:
+    """The newest contents of these weeks that may not become current."""
+    newest = [ledger.newest(partition) for partition in ledger.partitions() if partition.week >= since]
     standing = [found[0] for found in newest if found is not None and found[0].capture_id not in ledger.withdrawn]
     return [reason for capture in standing for reason in _refusal(ledger, capture)]
 

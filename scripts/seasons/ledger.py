@@ -117,7 +117,7 @@ class Ledger:
             return False
         for name in self.withdrawn:
             gone = self.captures[name]
-            if gone.partition in partitions:
+            if gone.partition in partitions and not gone.pruned:
                 latest = self.current(gone.partition)
                 if latest is None or latest.day <= gone.day:
                     return False

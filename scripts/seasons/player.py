@@ -176,9 +176,7 @@ class Player:
             if capture is self.ledger.current(capture.partition) or capture.pinned or (newest and newest[0] is capture):
                 faults.append(f"{capture.capture_id} is current, newest or pinned, and was pruned")
         for entry in done.document["captures"]:
-            self.ledger.captures[entry["capture_id"]].pruned = True
-            if entry["capture_id"] in self.ledger.withdrawn:
-                self.ledger.withdrawn.remove(entry["capture_id"])
+            self.ledger.captures[entry["capture_id"]].pruned = True  # a withdrawal outlives it: its content stays taken back
         return faults + self._learn()
 
     def _pin(self, draw: Random) -> list[str]:

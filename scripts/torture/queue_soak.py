@@ -153,9 +153,9 @@ class Claims(threading.Thread):
     def run(self) -> None:
         for text in self._worker.stderr or ():
             line = json.loads(text)
-            if line["event"] == "worker_start":
+            if line["event"] == "worker_started":
                 self.ready.set()
-            if line["event"] == "work_begun":
+            if line["event"] == "work_started":
                 begun = datetime.fromisoformat(line["time"]).timestamp()
                 self._tally.begun(line["work_item"], begun)
             elif line["level"] in ("WARNING", "ERROR") and line["event"] != "work_retry_wait":

@@ -1,6 +1,6 @@
-"""The anomaly categories: of each its severity, its stage, what happened, and what an operator does.
+"""The anomaly categories, each with its severity, its stage, what happened, and what an operator does.
 
-docs/anomalies.md is made from this list. A category is written to the database, to JSON and to messages as its name.
+docs/anomalies.md is generated from this list. In the database, in JSON and in messages a category is its name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum, unique
 
 
 class Severity(StrEnum):
-    """How grave an anomaly is, in ascending order."""
+    """The severities of anomalies, in ascending order."""
 
     INFO = "INFO"
     WARN = "WARN"
@@ -23,7 +23,7 @@ RAW, NORMALIZED, CROSS_TIER, FOLDER, SWEEP, ANY = "RAW", "NORMALIZED", "CROSS_TI
 
 @unique
 class Category(StrEnum):
-    """Why an anomaly was recorded. The stage is `any` where it is that of the phase that failed."""
+    """Why an anomaly was recorded. The stage is `any` if it depends on the phase that failed."""
 
     severity: Severity
     stage: str
@@ -36,11 +36,13 @@ class Category(StrEnum):
         member.severity, member.stage, member.happened, member.to_do = severity, stage, happened, to_do
         return member
 
-    UNCHANGED = "UNCHANGED", INFO, RAW, "the source shows what we hold already", "nothing"
+    UNCHANGED = "UNCHANGED", INFO, RAW, "the source has the content that is already stored", "nothing"
     AWAITING_PUBLICATION = "AWAITING_PUBLICATION", INFO, RAW, "the partition is not due yet", "nothing"
-    LATE_DATA = "LATE_DATA", WARN, RAW, "due today or yesterday and not there", "wait a day; see FINRA's notices"
+    LATE_DATA = (
+        "LATE_DATA", WARN, RAW, "due today or yesterday, and the source does not have it yet", "wait a day; see FINRA's notices"
+    )
     SOURCE_UNAVAILABLE = (
-        "SOURCE_UNAVAILABLE", ERROR, RAW, "due and not there, or the source does not answer after its retries",
+        "SOURCE_UNAVAILABLE", ERROR, RAW, "due, and the source does not have it or does not respond after the retries",
         "run again later; `spine status` names the command",
     )
     WITHDRAWN_CONTENT = (
@@ -61,88 +63,90 @@ class Category(StrEnum):
         "run again later",
     )
     SOURCE_FOREIGN_ROWS = (
-        "SOURCE_FOREIGN_ROWS", ERROR, RAW, "rows of another week or tier came, twice in a row",
+        "SOURCE_FOREIGN_ROWS", ERROR, RAW, "the response has rows of another week or tier, twice in a row",
         "run again later; report it to FINRA",
     )
-    SOURCE_NOT_DATA = "SOURCE_NOT_DATA", ERROR, RAW, "a web page or an error came instead of data", "open the address and look"
+    SOURCE_NOT_DATA = "SOURCE_NOT_DATA", ERROR, RAW, "the response is a web page or an error, not data", "open the address"
     SOURCE_TOO_LARGE = (
-        "SOURCE_TOO_LARGE", ERROR, RAW, "more than `--max-file-mb`, or more rows than FINRA gives out",
+        "SOURCE_TOO_LARGE", ERROR, RAW, "more than `--max-file-mb`, or more rows than FINRA returns",
         "raise the limit if the size is right",
     )
     SOURCE_UNREADABLE = (
-        "SOURCE_UNREADABLE", ERROR, RAW, "the file cannot be read: permissions, disk, a gzip that breaks off",
+        "SOURCE_UNREADABLE", ERROR, RAW, "the file cannot be read: permissions, disk, a truncated gzip file",
         "fetch it again",
     )
     SOURCE_CHANGING = (
         "SOURCE_CHANGING", ERROR, RAW,
-        "the file was being written: it changed while it was read, or within the five seconds that a fresh file is given",
+        "the file was being written: it changed while it was read, or within the five seconds that a new file is given to settle",
         "run again when it is complete",
     )
-    SOURCE_OUTSIDE = "SOURCE_OUTSIDE", ERROR, RAW, "a link leads out of the data folder", "copy the file in, or `--allow-links`"
-    AMBIGUOUS_SOURCE = "AMBIGUOUS_SOURCE", ERROR, RAW, "two files for one partition", "keep the one that is right"
+    SOURCE_OUTSIDE = (
+        "SOURCE_OUTSIDE", ERROR, RAW, "a link points out of the data folder", "copy the file into it, or `--allow-links`"
+    )
+    AMBIGUOUS_SOURCE = "AMBIGUOUS_SOURCE", ERROR, RAW, "two files for one partition", "keep the correct one"
     DAY_TAKEN = (
         "DAY_TAKEN", ERROR, RAW, "`--as-observed-on` names a day that has a capture of other content",
-        "look at both: `spine captures`, `spine raw`",
+        "compare both: `spine captures`, `spine raw`",
     )
-    EMPTY_FILE = "EMPTY_FILE", ERROR, RAW, "no bytes at all", "fetch it again"
+    EMPTY_FILE = "EMPTY_FILE", ERROR, RAW, "the file has no bytes", "fetch it again"
     UNKNOWN_FILE = (
         "UNKNOWN_FILE", WARN, FOLDER, "files in the data folder have names that match no partition",
         "rename them, or move them out of the folder",
     )
     SWEEP_FAILED = (
-        "SWEEP_FAILED", WARN, SWEEP, "FINRA could not be asked for revisions of earlier weeks",
-        "nothing; the next run asks from the same day on",
+        "SWEEP_FAILED", WARN, SWEEP, "FINRA could not be queried for revisions of earlier weeks",
+        "nothing; the next run queries from the same day on",
     )
     NO_HEADER = "NO_HEADER", ERROR, NORMALIZED, "the first line is not a FINRA header", "fetch it again"
     NO_ROWS = "NO_ROWS", ERROR, NORMALIZED, "no good row: a header alone, or every line rejected", "fetch it again"
     LINE_TOO_LONG = "LINE_TOO_LONG", ERROR, NORMALIZED, "a line of more than 1 MB", "fetch it again"
     THOUSANDS_SEPARATOR = (
-        "THOUSANDS_SEPARATOR", ERROR, NORMALIZED, "a figure like `1,234`: a spreadsheet has saved the file anew",
+        "THOUSANDS_SEPARATOR", ERROR, NORMALIZED, "a figure like `1,234`: a spreadsheet program has saved the file",
         "fetch it again and do not re-save it",
     )
     TRUNCATED_CONTENT = (
         "TRUNCATED_CONTENT", ERROR, NORMALIZED,
-        "the last line has no line end and may be cut: fields are missing, a quote is open, or it stops in a figure or name",
+        "the last line has no line end and may be cut: fields are missing, a quote is open, or it ends within a figure or name",
         "fetch it again; if it is complete, end its last line with a newline",
     )
     SAME_CONTENT = (
-        "SAME_CONTENT", ERROR, NORMALIZED, "another week is current with this very content",
-        "put this week's own file there, or roll the other week back if that one is wrong",
+        "SAME_CONTENT", ERROR, NORMALIZED, "another week is current with exactly this content",
+        "provide this week's own file, or roll the other week back if that one is wrong",
     )
     TOO_EARLY = (
         "TOO_EARLY", ERROR, NORMALIZED,
-        "the newest `lastUpdateDate` lies before the day FINRA publishes this week: rows of an earlier week",
+        "the newest `lastUpdateDate` is before the day on which FINRA publishes this week: rows of an earlier week",
         "give it the name of its own week",
     )
     WRONG_PARTITION = (
         "WRONG_PARTITION", ERROR, NORMALIZED,
-        "rows say another tier or week than the file's name (an unknown tier or week rejects that line)",
+        "rows name another tier or week than the file's name (an unknown tier or week rejects that line)",
         "give it its own name; nothing is relabelled",
     )
     SUM_TOO_LARGE = (
         "SUM_TOO_LARGE", ERROR, NORMALIZED,
-        "more than 33 trillion shares or trades in a tier, sixty times the busiest week there was",
+        "more than 33 trillion shares or trades in a tier, sixty times the busiest week so far",
         "fetch it again",
     )
     TOO_MANY_REJECTS = (
-        "TOO_MANY_REJECTS", ERROR, NORMALIZED, "more than `--max-reject-percent` of the lines could not become rows",
-        "look at `core_rejects`, and fetch it again",
+        "TOO_MANY_REJECTS", ERROR, NORMALIZED, "more than `--max-reject-percent` of the lines were rejected",
+        "read `core_rejects`, and fetch it again",
     )
     SHRUNK_CAPTURE = (
         "SHRUNK_CAPTURE", ERROR, NORMALIZED, "under `--min-kept-percent` of the current capture's rows or shares",
         "fetch it again; if FINRA means it, `--accept-shrink`",
     )
-    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines could not become rows", "look at `core_rejects`"
+    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines were rejected", "read `core_rejects`"
     INCOMPLETE_INPUT = (
-        "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not made",
+        "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not computed",
         "nothing while it is awaited",
     )
     RAW_DAMAGED = (
-        "RAW_DAMAGED", ERROR, ANY, "the stored bytes of a capture are gone, or no longer hash to their name",
-        "run `spine doctor`: it names the command that asks for them again",
+        "RAW_DAMAGED", ERROR, ANY, "the stored bytes of a capture are missing, or no longer match their hash",
+        "run `spine doctor`: it names the command that fetches them again",
     )
     DATABASE_LOST = (
-        "DATABASE_LOST", ERROR, ANY, "the connection broke in the middle of a stage, which was rolled back",
+        "DATABASE_LOST", ERROR, ANY, "the connection was lost during a stage, which was rolled back",
         "nothing; the next run completes it",
     )
-    UNEXPECTED = "UNEXPECTED", ERROR, ANY, "a fault of the program; the traceback is in `details_json`", "report it"
+    UNEXPECTED = "UNEXPECTED", ERROR, ANY, "an error in the program; the traceback is in `details_json`", "report it"

@@ -1,4 +1,4 @@
-"""The one place that reads a clock. Doors ask here once and pass the answer down as an argument."""
+"""The only module that reads a clock. Commands and routes read it once and pass the time down as an argument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARKET_ZONE = "America/New_York"
 
 @lru_cache(maxsize=1)
 def market_zone() -> ZoneInfo:
-    """New York's time, whose rules are read when somebody asks for them."""
+    """New York's time zone; its rules are loaded at the first use."""
     from zoneinfo import ZoneInfo
 
     return ZoneInfo(MARKET_ZONE)
@@ -40,7 +40,7 @@ def market_date(now: datetime | None = None) -> date:
 
 
 def moment_of(run_date: date) -> datetime:
-    """The moment that stands for a replayed run date: its noon, UTC."""
+    """The time used for a replayed run date: its noon, UTC."""
     return datetime.combine(run_date, time(12), timezone.utc)
 
 
@@ -50,17 +50,17 @@ def stamp(moment: datetime) -> str:
 
 
 def exact_stamp(moment: datetime) -> str:
-    """As stamp, to the millisecond: for what durations are made of. Sorts right among stamps to the second."""
+    """As stamp, to the millisecond, for computing durations. Sorts correctly among stamps to the second."""
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def machine_zone() -> str:
-    """What this machine calls its own zone: `UTC`, `EST`."""
+    """The name of this machine's own zone: `UTC`, `EST`."""
     return datetime.now().astimezone().tzname() or "unknown"
 
 
 def machine_zone_rules() -> ZoneInfo | timezone:
-    """This machine's own zone with its rules where it can be named, else with today's offset."""
+    """This machine's own zone with its rules if it has a name, else with today's offset."""
     from zoneinfo import ZoneInfo
 
     name = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
@@ -70,15 +70,15 @@ def machine_zone_rules() -> ZoneInfo | timezone:
 
 
 def ticks() -> float:
-    """Seconds on a clock that only runs forward: for pace, patience and expiry, never for a date."""
+    """Seconds of a monotonic clock: for rates, timeouts and expiry, never for a date."""
     return time_module.monotonic()
 
 
 def epoch() -> float:
-    """Seconds since 1970, as the times of files are counted: only for how long ago a file was written."""
+    """Seconds since 1970, as in file times: only for the age of a file."""
     return time_module.time()
 
 
 def pause(seconds: float) -> None:
-    """Waits."""
+    """Sleeps."""
     time_module.sleep(max(0.0, seconds))

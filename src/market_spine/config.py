@@ -1,4 +1,4 @@
-"""market_spine.toml: settings below flags and environment, above defaults; and how a value is shown without its secrets.
+"""market_spine.toml: settings below flags and environment, above defaults; and the display of values without secrets.
 
 db = "/var/lib/market-spine/market_spine.db"       # any option of run_finra_weekly_schedule, without its dashes;
 lookback-weeks = 8                                 # it holds for every command that has an option of that name
@@ -93,7 +93,7 @@ def find(named: str | None) -> Path | None:
     """The settings file: the one named, else market_spine.toml in the working folder. Raises ConfigurationError."""
     if named:
         path = Path(named)
-        if not os.path.isfile(named):  # noqa: PTH113 - false, not an error, for a name too long to be one
+        if not os.path.isfile(named):  # noqa: PTH113 - False instead of an error for a name that is too long
             raise ConfigurationError(f"there is no settings file {named}", hint="check --config or MARKET_SPINE_CONFIG")
         return path
     path = Path(FILE_NAME)

@@ -1,32 +1,32 @@
-"""What can go wrong, as a tree. The expected (unchanged, awaiting, late) is a value, never an error.
+"""The errors, as a tree. Expected results (unchanged, awaiting, late) are values, never errors.
 
 MarketSpineError                 message, hint (what to do next), exit_code
-├── UsageError               2   the request makes no sense
+├── UsageError               2   the request is invalid
 │   ├── InvalidWeek              a date that is malformed or not a Friday; also a ValueError
 │   ├── UnknownTier              also a ValueError
 │   ├── ConfigurationError       a setting, path or missing extra
 │   ├── PastDay                  a run date before the newest day the store has recorded
 │   ├── FutureDay                a run date after today
-│   ├── NotFound                 nothing of that name is stored
-│   └── Pruned                   it was stored, and only its tombstone is left
+│   ├── NotFound                 nothing with that name is stored
+│   └── Pruned                   it was stored, and only its tombstone remains
 ├── DatabaseError            2   the database cannot be used
 │   ├── DatabaseLocked           another process holds a write transaction for too long
 │   ├── DatabaseLost             the connection went away
 │   ├── NotADatabase             the file is something else
-│   ├── DamagedDatabase          what it holds can no longer be read
+│   ├── DamagedDatabase          its content can no longer be read
 │   ├── SchemaTooNew             written by a newer program
 │   ├── SchemaTooOld             must be migrated first
-│   └── SchemaDiffers            a migration was edited after it made this database
+│   └── SchemaDiffers            a migration was edited after it created this database
 ├── RunLocked               75   another run holds the lock
-│   └── LockLost                 another run took it over while this one was stopped or cut off
+│   └── LockLost                 another run took it over while this one was stopped or disconnected
 ├── PrerequisiteMissing      1   a pipeline's input does not exist yet; the hint is the command that creates it
 └── PartitionError           1   one partition failed; the others go on. Has a category
-    ├── SourceError              the source could not give the partition
+    ├── SourceError              the source could not provide the partition
     │   └── Unproved             the content cannot be proved complete; fetched once more, then given up
-    ├── UnusableContent          what the source gave cannot become current
+    ├── UnusableContent          the content from the source cannot become current
     └── DamagedRaw               the stored content is missing or no longer matches its hash
 
-Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` ever swallows it
+Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` catches it
 
 BrokenPipeError            141   the reader of the output is gone; any other exception: 2
 """
@@ -50,7 +50,7 @@ class MarketSpineError(Exception):
 
 
 class UsageError(MarketSpineError):
-    """The request makes no sense."""
+    """The request is invalid."""
 
 
 class InvalidWeek(UsageError, ValueError):
@@ -66,19 +66,19 @@ class ConfigurationError(UsageError):
 
 
 class PastDay(UsageError):
-    """The run date lies before the newest day the store has recorded: the run would change as-of results returned since."""
+    """The run date is before the newest day the store has recorded: the run would change as-of results returned since."""
 
 
 class FutureDay(UsageError):
-    """The run date lies after today: its captures would hide every later revision until that day."""
+    """The run date is after today: its captures would hide every later revision until that day."""
 
 
 class NotFound(UsageError):
-    """Nothing of that name is stored."""
+    """Nothing with that name is stored."""
 
 
 class Pruned(UsageError):
-    """It was stored; an operator pruned it, and only its tombstone is left."""
+    """It was stored; an operator pruned it, and only its tombstone remains."""
 
 
 class DatabaseError(MarketSpineError):
@@ -86,7 +86,7 @@ class DatabaseError(MarketSpineError):
 
 
 class DatabaseLocked(DatabaseError):
-    """Another process has held a write transaction for longer than we wait."""
+    """Another process has held a write transaction for longer than the wait."""
 
 
 class DatabaseLost(DatabaseError):
@@ -98,7 +98,7 @@ class NotADatabase(DatabaseError):
 
 
 class DamagedDatabase(DatabaseError):
-    """What the database holds can no longer be read."""
+    """The content of the database can no longer be read."""
 
 
 class SchemaTooNew(DatabaseError):
@@ -110,7 +110,7 @@ class SchemaTooOld(DatabaseError):
 
 
 class SchemaDiffers(DatabaseError):
-    """A migration file of this program is not the one that made the database."""
+    """A migration file of this program is not the one that created the database."""
 
 
 class RunLocked(MarketSpineError):
@@ -120,7 +120,7 @@ class RunLocked(MarketSpineError):
 
 
 class LockLost(RunLocked):
-    """Another run took the lock over; this one may not write on."""
+    """Another run took the lock over; this one may write no more."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -146,10 +146,10 @@ class PrerequisiteMissing(MarketSpineError):
 
 
 class PartitionError(MarketSpineError):
-    """One partition failed; the others go on. `category` is what core_anomalies files it under.
+    """One partition failed; the others go on. `category` is that of its anomaly.
 
-    The message names what a person must do, and no command: which one helps depends on the state of the partition by then,
-    which `spine status` and `spine doctor` evaluate.
+    The message says what an operator must do, but names no command: the right one depends on the state of the partition at
+    that time, which `spine status` and `spine doctor` evaluate.
     """
 
     exit_code = 1
@@ -166,7 +166,7 @@ NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST})
 
 
 class SourceError(PartitionError):
-    """The source could not give the partition."""
+    """The source could not provide the partition."""
 
 
 class Unproved(SourceError):
@@ -174,7 +174,7 @@ class Unproved(SourceError):
 
 
 class UnusableContent(PartitionError):
-    """What the source gave cannot become current; what was current stays."""
+    """The content from the source cannot become current; the current capture stays."""
 
 
 class DamagedRaw(PartitionError):

@@ -1,7 +1,7 @@
-"""The one rule for the code a process ends with: from the outcomes of a run, or from the error that ended it.
+"""The exit code of a process, by one rule: from the outcomes of a run, or from the error that ended it.
 
-0 all well, 1 something failed, 2 everything failed that could have been there; each error has its own (see errors.py). The
-process, core_executions and the observers all take it from here.
+0 all well, 1 something failed, 2 everything that could have succeeded failed; each error has its own (see errors.py).
+The process, core_executions and the observers all use it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition
 
 
-def of_outcomes(outcomes: Iterable[Outcome], asked: Iterable[Partition] | None = None) -> int:
-    """The code of a run with these outcomes. `asked` are the partitions it was to work on; without it, those with an outcome,
-    and of a run that worked on whole weeks only, these. What is not published yet could not fail."""
+def of_outcomes(outcomes: Iterable[Outcome], partitions: Iterable[Partition] | None = None) -> int:
+    """The code of a run with these outcomes. `partitions` are those it was to process; without them, those with an
+    outcome, or the weeks of a run that processed only whole weeks. One that is not published yet could not fail."""
     worked = [outcome for outcome in outcomes if outcome.phase is not Phase.READINESS]
     failed = {outcome.where for outcome in worked if outcome.status is Status.FAILED}
     if not failed:
         return 0
     awaiting = {outcome.where for outcome in worked if outcome.status is Status.AWAITING}
-    partitions = {o.where for o in worked if o.tier} if asked is None else {str(partition) for partition in asked}
-    return 2 if (partitions or {outcome.where for outcome in worked}) - awaiting <= failed else 1
+    tried = {o.where for o in worked if o.tier} if partitions is None else {str(partition) for partition in partitions}
+    return 2 if (tried or {outcome.where for outcome in worked}) - awaiting <= failed else 1
 
 
 def of_error(error: BaseException) -> int:

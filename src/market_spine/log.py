@@ -1,7 +1,7 @@
-"""How a run's lines reach stderr: text or JSON, live or held back until something fails, progress on a TTY.
+"""Log output on stderr: as text or JSON, at once or held until something fails, with a progress bar on a terminal.
 
-A line is a message and facts: `log.info("…", extra={"event": "partition", "week": …, "tier": …})`. The message is what a
-person reads, the event word and the facts are what a machine reads; `bind` adds facts that every line of a run has.
+A line is a message and facts: `log.info("…", extra={"event": "partition", "week": …, "tier": …})`. The message is for
+people, the event word and the facts are for programs; `bind` adds facts to every line of a run.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(text: str, longest: int = 1000) -> str:
-    """`text` on one line, fit for a terminal and a log: what moves the cursor, begins a line, turns the writing round or is
-    half a character is shown as its escape, and the middle of a long text is left out."""
+    """`text` on one line, safe for a terminal and a log: control characters, line ends, changes of the text direction and
+    lone surrogates are escaped, and the middle of a long text is left out."""
     if len(text) > longest:
         text = f"{text[: longest // 2]}…{text[-longest // 2 :]}"
     if text.isprintable():
@@ -35,7 +35,7 @@ def printable(text: str, longest: int = 1000) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`[INFO]      message`, the mark coloured where colour is wanted."""
+    """`[INFO]      message`, with a coloured mark if `colour`."""
 
     def __init__(self, colour: bool) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class HeldHandler(logging.Handler):
-    """Keeps the last lines until `release`; one marked `aloud` (a warning that must not wait for a failure) passes at once."""
+    """Keeps the last lines until `release`; one with the fact `aloud` (a warning that must not wait) passes at once."""
 
     def __init__(self, target: logging.Handler) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class HeldHandler(logging.Handler):
 
 
 class ProgressHandler(logging.StreamHandler[TextIO]):
-    """Lines scroll above a progress bar that stays on the last line of a terminal."""
+    """Lines scroll above a progress bar on the last line of a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -149,14 +149,14 @@ def set_up(
 
 
 def bind(handler: logging.Handler, **facts: object) -> None:
-    """Facts that every JSON line has from now on, held ones included."""
+    """Adds facts to every later JSON line, including those still held."""
     target = handler.target if isinstance(handler, HeldHandler) else handler
     if isinstance(target.formatter, JsonFormatter):
         target.formatter.bound.update(facts)
 
 
 def release(handler: logging.Handler) -> None:
-    """Shows what was held back, and ends the last line."""
+    """Shows the held lines, and clears the progress bar."""
     if isinstance(handler, HeldHandler):
         handler.show()
     if isinstance(handler, ProgressHandler):
@@ -164,7 +164,7 @@ def release(handler: logging.Handler) -> None:
 
 
 def speaks_json() -> bool:
-    """Whether stderr carries JSON lines, so that the last error must be one too."""
+    """Whether stderr has JSON lines, so that the last error must be one too."""
     handlers = logging.getLogger("market_spine").handlers
     targets = [handler.target if isinstance(handler, HeldHandler) else handler for handler in handlers]
     return any(isinstance(target.formatter, JsonFormatter) for target in targets)

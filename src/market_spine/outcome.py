@@ -1,4 +1,4 @@
-"""What came of a partition in a phase: the values that phases answer and that summary, JSON and logs are made from."""
+"""The result of a partition in a phase: the value that phases return, and from which summary, JSON and logs are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Phase(str, Enum):
 
 
 class Status(str, Enum):
-    """How a partition fared in a phase."""
+    """The result of a partition in a phase."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -35,7 +35,7 @@ class Status(str, Enum):
 
 
 class Reason(str, Enum):
-    """Why a partition is ingested or not, in the words the user reads."""
+    """Why a partition is ingested or not, as the user reads it."""
 
     NEW = "NEW"
     CHANGED = "CHANGED"

@@ -91,7 +91,7 @@ def parse_day(text: str) -> date:
 
 
 def _within_reach(day: date) -> date:
-    """Returns `day`; raises InvalidWeek where weeks before and after it could run out of the calendar."""
+    """Returns `day`; raises InvalidWeek where counting weeks from it could overflow the calendar."""
     if not _DAYS[0] <= day <= _DAYS[1]:
         raise InvalidWeek(f"{day} is out of range", hint=f"use a date between {_DAYS[0]} and {_DAYS[1]}")
     return day
@@ -111,11 +111,11 @@ def parse_week_list(text: str) -> list[date]:
 
 
 def parse_tier_list(text: str) -> tuple[str, ...]:
-    """Comma-separated tiers in any case, answered in the order of TIERS. Raises UnknownTier."""
-    asked = {check_tier(part.strip().upper()) for part in text.split(",") if part.strip()}
-    if not asked:
+    """Comma-separated tiers in any case, returned in the order of TIERS. Raises UnknownTier."""
+    tiers = {check_tier(part.strip().upper()) for part in text.split(",") if part.strip()}
+    if not tiers:
         raise UnknownTier("no tier given", hint=f"the tiers are {', '.join(TIERS)}")
-    return tuple(tier for tier in TIERS if tier in asked)
+    return tuple(tier for tier in TIERS if tier in tiers)
 
 
 def weeks_back(lookback_weeks: int, reference: date) -> list[date]:

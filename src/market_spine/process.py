@@ -1,4 +1,4 @@
-"""Which process this is, whether another one still lives, and how this one keeps its memory."""
+"""Identifies this process, checks whether another one is still running, and tunes memory for bulk work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _DEAD_STATES = "ZX"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-_START_TIME = 19  # place of `starttime` after the command's closing bracket in /proc/PID/stat, see proc(5)
+_START_TIME = 19  # index of `starttime` after the command's closing bracket in /proc/PID/stat, see proc(5)
 
 
 class Process(NamedTuple):
@@ -26,7 +26,7 @@ class Process(NamedTuple):
 
 
 def hostname() -> str:
-    """What this machine calls itself; asked without the modules of the network, which take their time to load."""
+    """The name of this machine, without importing `socket`, which is slow to load."""
     if hasattr(os, "uname"):
         return os.uname().nodename
     import platform
@@ -35,13 +35,13 @@ def hostname() -> str:
 
 
 def this_process() -> Process:
-    """The process that asks."""
+    """The current process."""
     pid = os.getpid()
     return Process(hostname(), _machine(), pid, _stat(pid)[1])
 
 
 def is_gone(process: Process, here: Process) -> bool:
-    """Whether `process` certainly no longer runs. False for one of another machine: that cannot be seen from `here`."""
+    """Whether `process` has certainly ended. False for one of another machine, which cannot be checked from `here`."""
     if process.machine != here.machine:
         return False
     if Path("/proc/self/stat").exists():
@@ -57,9 +57,9 @@ def is_gone(process: Process, here: Process) -> bool:
 
 
 def work_in_bulk() -> None:
-    """For a process that reads whole weekly files, and ends: the collector hardly looks for cycles, of which rows have none,
-    and glibc keeps blocks of some megabytes for the next use. Else each file's bytes are given back and asked for anew page
-    by page, which takes as long as hashing them. Elsewhere than with glibc they are."""
+    """For a process that reads whole weekly files and then ends: fewer garbage collections, since rows have no cycles, and
+    glibc keeps freed blocks of some megabytes for reuse. Otherwise it returns each file's memory to the system and maps it
+    again page by page, which takes as long as hashing the file. Without glibc only the former applies."""
     import ctypes
 
     gc.set_threshold(500_000, 20, 20)
@@ -70,7 +70,7 @@ def work_in_bulk() -> None:
 
 
 def _machine() -> str:
-    """This boot of this machine, and the PID namespace; elsewhere than on Linux its hardware address."""
+    """This boot of this machine, and the PID namespace; on other systems than Linux its hardware address."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
@@ -81,7 +81,7 @@ def _machine() -> str:
 
 
 def _stat(pid: int) -> tuple[str, str]:
-    """State and start time of a process; ('X', '') when there is none, and ('', '') where there is no /proc."""
+    """State and start time of a process; ('X', '') if there is none, and ('', '') without /proc."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:

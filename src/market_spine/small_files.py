@@ -1,4 +1,4 @@
-"""Settings, calendars, tokens and secrets: small text files that a person names, read no further than such a file can go."""
+"""Reads the small text files that a user names (settings, calendars, tokens, secrets), up to a size limit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ MOST_BYTES = 1 << 20
 
 
 def read_small_text(path: str | Path) -> str:
-    """The text of a file, or of a pipe. Raises OSError, and ValueError for what is not UTF-8 text or too large: a device such
-    as /dev/zero has no end."""
+    """The text of a file, or of a pipe. Raises OSError, and ValueError for what is not UTF-8 text or too large. The limit
+    also ends the reading of a device such as /dev/zero."""
     with Path(path).open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""What `--db` names: a SQLite file or a PostgreSQL URL. Every other `word://` is refused before it becomes a folder."""
+"""The value of `--db`: a SQLite file or a PostgreSQL URL. Any other URL is refused before a folder of its name is created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_postgres(target: str) -> bool:
 def resolve(target: str) -> str:
     """`target` as it is opened: a PostgreSQL URL as it is, a path with its `~` expanded.
 
-    Raises ConfigurationError for any other URL, which as a path would make folders and an empty database in them.
+    Raises ConfigurationError for any other URL, which as a path would create folders and an empty database in them.
     """
     if is_postgres(target):
         return target

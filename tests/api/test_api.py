@@ -117,8 +117,8 @@ def test_what_is_stored_is_read_as_json_and_as_csv(api: Api, tmp_path: Path, run
     rows = api.client.get("/api/v1/data/venue_volume", params=where).json()["rows"]
     assert [row["mpid"] for row in rows] == ["EBXL", "JPBX", "UBSA"]
     csv = api.client.get("/api/v1/data/venue_volume", params={**where, "format": "csv"})
-    told = run_command("spine", "query", "venue_volume", "--week", "2025-12-26", "--tier", "OTC", "--csv", "--db", api.target)
-    assert (csv.headers["content-type"], csv.text) == ("text/csv; charset=utf-8", told.stdout)
+    reported = run_command("spine", "query", "venue_volume", "--week", "2025-12-26", "--tier", "OTC", "--csv", "--db", api.target)
+    assert (csv.headers["content-type"], csv.text) == ("text/csv; charset=utf-8", reported.stdout)
     assert api.client.get("/api/v1/data/normalized", params={"symbol": "S001", **where}).json()["rows"][0]["symbol"] == "S001"
     assert api.client.get("/api/v1/data/normalized", params={**where, "as_of": "2026-01-01"}).json()["rows"] == []
     manifest = api.client.get(
@@ -129,9 +129,9 @@ def test_what_is_stored_is_read_as_json_and_as_csv(api: Api, tmp_path: Path, run
     assert all(one["is_ready"] for one in judged)
     assert len(judged) == 4
     assert api.client.get("/api/v1/anomalies", params={"week": "2025-12-26"}).json()["anomalies"] == []
-    found = api.client.get("/api/v1/doctor/finra.otc_transparency", params={"weeks": 104}).json()["gaps"]
-    assert [gap for gap in found if gap["week_ending"] == "2025-12-26"] == []
-    missing = next(gap for gap in found if (gap["week_ending"], gap["tier"]) == ("2025-12-19", "OTC"))
+    results = api.client.get("/api/v1/doctor/finra.otc_transparency", params={"weeks": 104}).json()["gaps"]
+    assert [gap for gap in results if gap["week_ending"] == "2025-12-26"] == []
+    missing = next(gap for gap in results if (gap["week_ending"], gap["tier"]) == ("2025-12-19", "OTC"))
     assert missing["what"].startswith("missing, was due")
     assert missing["command"] == f"spine backfill --from 2025-12-19 --to 2025-12-19 --tiers OTC --data-dir {tmp_path / 'files'}"
 

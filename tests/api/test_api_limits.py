@@ -93,7 +93,7 @@ def test_nothing_of_a_body_is_read_before_its_token_is_known(tmp_path: Path) -> 
         assert rest(known).startswith(b"HTTP/1.1 201 ")
 
 
-def asked(app: App, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+def requested(app: App, *messages: dict[str, Any]) -> list[dict[str, Any]]:
     """What the application sends, given a POST and what comes after its head."""
     sent: list[dict[str, Any]] = []
     coming = iter(messages)
@@ -127,7 +127,7 @@ GONE = [
 def test_a_post_whose_client_has_gone_is_not_carried_out(target: str, db: Any, messages: list[dict[str, Any]]) -> None:
     with open_store(target):
         pass
-    (start, *_) = asked(build(Serving(target)), *messages)
+    (start, *_) = requested(build(Serving(target)), *messages)
     assert start["status"] == 499
     assert db.execute("SELECT COUNT(*) FROM core_work_items").fetchone()[0] == 0
 
@@ -186,7 +186,7 @@ def test_a_database_we_make_is_its_owners_alone_with_all_that_lies_beside_it(tmp
     path = tmp_path / "new" / "spine.db"
     with open_store(str(path), Mode.CREATE) as store:
         store.backup_beside("copy")
-        assert {found.name: mode(found) for found in path.parent.iterdir()} == dict.fromkeys(
+        assert {results.name: mode(results) for results in path.parent.iterdir()} == dict.fromkeys(
             ("spine.db", "spine.db-wal", "spine.db-shm", "spine.db.copy.bak"), 384
         )
 

@@ -20,7 +20,7 @@ from market_spine.monitor.samples import METRICS
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
-def test_prometheus_is_told_what_the_database_says_now(db: Database, target: str, tmp_path: Path) -> None:
+def test_prometheus_is_reported_what_the_database_says_now(db: Database, target: str, tmp_path: Path) -> None:
     with serving(target, tmp_path) as api:
         answer = api.client.get("/metrics")
         samples = {s.name for family in text_string_to_metric_families(answer.text) for s in family.samples}

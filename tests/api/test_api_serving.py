@@ -68,16 +68,16 @@ def test_a_token_file_with_a_mistake_is_refused(tmp_path: Path, text: str | None
 
 
 def test_tokens_say_who_may_read_and_who_may_operate(tmp_path: Path, token_file: str) -> None:
-    def asked(token: str | None, method: str, path: str) -> int:
+    def requested(token: str | None, method: str, path: str) -> int:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         body = {"json": ITEM} if method == "POST" else {}
         return int(api.client.request(method, path, headers=headers, **body).status_code)  # type: ignore[arg-type]
 
     with serving(str(tmp_path / "spine.db"), tmp_path, "--token-file", token_file) as api:
         for token, reads, operates in ((None, 401, 401), ("x" * 32, 401, 401), (READ, 200, 403), (OPERATE, 200, 201)):
-            assert asked(token, "GET", "/api/v1/work/pending") == reads
-            assert asked(token, "POST", "/api/v1/work/enqueue") == operates
-        assert asked(None, "GET", "/healthz") == 200
+            assert requested(token, "GET", "/api/v1/work/pending") == reads
+            assert requested(token, "POST", "/api/v1/work/enqueue") == operates
+        assert requested(None, "GET", "/healthz") == 200
         refused = api.client.get("/api/v1/readiness")
         assert refused.headers["www-authenticate"] == "Bearer"
         headers = {"Authorization": f"Bearer {OPERATE}"}
@@ -92,7 +92,7 @@ def test_tokens_say_who_may_read_and_who_may_operate(tmp_path: Path, token_file:
     assert api.process.returncode == 0
 
 
-def test_an_address_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
+def test_an_address_that_asks_too_often_is_reported_to_wait(tmp_path: Path) -> None:
     with serving(str(tmp_path / "spine.db"), tmp_path, "--rate", "5") as api:
         answers = [api.client.get("/healthz") for _ in range(40)]
     assert {answer.status_code for answer in answers} == {200, 429}
@@ -118,7 +118,7 @@ def test_a_host_can_be_allowed_by_name_and_is_compared_exactly() -> None:
     assert "evil.spine.example.com" not in hosts
 
 
-def test_a_database_that_went_away_is_said_and_the_server_recovers(tmp_path: Path, postgres_server: object) -> None:
+def test_a_database_that_went_away_is_reported_and_the_server_recovers(tmp_path: Path, postgres_server: object) -> None:
     from support.postgres_server import PostgresServer
 
     assert isinstance(postgres_server, PostgresServer)
@@ -139,7 +139,7 @@ def test_half_a_minute_at_50_requests_a_second_shows_no_error_and_no_growth() ->
     command = tool("queue_soak", "--minutes", "0.5", "--claim-p95-ms", "2000")  # a busy machine is no fault of ours
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
-    assert (found["error_count"], found["worker_faults"]) == (0, [])
-    assert found["requests"] > 1000
-    assert found["claims"] > 50
+    results = json.loads(done.stdout)
+    assert (results["error_count"], results["worker_faults"]) == (0, [])
+    assert results["requests"] > 1000
+    assert results["claims"] > 50

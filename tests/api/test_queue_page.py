@@ -44,8 +44,8 @@ def test_the_examples_of_the_page_run_as_written(api: Api) -> None:
 
 
 def listed(api: Api) -> list[dict[str, object]]:
-    found = api.client.get("/api/v1/work/pending", params={"limit": 500}).json()["pending"]
-    return [one for one in found if one["partition_key"]["week_ending"] == "2025-11-28"]
+    results = api.client.get("/api/v1/work/pending", params={"limit": 500}).json()["pending"]
+    return [one for one in results if one["partition_key"]["week_ending"] == "2025-11-28"]
 
 
 @pytest.mark.parametrize("script", ["enqueue_weekly_finra.py", "weekly_finra.sh"])
@@ -57,7 +57,7 @@ def test_a_week_is_enqueued_in_stages_and_twice_is_as_once(api: Api, script: str
     }[script]
     first, second = shell(call, api), shell(call, api)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    outcomes = {found["outcome"] for found in json.loads(second.stdout)["items"]}
+    outcomes = {results["outcome"] for results in json.loads(second.stdout)["items"]}
     assert outcomes == {"existing"}
     items = sorted(listed(api), key=lambda one: str(one["desired_at"]))
     assert len(items) == 17

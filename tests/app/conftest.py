@@ -31,7 +31,7 @@ def open_api(fake: FinraFake) -> Iterator[OpenApi]:
     def open_it(today: date = FRIDAY, paced: bool = False, **environ: str) -> ApiSource:
         settings = ApiSettings.of({**fake.environ, **environ})
         if not paced:
-            settings = replace(settings, manners=replace(settings.manners, per_second=10_000))
+            settings = replace(settings, limits=replace(settings.limits, per_second=10_000))
         opened.append(ApiSource(settings, today))
         return opened[-1]
 

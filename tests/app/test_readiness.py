@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from market_spine.db import Database
 from market_spine.operate import anomalies, doctor, gaps, prune, rebuild, rollback, status
 from market_spine.operate.verify import verify
 from market_spine.outcome import Outcome
-from market_spine.partition import DOMAIN, OTC, TIERS, partition_key
+from market_spine.partition import DOMAIN, NMS_TIER_1, NMS_TIER_2, OTC, TIERS, partition_key
 
 
 @pytest.fixture
@@ -200,13 +200,20 @@ def test_every_change_leaves_the_stored_judgement_right(desk: Desk, change: Call
 
 def test_a_judgement_for_another_purpose_follows(desk: Desk) -> None:
     desk.run()
-    assert readiness.evaluate_readiness(WEEK, desk.db, "research").is_ready
+    moment = datetime(2026, 1, 30, tzinfo=timezone.utc)
+    assert readiness.evaluate_readiness(WEEK, desk.db, "research", now=moment).is_ready
     desk.publish(WEEK, OTC, REVISED)
     for stage in ("ingest", "normalize"):
         desk.run(FRIDAYS[1], only=stage)
-    rows = desk.db.execute("SELECT ready_for, is_ready FROM core_data_readiness WHERE partition_key = ? ORDER BY ready_for",
-                           (partition_key(str(WEEK)),)).fetchall()
-    assert [tuple(row) for row in rows] == [("research", 0), ("trading", 0)]
+    rows = desk.db.execute(
+        """
+        SELECT json_extract(partition_key, '$.tier'), ready_for, is_ready, blocking_issues, updated_at FROM core_data_readiness
+        ORDER BY partition_key, ready_for
+        """
+    ).fetchall()
+    research = [(tier, *columns) for tier, purpose, *columns in rows if purpose == "research"]
+    assert [(tier, is_ready) for tier, is_ready, *_ in research] == [(NMS_TIER_1, 1), (NMS_TIER_2, 1), (OTC, 0), (None, 0)]
+    assert research == [(tier, *columns) for tier, purpose, *columns in rows if purpose == "trading"]
 
 
 def test_verify_names_a_judgement_that_is_not_todays_and_its_command_repairs_it(

@@ -27,10 +27,10 @@ Next: Tuesday 2026-02-17: 2026-01-16 / NMS_TIER_2, 2026-01-16 / OTC, 2026-01-30 
 def test_without_a_terminal_it_answers_in_json(run_command: RunCommand) -> None:
     done = run_command("spine", "calendar", "--weeks", "2", "--run-date", "2026-10-02")
     assert (done.exit_code, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert (told["schema_version"], told["run_date"], len(told["partitions"])) == (1, "2026-10-02", 6)
-    assert told["partitions"][3] == {"week_ending": "2026-09-25", "tier": "NMS_TIER_1", "due": "2026-10-12", "state": "awaiting"}
-    assert told["next"] == [
+    reported = json.loads(done.stdout)
+    assert (reported["schema_version"], reported["run_date"], len(reported["partitions"])) == (1, "2026-10-02", 6)
+    assert reported["partitions"][3] == {"week_ending": "2026-09-25", "tier": "NMS_TIER_1", "due": "2026-10-12", "state": "awaiting"}
+    assert reported["next"] == [
         {"week_ending": "2026-09-04", "tier": "NMS_TIER_2", "due": "2026-10-05"},
         {"week_ending": "2026-09-04", "tier": "OTC", "due": "2026-10-05"},
         {"week_ending": "2026-09-18", "tier": "NMS_TIER_1", "due": "2026-10-05"},
@@ -67,7 +67,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "says"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])
-def test_a_mistake_is_said_in_one_line(run_command: RunCommand, arguments: list[str], says: str) -> None:
+def test_a_mistake_is_reported_in_one_line(run_command: RunCommand, arguments: list[str], says: str) -> None:
     done = run_command("spine", "calendar", *arguments)
     assert done.exit_code == 2
     assert says in done.stderr

@@ -17,10 +17,10 @@ def test_each_shell_gets_its_script(run_command: RunCommand, shell: str) -> None
 
 
 def test_the_program_completes_commands_and_options(run_command: RunCommand) -> None:
-    asked = {"_SPINE_COMPLETE": "bash_complete", "COMP_WORDS": "spine ", "COMP_CWORD": "1"}
-    assert run_command("spine", env=asked).stdout.splitlines() == [f"plain,{name}" for name in COMMANDS]
-    asked |= {"COMP_WORDS": "spine query --as", "COMP_CWORD": "2"}
-    assert run_command("spine", env=asked).stdout == "plain,--as-of\n"
+    requested = {"_SPINE_COMPLETE": "bash_complete", "COMP_WORDS": "spine ", "COMP_CWORD": "1"}
+    assert run_command("spine", env=requested).stdout.splitlines() == [f"plain,{name}" for name in COMMANDS]
+    requested |= {"COMP_WORDS": "spine query --as", "COMP_CWORD": "2"}
+    assert run_command("spine", env=requested).stdout == "plain,--as-of\n"
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_the_program_completes_commands_and_options(run_command: RunCommand) -> 
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_program_completes_the_names_it_knows(run_command: RunCommand, begun: str, offered: list[str]) -> None:
-    asked = {"_SPINE_COMPLETE": "bash_complete", "COMP_WORDS": begun, "COMP_CWORD": str(begun.count(" "))}
-    assert run_command("spine", env=asked).stdout.splitlines() == [f"plain,{name}" for name in offered]
+    requested = {"_SPINE_COMPLETE": "bash_complete", "COMP_WORDS": begun, "COMP_CWORD": str(begun.count(" "))}
+    assert run_command("spine", env=requested).stdout.splitlines() == [f"plain,{name}" for name in offered]
 
 
 def test_the_help_groups_every_command_by_task(run_command: RunCommand) -> None:

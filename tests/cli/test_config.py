@@ -74,12 +74,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("file", "said"), WRONG)
-def test_what_is_wrong_in_the_file_is_said_in_one_line(run_command: RunCommand, folder: Path, file: str, said: str) -> None:
+@pytest.mark.parametrize(("file", "printed"), WRONG)
+def test_what_is_wrong_in_the_file_is_reported_in_one_line(run_command: RunCommand, folder: Path, file: str, printed: str) -> None:
     (folder / "market_spine.toml").write_text(file)
     ran = run_command("run_finra_weekly_schedule", *RUN[2:], cwd=folder)
     assert (ran.exit_code, ran.stderr.count("\n"), ran.stdout) == (2, 1, "")
-    assert said in ran.stderr
+    assert printed in ran.stderr
 
 
 def test_a_named_file_must_be_there(run_command: RunCommand, folder: Path) -> None:

@@ -156,9 +156,9 @@ def test_a_command_that_only_shows_exits_141_as_well(target: str, tmp_path: Path
 AFTER = """
 import signal, sys
 from market_spine.cli import weekly, weekly_run
-def tell(*_):
+def end(*_):
     signal.raise_signal(signal.SIGTERM)
-weekly_run._tell_result = tell
+weekly_run._print_result = end
 weekly.main(sys.argv[1:])
 """
 

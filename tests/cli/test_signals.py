@@ -130,7 +130,7 @@ class Tells:
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGTERM)
-        self.told = True
+        self.reported = True
 
 
 def test_a_signal_that_comes_while_an_object_is_thrown_away_is_raised_all_the_same() -> None:

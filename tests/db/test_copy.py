@@ -78,7 +78,7 @@ def test_a_database_that_holds_something_is_never_copied_over(
     done = run_command("spine", "db", "copy", here, target)
     assert done.exit_code == 2
     assert "is not empty" in done.stderr
-    assert db.execute("SELECT COUNT(*) FROM core_manifest").fetchone()[0] == 0
+    assert db.execute("SELECT COUNT(*) FROM core_manifest").fetchone() == (0,)
 
 
 def test_a_source_that_is_not_there_is_said_so(run_command: RunCommand, tmp_path: Path, new_target: str) -> None:

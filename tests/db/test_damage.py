@@ -83,7 +83,7 @@ def test_verify_names_the_damage_and_the_page_on_recovery(good: bytes, tmp_path:
     path.write_bytes(good)
     found = "SELECT rootpage FROM sqlite_master WHERE name = 'finra_otc_transparency_volume'"
     with contextlib.closing(connect(str(path))) as db:
-        page = db.execute(found).fetchone()[0]
+        (page,) = db.execute(found).fetchone()
     content = bytearray(good)
     content[(page - 1) * _PAGE : page * _PAGE] = bytes(_PAGE)
     path.write_bytes(content)
@@ -123,4 +123,4 @@ def test_what_the_other_engine_refuses_names_the_table(db: Database, target: str
     source.close()
     ended = spine("db", "copy", str(tmp_path / "source.db"), target)
     assert "cannot hold a row of core_operator_actions" in str(ended.exception)
-    assert db.execute("SELECT COUNT(*) FROM core_operator_actions").fetchone()[0] == 0
+    assert db.execute("SELECT COUNT(*) FROM core_operator_actions").fetchone() == (0,)

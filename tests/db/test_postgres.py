@@ -42,7 +42,7 @@ def test_a_backend_killed_in_the_middle_of_a_stage_costs_one_partition_and_nothi
     assert run.returncode == 1, stderr
     assert "2025-12-26 / NMS_TIER_1: ✗ DATABASE_LOST: the connection to" in stderr
     assert "Calculations failed: 1" in stdout
-    assert db.execute(f"SELECT COUNT(DISTINCT capture_key) FROM {MEASURES}").fetchone()[0] == 2
+    assert db.execute(f"SELECT COUNT(DISTINCT capture_key) FROM {MEASURES}").fetchone() == (2,)
     done = run_command(RUN, *arguments(target, tmp_path / "files"))
     assert done.exit_code == 0, done.stderr
     undisturbed = str(tmp_path / "undisturbed.db")
@@ -141,7 +141,7 @@ def test_a_session_torn_from_the_midst_of_a_command_is_replaced_and_what_it_bega
         db.execute("INSERT INTO note VALUES ('half')")
         db.driver.pgconn.send_query(b"SELECT pg_sleep(60)")  # type: ignore[attr-defined]
         raise KeyboardInterrupt
-    assert db.execute("SELECT COUNT(*) FROM note").fetchone()[0] == 0
+    assert db.execute("SELECT COUNT(*) FROM note").fetchone() == (0,)
     with db.transaction():
         db.execute("INSERT INTO note VALUES ('whole')")
     assert db.execute("SELECT says FROM note").fetchall() == [("whole",)]

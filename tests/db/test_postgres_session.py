@@ -78,7 +78,7 @@ def test_an_odd_setting_of_the_database_changes_no_answer(
     migrations.prepare(db)
     restated(tmp_path / "files", db)
     assert database_picture.everything(db) == undisturbed
-    assert db.execute("SELECT current_setting(?)", (name,)).fetchone()[0] != ODD[name]
+    assert db.execute("SELECT current_setting(?)", (name,)).fetchone() != (ODD[name],)
     db.close()
 
 

@@ -62,7 +62,7 @@ def test_a_long_read_shows_one_state_though_a_writer_comes_and_checkpoints(path:
         rows = iter(reader.stream("SELECT b FROM t"))
         seen = {next(rows)[0]}
         write(path)
-        seen |= {row[0] for row in rows}
+        seen |= {value for (value,) in rows}
     after = reader.execute("SELECT DISTINCT b FROM t").fetchall()
     reader.close()
 

@@ -62,11 +62,11 @@ def test_rows_selected_from_an_image_are_those_that_are_bound(
         "total_trades": random.integers(1, 1 << 40, count),
         "total_notional": money(random.integers(0, 10**15, count)),
     }
-    monkeypatch.setattr(sqlite, "_IMAGE_ROWS", 1_100)
+    monkeypatch.setattr(sqlite, "_PAGED_ROWS", 1_100)
     with db.transaction():
         db.bulk_columns(VOLUME, {"capture_key": 1}, made)
         db.bulk_columns(VOLUME, {"capture_key": 2}, {name: listed(values) for name, values in made.items()})
-        monkeypatch.setattr(sqlite, "_WORTH_AN_IMAGE", count + 1)
+        monkeypatch.setattr(sqlite, "_FEWEST_PAGED_ROWS", count + 1)
         db.bulk_columns(VOLUME, {"capture_key": 3}, made)
     read = "SELECT issue_id, venue_id, total_shares, typeof(total_shares), total_trades, total_notional FROM {} WHERE capture_key = ?"
     selected, bound, also_bound = (db.execute(read.format(VOLUME), (key,)).fetchall() for key in (1, 2, 3))
@@ -101,7 +101,7 @@ def test_a_failed_insert_leaves_nothing_and_the_next_one_works(db: Database) -> 
     made: dict[str, Values] = {name: np.zeros(1_000, dtype=np.int64) for name in ("venue_id", "total_shares", "total_trades")}
     with pytest.raises(sqlite3.IntegrityError), db.transaction():
         db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made)
-    assert db.execute(f"SELECT COUNT(*) FROM {VOLUME}").fetchone()[0] == 0
+    assert db.execute(f"SELECT COUNT(*) FROM {VOLUME}").fetchone() == (0,)
     with db.transaction():
         db.bulk_columns(VOLUME, {"capture_key": 1, "issue_id": 1}, made | {"venue_id": np.arange(1_000)})
     assert db.execute(f"SELECT COUNT(*), SUM(venue_id) FROM {VOLUME}").fetchone() == (1_000, 499_500)

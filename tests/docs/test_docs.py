@@ -75,7 +75,7 @@ def test_the_console_blocks_of_a_page_say_what_the_commands_say(
     page: Page, desks: Desks, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with _world(page, request) as (environment, standins):
-        setting = desks.copy(page.desk, tmp_path / "desk", environment=environment, standins=standins)
+        setting = desks.copy(page.state, tmp_path / "desk", environment=environment, standins=standins)
         if page_code.changes_the_program(page):
             page_code.follow(page, setting.folder)
         if WRITE:
@@ -100,7 +100,7 @@ def _world(page: Page, request: pytest.FixtureRequest) -> Iterator[tuple[dict[st
             standins = {transcripts.POSTGRES_URL: databases.redact(url)}
             environment["PGPASSWORD"] = psycopg.conninfo.conninfo_to_dict(url)["password"]
         if "--source api" in said:
-            fake = stack.enter_context(FinraFake(date.fromisoformat(page_desks.DESKS[page.desk].run_date)))
+            fake = stack.enter_context(FinraFake(date.fromisoformat(page_desks.DESKS[page.state].run_date)))
             fake.fill(weeks=10)
             environment |= fake.environ
         yield environment, standins
@@ -178,7 +178,7 @@ def _statements(text: str) -> Iterator[str]:
 def test_a_friday_turned_into_a_saturday_is_noticed_when_the_page_is_run(desks: Desks, tmp_path: Path) -> None:
     page = pages.page("workflows/WORKFLOW_TEMPLATE.md")
     wrong = pages.parse(page.path, re.sub(r"(?m)^(\$ .*)2025-12-26", r"\g<1>2025-12-27", page.text, count=1))
-    found = transcripts.faults(wrong, desks.copy(page.desk, tmp_path / "desk"))
+    found = transcripts.faults(wrong, desks.copy(page.state, tmp_path / "desk"))
     assert any("2025-12-27 is a Saturday, not a Friday" in fault for fault in found)
 
 

@@ -40,8 +40,8 @@ def queries() -> list[str]:
 
 def asked_for(expression: str) -> set[tuple[str, frozenset[str]]]:
     """Each metric of an expression with the labels its selector names."""
-    found = re.findall(r"(market_spine_\w+)(?:\{([^}]*)\})?", expression)
-    return {(name, frozenset(re.findall(r"(\w+)\s*[=!]~?", selector)) - {"job", "instance"}) for name, selector in found}
+    selectors = re.findall(r"(market_spine_\w+)(?:\{([^}]*)\})?", expression)
+    return {(name, frozenset(re.findall(r"(\w+)\s*[=!]~?", selector)) - {"job", "instance"}) for name, selector in selectors}
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

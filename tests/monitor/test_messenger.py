@@ -71,11 +71,11 @@ def test_a_fault_is_mailed_once_and_once_when_it_is_over(db: Database, mailbox: 
     post = messenger(tmp_path, mailbox.url)
     for now in WEEKS[:3]:
         fails(db, now)
-        assert list(post.tell(db, now)) == []
+        assert list(post.notify(db, now)) == []
     assert mailbox.subjects == ["Market Spine: EMPTY_FILE 2025-12-26 / OTC"]
     resolve_stage(db, KEY, "RAW", "ingested", WEEKS[3])
     for now in WEEKS[3:]:
-        list(post.tell(db, now))
+        list(post.notify(db, now))
     assert mailbox.subjects[1:] == ["Market Spine: over: EMPTY_FILE 2025-12-26 / OTC"]
     assert mailbox.bodies[0].splitlines()[:2] == ["otc.psv is empty", "Try: fetch it again"]
     assert "key: market_spine:EMPTY_FILE:2025-12-26:OTC" in mailbox.bodies[0]
@@ -85,11 +85,11 @@ def test_a_fault_is_mailed_once_and_once_when_it_is_over(db: Database, mailbox: 
 def test_an_acknowledged_fault_is_silent_until_its_date(db: Database, hook: Listener, tmp_path: Path) -> None:
     post = messenger(tmp_path, webhook(hook))
     number = fails(db, WEEKS[0])
-    list(post.tell(db, WEEKS[0]))
+    list(post.notify(db, WEEKS[0]))
     with db.transaction():
         db.execute("UPDATE core_anomalies SET acknowledged_until = '2026-01-30' WHERE id = ?", (number,))
     for now in WEEKS:  # Jan 9 … Feb 13
-        list(post.tell(db, now))
+        list(post.notify(db, now))
     assert [title.partition(": ")[2].partition(" EMPTY")[0] for title in titles(hook)] == [
         "EMPTY_FILE 2025-12-26 / OTC",
         "still there:",
@@ -99,7 +99,7 @@ def test_an_acknowledged_fault_is_silent_until_its_date(db: Database, hook: List
 def test_each_kind_of_a_partition_is_an_event_of_its_own(db: Database, hook: Listener, tmp_path: Path) -> None:
     fails(db, FRIDAY, Category.EMPTY_FILE)
     fails(db, FRIDAY, Category.SOURCE_UNAVAILABLE)
-    list(messenger(tmp_path, webhook(hook)).tell(db, FRIDAY))
+    list(messenger(tmp_path, webhook(hook)).notify(db, FRIDAY))
     assert sorted(titles(hook)) == [
         "Market Spine: EMPTY_FILE 2025-12-26 / OTC",
         "Market Spine: SOURCE_UNAVAILABLE 2025-12-26 / OTC",
@@ -110,9 +110,9 @@ def test_each_kind_of_a_partition_is_an_event_of_its_own(db: Database, hook: Lis
 def test_pagerduty_resolves_the_incident_it_triggered(db: Database, pagerduty: Listener, tmp_path: Path) -> None:
     post = messenger(tmp_path, "pagerduty://routing@token")
     fails(db, FRIDAY)
-    list(post.tell(db, FRIDAY))
+    list(post.notify(db, FRIDAY))
     resolve_stage(db, KEY, "RAW", "ingested", WEEKS[1])
-    list(post.tell(db, WEEKS[1]))
+    list(post.notify(db, WEEKS[1]))
     sent = [request.json for request in pagerduty.seen]
     key = "market_spine:EMPTY_FILE:2025-12-26:OTC"
     assert [(event["event_action"], event["dedup_key"]) for event in sent] == [("trigger", key), ("resolve", key)]
@@ -127,17 +127,17 @@ def test_the_users_own_pagerduty_settings_are_kept() -> None:
     assert addressed("slack://a/b/c?dedup=mine", Notice(Action.OVER, event)) == "slack://a/b/c?dedup=mine"
 
 
-def test_a_refused_message_is_told_again_with_the_next_run(
+def test_a_refused_message_is_sent_again_with_the_next_run(
     db: Database, mailbox: Mailbox, hook: Listener, tmp_path: Path
 ) -> None:
     post = messenger(tmp_path, mailbox.url, webhook(hook))
     fails(db, FRIDAY)
     mailbox.closed = True
-    (failure,) = post.tell(db, FRIDAY)
+    (failure,) = post.notify(db, FRIDAY)
     assert failure.startswith("Market Spine: EMPTY_FILE 2025-12-26 / OTC could not be sent: mailto://*** rejected the message")
     assert len(hook.seen) == 1  # one channel's failure is not another's
     mailbox.closed = False
-    assert list(post.tell(db, WEEKS[1])) == []
+    assert list(post.notify(db, WEEKS[1])) == []
     assert (len(mailbox.mails), len(hook.seen)) == (1, 1)
 
 
@@ -145,28 +145,28 @@ def test_a_channel_that_fails_is_left_alone_for_the_rest_of_the_run(db: Database
     for category in (Category.EMPTY_FILE, Category.NO_HEADER, Category.NO_ROWS):
         fails(db, FRIDAY, category)
     hook.answers[:] = [500] * 9
-    assert len(list(messenger(tmp_path, webhook(hook)).tell(db, FRIDAY))) == 1
+    assert len(list(messenger(tmp_path, webhook(hook)).notify(db, FRIDAY))) == 1
     assert len(hook.seen) == 1
 
 
-def test_a_fault_that_came_and_went_while_the_channel_was_down_is_not_told(db: Database, hook: Listener, tmp_path: Path) -> None:
+def test_a_fault_that_came_and_went_while_the_channel_was_down_is_not_notified(db: Database, hook: Listener, tmp_path: Path) -> None:
     post = messenger(tmp_path, webhook(hook))
     fails(db, FRIDAY)
     hook.answers[:] = [500]
-    list(post.tell(db, FRIDAY))
+    list(post.notify(db, FRIDAY))
     resolve_stage(db, KEY, "RAW", "ingested", WEEKS[1])
-    list(post.tell(db, WEEKS[1]))
+    list(post.notify(db, WEEKS[1]))
     assert len(hook.seen) == 1
 
 
-def test_a_crash_without_database_is_told_once_and_over_when_there_is_one(db: Database, hook: Listener, tmp_path: Path) -> None:
+def test_a_crash_without_database_is_notified_once_and_over_when_there_is_one(db: Database, hook: Listener, tmp_path: Path) -> None:
     post = messenger(tmp_path, webhook(hook))
     crash = Event("RUN_FAILED", None, None, anomalies.CRITICAL, "cannot connect", FRIDAY)
     for now in WEEKS[:2]:
-        assert list(post.tell_without_database(now, crash)) == []
+        assert list(post.notify_without_database(now, crash)) == []
     assert titles(hook) == ["Market Spine: RUN_FAILED"]
-    list(post.tell(db, WEEKS[2]))
-    list(post.tell(db, WEEKS[3]))
+    list(post.notify(db, WEEKS[2]))
+    list(post.notify(db, WEEKS[3]))
     assert titles(hook)[1:] == ["Market Spine: over: RUN_FAILED"]
 
 
@@ -177,7 +177,7 @@ def test_no_secret_of_a_url_is_in_a_failure(db: Database, tmp_path: Path) -> Non
         "json://me:geheim@127.0.0.1:9/geheim?token=geheim",
         "bogus://geheim",
     )
-    failures = list(messenger(tmp_path, *urls).tell(db, FRIDAY))
+    failures = list(messenger(tmp_path, *urls).notify(db, FRIDAY))
     assert len(failures) == 3
     assert "geheim" not in "".join(failures)
     kept = db.execute("SELECT COUNT(*) FROM core_notifications").fetchone()
@@ -210,7 +210,7 @@ def test_notify_test_without_a_channel_says_where_to_set_one(run_command: RunCom
     assert (tried.exit_code, tried.stderr.startswith("Error: no channel is set. Try: --notify URL")) == (2, True)
 
 
-def test_notify_send_tells_what_stands_without_a_run(
+def test_notify_send_notifies_of_unresolved_events_without_a_run(
     run_command: RunCommand, db: Database, target: str, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     fails(db, FRIDAY)

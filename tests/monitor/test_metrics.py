@@ -73,7 +73,7 @@ def test_a_push_replaces_what_was_there(gateway: Listener) -> None:
 
 
 def test_a_crash_is_added_to_what_was_there(gateway: Listener) -> None:
-    metrics.push(gateway.url, samples.of_a_crash(2, NOW), add=True)
+    metrics.push(gateway.url, samples.crash_samples(2, NOW), add=True)
     assert gateway.paths == ["POST /metrics/job/market_spine"]
 
 

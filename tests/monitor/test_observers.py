@@ -20,7 +20,7 @@ from support.listeners import Listener, Mailbox, http_listener, mail_server
 from market_spine import clock
 from market_spine.errors import Interrupted, RunLocked
 from market_spine.monitor import ping
-from market_spine.monitor.observers import Observers, Watching
+from market_spine.monitor.observers import Observers, ObserverSettings
 
 WEEK = "2025-12-26"
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(run_command: RunCommand, folder: Path, target: str, *more: str) -> tuple[int, str]:
-    """A run as cron starts it; exit code and everything said."""
+    """A run as cron starts it; exit code and everything printed."""
     arguments = ("--weeks", WEEK, "--data-dir", "files", "--run-date", "2026-01-30", "--cron", "--db", target, *more)
     ran = run_command("run_finra_weekly_schedule", *arguments, cwd=folder)
     return ran.exit_code, ran.stdout + ran.stderr
@@ -79,10 +79,10 @@ def test_a_partial_failure_pings_fail(run_command: RunCommand, folder: Path, tar
 
 def test_a_run_that_cannot_begin_pings_fail_and_says_why(run_command: RunCommand, folder: Path, listener: Listener) -> None:
     (folder / "spine.db").write_bytes(b"not a database, but as long as one might be" * 100)
-    code, said = run(run_command, folder, "spine.db", "--ping-url", f"{listener.url}/abc")
+    code, printed = run(run_command, folder, "spine.db", "--ping-url", f"{listener.url}/abc")
     assert (code, listener.paths) == (2, ["POST /abc/fail"])
     assert "is not a SQLite database" in listener.seen[0].body
-    assert said.startswith("Error: spine.db is not a SQLite database")
+    assert printed.startswith("Error: spine.db is not a SQLite database")
 
 
 def test_the_metrics_of_a_run_are_written_and_pushed(
@@ -90,8 +90,8 @@ def test_the_metrics_of_a_run_are_written_and_pushed(
 ) -> None:
     path = folder / "spine.prom"
     assert run(run_command, folder, target, "--metrics-textfile", str(path), "--pushgateway", listener.url)[0] == 0
-    found = numbers(path)
-    assert (found["market_spine_last_run_exit_code"], found["market_spine_last_run_weeks"]) == (0, 1)
+    figures = numbers(path)
+    assert (figures["market_spine_last_run_exit_code"], figures["market_spine_last_run_weeks"]) == (0, 1)
     assert 'market_spine_last_run_rows{phase="normalize",tier="OTC"} 30.0\n' in path.read_text()
     assert 'market_spine_last_run_phase_seconds{phase="calc"}' in path.read_text()
     assert listener.paths == ["PUT /metrics/job/market_spine"]
@@ -130,7 +130,7 @@ def test_the_metrics_of_a_crash_without_database_say_that_much(run_command: RunC
     assert listener.paths == ["POST /metrics/job/market_spine"]  # what was pushed before stays
 
 
-def test_a_fault_is_told_from_its_run_to_the_run_that_ends_it(
+def test_a_fault_is_notified_from_its_run_to_the_run_that_ends_it(
     run_command: RunCommand, folder: Path, target: str, mailbox: Mailbox
 ) -> None:
     break_file(folder)
@@ -150,9 +150,9 @@ def test_a_failed_run_is_an_event_until_a_run_works_again(run_command: RunComman
         assert run(run_command, folder, "spine.db", "--notify", hook)[0] == 2
     (folder / "spine.db").unlink()
     assert run(run_command, folder, "spine.db", "--notify", hook)[0] == 0
-    told = [(request.json["title"], request.json["message"].splitlines()[0]) for request in listener.seen]
-    assert [title for title, _ in told] == ["Market Spine: RUN_FAILED", "Market Spine: over: RUN_FAILED"]
-    assert told[0][1] == "spine.db is not a SQLite database"
+    notified = [(request.json["title"], request.json["message"].splitlines()[0]) for request in listener.seen]
+    assert [title for title, _ in notified] == ["Market Spine: RUN_FAILED", "Market Spine: over: RUN_FAILED"]
+    assert notified[0][1] == "spine.db is not a SQLite database"
 
 
 SILENT = [
@@ -164,15 +164,15 @@ SILENT = [
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(("options", "said"), SILENT)
-def test_an_observer_that_fails_is_said_and_changes_nothing(
-    run_command: RunCommand, folder: Path, options: tuple[str, ...], said: str, target: str
+@pytest.mark.parametrize(("options", "printed"), SILENT)
+def test_an_observer_that_fails_is_reported_and_changes_nothing(
+    run_command: RunCommand, folder: Path, options: tuple[str, ...], printed: str, target: str
 ) -> None:
     if "--notify" in options:
         break_file(folder)
     code, everything = run(run_command, folder, target, *options, "-q")
     assert code == (1 if "--notify" in options else 0)
-    assert said in everything
+    assert printed in everything
     assert "Traceback" not in everything
     assert "geheim" not in everything
 
@@ -216,13 +216,13 @@ def test_the_ping_of_an_interrupted_run_is_tried_once_and_for_half_a_second(
 ) -> None:
     sent: list[dict[str, float]] = []
     monkeypatch.setattr(ping, "send", lambda *address, **how: sent.append(how))
-    Observers(Watching(ping_url="http://127.0.0.1:9/x"), str(tmp_path / "none.db")).crashed(error)
+    Observers(ObserverSettings(ping_url="http://127.0.0.1:9/x"), str(tmp_path / "none.db")).crashed(error)
     assert sent == [hurry]
 
 
 def test_a_run_that_meets_anothers_lock_is_nobodys_concern(listener: Listener, tmp_path: Path) -> None:
-    watching = Watching(ping_url=listener.url, pushgateway=listener.url)
-    Observers(watching, str(tmp_path / "spine.db")).crashed(RunLocked("held by another"))
+    observer_settings = ObserverSettings(ping_url=listener.url, pushgateway=listener.url)
+    Observers(observer_settings, str(tmp_path / "spine.db")).crashed(RunLocked("held by another"))
     assert (listener.seen, list(tmp_path.iterdir())) == ([], [])
 
 
@@ -230,14 +230,14 @@ def test_a_run_that_meets_anothers_lock_is_nobodys_concern(listener: Listener, t
     ("option", "package", "extra"),
     [("--pushgateway=http://x", "prometheus_client", "metrics"), ("--notify=json://x", "apprise", "notify")],
 )
-def test_a_missing_extra_is_said_before_anything_is_done(
+def test_a_missing_extra_is_reported_before_anything_is_done(
     run_command: RunCommand, folder: Path, option: str, package: str, extra: str
 ) -> None:
     (folder / "without").mkdir()
     (folder / "without" / "sitecustomize.py").write_text(
         "from importlib.machinery import PathFinder\n"
-        "found = PathFinder.find_spec\n"
-        f"PathFinder.find_spec = lambda name, *more: None if name == {package!r} else found(name, *more)\n"
+        "figures = PathFinder.find_spec\n"
+        f"PathFinder.find_spec = lambda name, *more: None if name == {package!r} else figures(name, *more)\n"
     )
     ran = run_command(
         "run_finra_weekly_schedule", "--weeks", WEEK, "--data-dir", "files", option, cwd=folder,

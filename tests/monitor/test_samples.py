@@ -23,9 +23,9 @@ FRIDAY = parse_deadline("Fri 12:00")
 def taken(db: Database, now: datetime = NOW) -> dict[tuple[str, ...], float]:
     """Every reading by name and label values."""
     all_samples = samples.take(db, now, FRIDAY)
-    found = {(sample.name.removeprefix("market_spine_"), *sample.labels): sample.value for sample in all_samples}
-    assert len(found) == len(all_samples)  # no series twice
-    return found
+    figures = {(sample.name.removeprefix("market_spine_"), *sample.labels): sample.value for sample in all_samples}
+    assert len(figures) == len(all_samples)  # no series twice
+    return figures
 
 
 def ran(
@@ -38,16 +38,16 @@ def ran(
 
 
 def test_an_empty_database_has_zeros_and_nothing_made_up(db: Database) -> None:
-    found = taken(db)
-    assert found["runs_total", "0"] == found["runs_total", "2"] == 0
-    assert {severity: found["anomalies_unresolved", severity] for severity in anomalies.SEVERITIES} == dict.fromkeys(
+    figures = taken(db)
+    assert figures["runs_total", "0"] == figures["runs_total", "2"] == 0
+    assert {severity: figures["anomalies_unresolved", severity] for severity in anomalies.SEVERITIES} == dict.fromkeys(
         anomalies.SEVERITIES, 0
     )
-    assert found["weeks", "true"] == found["work_items", "FAILED"] == 0
-    assert found["database_bytes",] > 10_000
-    assert found["info", __version__, db.engine, str(_schema(db))] == 1
+    assert figures["weeks", "true"] == figures["work_items", "FAILED"] == 0
+    assert figures["database_bytes",] > 10_000
+    assert figures["info", __version__, db.engine, str(_schema(db))] == 1
     absent = {"last_run_timestamp_seconds", "last_success_timestamp_seconds", "run_expected_by_timestamp_seconds"}
-    assert not absent & {name for name, *_ in found}
+    assert not absent & {name for name, *_ in figures}
 
 
 def _schema(db: Database) -> int:
@@ -60,13 +60,13 @@ def test_runs_are_counted_by_exit_code(db: Database) -> None:
     for days, code in ((21, 0), (14, 1), (7, 0), (3, None)):
         ran(db, code, NOW - timedelta(days=days))
     ran(db, 2, NOW, pipeline="ingest_week")  # a worker's, not a weekly run
-    found = taken(db)
-    assert {labels[1]: n for labels, n in found.items() if labels[0] == "runs_total"} == {
+    figures = taken(db)
+    assert {labels[1]: n for labels, n in figures.items() if labels[0] == "runs_total"} == {
         "0": 2, "1": 1, "2": 0, "130": 0, "141": 0, "143": 0,
     }
     last = (NOW - timedelta(days=7)).timestamp() + 42
-    assert found["last_run_timestamp_seconds",] == found["last_success_timestamp_seconds",] == last
-    assert (found["last_run_exit_code",], found["last_run_duration_seconds",]) == (0, 42)
+    assert figures["last_run_timestamp_seconds",] == figures["last_success_timestamp_seconds",] == last
+    assert (figures["last_run_exit_code",], figures["last_run_duration_seconds",]) == (0, 42)
 
 
 def test_the_next_run_is_expected_by_the_calendar(db: Database) -> None:
@@ -88,32 +88,32 @@ DOCUMENT = {
 }
 
 
-def test_the_last_run_is_told_in_its_own_words(db: Database) -> None:
+def test_the_last_run_has_the_figures_of_its_document(db: Database) -> None:
     ran(db, 1, NOW, DOCUMENT)
-    found = taken(db)
-    assert found["last_run_weeks",] == 2
-    assert (found["last_run_phase_seconds", "ingest"], found["last_run_phase_seconds", "calc"]) == (1.5, 0.25)
-    assert found["last_run_partitions", "ingest", "done", "OTC"] == 2
-    assert found["last_run_partitions", "ingest", "failed", "NMS_TIER_1"] == 1
-    assert found["last_run_partitions", "calc", "done", "all"] == 1
-    assert (found["last_run_rows", "ingest", "OTC"], found["last_run_rows", "normalize", "OTC"]) == (12, 6)
-    assert found["last_run_rows", "normalize", "NMS_TIER_1"] == 0
+    figures = taken(db)
+    assert figures["last_run_weeks",] == 2
+    assert (figures["last_run_phase_seconds", "ingest"], figures["last_run_phase_seconds", "calc"]) == (1.5, 0.25)
+    assert figures["last_run_partitions", "ingest", "done", "OTC"] == 2
+    assert figures["last_run_partitions", "ingest", "failed", "NMS_TIER_1"] == 1
+    assert figures["last_run_partitions", "calc", "done", "all"] == 1
+    assert (figures["last_run_rows", "ingest", "OTC"], figures["last_run_rows", "normalize", "OTC"]) == (12, 6)
+    assert figures["last_run_rows", "normalize", "NMS_TIER_1"] == 0
 
 
-def test_a_run_without_a_document_is_told_without_one(db: Database) -> None:
+def test_a_run_without_a_document_has_no_figures_of_one(db: Database) -> None:
     ran(db, 2, NOW)
-    found = taken(db)
-    assert found["last_run_exit_code",] == 2
-    assert not [name for name, *_ in found if name in ("last_run_weeks", "last_run_partitions")]
+    figures = taken(db)
+    assert figures["last_run_exit_code",] == 2
+    assert not [name for name, *_ in figures if name in ("last_run_weeks", "last_run_partitions")]
 
 
 def test_unresolved_anomalies_are_counted_by_severity(db: Database) -> None:
-    for severity, note in (("ERROR", None), ("ERROR", None), ("ERROR", "mended"), ("CRITICAL", None)):
+    for severity, note in (("ERROR", None), ("ERROR", None), ("ERROR", "repaired"), ("CRITICAL", None)):
         anomalies.record_anomaly(
             db, domain=DOMAIN, severity=severity, category="X", message="m", resolution_note=note, now=NOW
         )
-    found = taken(db)
-    assert [found["anomalies_unresolved", severity] for severity in anomalies.SEVERITIES] == [0, 0, 2, 1]
+    figures = taken(db)
+    assert [figures["anomalies_unresolved", severity] for severity in anomalies.SEVERITIES] == [0, 0, 2, 1]
 
 
 def test_a_weekly_run_is_seen_in_weeks_and_deadlines(db: Database, tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ def test_a_weekly_run_is_seen_in_weeks_and_deadlines(db: Database, tmp_path: Pat
     weeks = [date(2025, 11, 28), date(2025, 12, 5)]
     desk.publish_weeks(weeks)
     desk.run(date(2026, 1, 9), weeks=weeks)
-    found = taken(db)
-    assert (found["weeks", "true"], found["weeks", "false"]) == (2, 0)
+    figures = taken(db)
+    assert (figures["weeks", "true"], figures["weeks", "false"]) == (2, 0)
     # The week of December 12th: T1 came out on the 29th, T2 and OTC will on January 12th.
-    assert [found["weeks_overdue", tier] for tier in TIERS] == [1, 0, 0]
-    by = [datetime.fromtimestamp(found["week_expected_by_timestamp_seconds", tier], timezone.utc) for tier in TIERS]
+    assert [figures["weeks_overdue", tier] for tier in TIERS] == [1, 0, 0]
+    by = [datetime.fromtimestamp(figures["week_expected_by_timestamp_seconds", tier], timezone.utc) for tier in TIERS]
     assert [moment.date().isoformat() for moment in by] == ["2026-01-02", "2026-01-16", "2026-01-16"]
 
 
@@ -178,13 +178,13 @@ def test_work_items_are_counted_by_state_with_the_oldest_of_each(db: Database) -
                 """,
                 (f'{{"week_ending": "{key}"}}', desired, state, holder, holder, locked, early, updated),
             )
-    found = taken(db)
-    assert {state: found["work_items", state] for state in samples.WORK_STATES} == {
+    figures = taken(db)
+    assert {state: figures["work_items", state] for state in samples.WORK_STATES} == {
         "PENDING": 2, "RUNNING": 1, "RETRY_WAIT": 0, "COMPLETE": 0, "FAILED": 1, "CANCELLED": 0,
     }
-    oldest = {state: found["work_item_oldest_timestamp_seconds", state] for state in ("PENDING", "FAILED", "RUNNING")}
+    oldest = {state: figures["work_item_oldest_timestamp_seconds", state] for state in ("PENDING", "FAILED", "RUNNING")}
     moments = {text: datetime.fromisoformat(text).timestamp() for text in (early, late)}
-    assert found["worker_oldest_heartbeat_timestamp_seconds",] == moments[late]
+    assert figures["worker_oldest_heartbeat_timestamp_seconds",] == moments[late]
     assert oldest == {"PENDING": moments[early], "FAILED": moments[late], "RUNNING": moments[late]}
 
 
@@ -204,7 +204,7 @@ def test_the_number_of_series_is_bounded(db: Database) -> None:
 
 @pytest.mark.parametrize("exit_code", [2, 143])
 def test_a_crash_says_when_and_how(exit_code: int) -> None:
-    assert [(sample.name, sample.value) for sample in samples.of_a_crash(exit_code, NOW)] == [
+    assert [(sample.name, sample.value) for sample in samples.crash_samples(exit_code, NOW)] == [
         ("market_spine_last_run_timestamp_seconds", NOW.timestamp()),
         ("market_spine_last_run_exit_code", exit_code),
     ]

@@ -45,7 +45,7 @@ def test_a_fault_of_the_source_is_one_row_until_a_good_run_closes_it(desk: Desk)
     assert told(desk) == [("EMPTY_FILE", 2, "2026-01-23", None)]
     desk.publish(WEEK, OTC, PLAIN)
     desk.run(FRIDAYS[3])
-    assert told(desk) == [("EMPTY_FILE", 2, "2026-01-23", "the source is well again")]
+    assert told(desk) == [("EMPTY_FILE", 2, "2026-01-23", "the source works again")]
 
 
 def test_a_capture_that_failed_is_closed_by_its_successor_and_not_tried_again(desk: Desk) -> None:
@@ -83,10 +83,10 @@ def test_resolving_a_critical_anomaly_by_hand_lets_the_week_be_ready(desk: Desk)
         partition_key=partition_key(str(WEEK), OTC),
     )
     desk.run(FRIDAYS[1])
-    assert desk.db.execute("SELECT MIN(is_ready) FROM core_data_readiness").fetchone()[0] == 0
+    assert desk.db.execute("SELECT MIN(is_ready) FROM core_data_readiness").fetchone() == (0,)
     closed = anomalies.resolve(desk.db, number, "looked at", moment)
     assert str(closed.resolution_note).startswith("looked at (")
-    assert desk.db.execute("SELECT MIN(is_ready) FROM core_data_readiness").fetchone()[0] == 1
+    assert desk.db.execute("SELECT MIN(is_ready) FROM core_data_readiness").fetchone() == (1,)
     with pytest.raises(UsageError, match="was resolved at 2026-01-16T12:00: looked at"):
         anomalies.resolve(desk.db, number, "again", moment)
     with pytest.raises(NotFound, match="there is no anomaly 999"):

@@ -40,7 +40,7 @@ def go(desk: Desk, weeks: list[date] = WEEKS, *, missing_only: bool = False, on:
 def test_weeks_come_oldest_first_and_a_reversed_range_is_refused() -> None:
     assert backfill.weeks_between(WEEKS[0], WEEKS[2]) == WEEKS
     assert backfill.weeks_between(WEEK, WEEK) == [WEEK]
-    with pytest.raises(UsageError, match="lies after"):
+    with pytest.raises(UsageError, match="is after"):
         backfill.weeks_between(WEEKS[1], WEEKS[0])
 
 
@@ -64,7 +64,7 @@ def test_missing_only_makes_a_weeks_results_that_are_not_there(desk: Desk) -> No
         desk.db.execute("DELETE FROM core_manifest WHERE capture_id LIKE '%:WEEK:%'")
         desk.db.execute("DELETE FROM finra_otc_transparency_week")
     assert go(desk, WEEKS[:1], missing_only=True)[0].blocking == ()
-    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_weekly_totals_latest").fetchone()[0] == 1
+    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_weekly_totals_latest").fetchone() == (1,)
 
 
 def test_one_bad_week_stops_no_other(desk: Desk) -> None:
@@ -157,7 +157,7 @@ def test_a_retry_of_refused_content_takes_the_file_that_replaced_it(desk: Desk, 
     assert f"\nneeds other content from FINRA: {WEEK} / OTC (SHRUNK_CAPTURE)\nnext: spine retry " in again.stdout
     desk.publish(WEEK, OTC, REVISED)
     assert run_command("spine", "retry", run_id, *on).exit_code == 0
-    assert desk.db.execute("SELECT SUM(total_shares) FROM finra_otc_transparency_normalized_latest").fetchone()[0] == 2370
+    assert desk.db.execute("SELECT SUM(total_shares) FROM finra_otc_transparency_normalized_latest").fetchone() == (2370,)
 
 
 def remember(db: Database, execution_id: str, outcomes: object, pipeline: str = "weekly_schedule") -> None:

@@ -57,7 +57,7 @@ def writes(desk: Desk) -> dict[tuple[str, str], int]:
     rows = desk.db.execute("SELECT tbl, week, COUNT(*) FROM written GROUP BY tbl, week ORDER BY tbl, week").fetchall()
     with desk.db.transaction():
         desk.db.execute("DELETE FROM written")
-    return {(row[0], row[1]): row[2] for row in rows}
+    return {(table, week): count for table, week, count in rows}
 
 
 def made(week: date) -> dict[tuple[str, str], int]:
@@ -90,9 +90,9 @@ def test_a_rollback_to_captures_that_have_a_result_brings_it_back_without_a_writ
     writes(desk)
     rollback.roll_back(desk.context(FRIDAYS[2]), RESTATED, [OTC], "x")
     assert writes(desk) == {}
-    total = desk.db.execute(
+    (total,) = desk.db.execute(
         "SELECT total_shares FROM finra_otc_transparency_weekly_totals_latest WHERE week_ending = ?", (str(RESTATED),)
-    ).fetchone()[0]
+    ).fetchone()
     assert total == 3 * sum(line[3] for line in PLAIN)
 
 

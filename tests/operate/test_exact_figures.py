@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.desk import FRIDAYS, WEEK, Desk
@@ -42,7 +43,14 @@ CASES = {
     "notional unknown in one row": [("A", "V1", "1", "1", ""), ("A", "V2", "1", "1", "7"), ("B", "V2", "2", "1", "8.5")],
     "notional unknown in all": [("A", "V1", "1", "1", ""), ("B", "V2", "1", "1", "")],
 }
-Row = tuple[str, str, str, str, str]
+
+
+class Row(NamedTuple):
+    symbol: str
+    mpid: str
+    shares: str
+    trades: str
+    notional: str
 
 
 def publish(desk: Desk, tier: str, rows: list[Row]) -> None:
@@ -55,7 +63,7 @@ def publish(desk: Desk, tier: str, rows: list[Row]) -> None:
 
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())
 def rows(request: pytest.FixtureRequest) -> list[Row]:
-    return list(request.param)
+    return [Row._make(row) for row in request.param]
 
 
 @pytest.fixture
@@ -96,17 +104,17 @@ def rounded(micro: int) -> int | float:
 
 
 def test_sums_are_those_of_the_rows(desk: Desk, rows: list[Row]) -> None:
-    shares, notional = exact([row[2] for row in rows]), exact([row[4] for row in rows])
+    shares, notional = exact([row.shares for row in rows]), exact([row.notional for row in rows])
     tiers = desk.db.execute("SELECT total_shares, total_notional FROM finra_otc_transparency_tier_split").fetchall()
     assert {tuple(row) for row in tiers} == {(shares, notional)}
     totals = desk.db.execute("SELECT total_shares, total_notional FROM finra_otc_transparency_weekly_totals").fetchall()
     assert [tuple(row) for row in totals] == [(three_times(shares), three_times(notional))]
     venues = {
-        mpid: (exact([row[2] for row in rows if row[1] == mpid]), exact([row[4] for row in rows if row[1] == mpid]))
-        for mpid in {row[1] for row in rows}
+        mpid: (exact([row.shares for row in rows if row.mpid == mpid]), exact([row.notional for row in rows if row.mpid == mpid]))
+        for mpid in {row.mpid for row in rows}
     }
     statement = "SELECT mpid, total_shares, total_notional FROM finra_otc_transparency_venue_volume WHERE tier = 'OTC'"
-    assert {row[0]: (row[1], row[2]) for row in desk.db.execute(statement)} == venues
+    assert {mpid: (shares, notional) for mpid, shares, notional in desk.db.execute(statement)} == venues
 
 
 def test_rebuild_verify_and_rows_read_back_agree_with_the_load(desk: Desk) -> None:
@@ -131,7 +139,7 @@ def test_shares_of_a_symbol_add_up_to_one(desk: Desk) -> None:
     assert shares
     assert all(abs(value - 1) <= 1e-12 for value in shares.values())
     single = desk.db.execute("SELECT share FROM finra_otc_transparency_symbol_venue_share WHERE symbol = 'B'").fetchall()
-    assert {row[0] for row in single} <= {1.0}
+    assert {share for (share,) in single} <= {1.0}
 
 
 def test_an_export_holds_the_same_figures(desk: Desk, rows: list[Row], tmp_path: Path) -> None:
@@ -141,9 +149,9 @@ def test_an_export_holds_the_same_figures(desk: Desk, rows: list[Row], tmp_path:
     for name in ("normalized", "weekly_totals"):
         export.export(desk.db, VIEWS[name], tmp_path / name, export.PARQUET)
     table = parquet.read_table(tmp_path / "normalized", partitioning=None).to_pylist()
-    assert {row["total_notional"] for row in table} == {float(row[4]) if row[4] else None for row in rows}
+    assert {row["total_notional"] for row in table} == {float(row.notional) if row.notional else None for row in rows}
     totals = parquet.read_table(tmp_path / "weekly_totals", partitioning=None).to_pylist()
-    recorded = desk.db.execute("SELECT total_shares FROM finra_otc_transparency_week").fetchone()[0]
+    (recorded,) = desk.db.execute("SELECT total_shares FROM finra_otc_transparency_week").fetchone()
     assert float(totals[0]["total_shares"]) == recorded
 
 

@@ -42,7 +42,7 @@ def old(new_target: str, monkeypatch: pytest.MonkeyPatch) -> Old:
 def state(target: str) -> tuple[int, list[str]]:
     """The schema's number, and what was there before."""
     database = connect(target)
-    rows = [row[0] for row in database.execute("SELECT target FROM core_operator_actions")]
+    rows = [target for (target,) in database.execute("SELECT target FROM core_operator_actions")]
     version = migrations.schema_version(database)
     database.close()
     return version, rows
@@ -112,7 +112,7 @@ def test_killed_at_any_moment_it_leaves_the_old_schema_or_the_new_one(
     assert state(new_target) == (1, ["kept"])
     for path in (Path(new_target), *Path(new_target).parent.glob("*.bak")):
         plain = sqlite3.connect(path)
-        assert plain.execute("PRAGMA integrity_check").fetchone()[0] == "ok", path
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",), path
         plain.close()
     assert run_command("spine", "db", "migrate", "--db", new_target).exit_code == 0
     assert state(new_target) == (NEWEST, ["kept"])

@@ -165,11 +165,11 @@ def test_nobody_reads_measures_of_rows_that_a_replay_has_replaced(desk: Desk) ->
     desk.run(FRIDAYS[1], only="normalize")  # and is killed here
     for name in ("venue_volume", "hhi", "tier_split", "weekly_totals"):
         rows = desk.db.execute(f"SELECT capture_id FROM finra_otc_transparency_{name}_latest").fetchall()
-        assert ID + "20260116" not in {row[0] for row in rows}
+        assert ID + "20260116" not in {capture_id for (capture_id,) in rows}
         assert name not in ("tier_split", "weekly_totals") or not rows
     desk.run(FRIDAYS[1])
     totals = desk.db.execute("SELECT total_shares FROM finra_otc_transparency_weekly_totals_latest").fetchall()
-    assert [row[0] for row in totals] == [2 * 2000.5 + 2379]
+    assert [shares for (shares,) in totals] == [2 * 2000.5 + 2379]
     assert faults(desk.db) == []
 
 

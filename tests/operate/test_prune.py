@@ -103,7 +103,7 @@ def test_a_tombstone_stays_and_everything_else_of_the_capture_goes(desk: Desk) -
             "capture": "SELECT COUNT(*) FROM finra_otc_transparency_capture",
             "raw": "SELECT COUNT(*) FROM finra_otc_transparency_raw",
         }[table]
-        assert desk.db.execute(count).fetchone()[0] == left, table
+        assert desk.db.execute(count).fetchone() == (left,), table
     assert desk.db.execute("SELECT DISTINCT capture_id FROM core_manifest").fetchall() == [(ID + "20260123",)]
     assert list(verify.verify(desk.db, deep=True)) == []
     assert planned(desk) == []
@@ -136,7 +136,7 @@ def test_the_commands_need_a_reason_and_rehearse_without_writing(desk: Desk, tar
     assert run_command(*asked).stderr.startswith("Error: a prune needs a reason. Try: spine prune --older-than 30 --reason")
     rehearsed = json.loads(run_command(*asked, "--dry-run", "--json").stdout)
     assert [c["run_date"] for c in rehearsed["captures"]] == ["2026-01-09", "2026-01-16"]
-    assert desk.db.execute("SELECT COUNT(*) FROM core_executions").fetchone()[0] == 0
+    assert desk.db.execute("SELECT COUNT(*) FROM core_executions").fetchone() == (0,)
     pinned = run_command("spine", "pin", "OTC:2025-11-28:20260109", "audit", "--db", target)
     assert pinned.stdout == f"{ID}20260109 is pinned as audit\n"
     done = run_command(*asked, "--reason", "space", env={"MARKET_SPINE_ACTOR": "ada"})
@@ -144,7 +144,7 @@ def test_the_commands_need_a_reason_and_rehearse_without_writing(desk: Desk, tar
     assert run_command("spine", "pin", "audit", "--db", target).exit_code == 2
     assert run_command("spine", "pin", "audit", "--remove", "--db", target).exit_code == 0
     rows = desk.db.execute("SELECT action, target FROM core_operator_actions ORDER BY id").fetchall()
-    assert [row[0] for row in rows] == ["pin", "prune", "unpin"]
+    assert [action for action, _ in rows] == ["pin", "prune", "unpin"]
     assert desk.db.execute("SELECT pruned_by FROM core_tombstones").fetchall() == [("ada",)]
 
 
@@ -156,6 +156,6 @@ def test_week_level_results_outlive_the_captures_they_were_made_from(db: Databas
     desk.run(FRIDAYS[1])
     prune.prune(desk.context(MUCH_LATER), 730, "space")
     totals = db.execute("SELECT capture_id, total_shares FROM finra_otc_transparency_weekly_totals ORDER BY 1").fetchall()
-    assert [(row[0][-8:], row[1]) for row in totals] == [("20260109", 3 * 2000.5), ("20260116", 3 * 2370)]
+    assert [(capture_id[-8:], shares) for capture_id, shares in totals] == [("20260109", 3 * 2000.5), ("20260116", 3 * 2370)]
     assert list(verify.verify(db, deep=True)) == []
-    assert len(TIERS) == db.execute("SELECT COUNT(*) FROM core_tombstones").fetchone()[0]
+    assert db.execute("SELECT COUNT(*) FROM core_tombstones").fetchone() == (len(TIERS),)

@@ -33,14 +33,15 @@ def current(desk: Desk) -> str | None:
 
 
 def total(desk: Desk) -> float:
-    return float(desk.db.execute("SELECT total_shares FROM finra_otc_transparency_weekly_totals_latest").fetchone()[0])
+    (shares,) = desk.db.execute("SELECT total_shares FROM finra_otc_transparency_weekly_totals_latest").fetchone()
+    return float(shares)
 
 
 def readiness(desk: Desk) -> tuple[int, str | None]:
-    row = desk.db.execute(
+    is_ready, issues = desk.db.execute(
         "SELECT is_ready, blocking_issues FROM core_data_readiness WHERE json_extract(partition_key, '$.tier') IS NULL"
     ).fetchone()
-    return row[0], row[1]
+    return is_ready, issues
 
 
 def everything(desk: Desk) -> list[object]:
@@ -117,7 +118,7 @@ def test_rolling_back_twice_goes_back_two_captures_and_undo_comes_back_one_by_on
 def test_without_a_tier_every_tier_is_withdrawn(desk: Desk) -> None:
     done = rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, TIERS, "all of it")
     assert [c.after is None for c in done.changes] == [True, True, False]
-    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_current").fetchone()[0] == 1
+    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_current").fetchone() == (1,)
 
 
 def test_nothing_to_withdraw_or_to_undo_is_said(desk: Desk) -> None:

@@ -172,7 +172,7 @@ def test_rows_without_a_capture_are_found_and_removed(desk: Desk, table: str, st
     assert len(orphans) == 1 and table in orphans[0].what
     doctor.fix(desk.context(DAY), desk.source, orphans)
     assert found(desk) == []
-    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_normalized").fetchone()[0] == 3 * len(PLAIN)
+    assert desk.db.execute("SELECT COUNT(*) FROM finra_otc_transparency_normalized").fetchone() == (3 * len(PLAIN),)
 
 
 def test_damaged_bytes_are_a_gap_and_fetched_again(desk: Desk) -> None:
@@ -234,7 +234,7 @@ def raw_rows_of(desk: Desk) -> list[tuple[object, ...]]:
     rows = desk.db.execute(
         "SELECT capture_id, row_count, captured_at, metadata_json FROM core_manifest WHERE stage = 'RAW' ORDER BY capture_id"
     ).fetchall()
-    return [(*row[:3], {**json.loads(row[3]), "reason": None, "source_last_updated": None}) for row in rows]
+    return [(*own, {**json.loads(metadata), "reason": None, "source_last_updated": None}) for *own, metadata in rows]
 
 
 def test_a_raw_row_whose_bytes_are_gone_too_needs_a_backup(desk: Desk) -> None:

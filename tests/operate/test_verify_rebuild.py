@@ -135,9 +135,9 @@ def test_damaged_bytes_are_found_rebuild_keeps_the_rows_and_a_forced_ingest_mend
     import re
 
     before = views(desk)
-    content_hash = desk.db.execute(
+    (content_hash,) = desk.db.execute(
         "SELECT content_hash FROM finra_otc_transparency_capture WHERE capture_id = ?", (ID,)
-    ).fetchone()[0]
+    ).fetchone()
     with desk.db.transaction():
         desk.db.execute(statement, (content_hash,))
     found = [fault for fault in faults(desk, deep=False) if re.search(said, fault)]
@@ -170,7 +170,7 @@ def test_lost_bytes_fail_their_partition_and_no_other_however_many_there_are(db:
     result = desk.run(FRIDAYS[0], weeks, only="normalize")
     failed = [(o.where, o.category) for o in result.outcomes if o.status.value == "failed"]
     assert failed == [("2025-11-28 / OTC", "RAW_DAMAGED")]
-    assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_current").fetchone()[0] == 5
+    assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_current").fetchone() == (5,)
 
 
 def test_what_waits_for_a_run_is_left_to_it(desk: Desk) -> None:

@@ -66,7 +66,7 @@ def test_duckdb_reads_the_hive_layout_and_sums_exactly(desk: Desk, tmp_path: Pat
         "hive_partitioning = true) GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
     assert len(found) == 6
-    assert {row[2:] for row in found} == {(4, Decimal("2000.500000"))}
+    assert {(count, shares) for _, _, count, shares in found} == {(4, Decimal("2000.500000"))}
     assert (found[0][0], found[0][1]) == (WEEK, "NMS_TIER_1")
 
 

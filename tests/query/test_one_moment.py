@@ -211,10 +211,10 @@ def test_a_snapshot_joins_the_one_that_is_open_and_so_does_a_stream(db: Database
             streams = [reader.stream("SELECT target FROM core_operator_actions") for _ in range(2)]
             seen = [next(stream) for stream in streams]
             streams[0].close()  # type: ignore[attr-defined]
-        assert reader.execute(count).fetchone()[0] == 1
+        assert reader.execute(count).fetchone() == (1,)
         assert [*streams[1]] == []
-    assert [row[0] for row in seen] == ["first", "first"]
-    assert reader.execute(count).fetchone()[0] == 2
+    assert [target for (target,) in seen] == ["first", "first"]
+    assert reader.execute(count).fetchone() == (2,)
     reader.close()
 
 
@@ -222,7 +222,7 @@ def test_a_snapshot_is_taken_as_it_begins_and_not_with_the_first_question(db: Da
     reader = connect(target, read_only=True)
     with reader.snapshot():
         db.execute("INSERT INTO core_operator_actions (at, actor, action, target, reason) VALUES ('', '', '', '', '')")
-        assert reader.execute("SELECT COUNT(*) FROM core_operator_actions").fetchone()[0] == 0
+        assert reader.execute("SELECT COUNT(*) FROM core_operator_actions").fetchone() == (0,)
     reader.close()
 
 

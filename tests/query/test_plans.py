@@ -112,7 +112,7 @@ def test_no_question_scans_a_large_table(large: Asking, question: str) -> None:
     for sql, parameters in large.asked:
         if sql.lstrip().upper().startswith(("SELECT", "WITH")):
             aliases = {alias for alias in ("f", "a", "b", "m", *LARGE) if any(f"{table} {alias}" in sql for table in LARGE)}
-            plan = [row[3] for row in large.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()]
+            plan = [step for _, _, _, step in large.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()]
             scanned = [step for step in plan if step.split()[0] == "SCAN" and step.split()[1] in {*LARGE, *aliases, "f"}]
             if scanned:
                 scans[" ".join(sql.split())[:80]] = scanned
@@ -127,7 +127,7 @@ def test_the_views_people_query_find_a_symbol_by_key(large: Asking, view: str) -
         "hhi": "SELECT * FROM finra_otc_transparency_hhi_latest WHERE symbol = ?",
         "symbol_venue_share": "SELECT * FROM finra_otc_transparency_symbol_venue_share_latest WHERE symbol = ?",
     }
-    plan = [row[3] for row in large.execute(f"EXPLAIN QUERY PLAN {texts[view]}", ("SYM007",)).fetchall()]
+    plan = [step for _, _, _, step in large.execute(f"EXPLAIN QUERY PLAN {texts[view]}", ("SYM007",)).fetchall()]
     assert [step for step in plan if step.split()[:2] in (["SCAN", "f"], ["SCAN", "m"])] == []
 
 
@@ -144,7 +144,7 @@ def test_postgresql_has_a_way_by_key_for_every_question(db: Database) -> None:
     scans = []
     for sql, parameters in large.asked:
         if sql.lstrip().upper().startswith(("SELECT", "WITH")):
-            plan = "\n".join(row[0] for row in db.execute(f"EXPLAIN {sql}", parameters).fetchall())
+            plan = "\n".join(step for (step,) in db.execute(f"EXPLAIN {sql}", parameters).fetchall())
             if "Seq Scan on finra_otc_transparency_volume" in plan:
                 scans.append(" ".join(sql.split())[:80])
     assert scans == []

@@ -44,7 +44,7 @@ def main(target: str, lease_seconds: str, grace: str, gate: tuple[str, str] | No
 def announce_moments() -> None:
     for where, name, event in (
         (lease, "beat", lambda *_: "beat"),
-        (roster, "seen", lambda *_: "seen"),
+        (roster, "beat", lambda *_: "seen"),
         (ItemTransaction, "abandon", lambda *_: "abandoned"),
         (worker_module, "execute", lambda state, _db, _transaction, item, *_: f"{state and state.value} {item.id}"),
         (Troubles, "failed", lambda _pause, _self, duty, _error: f"failed {duty}"),

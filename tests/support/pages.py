@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("*.md", "docs/**/*.md", "workflows/**/*.md", "scripts/*.md", "data/*.md")
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<info>.*)$")
-_DESK = re.compile(r"<!-- desk: (.+?) -->")
+_STATE = re.compile(r"<!-- state: (.+?) -->")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A Markdown file. `desk` names the state its console blocks start from."""
+    """A Markdown file. `state` names the state in which its console blocks start."""
 
     path: Path
     text: str
@@ -37,8 +37,8 @@ class Page:
         return self.path.relative_to(ROOT).as_posix()
 
     @property
-    def desk(self) -> str:
-        found = _DESK.search(self.text)
+    def state(self) -> str:
+        found = _STATE.search(self.text)
         return found[1] if found else "empty"
 
     def of(self, *languages: str) -> list[Block]:

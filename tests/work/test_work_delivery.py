@@ -26,7 +26,7 @@ def engine() -> str:
 def deliveries(db: Database) -> list[int]:
     """The items that are on their way to a worker, on PostgreSQL."""
     rows = db.execute("SELECT args->>'item_id' FROM procrastinate_jobs WHERE status = 'todo'").fetchall()
-    return sorted(int(row[0]) for row in rows)
+    return sorted(int(item_id) for (item_id,) in rows)
 
 
 def test_every_open_item_is_on_its_way_once(db: Database) -> None:
@@ -106,8 +106,8 @@ async def _rows_touched_by_a_fetch(target: str) -> int:
         counted = await session.execute(
             "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'procrastinate_jobs'"
         )
-        row = await counted.fetchone()
-        return int(row[0]) if row else 0
+        (tuples,) = await counted.fetchone() or (0,)
+        return int(tuples)
 
 
 def test_the_next_job_is_found_without_sorting_a_backlog_that_was_just_enqueued(db: Database, target: str) -> None:

@@ -77,14 +77,15 @@ def noting(then: Act) -> Act:
 
 
 def notes(db: Database) -> int:
-    return int(db.execute("SELECT COUNT(*) FROM note").fetchone()[0])
+    (count,) = db.execute("SELECT COUNT(*) FROM note").fetchone()
+    return int(count)
 
 
 def test_a_good_item_is_complete_together_with_its_rows(db: Database) -> None:
     state, item = run(db, noting(lambda _: [outcome(Status.DONE)]))
     assert (state, item.state, notes(db)) == (State.COMPLETE, State.COMPLETE, 1)
     assert item.completed_at is not None
-    assert db.execute("SELECT exit_code FROM core_executions").fetchone()[0] == 0
+    assert db.execute("SELECT exit_code FROM core_executions").fetchone() == (0,)
 
 
 def test_a_failed_outcome_keeps_what_was_recorded_of_it(db: Database) -> None:
@@ -181,4 +182,4 @@ def test_an_item_of_a_past_run_date_makes_that_days_captures(db: Database, tmp_p
     perform = Pipelines(lambda: FileSource(str(folder), max_bytes=1 << 20))
     assert execute(db, ItemTransaction(db, serial="x"), claimed, perform) is State.COMPLETE
     found = db.execute("SELECT capture_id FROM finra_otc_transparency_capture").fetchall()
-    assert [row[0] for row in found] == ["finra.otc_transparency:OTC:2025-12-26:20260102"]
+    assert [capture_id for (capture_id,) in found] == ["finra.otc_transparency:OTC:2025-12-26:20260102"]

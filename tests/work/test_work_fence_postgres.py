@@ -22,7 +22,7 @@ def item_transaction(db: Database) -> ItemTransaction:
 
 def test_a_lost_connection_ends_the_item_and_is_not_mended_within_it(db: Database, item_transaction: ItemTransaction) -> None:
     with seen_from_outside(db) as other:
-        pid = db.execute("SELECT pg_backend_pid()").fetchone()[0]
+        (pid,) = db.execute("SELECT pg_backend_pid()").fetchone()
         with pytest.raises(DatabaseLost), item_transaction.committing(lambda: None):
             write(item_transaction, "one")
             other.execute("SELECT pg_terminate_backend(?, 5000)", (pid,))

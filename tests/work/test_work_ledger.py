@@ -125,7 +125,7 @@ def test_an_item_is_settled_with(db: Database, verdict: Verdict, expected: tuple
     settled = queue.find(db, item.id)
     assert (settled.state, settled.attempt_count, settled.last_error) == expected
     assert (settled.current_execution_id, settled.locked_by, settled.locked_at) == (None, None, None)
-    assert db.execute("SELECT exit_code FROM core_executions").fetchone()[0] == exit_code
+    assert db.execute("SELECT exit_code FROM core_executions").fetchone() == (exit_code,)
 
 
 def test_only_the_holder_may_beat_complete_or_settle(db: Database) -> None:

@@ -93,7 +93,7 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
     db = connect(postgres_server.url)
     make_ready(db)
     worker = start_worker(postgres_server.url, gate if in_hand else None)
-    worker.wait_for("worker_start")
+    worker.wait_for("worker_started")
     first = ask(db, "ingest_week")
     if not in_hand:
         worker.wait_for(f"COMPLETE {first.id}")
@@ -101,12 +101,12 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
         if in_hand:
             gate.wait()
         postgres_server.stop(immediate=absence == 2)
-        worker.wait_for_each("database_away", "failed heartbeat", "failed sweep")
+        worker.wait_for_each("database_unavailable", "failed heartbeat", "failed sweep")
         if in_hand:
             gate.open()  # what it writes now is lost
             worker.wait_for(f"failed settling {first.where}")
         postgres_server.start()
-        worker.wait_for("database_back")
+        worker.wait_for("database_recovered")
     db.close()
     db.reconnect()
     second = ask(db, "normalize_week")
@@ -124,8 +124,8 @@ def test_a_worker_lives_through_the_servers_absence_and_says_so_once(
     assert worker.ends_well()
     assert counted(db) == (0, 0), "it has said goodbye"
     said = [event for event in worker.logged() if not event.startswith(("work_", "worker_"))]
-    assert said == ["database_away", "database_back"] * 2
-    assert db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0] == 2
+    assert said == ["database_unavailable", "database_recovered"] * 2
+    assert db.execute("SELECT COUNT(*) FROM torture_effect").fetchone() == (2,)
     db.close()
 
 
@@ -146,7 +146,7 @@ def test_a_worker_whose_sessions_others_have_taken_waits_for_one(
     worker.wait_for(f"COMPLETE {item.id}")
     db.execute("ALTER ROLE spine CONNECTION LIMIT 0")
     db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'spine'")
-    worker.wait_for("database_away")
+    worker.wait_for("database_unavailable")
     db.execute("ALTER ROLE spine CONNECTION LIMIT 3")  # too few for all its sessions, until its own give way
     other = ask(db, "normalize_week")
     worker.wait_for("connected", 3)  # it takes what there is

@@ -61,12 +61,12 @@ def test_an_absence_is_reported_once_for_all_duties_and_its_end_once(
 ) -> None:
     pauses = [troubles.failed(duty, LOST) for duty in ("heartbeat", "sweep", "heartbeat", "heartbeat", "sweep")]
     assert pauses == [0.5, 0.5, 1, 2, 1]
-    assert (reported(caplog), troubles.outages) == ([("WARNING", "database_away")], 0)
+    assert (reported(caplog), troubles.outages) == ([("WARNING", "database_unavailable")], 0)
     troubles.recovered("sweep")
     assert (reported(caplog)[1:], troubles.outages) == ([], 0), "the other still cannot reach it"
     troubles.recovered("heartbeat")
     troubles.recovered("heartbeat")
-    assert (reported(caplog)[1:], troubles.outages) == ([("WARNING", "database_back")], 1)
+    assert (reported(caplog)[1:], troubles.outages) == ([("WARNING", "database_recovered")], 1)
 
 
 def test_any_other_error_is_reported_once_for_its_duty(troubles: Troubles, caplog: pytest.LogCaptureFixture) -> None:
@@ -76,8 +76,8 @@ def test_any_other_error_is_reported_once_for_its_duty(troubles: Troubles, caplo
     troubles.recovered("sweep")
     troubles.recovered("heartbeat")
     assert reported(caplog) == [
-        ("ERROR", "duty_failing"), ("ERROR", "duty_failing"), ("WARNING", "database_away"),
-        ("WARNING", "database_back"), ("WARNING", "duty_recovered"),
+        ("ERROR", "duty_failing"), ("ERROR", "duty_failing"), ("WARNING", "database_unavailable"),
+        ("WARNING", "database_recovered"), ("WARNING", "duty_recovered"),
     ]
 
 

@@ -130,6 +130,18 @@ def test_an_item_is_woken_and_delivered_whoever_makes_what_it_waits_for(
     assert (drained.exit_code, state_of(db, normalize)) == (0, State.COMPLETE), drained.stderr
 
 
+def test_an_item_that_waits_for_publication_is_woken_by_the_run_that_ingests(
+    target: str, db: Database, tmp_path: Path, run_command: RunCommand
+) -> None:
+    ingest = queue.enqueue(db, [Request("ingest_week", WEEK, OTC, params=Params(date(2026, 1, 16)))], db.now())[0].item
+    (tmp_path / "files").mkdir()
+    drained = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path / "files")
+    assert (drained.exit_code, state_of(db, ingest)) == (0, State.RETRY_WAIT), drained.stderr
+    write_week(tmp_path / "files", str(WEEK))
+    done = run_command(*MAKERS["weekly run"], "--db", target, "--data-dir", tmp_path / "files")
+    assert (done.exit_code, state_of(db, ingest)) == (0, State.PENDING), done.stderr
+
+
 def test_a_workers_own_item_wakes_the_next_one(target: str, db: Database, tmp_path: Path, run_command: RunCommand) -> None:
     write_week(tmp_path / "files", str(WEEK))
     normalize = waiting(db, "normalize_week", OTC, "RAW")

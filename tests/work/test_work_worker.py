@@ -84,11 +84,11 @@ def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
     done = run_command("spine", "worker", "--drain", "--db", target, "--data-dir", tmp_path / "files")
     assert done.exit_code == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert lines[0]["event"] == "worker_start"
+    assert lines[0]["event"] == "worker_started"
     assert [(line["event"], line["work_item"]) for line in lines if line["event"].startswith("work_")] == [
-        ("work_begun", normalize.id), ("work_retry_wait", normalize.id),
-        ("work_begun", ingest.id), ("work_complete", ingest.id),
-        ("work_begun", normalize.id), ("work_complete", normalize.id),
+        ("work_started", normalize.id), ("work_retry_wait", normalize.id),
+        ("work_started", ingest.id), ("work_complete", ingest.id),
+        ("work_started", normalize.id), ("work_complete", normalize.id),
     ]
     assert queue.counts(db) == dict.fromkeys(State, 0) | {State.COMPLETE: 2, State.PENDING: 1}
     assert queue.find(db, normalize.id).last_error == (
@@ -156,7 +156,8 @@ def effects(db: Database) -> Database:
 
 
 def count_effects(db: Database) -> int:
-    return int(db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()[0])
+    (count,) = db.execute("SELECT COUNT(*) FROM torture_effect").fetchone()
+    return int(count)
 
 
 def test_sigterm_lets_the_item_in_hand_end(effects: Database, start_worker: StartWorker, gate: Gate) -> None:
@@ -233,7 +234,7 @@ def test_a_cancelled_item_is_dropped_by_its_worker(effects: Database, start_work
     worker.terminate()
     worker.wait(DEADLINE)
     assert queue.find(effects, long_one.id).state is State.CANCELLED
-    assert [row[0] for row in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
+    assert [item_id for (item_id,) in effects.execute("SELECT item_id FROM torture_effect")] == [short_one.id]
     action = effects.execute("SELECT actor, action, target, reason FROM core_operator_actions").fetchone()
     assert tuple(action) == ("tester", "work cancel", "ingest_week 2025-12-05 / OTC", "a mistake")
 

@@ -1,8 +1,8 @@
-"""The HTTP API to the same functions as the commands. Built by app.py; what concerns every request is beside the routes.
+"""The HTTP API, over the same functions as the commands.
 
 app.py           builds the application; a new group of routes is added to ROUTERS
-guard.py         before there is a request: the number of connections, the time for a head
-gate.py          before any route: host, rate, token, content type, size and time of the body
+guard.py         limits per connection: how many, and the time for the head of a request
+gate.py          checks before any route: host, rate, token, content type, size and time of the body
 log_lines.py     limits the lines per second in the log
 auth.py          bearer tokens from a file, and the scopes read and operate
 problem.py       the one shape of every error

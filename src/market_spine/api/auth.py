@@ -63,15 +63,17 @@ def read_tokens(path: str) -> Tokens:
 
 
 def _caller(path: str, number: int, line: str) -> tuple[bytes, Caller]:
-    parts = line.split()
-    if len(parts) != 3 or parts[0] not in (READ, OPERATE):
-        raise ConfigurationError(f"line {number} of the token file {path} is malformed", hint="write: read NAME TOKEN")
-    if len(parts[2]) < _SHORTEST:
+    match line.split():
+        case [scope, name, token] if scope in (READ, OPERATE):
+            pass
+        case _:
+            raise ConfigurationError(f"line {number} of the token file {path} is malformed", hint="write: read NAME TOKEN")
+    if len(token) < _SHORTEST:
         raise ConfigurationError(
             f"the token in line {number} of {path} is shorter than {_SHORTEST} characters", hint="make one: openssl rand -hex 32"
         )
-    scopes = frozenset({READ} if parts[0] == READ else {READ, OPERATE})
-    return hashlib.sha256(parts[2].encode()).digest(), Caller(parts[1], scopes)
+    scopes = frozenset({READ} if scope == READ else {READ, OPERATE})
+    return hashlib.sha256(token.encode()).digest(), Caller(name, scopes)
 
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -99,7 +101,7 @@ def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def admit(tokens: Tokens | None, token: str | None, scope: str) -> Caller:
-    """The caller, who may do that. Raises Refusal."""
+    """The caller, who has that scope. Raises Refusal."""
     caller = LOCAL if tokens is None else tokens.caller_of(token) if token else None
     if caller is None:
         raise Refusal(

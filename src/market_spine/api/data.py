@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -89,6 +89,26 @@ def readiness(
     return {"readiness": rows, "page": {"limit": limit, "offset": offset}}
 
 
+class _ReadinessRow(NamedTuple):
+    """A row of core_data_readiness, in the order of the SELECT below."""
+
+    domain: str
+    partition_key: str
+    ready_for: str
+    is_ready: int
+    all_partitions_present: int
+    all_stages_complete: int
+    no_critical_anomalies: int
+    blocking_issues: str | None
+    created_at: str
+    updated_at: str
+
+    def as_document(self) -> dict[str, Any]:
+        flags = ("is_ready", "all_partitions_present", "all_stages_complete", "no_critical_anomalies")
+        parsed = {"partition_key": json.loads(self.partition_key), "blocking_issues": json.loads(self.blocking_issues or "[]")}
+        return self._asdict() | parsed | {name: bool(getattr(self, name)) for name in flags}
+
+
 def _readiness(db: Database, parameters: tuple[Any, ...]) -> list[dict[str, Any]]:
     rows = db.execute(
         """
@@ -101,14 +121,7 @@ def _readiness(db: Database, parameters: tuple[Any, ...]) -> list[dict[str, Any]
         """,
         parameters,
     )
-    return [
-        {
-            "domain": row[0], "partition_key": json.loads(row[1]), "ready_for": row[2], "is_ready": bool(row[3]),
-            "all_partitions_present": bool(row[4]), "all_stages_complete": bool(row[5]), "no_critical_anomalies": bool(row[6]),
-            "blocking_issues": json.loads(row[7] or "[]"), "created_at": row[8], "updated_at": row[9],
-        }
-        for row in rows
-    ]
+    return [_ReadinessRow._make(row).as_document() for row in rows]
 
 
 @router.get("/anomalies", summary="List anomalies", responses=_example({"anomalies": []}))
@@ -135,8 +148,8 @@ def anomalies(
     responses=_example({"domain": DOMAIN, "weeks": 6, "gaps": []}),
 )
 def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=104)] = 6) -> dict[str, Any]:
-    """What the publication calendar expects in the last `weeks` weeks and is missing, stale results, stored content that no
-    longer matches its hash; each gap with the command that closes it. As `spine doctor`."""
+    """Missing partitions and stages that the publication calendar expects in the last `weeks` weeks, stale results, and stored
+    content that no longer matches its hash; each gap with the command that closes it. Same as `spine doctor`."""
     now = clock.utc_now()
     with request.app.state.connections.reading() as db:
         run = Run(db, clock.market_date(now), now, "")

@@ -31,7 +31,7 @@ _BODILESS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may be. `hosts`: the accepted Host headers, exactly; `rate`: requests per second and address."""
+    """The limits of a request. `hosts`: the accepted Host headers, exactly; `rate`: requests per second and address."""
 
     hosts: frozenset[str]
     body_bytes: int = 1 << 20

@@ -17,7 +17,7 @@ from market_spine import clock
 log = logging.getLogger("market_spine.api")
 
 _RESERVED_FILES = 128  # of the process's open files: database connections, the log, the program itself
-_GRACE_SECONDS = 0.5  # under load many are accepted before one is read: a head that has already arrived must be read
+_GRACE_SECONDS = 0.5  # under load many are accepted before one is read; a head that has already arrived must be read
 _RUSH = 4  # the limit times this, during the grace
 HEAD_SECONDS = 10.0
 
@@ -49,7 +49,7 @@ class Guard:
             opened.discard(oldest)
             oldest.abort()
             message = "more than %d connections: the one that waited longest was closed"
-            log.warning(message, self.most, extra={"event": "http_full"})
+            log.warning(message, self.most, extra={"event": "http_full", "limit": self.most})
 
     def forget(self, connection: GuardedProtocol) -> None:
         wait = self.waiting.pop(connection, None)
@@ -111,15 +111,15 @@ class GuardedProtocol(H11Protocol):
         self._guard.waiting[self] = wait
 
 
-def most_connections(asked: int) -> int:
-    """The number asked for, limited by the files the process may open: 1,024 on most systems, of which it needs some itself."""
+def most_connections(requested: int) -> int:
+    """The requested number, limited by the files the process may open: 1,024 on most systems, of which it needs some itself."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return asked
+        return requested
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _RUSH * asked + _RESERVED_FILES
+    wanted = _RUSH * requested + _RESERVED_FILES
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, min(asked, (soft - _RESERVED_FILES) // _RUSH))
+    return max(1, min(requested, (soft - _RESERVED_FILES) // _RUSH))

@@ -1,4 +1,4 @@
-"""The one shape of every error: application/problem+json (RFC 9457), with the hint a person would get on the command line."""
+"""The one shape of every error: application/problem+json (RFC 9457), with the hint of the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost, Mar
 log = logging.getLogger("market_spine.api")
 
 MEDIA_TYPE = "application/problem+json"
-CLIENT_GONE = 499  # nginx's status for it: it is logged, nobody receives it
+CLIENT_GONE = 499  # nginx's status for it: logged, never received
 _TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed", 408: "Too slow",
     410: "Gone", 413: "Too large", 415: "Unsupported media type", 422: "Unprocessable", 429: "Too many requests",
@@ -113,5 +113,6 @@ def _later(error: MarketSpineError) -> dict[str, str]:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra={"event": "http_crash"})
+    method, path = request.method, request.url.path
+    log.error("%s %s failed", method, path, exc_info=error, extra={"event": "http_crash", "method": method, "path": path})
     return respond(500, "internal error; the server's log has the traceback")

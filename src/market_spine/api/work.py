@@ -60,13 +60,13 @@ def enqueue(
 ) -> dict[str, Any]:
     """One pipeline of one partition each. `created`; `existing`: open, unchanged; `reported`: ended, unchanged; `reset`: ended
     and started again because the request has `"rerun": true`. Status 201 when anything was created or reset."""
-    asked = [one.as_request() for one in (body if isinstance(body, list) else [body])]
+    requests = [one.as_request() for one in (body if isinstance(body, list) else [body])]
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
-        answers = queue.enqueue(db, asked, db.now())
-    if any(answered.answer in (Answer.CREATED, Answer.RESET) for answered in answers):
+        enqueued = queue.enqueue(db, requests, db.now())
+    if any(one.answer in (Answer.CREATED, Answer.RESET) for one in enqueued):
         response.status_code = 201
-    return {"items": [{"outcome": answered.answer.value, "item": answered.item.as_document()} for answered in answers]}
+    return {"items": [{"outcome": one.answer.value, "item": one.item.as_document()} for one in enqueued]}
 
 
 @router.get(

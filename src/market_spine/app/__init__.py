@@ -1,4 +1,5 @@
-"""The data's way: ingest → normalize → calc → readiness, and the scheduler that walks it.
+"""The four phases ingest → normalize → calc → readiness, and the scheduler that runs them.
 
-Normalize also takes the measures of its rows, for it has them in memory; calc stores these, and reads back only older rows.
+Normalize also computes the measures of its rows, because it has them in memory; calc stores these, and reads back only older
+rows.
 """

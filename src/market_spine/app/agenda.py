@@ -1,4 +1,4 @@
-"""The partitions a run asks its source about, in order, and those that a change found on the way adds."""
+"""The partitions a run requests from its source, in order, including those that a change detected on the way adds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from market_spine.partition import Partition
 
 
 class Ask(NamedTuple):
-    """One question. `whole`: the content itself is compared; `again`: it was asked cheaply in this run already."""
+    """One request. `whole`: the content itself is compared; `again`: this run has requested the partition before."""
 
     partition: Partition
     outside: bool
@@ -23,7 +23,7 @@ class Ask(NamedTuple):
 
 class Agenda:
     """When one tier of a week has changed, the whole content of its other tiers is compared in the same run: a symbol that
-    moves from one tier to another leaves no date in the tier it has left, and would be counted twice."""
+    moves from one tier to another leaves no date in its old tier, and would be counted twice."""
 
     def __init__(self, run: Run, plan: Plan, *, moves: bool) -> None:
         self._run, self._plan, self._moves = run, plan, moves
@@ -40,7 +40,7 @@ class Agenda:
             self._asked.add(partition)
 
     def note(self, ask: Ask, outcome: Outcome) -> None:
-        """What came of it; a change puts the other tiers of the week on the agenda."""
+        """Records the outcome of a request; a change adds the other tiers of the week to the agenda."""
         if not self._moves or outcome.reason not in (Reason.CHANGED, Reason.REVISED):
             return
         self._whole.add(ask.partition)

@@ -1,4 +1,4 @@
-"""CALC: the measures of a tier, as soon as it is normalized, and of a week, once its three tiers are in."""
+"""CALC: the measures of a tier, as soon as it is normalized, and of a week, once its three tiers are measured."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class WeekResult(NamedTuple):
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose measures are missing or made from older rows."""
-    found = captures.of_partition(run.db, partition, manifest.CALC)
-    standing = [c for c in run.forecast.standing(found, partition, manifest.CALC) if run.works_on(c.run_date)]
+    stored = captures.of_partition(run.db, partition, manifest.CALC)
+    standing = [c for c in run.forecast.standing(stored, partition, manifest.CALC) if run.works_on(c.run_date)]
     return [capture for capture in standing if capture.stage_no != capture.ingest_no]
 
 
 def measure(run: Run, capture: Capture) -> Outcome:
-    """Makes a capture's measures, in one transaction with their manifest row."""
+    """Stores a capture's measures, in one transaction with their manifest row."""
     if run.dry:
         run.forecast.measure(capture)
         return Outcome.of(Phase.CALC, Status.DONE, capture.partition, "Would be measured", capture_id=capture.capture_id)
@@ -58,7 +58,7 @@ def measure(run: Run, capture: Capture) -> Outcome:
 
 
 def _measured_again(run: Run, capture: Capture) -> TierMeasures:
-    """The measures of rows that an earlier run has stored."""
+    """The measures of rows that an earlier run stored."""
     from market_spine.measure import facts as facts_of
     from market_spine.measure.measures import measure_tier
 
@@ -66,14 +66,14 @@ def _measured_again(run: Run, capture: Capture) -> TierMeasures:
 
 
 def remake(run: Run, capture: Capture, facts: Facts) -> None:
-    """Drops a capture's measures and makes them again of its rows."""
+    """Deletes a capture's measures and computes them again from its rows."""
     from market_spine.measure.measures import measure_tier
 
     _store_measures(run, capture, measure_tier(facts))
 
 
 def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
-    """Replaces a capture's measures and their manifest row; answers how many rows. Inside a transaction."""
+    """Replaces a capture's measures and their manifest row; returns how many rows. Call it inside a transaction."""
     from market_spine.measure.tier_tables import TIER_TABLES
 
     made = 0
@@ -90,7 +90,7 @@ def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
 
 
 def measure_week(run: Run, week_ending: date) -> Outcome:
-    """Makes the week's totals and tier split from the current captures; leaves them alone when they already are of these."""
+    """Computes the week's totals and tier split from the current captures, unless the stored ones were made from these."""
     if run.as_observed:
         return _measure_days(run, week_ending)
     week = week_ending.isoformat()
@@ -104,8 +104,8 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
 
 
 def decide_week(week_ending: date, used: Collection[str], awaited: Collection[str], *, is_fresh: bool) -> Outcome:
-    """What is to be done for a week of which the tiers `used` are measured, those `awaited` are not yet due, and whose result
-    is made of just these, or not."""
+    """What to do for a week of which the tiers `used` are measured and those `awaited` are not yet due; `is_fresh` when its
+    stored result was made from exactly these."""
     missing = [tier for tier in TIERS if tier not in used]
     details = {"measured_tiers": sorted(used)}
     if missing and all(tier in awaited for tier in missing):
@@ -127,13 +127,13 @@ def _act_on_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
     elif outcome.status is Status.WARNING:
         anomalies.observe(run, Category.INCOMPLETE_INPUT, outcome.week_ending, outcome.message)
     elif outcome.status is Status.SKIPPED:
-        _all_is_well(run, key, "every tier is in")
+        _resolve_all(run, key, "every tier is measured")
     else:
         keys = {tier: row.capture_key for tier, row in used.items()}
         with run.db.transaction():
             result = WeekResult(str(outcome.capture_id), week, run.run_date.isoformat(), run.stamp, keys)
             store_week(run, result, _made_from(used))
-            _all_is_well(run, key, f"measured as {outcome.capture_id}")
+            _resolve_all(run, key, f"measured as {outcome.capture_id}")
             run.judge(week)
 
 
@@ -147,7 +147,7 @@ def _foresee_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
 
 
 def _measure_days(run: Run, week_ending: date) -> Outcome:
-    """After content was loaded under a past day: the week's results as of that day, and as of every later one it changes."""
+    """After content was loaded under a past day: the week's results as of that day, and as of every later day it changes."""
     made = [day for day in as_of.days_of_change(run.db, week_ending, run.run_date) if _measure_day(run, week_ending, day)]
     if not made:
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "No week totals to make as of any day")
@@ -156,7 +156,7 @@ def _measure_days(run: Run, week_ending: date) -> Outcome:
 
 
 def _measure_day(run: Run, week_ending: date, day: date) -> bool:
-    """Makes the result that was to be seen at the end of a day, unless it is there or a tier was not; answers whether it did."""
+    """Stores the week's result as of the end of a day, unless it exists or a tier was missing; returns whether it did."""
     before, week = as_of.end_of(day), week_ending.isoformat()
     seen = run.forecast.known(as_of.current_captures(run.db, before, [week_ending]), week_ending, run.stamp)
     measured = [c for c in seen if not c.pruned_at and c.measured_at is not None and c.measured_at < before]
@@ -182,9 +182,8 @@ def week_is_pending(run: Run, week_ending: date) -> bool:
 
 
 class _Totals(NamedTuple):
-    """A tier and its row of _TIER_TOTALS."""
+    """A row of _TIER_TOTALS."""
 
-    tier: str
     shares: float
     ats_shares: float
     trades: int
@@ -195,8 +194,8 @@ def _made_from(used: UsedTiers) -> dict[str, dict[str, object]]:
     return {tier: {"capture_id": row.capture_id, "ingest_no": row.ingest_no} for tier, row in used.items()}
 
 
-def _all_is_well(run: Run, key: str, note: str) -> None:
-    """Closes what stood open against the week: a tier that was missing, a calculation that failed."""
+def _resolve_all(run: Run, key: str, note: str) -> None:
+    """Resolves the week's open anomalies: a tier that was missing, a calculation that failed."""
     for stage in (CROSS_TIER_STAGE, manifest.CALC):
         anomalies.resolve_stage(run.db, key, stage, note, run.now)
 
@@ -216,44 +215,29 @@ def _current_tiers(db: Database, week: str) -> dict[str, Used]:
 
 
 def _is_fresh(db: Database, week: str, made_from: dict[str, dict[str, object]]) -> bool:
-    """Whether the week's current result was made from just these captures."""
-    rows = manifest.week_rows(week, db)
-    result = db.execute("SELECT capture_id FROM finra_otc_transparency_current_week WHERE week_ending = ?", (week,)).fetchone()
-    return result is not None and any(
-        row.tier is None and row.capture_id == result[0] and row.metadata.get("made_from") == made_from for row in rows
-    )
+    """Whether the week's current result was made from exactly these captures."""
+    rows = db.execute("SELECT capture_id FROM finra_otc_transparency_current_week WHERE week_ending = ?", (week,))
+    current = {capture_id for (capture_id,) in rows}
+    results = [row for row in manifest.week_rows(week, db) if row.tier is None]
+    return any(row.capture_id in current and row.metadata.get("made_from") == made_from for row in results)
 
 
 def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str, object]]) -> None:
-    """The week's totals and tier split, made by SQL from the tiers' measures, and their manifest row. In a transaction."""
+    """Stores the week's totals and tier split, from its tiers' measures, and their manifest row. Call it inside a transaction."""
     keys = result.keys
     tier_keys = tuple(keys[tier] for tier in TIERS)
-    totals = [_Totals(tier, *run.db.execute(_TIER_TOTALS, (keys[tier],)).fetchone()) for tier in TIERS]
-    symbols = run.db.execute(_SYMBOL_COUNT, tier_keys).fetchone()[0]
-    venues = run.db.execute(_VENUE_COUNT, tier_keys).fetchone()[0]
-    shares, ats = _exact_sum([row.shares for row in totals]), _exact_sum([row.ats_shares for row in totals])
-    notional, trades = _exact_sum([row.notional for row in totals]), sum(row.trades for row in totals)
-    week_key = run.db.execute(
-        _UPSERT_WEEK,
-        (
-            result.capture_id,
-            result.week,
-            result.run_date,
-            result.captured_at,
-            *tier_keys,
-            shares,
-            ats,
-            trades,
-            notional,
-            symbols,
-            venues,
-        ),
-    ).fetchone()[0]
+    totals = {tier: _Totals._make(run.db.execute(_TIER_TOTALS, (keys[tier],)).fetchone()) for tier in TIERS}
+    (symbols,) = run.db.execute(_SYMBOL_COUNT, tier_keys).fetchone()
+    (venues,) = run.db.execute(_VENUE_COUNT, tier_keys).fetchone()
+    shares, ats = _exact_sum([row.shares for row in totals.values()]), _exact_sum([row.ats_shares for row in totals.values()])
+    notional, trades = _exact_sum([row.notional for row in totals.values()]), sum(row.trades for row in totals.values())
+    identity, sums = (result.capture_id, result.week, result.run_date, result.captured_at), (shares, ats, trades, notional)
+    (week_key,) = run.db.execute(_UPSERT_WEEK, (*identity, *tier_keys, *sums, symbols, venues)).fetchone()
     run.db.execute("DELETE FROM finra_otc_transparency_week_tier WHERE week_key = ?", (week_key,))
     run.db.bulk_insert(
         "finra_otc_transparency_week_tier",
         ("week_key", "tier", "total_shares", "total_trades", "total_notional", "share"),
-        [(week_key, t.tier, t.shares, t.trades, t.notional, t.shares / shares if shares else None) for t in totals],
+        [(week_key, tier, t.shares, t.trades, t.notional, t.shares / shares if shares else None) for tier, t in totals.items()],
     )
     manifest.record_stage(
         run.db, manifest.CALC, result.week, result.capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},

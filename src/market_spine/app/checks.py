@@ -1,7 +1,7 @@
 """core_source_checks: when a partition's whole content was last compared with what is stored, and whose turn it is.
 
-Corrected names, deletions and moves between tiers leave no date at the source: only the content shows it. So a share of the
-partitions is compared whole in each run, those first that have waited longest.
+Corrected names, deletions and moves between tiers leave no date at the source: only the content shows them. So each run
+compares a share of the partitions whole, those first that have waited longest.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from market_spine.app.source import Source
 from market_spine.db import Database
 from market_spine.partition import DOMAIN, Partition
 
-SETTLED_WEEKS = 13  # for so long after it has left the window a partition still has its turn
+SETTLED_WEEKS = 13  # after it has left the window, a partition still takes its turn for this long
 
 
 class Check(NamedTuple):
-    """What a source reported of a partition when it was last compared; no hash for one that was only seen."""
+    """What a source reported of a partition when it was last compared; no hash for one that was only listed."""
 
     fingerprint: str
     content_hash: str | None
@@ -36,11 +36,11 @@ def recorded(db: Database, source: str) -> dict[Partition, Check]:
         """,
         (DOMAIN, source),
     )
-    return {Partition(date.fromisoformat(row[0]), row[1]): Check(*row[2:]) for row in rows}
+    return {Partition(date.fromisoformat(week), tier): Check._make(check) for week, tier, *check in rows}
 
 
 def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content_hash: str | None) -> None:
-    """Notes that these partitions were looked at now; call it inside a transaction."""
+    """Records that these partitions were checked now. Call it inside a transaction."""
     for partition, fingerprint in fingerprints.items():
         run.db.execute(
             """
@@ -62,12 +62,13 @@ def last_checked(db: Database, source: str, partition: Partition) -> str | None:
         """,
         (DOMAIN, source, partition.week, partition.tier),
     ).fetchone()
-    return None if row is None else str(row[0])
+    (checked_at,) = row or (None,)
+    return checked_at
 
 
 def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
-    """The partitions to compare whole in this run. A run with a window takes turns in it and the settled time after it; one
-    that is given its weeks by name knows of no others, and goes by the time that has passed."""
+    """The partitions to compare whole in this run. A run with a window takes turns within it and SETTLED_WEEKS before it; a run
+    of named weeks knows of no others, and goes by the time since the last comparison."""
     day, share = run.run_date, run.expected.rehash_share
     settled = min(plan.weeks) - timedelta(weeks=SETTLED_WEEKS if plan.sweeps else 0)
     held = _held(run.db, source.name, settled, max(plan.weeks))
@@ -77,7 +78,7 @@ def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
 
 def due(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
     """Those whose turn it is, the longest unchecked first: enough that each has its turn once in round(1 / share) days with a
-    run. What was compared on the day itself counts, so a run that is repeated does not compare the next ones."""
+    run. What was compared on the same day counts, so that a repeated run does not compare the next ones."""
     if share <= 0:
         return []
     today = sum(clock.market_date(at) >= day for at in checked.values())
@@ -98,7 +99,7 @@ def _rounds(share: float) -> int:
 
 
 def _held(db: Database, source: str, first: date, last: date) -> dict[Partition, datetime]:
-    """Every partition of these weeks that has a capture, and when its content was last compared: at the latest then."""
+    """Every partition of these weeks that has a capture, and when its content was last compared, or else captured."""
     rows = db.execute(
         """
         SELECT c.week_ending, c.tier, COALESCE(MAX(s.checked_at), MAX(c.captured_at))

@@ -1,4 +1,4 @@
-"""A capture's bytes, read into rows and rejects."""
+"""A capture's bytes, parsed into rows and rejects."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _REJECTS_KEPT = 1000
 
 
 class Reading(NamedTuple):
-    """A capture's bytes, read: rows and rejects, and the text of the rejected lines by number."""
+    """A capture's bytes, parsed: rows and rejects, and the text of the rejected lines by number."""
 
     file: WeeklyFile
     rejected: dict[int, str]
 
 
 def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
-    """Reads a capture's stored bytes; with `hashed` their hash is known to be right, and not taken again.
+    """Parses a capture's stored bytes; with `hashed` their hash is known to be right and not computed again.
 
-    Raises UnusableContent, or DamagedRaw when the bytes are gone or are not those of the capture.
+    Raises UnusableContent, or DamagedRaw when the bytes are missing or are not those of the capture.
     """
     from market_spine.parse import lines, weekly_file
 
@@ -38,7 +38,7 @@ def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
 
 
 def foresee(content: bytes, partition: Partition) -> Reading | PartitionError:
-    """What `read` would return of bytes that are not stored, or what it would raise; without the texts of the rejected lines."""
+    """What `read` would return for bytes that are not stored, or what it would raise; without the texts of rejected lines."""
     from market_spine.parse import weekly_file
 
     blocks = (content[at : at + _BLOCK] for at in range(0, len(content), _BLOCK))

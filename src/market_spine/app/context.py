@@ -1,4 +1,4 @@
-"""A run: the database, the moment and the limits that every phase is given."""
+"""A run: the database, the time and the limits that every phase is given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HAND_OVER_SYMBOLS = 500_000  # some fifty megabytes
 
 
 class Limits(NamedTuple):
-    """What a file or a capture may be before it is refused; all are options."""
+    """The limits beyond which a file or a capture is refused; all are options."""
 
     max_reject_ratio: float = 0.05
     min_kept_ratio: float = 0.5
@@ -42,7 +42,7 @@ class Expectations(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
-    """What the phases of one run share. `now` is the moment its rows are dated with; `run_date` names its captures."""
+    """What the phases of one run share. `now` dates its rows; `run_date` names its captures."""
 
     db: Database
     run_date: date
@@ -50,10 +50,10 @@ class Run:
     execution_id: str
     limits: Limits = field(default_factory=Limits)
     force: bool = False
-    as_observed: bool = False  # kept content is loaded under the past day on which it was observed
-    present: datetime | None = None  # the real moment, by which readiness is judged when the run acts on a past day
+    as_observed: bool = False  # loads kept content under the past day on which it was observed
+    present: datetime | None = None  # the real time, by which readiness is judged when the run acts on a past day
     expected: Expectations = field(default_factory=Expectations)
-    dry: bool = False  # asks and decides as ever, and writes nothing: what it would have written stands in `forecast`
+    dry: bool = False  # reads and decides as usual, and writes nothing: `forecast` holds what it would have written
     forecast: Forecast = field(init=False, default_factory=Forecast)
     dimensions: Dimensions = field(init=False)
     stored: set[str] = field(init=False, default_factory=set)  # hashes of the contents stored in this run
@@ -67,29 +67,29 @@ class Run:
         return clock.stamp(self.now)
 
     def works_on(self, run_date: str) -> bool:
-        """Whether captures of that run date are this run's to complete: none of a later day, and of a past day only its own."""
+        """Whether this run completes captures of that run date: none of a later day, and of a past day only its own."""
         own = self.run_date.isoformat()
         return run_date == own if self.as_observed else run_date <= own
 
     def forced(self) -> Run:
-        """The same run, which also takes what is unchanged."""
+        """The same run, which also ingests what is unchanged."""
         return Run(
             self.db, self.run_date, self.now, self.execution_id, self.limits, force=True, as_observed=self.as_observed,
             present=self.present, expected=self.expected,
         )
 
     def judge(self, week_ending: date | str) -> None:
-        """Judges a week anew in the transaction that changed what it rests on, so that no kill leaves it ready by mistake."""
+        """Evaluates a week in the transaction that changed its data, so that no kill leaves it ready by mistake."""
         from market_spine.app.readiness import evaluate_readiness
 
         evaluate_readiness(week_ending, self.db, now=self.present or self.now, calendar=self.expected.calendar)
 
     def hand_over(self, capture_id: str, ingest_no: int, measured: TierMeasures) -> None:
-        """Keeps the measures of rows just normalized for the calc phase, which else reads the rows back from the tables."""
+        """Keeps the measures of rows just normalized for the calc phase, which otherwise reads the rows back from the tables."""
         held = sum(kept.tier.symbol_count for kept in self._measured.values())
         if held + measured.tier.symbol_count <= _HAND_OVER_SYMBOLS:
             self._measured[capture_id, ingest_no] = measured
 
     def take_over(self, capture_id: str, ingest_no: int) -> TierMeasures | None:
-        """The measures of that very content, if they were kept."""
+        """The measures of exactly that content, if they were kept."""
         return self._measured.pop((capture_id, ingest_no), None)

@@ -1,7 +1,8 @@
-"""core_coverage and what is open: no week between the first one asked for and the window is forgotten.
+"""core_coverage and what is open: no week between the first one requested and the window is forgotten.
 
 A partition outside the window is open when it is due and has no current capture, when a stage of it is behind, or when its
-newest content was refused. A week is open when its tiers are measured and its own results are missing or of other captures.
+newest content was refused. A week is open when its tiers are measured and its own results are missing or made from other
+captures.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Open(NamedTuple):
 
 
 def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
-    """By tier of the plan, the first week that a window asked for or a capture holds; this window counts."""
+    """By tier of the plan, the first week that a window requested or a capture holds; this window counts."""
     rows = db.execute(
         """
         SELECT tier, first_week FROM core_coverage WHERE domain = ?
@@ -35,11 +36,11 @@ def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
         (DOMAIN,),
     ).fetchall()
     known = [(tier, date.fromisoformat(week)) for tier, week in rows]
-    return {tier: min([min(plan.weeks), *(week for known_tier, week in known if known_tier == tier)]) for tier in plan.tiers}
+    return {tier: min([min(plan.weeks), *(week for other, week in known if other == tier)]) for tier in plan.tiers}
 
 
 def record(run: Run, plan: Plan) -> None:
-    """Keeps the first weeks before anything is asked of the source: an outage on the first Friday loses nothing."""
+    """Stores the first weeks before the source is queried: an outage on the first Friday loses nothing."""
     kept = dict(run.db.execute("SELECT tier, first_week FROM core_coverage WHERE domain = ?", (DOMAIN,)).fetchall())
     first = {tier: week.isoformat() for tier, week in first_weeks(run.db, plan).items()}
     earlier = {tier: week for tier, week in first.items() if tier not in kept or week < kept[tier]}
@@ -74,8 +75,8 @@ def _reaching(first: Mapping[str, date], revised: Iterable[Partition]) -> dict[s
 
 
 def _is_unfinished(run: Run, partition: Partition, reach: date) -> bool:
-    """Whether a stage of it can be completed. A content that was refused is tried again as far back as `reach`, no farther:
-    without another content or an operator it is refused each time."""
+    """Whether a stage of it can be completed. Refused content is tried again as far back as `reach`, no farther: without other
+    content or an operator it is refused each time."""
     waiting = normalize.pending(run, partition)
     if waiting and (partition.week_ending >= reach or not all(normalize.failed_before(run, capture) for capture in waiting)):
         return True
@@ -104,7 +105,7 @@ def _current(db: Database, start: date, end: date) -> set[Partition]:
 
 
 def _behind(db: Database) -> set[Partition]:
-    """The partitions with a capture that has a stage made from an older content than the stage before it, or none."""
+    """The partitions with a capture of which a stage is missing or was made from older content than the preceding stage."""
     rows = db.execute(
         """
         SELECT c.week_ending, c.tier
@@ -122,8 +123,8 @@ def _behind(db: Database) -> set[Partition]:
 
 
 def _weeks_behind(db: Database) -> list[date]:
-    """The weeks whose three current captures are measured, and that have no result of just these. Their keys tell it: with a
-    capture's rows the results made of them are dropped, in the same transaction."""
+    """The weeks whose three current captures are measured, and that have no result of exactly these. Comparing keys is enough:
+    the transaction that replaces a capture's rows also deletes the results made from them."""
     rows = db.execute(
         """
         SELECT t1.week_ending
@@ -140,4 +141,4 @@ def _weeks_behind(db: Database) -> list[date]:
             AND w.nms_tier_1_key = t1.capture_key AND w.nms_tier_2_key = t2.capture_key AND w.otc_key = t3.capture_key)
         """
     )
-    return [date.fromisoformat(row[0]) for row in rows]
+    return [date.fromisoformat(week) for (week,) in rows]

@@ -1,4 +1,4 @@
-"""What is new or changed in a source's folder outside a run's window: by name, size and time of change, then by content."""
+"""What is new or changed in a source's folder outside a run's window: by name, size and modification time, then by content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMES_SHOWN = 5
 
 
 class Look(NamedTuple):
-    """What there is to compare, what there is to leave alone, and the files that match no partition."""
+    """The partitions to compare, those to leave alone, and the files that match no partition."""
 
     changed: tuple[Partition, ...]
     left_alone: Mapping[Partition, str]
@@ -32,8 +32,8 @@ def look(run: Run, source: Source, plan: Plan) -> Look | None:
     if listing is None:
         return None
     known = checks.recorded(run.db, source.name)
-    outside = {p: said for p, said in listing.files.items() if p.tier in plan.tiers and _is_earlier(p, plan)}
-    changed = {p: said for p, said in outside.items() if p not in known or known[p].fingerprint != said}
+    outside = {p: mark for p, mark in listing.files.items() if p.tier in plan.tiers and _is_earlier(p, plan)}
+    changed = {p: mark for p, mark in outside.items() if p not in known or known[p].fingerprint != mark}
     seen_tiers = {partition.tier for partition in known}
     left_alone = _before(changed, {t: w for t, w in coverage.first_weeks(run.db, plan).items() if t not in seen_tiers})
     wanted = sorted(changed.keys() - left_alone.keys(), reverse=True)
@@ -41,32 +41,32 @@ def look(run: Run, source: Source, plan: Plan) -> Look | None:
 
 
 def record(run: Run, source: Source, plan: Plan, seen: Look) -> None:
-    """Notes what is left alone, so that it is taken once it changes, and keeps the anomaly of the unknown files up to date."""
+    """Records what is left alone, so that it is ingested once it changes, and updates the anomaly of the unknown files."""
     if seen.left_alone:
         with run.db.transaction():
             checks.record(run, source.name, seen.left_alone, None)
     if seen.unknown:
         names = {"files": list(seen.unknown[:1000])}
         anomalies.observe(run, Category.UNKNOWN_FILE, _oldest_week(run, plan), _message(seen.unknown), details=names)
-    elif _stands_open(run):
+    elif _is_reported(run):
         anomalies.resolve_category(run.db, Category.UNKNOWN_FILE, "no such file is left", run.now)
 
 
 def remark(plan: Plan, seen: Look) -> Outcome:
-    """The warning that names the unknown files; it changes no exit code."""
+    """The warning that names the unknown files; it does not change the exit code."""
     message = f"{Category.UNKNOWN_FILE}: {_message(seen.unknown)}"
     hint = "name weekly files like nms_tier_1_week_2025-12-26.psv, or move these out of the data folder"
     return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category=Category.UNKNOWN_FILE, hint=hint)
 
 
 def _is_earlier(partition: Partition, plan: Plan) -> bool:
-    """Whether it lies outside the window; weeks after its newest are not taken before their time."""
+    """Whether it lies before the newest week and outside the window; weeks after the newest are not ingested early."""
     return partition.week_ending not in plan.weeks and partition.week_ending < max(plan.weeks)
 
 
 def _before(changed: Mapping[Partition, str], first_weeks: Mapping[str, date]) -> dict[Partition, str]:
-    """On the first look at a tier's files, those of weeks that nobody has asked for."""
-    return {p: said for p, said in changed.items() if p.tier in first_weeks and p.week_ending < first_weeks[p.tier]}
+    """Of a tier whose files are listed for the first time, those of weeks that nobody has requested."""
+    return {p: mark for p, mark in changed.items() if p.tier in first_weeks and p.week_ending < first_weeks[p.tier]}
 
 
 def _message(names: tuple[str, ...]) -> str:
@@ -76,13 +76,14 @@ def _message(names: tuple[str, ...]) -> str:
 
 
 def _oldest_week(run: Run, plan: Plan) -> date:
-    """The oldest week asked for: it stays the same from run to run, so that the anomaly is one."""
+    """The oldest week requested: it stays the same from run to run, so that there is one anomaly."""
     return min(coverage.first_weeks(run.db, plan).values())
 
 
-def _stands_open(run: Run) -> bool:
-    found = run.db.execute(
+def _is_reported(run: Run) -> bool:
+    """Whether an anomaly of unknown files is open."""
+    row = run.db.execute(
         "SELECT 1 FROM core_anomalies WHERE severity = 'WARN' AND resolved_at IS NULL AND category = ?",
         (Category.UNKNOWN_FILE.value,),
-    )
-    return found.fetchone() is not None
+    ).fetchone()
+    return row is not None

@@ -1,5 +1,5 @@
-"""What a dry run would have stored by now. The phases ask it beside the database, so that each decides as the run itself will;
-in a run that acts it stays empty."""
+"""What a dry run would have stored by now. The phases read it along with the database, so that each decides as a real run would;
+in a real run it stays empty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine.app.content import Reading
 from market_spine.core import manifest
-from market_spine.core.captures import Capture
+from market_spine.core.captures import Capture, Current
 from market_spine.core.manifest import StageRow
 from market_spine.errors import PartitionError
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
@@ -18,6 +18,7 @@ from market_spine.query.as_of import Known
 
 if TYPE_CHECKING:
     from market_spine.parse.weekly_file import WeeklyFile
+
 
 class Used(NamedTuple):
     """A tier's current capture, which a week-level result is made from."""
@@ -31,7 +32,7 @@ UsedTiers = Mapping[str, Used]
 
 
 class Stored(NamedTuple):
-    """A capture that ingest would store, with what normalize would read of it, or why it cannot."""
+    """A capture that ingest would store, with what normalize would read from it, or why it cannot."""
 
     capture: Capture
     lines: int
@@ -39,7 +40,7 @@ class Stored(NamedTuple):
 
 
 class Normalized(NamedTuple):
-    """A capture that normalize would make rows of, and their sums."""
+    """A capture that normalize would store rows of, their number and their share volume."""
 
     capture: Capture
     rows: int
@@ -60,11 +61,11 @@ class Forecast:
     # ------------------------------------------------------------------------------------------------- what would be done
 
     def resolve(self, week: date, tier: str | None, *stages: str) -> None:
-        """What stood open against these stages would be over."""
+        """The open anomalies of these stages would be resolved."""
         self.resolved.update((week, tier, stage) for stage in stages)
 
     def store(self, capture: Capture, lines: int, reading: Reading | PartitionError) -> None:
-        """Ingest would store a capture. Of its rows only the figures are kept, which later checks add up."""
+        """Ingest would store a capture. Of its rows only the figures are kept, which later checks sum."""
         if isinstance(reading, Reading):
             columns = reading.file.columns._replace(issues=[], venues=[])
             reading = reading._replace(file=reading.file._replace(columns=columns))
@@ -72,7 +73,7 @@ class Forecast:
         self.resolve(capture.partition.week_ending, capture.partition.tier, manifest.RAW)
 
     def normalize(self, capture: Capture, file: WeeklyFile, run_date: date) -> Capture:
-        """Normalize would make rows of it; of a replay left over from an earlier day, as a capture of today. Returns that one."""
+        """Normalize would store its rows; a replay left over from an earlier day becomes a capture of today. Returns it."""
         from market_spine.parse.columns import whole_or_fraction
         from market_spine.parse.figures import total
 
@@ -93,19 +94,19 @@ class Forecast:
         self.resolve(capture.partition.week_ending, capture.partition.tier, manifest.CALC)
 
     def measure_week(self, week: date, capture_id: str, made_from: Mapping[str, object], captured_at: str) -> None:
-        """Calc would make the week's results."""
+        """Calc would store the week's results."""
         metadata = {"made_from": made_from}
         self.results[week] = StageRow(None, manifest.CALC, capture_id, 1 + len(TIERS), metadata, captured_at)
 
-    # ------------------------------------------------------------------------------------------- what would be found then
+    # ------------------------------------------------------------------------------------------- what would be read then
 
-    def standing(self, found: Iterable[Capture], partition: Partition, stage: str) -> list[Capture]:
-        """The captures that a stage would find to work on, oldest first."""
-        merged = {capture.capture_id: capture for capture in found}
+    def standing(self, stored: Iterable[Capture], partition: Partition, stage: str) -> list[Capture]:
+        """The captures that a stage would work on, oldest first."""
+        merged = {capture.capture_id: capture for capture in stored}
         if stage == manifest.CALC:
             merged |= {made.capture.capture_id: made.capture for made in self.normalized.get(partition, [])}
-        elif stored := self.stored.get(partition):
-            merged[stored.capture.capture_id] = stored.capture
+        elif ingested := self.stored.get(partition):
+            merged[ingested.capture.capture_id] = ingested.capture
         return sorted(merged.values(), key=lambda capture: capture.run_date)
 
     def stores(self, capture: Capture) -> bool:
@@ -114,7 +115,7 @@ class Forecast:
         return stored is not None and stored.capture == capture
 
     def reading_of(self, capture: Capture) -> Reading | None:
-        """What normalize would read of a capture; None where the database has its bytes. Raises what reading it would raise."""
+        """What normalize would read from a capture; None where the database has its bytes. Raises what reading would raise."""
         if not self.stores(capture):
             return None
         reading = self.stored[capture.partition].reading
@@ -127,22 +128,22 @@ class Forecast:
         stored = self.stored.get(capture.partition)
         return stored is not None and stored.capture.run_date > capture.run_date
 
-    def current(self, found: tuple[str, int, float] | None, partition: Partition) -> tuple[str, int, float] | None:
-        """The capture that would be current, with its rows and shares."""
+    def current(self, stored: Current | None, partition: Partition) -> Current | None:
+        """The capture that would be current."""
         newest = self._newest(partition)
-        if newest is None or (found is not None and _day(found[0]) > _day(newest.capture.capture_id)):
-            return found
-        return newest.capture.capture_id, newest.rows, newest.shares
+        if newest is None or (stored is not None and _day(stored.capture_id) > _day(newest.capture.capture_id)):
+            return stored
+        return Current(newest.capture.capture_id, newest.rows, newest.shares)
 
-    def twin(self, found: Partition | None, partition: Partition, content_hash: str) -> Partition | None:
-        """Another partition that would be current with this content."""
-        others = self._with_content.get(content_hash, set()) | ({found} if found else set())
+    def twin(self, stored: Partition | None, partition: Partition, content_hash: str) -> Partition | None:
+        """Another partition whose current content would be this one."""
+        others = self._with_content.get(content_hash, set()) | ({stored} if stored else set())
         twins = [other for other in others - {partition} if self._has_content(other, content_hash)]
         return min(twins, default=None, key=lambda other: (other.week, other.tier))
 
-    def used_tiers(self, found: UsedTiers, week: date) -> dict[str, Used]:
+    def used_tiers(self, stored: UsedTiers, week: date) -> dict[str, Used]:
         """The captures that would be current and measured."""
-        used = dict(found)
+        used = dict(stored)
         for tier in TIERS:
             partition = Partition(week, tier)
             measured = {capture.capture_id: capture for capture in self.measured.get(partition, [])}
@@ -155,9 +156,9 @@ class Forecast:
                 used[tier] = Used(newest.capture_key, newest.capture_id, newest.ingest_no)
         return used
 
-    def known(self, found: Iterable[Known], week: date, moment: str) -> list[Known]:
-        """What would be seen as current at the end of a day, where content is loaded under it."""
-        seen = {known.tier: known for known in found}
+    def known(self, stored: Iterable[Known], week: date, moment: str) -> list[Known]:
+        """The captures that would be current as of the end of a day, where content is loaded under it."""
+        seen = {known.tier: known for known in stored}
         for tier in TIERS:
             newest = self._newest(Partition(week, tier))
             if newest and (tier not in seen or seen[tier].run_date <= newest.capture.run_date):
@@ -167,12 +168,12 @@ class Forecast:
                 seen[tier] = Known(week.isoformat(), tier, *facts)
         return list(seen.values())
 
-    def rows(self, found: Iterable[StageRow], week: date) -> list[StageRow]:
+    def rows(self, stored: Iterable[StageRow], week: date) -> list[StageRow]:
         """The manifest rows the week would have, newest capture first."""
         ahead = {(row.capture_id, row.stage): row for row in self._rows(week)}
         remade = {capture_id for capture_id, stage in ahead if stage == manifest.NORMALIZED}
         gone = {(capture_id, stage) for capture_id in remade for stage in (manifest.CALC, manifest.WITHDRAWN)}
-        kept = [row for row in found if (row.capture_id, row.stage) not in gone | ahead.keys()]
+        kept = [row for row in stored if (row.capture_id, row.stage) not in gone | ahead.keys()]
         return sorted([*ahead.values(), *kept], key=lambda row: row.captured_at, reverse=True)
 
     def _rows(self, week: date) -> Iterable[StageRow]:
@@ -187,7 +188,7 @@ class Forecast:
             yield self.results[week]
 
     def _has_content(self, partition: Partition, content_hash: str) -> bool:
-        """Whether the partition would be current with it; what is not touched is as it was found."""
+        """Whether it would be the partition's current content; a partition that the run leaves alone keeps its content."""
         newest = self._newest(partition)
         return newest is None or newest.capture.content_hash == content_hash
 

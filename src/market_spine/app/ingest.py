@@ -1,4 +1,4 @@
-"""RAW: take what the source offers, when it is new."""
+"""RAW: store what the source delivers, when it is new."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Decision(NamedTuple):
     explanation: str
     content_hash: str = ""
     ingest_no: int = 0
-    offer: Offer | None = None  # none when a glance was enough
+    offer: Offer | None = None  # None when the metadata was enough
 
 
 class Absence(NamedTuple):
-    """The source has no such partition, or does not answer for one that is not due, and what that means today."""
+    """The source has no such partition, or is unavailable for one that is not due, and what that means today."""
 
     partition: Partition
     state: PublicationState
@@ -43,8 +43,8 @@ class Absence(NamedTuple):
 
 
 def decide(run: Run, source: Source, partition: Partition, *, swept: bool = False, whole: bool = False) -> Decision | Absence:
-    """Asks the source and the manifest; writes nothing. `swept` partitions lie outside the window; of those whose `whole`
-    content is to be compared nothing is believed.
+    """Queries the source and the manifest; writes nothing. `swept` partitions lie outside the window; with `whole` the content
+    is compared, whatever the source reports.
 
     Raises SourceError, and UnusableContent for content that was withdrawn.
     """
@@ -70,7 +70,7 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
 
 
 def _check_withdrawn(run: Run, partition: Partition, newest: StageRow | None) -> None:
-    """Content that an operator took back and the source still shows is a failure while the partition has nothing else.
+    """Content that an operator withdrew and the source still delivers is a failure while the partition has nothing else.
 
     Raises UnusableContent: a week without data must not look like one with nothing to do.
     """
@@ -85,7 +85,7 @@ def _check_withdrawn(run: Run, partition: Partition, newest: StageRow | None) ->
 
 
 def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | None) -> RevisionCheck | Absent | None:
-    """Asks cheaply whether anything changed; the check when nothing did, None when only the content can tell."""
+    """Whether the source's metadata proves that nothing changed: the check if so, None when the content must be compared."""
     if newest is None or run.force:
         return None
     glance = source.glance(partition)
@@ -97,7 +97,7 @@ def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | N
     if check.needed or glance.row_count != newest.metadata.get("rows"):
         return None
     at = checks.last_checked(run.db, source.name, partition) or newest.captured_at
-    # FINRA dates by the day: what it revised on the day we looked may have been revised again after that.
+    # FINRA dates by the day: what it revised on the day of our last check may have been revised again after it.
     return None if glance.last_updated.date() >= clock.market_date(datetime.fromisoformat(at)) else check
 
 
@@ -117,7 +117,7 @@ def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | No
 
 
 def _check_day_is_free(run: Run, partition: Partition, content_hash: str) -> None:
-    """A past day keeps what was captured on it: kept content may only fill a gap, or be the same."""
+    """A past day keeps what was captured on it: loaded content may only fill a gap, or be the same."""
     taken = captures.content_of_day(run.db, partition, run.run_date)
     if taken is not None and taken != content_hash:
         raise SourceError(
@@ -128,7 +128,7 @@ def _check_day_is_free(run: Run, partition: Partition, content_hash: str) -> Non
 
 
 def _state(run: Run, partition: Partition) -> PublicationState:
-    """What an absence means today; without a calendar, that it is missing."""
+    """What an absence means today; without a calendar, that the partition is missing."""
     expected = run.expected
     if expected.calendar is None:
         return PublicationState.MISSING
@@ -140,17 +140,17 @@ def _absence(run: Run, partition: Partition, where: str) -> Absence:
     return Absence(partition, _state(run, partition), due, where)
 
 
-def carry_out(run: Run, found: Decision | Absence) -> Outcome:
-    """Stores what is new; skips what is unchanged; says what an absence means. Raises SourceError for a missing one."""
-    if isinstance(found, Absence):
-        return _note_absence(run, found)
-    if found.offer is None or found.reason is Reason.UNCHANGED:
-        return _skip(run, found)
-    return _store(run, found, found.offer)
+def carry_out(run: Run, decision: Decision | Absence) -> Outcome:
+    """Stores what is new; skips what is unchanged; reports an absence. Raises SourceError for a partition that is missing."""
+    if isinstance(decision, Absence):
+        return _note_absence(run, decision)
+    if decision.offer is None or decision.reason is Reason.UNCHANGED:
+        return _skip(run, decision)
+    return _store(run, decision, decision.offer)
 
 
 def absence_outcome(absence: Absence) -> Outcome:
-    """The outcome of an absence that is no failure. Raises SourceError for one that is."""
+    """The outcome of an absence that is not a failure. Raises SourceError for one that is."""
     due = f"due {absence.due}"
     if absence.state is PublicationState.AWAITING:
         return Outcome.of(Phase.INGEST, Status.AWAITING, absence.partition, f"Awaiting publication ({due})", reason="awaiting")
@@ -199,7 +199,7 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
 
 
 def _foresee(run: Run, decision: Decision, offer: Offer, capture_id: str) -> Outcome:
-    """The same outcome of a dry run, which keeps in mind what normalize would read."""
+    """The same outcome in a dry run; the forecast keeps what normalize would read."""
     partition, day = decision.partition, run.run_date.isoformat()
     rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
     made_of = (row.metadata["ingest_no"] for row in rows if (row.stage, row.capture_id) == (manifest.NORMALIZED, capture_id))
@@ -215,7 +215,7 @@ def _skip(run: Run, decision: Decision) -> Outcome:
         run.forecast.resolve(partition.week_ending, partition.tier, manifest.RAW)
         return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, decision.explanation, reason=Reason.UNCHANGED.value)
     with run.db.transaction():
-        anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the source is well again", run.now)
+        anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the source works again", run.now)
         message = f"Skipped: {decision.explanation}"
         anomalies.observe(run, Category.UNCHANGED, partition, message, resolution_note="nothing to do")
     return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, "Skipped (unchanged)", reason=Reason.UNCHANGED.value)

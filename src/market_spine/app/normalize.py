@@ -25,8 +25,8 @@ _REJECT = ("domain", "partition_key", "capture_id", "line_number", "reason", "li
 
 def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose rows are missing or made from older bytes; a superseded one that failed is left alone."""
-    found = captures.of_partition(run.db, partition, manifest.NORMALIZED)
-    standing = [c for c in run.forecast.standing(found, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
+    stored = captures.of_partition(run.db, partition, manifest.NORMALIZED)
+    standing = [c for c in run.forecast.standing(stored, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
     return [
         capture
         for capture in standing
@@ -35,7 +35,7 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
 
 
 def failed_before(run: Run, capture: Capture) -> bool:
-    """Whether this very content could not be normalized."""
+    """Whether exactly this content could not be normalized."""
     stage, ingest_no = manifest.NORMALIZED, capture.ingest_no
     return anomalies.has_failed(run.db, capture.partition.key, capture.capture_id, stage, ingest_no)
 
@@ -66,7 +66,7 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
 
 
 def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
-    """Stores the rows, and returns the capture they are of."""
+    """Stores the rows, and returns the capture they belong to."""
     from market_spine.measure.measures import measure_tier
 
     try:
@@ -83,12 +83,12 @@ def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
 
 
 def _is_left_over(run: Run, capture: Capture) -> bool:
-    """Whether another content waits for a capture of an earlier day, which keeps the rows it showed on that day."""
+    """Whether other content waits for a capture of an earlier day, which keeps the rows it had on that day."""
     return capture.stage_no is not None and capture.run_date < run.run_date.isoformat()
 
 
 def _make_room(run: Run, capture: Capture) -> Capture:
-    """The capture the rows are for: of today where a replay was left over from an earlier day. Inside a transaction."""
+    """The capture the rows are for: one of today if a replay was left over from an earlier day. Call it in a transaction."""
     if _is_left_over(run, capture):
         return captures.carry_over(run.db, capture, run.run_date, run.now)
     if capture.stage_no is not None:
@@ -97,7 +97,7 @@ def _make_room(run: Run, capture: Capture) -> Capture:
 
 
 def _set_aside(run: Run, capture: Capture) -> Outcome:
-    """A left-over replay that a later capture has overtaken needs no rows; its content stays in RAW, under its own name."""
+    """A left-over replay that a later capture has superseded needs no rows; its content is kept as a version."""
     if not run.dry:
         with run.db.transaction():
             captures.set_aside(run.db, capture, run.now)
@@ -106,7 +106,7 @@ def _set_aside(run: Run, capture: Capture) -> Outcome:
 
 
 def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
-    """Drops a capture's rows and makes them again of its bytes alone, as if nothing had happened. Raises PartitionError."""
+    """Deletes a capture's rows and makes them again from its bytes alone. Raises PartitionError."""
     reading = read(run.db, capture)
     refusals.check_rows(reading.file, max_reject_ratio=1)
     refusals.check_sums(reading.file)
@@ -124,14 +124,14 @@ def _remarks(file: WeeklyFile) -> str:
 
 def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
     """Whether the capture may become current. Raises UnusableContent."""
-    before = run.forecast.current(captures.current(run.db, capture.partition, run.run_date), capture.partition)
+    current = run.forecast.current(captures.current(run.db, capture.partition, run.run_date), capture.partition)
     twin = captures.twin(run.db, capture.partition, capture.content_hash)
     twin = run.forecast.twin(twin, capture.partition, capture.content_hash)
-    refusals.check(file, capture.partition, Known(twin, before and before[1:], _withdrawal(run, capture)), run.limits)
+    refusals.check(file, capture.partition, Known(twin, current, _withdrawal(run, capture)), run.limits)
 
 
 def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
-    """The withdrawal that keeps the content from coming back; none where an operator said otherwise, now or at its ingest."""
+    """The withdrawal that applies to the content; None where an operator forced the content, now or at its ingest."""
     held = captures.withdrawal_of(run.db, capture.partition, capture.content_hash)
     if held is None or run.force:
         return None
@@ -141,7 +141,7 @@ def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
 
 
 def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:
-    """Rows, rejects, capture and manifest row; replaces what the capture held. Inside a transaction."""
+    """Replaces the rows and rejects of a capture, its sums and its manifest row. Call it inside a transaction."""
     from market_spine.measure import facts as facts_of
     from market_spine.measure import row_dates
     from market_spine.parse.columns import whole_or_fraction
@@ -201,7 +201,7 @@ def _store_rejects(run: Run, capture: Capture, reading: Reading) -> None:
 
 
 def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
-    """One WARN that stands for all rejected lines; a clean file closes what stood open."""
+    """One WARN for all rejected lines; a clean file resolves the open anomalies."""
     key, note = capture.partition.key, f"normalized as {capture.capture_id}"
     lasting = (Category.REJECTED_ROWS, capture.capture_id) if file.rejects else None
     anomalies.resolve_stage(run.db, key, manifest.NORMALIZED, note, run.now, but=lasting)

@@ -3,8 +3,8 @@
     ingest_week  →  normalize_week  →  compute_venue_volume, compute_venue_share, compute_hhi     (a tier)
                                     →  compute_tier_split, compute_weekly_totals                  (a week)
 
-The measures of a tier are made together, in one transaction with their one manifest row, and so are those of a week: the
-first of the compute pipelines makes them, the others find them made. Each pipeline ends by judging the week's readiness.
+The measures of a tier are stored together, in one transaction with their one manifest row, and so are those of a week: the
+first compute pipeline stores them, the others have nothing to do. Each pipeline ends by evaluating the week's readiness.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Work = Callable[[Run, Source | None, Plan], Iterator[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a pipeline does, and the stage it reads: one that reads none asks a source. `of_week` means that it takes no tier."""
+    """What a pipeline does, and the stage it reads: one that reads none uses a source. `of_week` means that it takes no tier."""
 
     work: Work
     says: str
@@ -38,7 +38,7 @@ class Pipeline:
 
     @property
     def reads_rows(self) -> bool:
-        """Whether what it reads are rows of the database, which must still hold when it writes."""
+        """Whether it reads rows of the database, which must not change before it writes."""
         return self.reads in (manifest.NORMALIZED, manifest.CALC)
 
 
@@ -46,11 +46,11 @@ def run_pipeline(name: str, run: Run, source: Source | None, week_ending: date, 
     """Runs `finra.otc_transparency.ingest_week` (short `ingest_week`) and the like; without a tier, of every tier ready for it.
 
     A partition that fails is a FAILED outcome and an anomaly, as in a weekly run. Raises PrerequisiteMissing when its
-    input is not there yet, and UsageError for an unknown name or a tier where there is none.
+    input does not exist yet, and UsageError for an unknown name or a tier given to a pipeline of a week.
     """
     pipeline = find(name)
     if pipeline.of_week and tier is not None:
-        raise UsageError(f"{name} is of a whole week and takes no tier", hint="leave --tier out")
+        raise UsageError(f"{name} is for a whole week and takes no tier", hint="leave --tier out")
     plan = Plan((week_ending,), TIERS if tier is None else (Partition(week_ending, tier).tier,), only(Phase.CALC))
     outcomes = list(pipeline.work(run, source, plan))
     return outcomes + _judge(run, plan, outcomes)
@@ -65,17 +65,17 @@ def find(name: str) -> Pipeline:
 
 
 def needs_source(name: str) -> bool:
-    """Whether the pipeline asks a source."""
+    """Whether the pipeline uses a source."""
     return find(name).reads is None
 
 
 def command_for(pipeline: str, week_ending: date, tier: str | None = None) -> str:
-    """What a person types to run it."""
+    """The command line that runs it."""
     return f"spine run {DOMAIN}.{pipeline} --week {week_ending}" + (f" --tier {tier}" if tier else "")
 
 
 def _judge(run: Run, plan: Plan, outcomes: list[Outcome]) -> list[Outcome]:
-    """The week's readiness, unless the work has said it already."""
+    """The week's readiness, unless the work already includes it."""
     if any(outcome.phase is Phase.READINESS for outcome in outcomes):
         return []
     return run_schedule(run, None, Plan(plan.weeks, plan.tiers, only(Phase.READINESS)), lambda outcome: None).outcomes
@@ -105,7 +105,7 @@ def _measure(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
 
 
 def _cascade(run: Run, plan: Plan) -> Iterator[Outcome]:
-    """A week-level result that was made from older captures is made again at once."""
+    """Replaces a week-level result that was made from older captures."""
     for week in plan.weeks:
         known = any(row.tier is None and row.stage == manifest.CALC for row in manifest.week_rows(week, run.db))
         if known and _week_gap(run, week) is None:
@@ -137,7 +137,7 @@ def _raw_gap(run: Run, partition: Partition) -> PrerequisiteMissing | None:
 
 
 def _normalized_gap(run: Run, partition: Partition) -> PrerequisiteMissing | None:
-    """None once the newest capture is normalized; one that failed stands back for the current capture, where there is one."""
+    """None once the newest capture is normalized; one that failed is ignored where a current capture exists."""
     if (gap := _raw_gap(run, partition)) is not None:
         return gap
     has_current = captures.current(run.db, partition) is not None

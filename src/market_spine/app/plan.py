@@ -1,4 +1,4 @@
-"""What a run is to look at: weeks × tiers, what lies outside them, and which phases."""
+"""What a run works on: weeks × tiers, partitions outside them, and which phases."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ ALL_PHASES = tuple(Phase)
 
 
 def only(phase: Phase) -> tuple[Phase, ...]:
-    """One phase, and the judgement of what it has changed."""
+    """One phase, and the readiness of what it has changed."""
     return tuple(dict.fromkeys((phase, Phase.READINESS)))
 
 
 def phases_of(word: str) -> tuple[Phase, ...]:
-    """What `--only-stage` asks for: `all`, or a phase by its name."""
+    """The phases of a value of `--only-stage`: `all`, or the name of a phase."""
     return ALL_PHASES if word == "all" else only(Phase(word))
 
 
 class Plan(NamedTuple):
-    """The window, and, filled in by widen(), what is to be looked at outside it."""
+    """The window, and, filled in by widen(), what the run works on outside it."""
 
     weeks: tuple[date, ...]
     tiers: tuple[str, ...]
     phases: tuple[Phase, ...] = ALL_PHASES
     fail_fast: bool = False
     sweeps: bool = False  # also what is open, new or changed outside these weeks
-    open_weeks: int = OPEN_WEEKS  # how far before the window a missing partition is asked for
+    open_weeks: int = OPEN_WEEKS  # how far before the window a missing partition is requested
     revised: tuple[Partition, ...] = ()  # outside the window, and new or changed at the source
     open: tuple[Partition, ...] = ()  # outside the window: due and not complete
     open_weeks_results: tuple[date, ...] = ()  # weeks outside the window whose own measures are behind
-    turns: tuple[Partition, ...] = ()  # whose whole content is compared in this run, whatever the source says of it
+    turns: tuple[Partition, ...] = ()  # whose whole content is compared in this run, whatever the source reports
 
     @property
     def window(self) -> list[Partition]:
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
         return len(self.open) + len(set(self.open_weeks_results) - {partition.week_ending for partition in self.open})
 
     def with_taken(self, outcomes: Iterable[Outcome]) -> Plan:
-        """Adds what the ingest phase took outside the plan, so that the later phases walk it too."""
+        """Adds what the ingest phase stored outside the plan, so that the later phases process it too."""
         done = (outcome for outcome in outcomes if (outcome.phase, outcome.status) == (Phase.INGEST, Status.DONE))
         taken = dict.fromkeys(Partition(outcome.week_ending, outcome.tier) for outcome in done if outcome.tier)
         known = set(self.partitions)

@@ -1,4 +1,4 @@
-"""Ready, or what blocks it: one evaluation, which core_data_readiness, `spine status` and `spine verify` share."""
+"""Whether a week is ready, or what blocks it: one evaluation for core_data_readiness, `spine status` and `spine verify`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,17 @@ class Readiness(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What the manifest and the anomalies say of a week, before anything is written."""
+    """What blocks a week or a tier, by the manifest and the anomalies."""
 
     awaiting: tuple[Due, ...]
     missing_tiers: tuple[str, ...]
     incomplete: tuple[str, ...]
     withdrawn: tuple[str, ...]
     critical: int
+
+    @property
+    def is_present(self) -> bool:
+        return not self.missing_tiers and not self.awaiting
 
     def issues(self) -> list[str]:
         """The blocking issues, in words."""
@@ -53,10 +57,10 @@ class Findings(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What is stored of a week, as far as its readiness depends on it.
+    """What is stored of a week and decides its readiness.
 
     `criticals` is the tier (None for the week itself) of each unresolved CRITICAL anomaly; `results` the week-level results of
-    the captures that are current now, None in a database that has only the core tables.
+    the current captures, None in a database that has only the core tables.
     """
 
     rows: list[StageRow]
@@ -65,7 +69,7 @@ class Evidence(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """The findings of a week and, each for itself, of its tiers."""
+    """The findings of a week, and of each of its tiers."""
 
     week: Findings
     tiers: Mapping[str, Findings]
@@ -79,25 +83,27 @@ def evaluate_readiness(
     now: datetime | None = None,
     calendar: Calendar | None = EXCHANGE,
 ) -> Readiness:
-    """Judges a week and writes the judgement to core_data_readiness, in one transaction.
+    """Evaluates a week and writes the judgement to core_data_readiness, in one transaction.
 
-    With `now`, the day's publication calendar tells what is awaited from what is missing, and each tier is judged for itself
-    too, in a row of its own: Tier 1 can be used two weeks before the others exist.
+    With `now`, the publication calendar separates what is awaited from what is missing, and each tier is judged too, in a row
+    of its own: Tier 1 can be used two weeks before the others exist.
     """
     week, stamp = str(week_ending), clock.stamp(now or clock.utc_now())
     with writing(db_connection):
         judged = look(week, db_connection, now, calendar)
-        _write(db_connection, partition_key(week), ready_for, judged.week, stamp)
-        for tier, findings in judged.tiers.items() if now else ():
-            _write(db_connection, partition_key(week, tier), ready_for, findings, stamp)
-    return Readiness(not judged.week.issues(), judged.week.issues())
+        rows = {partition_key(week): judged.week}
+        if now:
+            rows |= {partition_key(week, tier): findings for tier, findings in judged.tiers.items()}
+        _write(db_connection, rows, ready_for, stamp)
+    issues = judged.week.issues()
+    return Readiness(not issues, issues)
 
 
 def look(
     week_ending: date | str, connection: Connection, now: datetime | None = None, calendar: Calendar | None = EXCHANGE,
     forecast: Forecast = NOTHING,
 ) -> Judgement:
-    """The same judgement, and nothing is written; with a `forecast`, as it will be when that has come true."""
+    """The same judgement, without writing it; with a `forecast`, what it will be once that has happened."""
     week, day = str(week_ending), date.fromisoformat(str(week_ending))
     rows, results = forecast.rows(manifest.week_rows(week, connection), day), _results(week, connection)
     if results is not None and day in forecast.results:
@@ -106,18 +112,18 @@ def look(
     return judge(Evidence(rows, criticals, results), _expected(week, rows, now, calendar))
 
 
-def judge(found: Evidence, expected: Mapping[str, Due]) -> Judgement:
+def judge(evidence: Evidence, expected: Mapping[str, Due]) -> Judgement:
     """The week and its tiers; what is CRITICAL for the week is so for each of them."""
     tiers = {}
     for tier in TIERS:
-        critical = sum(of in (tier, None) for of in found.criticals)
+        critical = sum(affected in (tier, None) for affected in evidence.criticals)
         own = {name: due for name, due in expected.items() if name == tier}
-        tiers[tier] = examine([row for row in found.rows if row.tier == tier], critical, own, (tier,))
-    return Judgement(examine(found.rows, len(found.criticals), expected, TIERS, found.results), tiers)
+        tiers[tier] = examine([row for row in evidence.rows if row.tier == tier], critical, own, (tier,))
+    return Judgement(examine(evidence.rows, len(evidence.criticals), expected, TIERS, evidence.results), tiers)
 
 
 def _expected(week: str, rows: list[StageRow], now: datetime | None, calendar: Calendar | None) -> dict[str, Due]:
-    """By tier that is not there, what is not yet due on the day of `now`."""
+    """By absent tier, what is not yet due on the day of `now`."""
     if now is None or calendar is None:
         return {}
     stages, day = manifest.current_stages(rows), clock.market_date(now)
@@ -133,7 +139,7 @@ def examine(
     results: list[str] | None = None,
 ) -> Findings:
     """Every tier present, every stage of its current capture made from the same content, nothing withdrawn without a
-    successor; and, where `results` are given, one that was made from just these captures."""
+    successor; and, where `results` are given, one that was made from exactly these captures."""
     stages = manifest.current_stages(rows)
     absent = [tier for tier in tiers if manifest.RAW not in stages.get(tier, {})]
     awaiting = tuple(due for tier, due in (expected or {}).items() if tier in absent)
@@ -154,7 +160,7 @@ def _incomplete(tier: str, done: Mapping[str, StageRow]) -> list[str]:
 
 
 def _is_fresh(rows: list[StageRow], stages: Mapping[str, Mapping[str, StageRow]], results: list[str]) -> bool:
-    """Whether a current result was made from just these captures, with just these contents."""
+    """Whether a current result was made from exactly these captures, with exactly these contents."""
     made_from = {}
     for tier, done in stages.items():
         row = done[manifest.CALC]
@@ -188,7 +194,7 @@ def _criticals(week: str, connection: Connection) -> list[tuple[str | None, str]
         """,
         (week, DOMAIN, anomalies.CRITICAL),
     ).fetchall()
-    return [(row[0], row[1]) for row in rows]
+    return [(tier, stage) for tier, stage in rows]
 
 
 def _results(week: str, connection: Connection) -> list[str] | None:
@@ -196,50 +202,62 @@ def _results(week: str, connection: Connection) -> list[str] | None:
     if not _has_results(connection):
         return None
     rows = connection.execute("SELECT capture_id FROM finra_otc_transparency_current_week WHERE week_ending = ?", (week,))
-    return [row[0] for row in rows.fetchall()]
+    return [capture_id for (capture_id,) in rows.fetchall()]
 
 
 def _has_results(connection: Connection) -> bool:
+    """Whether the view of the week-level results exists: always in a Database, not always behind a plain sqlite3.Connection."""
     if hasattr(connection, "has_table"):
-        return bool(connection.has_table(_RESULTS))
+        return True
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_RESULTS,)).fetchone() is not None
 
 
-def _write(connection: Connection, key: str, ready_for: str, findings: Findings, moment: str) -> None:
-    """Makes or updates the row of a week, or of a tier of it; rows for other purposes follow the same judgement."""
-    issues, present = findings.issues(), not findings.missing_tiers and not findings.awaiting
-    columns = (
-        int(not issues),
-        int(present),
-        int(present and not findings.incomplete),
-        int(not findings.critical),
-        json.dumps(issues) if issues else None,
+_COLUMNS = """domain, partition_key, ready_for, is_ready, all_partitions_present, all_stages_complete, no_critical_anomalies,
+               blocking_issues, created_at, updated_at"""
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLACE = """
+    ON CONFLICT (domain, partition_key, ready_for) DO UPDATE SET
+        is_ready = excluded.is_ready, all_partitions_present = excluded.all_partitions_present,
+        all_stages_complete = excluded.all_stages_complete, no_critical_anomalies = excluded.no_critical_anomalies,
+        blocking_issues = excluded.blocking_issues, updated_at = excluded.updated_at
+"""
+
+
+def _write(connection: Connection, judged: Mapping[str, Findings], ready_for: str, moment: str) -> None:
+    """Inserts or updates the row of a week, or of a week and its tiers, by key; rows for other purposes copy them.
+
+    One statement for all rows, whether one or four: a run judges a week after each stage of each tier.
+    """
+    connection.execute(
+        f"INSERT INTO core_data_readiness ({_COLUMNS}) VALUES {_ROW} {_REPLACE}"
+        if len(judged) == 1
+        else f"INSERT INTO core_data_readiness ({_COLUMNS}) VALUES {_ROW}, {_ROW}, {_ROW}, {_ROW} {_REPLACE}",
+        [value for key, findings in judged.items() for value in (DOMAIN, key, ready_for, *_columns(findings), moment, moment)],
     )
-    with writing(connection):
-        connection.execute(
-            """
-            INSERT INTO core_data_readiness (domain, partition_key, ready_for, is_ready, all_partitions_present,
-                                             all_stages_complete, no_critical_anomalies, blocking_issues, created_at, updated_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (domain, partition_key, ready_for) DO UPDATE SET
-                is_ready = excluded.is_ready, all_partitions_present = excluded.all_partitions_present,
-                all_stages_complete = excluded.all_stages_complete, no_critical_anomalies = excluded.no_critical_anomalies,
-                blocking_issues = excluded.blocking_issues, updated_at = excluded.updated_at
-            """,
-            (DOMAIN, key, ready_for, *columns, moment, moment),
-        )
-        connection.execute(
-            """
-            UPDATE core_data_readiness SET is_ready = ?, all_partitions_present = ?, all_stages_complete = ?,
-                   no_critical_anomalies = ?, blocking_issues = ?, updated_at = ?
-            WHERE domain = ? AND partition_key = ? AND ready_for <> ?
-            """,
-            (*columns, moment, DOMAIN, key, ready_for),
-        )
+    keys = (list(judged) * 4)[:4]  # one key fills all four parameters
+    connection.execute(
+        """
+        UPDATE core_data_readiness AS other SET
+            is_ready = judged.is_ready, all_partitions_present = judged.all_partitions_present,
+            all_stages_complete = judged.all_stages_complete, no_critical_anomalies = judged.no_critical_anomalies,
+            blocking_issues = judged.blocking_issues, updated_at = judged.updated_at
+        FROM core_data_readiness AS judged
+        WHERE judged.domain = ? AND judged.ready_for = ? AND judged.partition_key IN (?, ?, ?, ?)
+          AND other.domain = judged.domain AND other.partition_key = judged.partition_key AND other.ready_for <> judged.ready_for
+        """,
+        (DOMAIN, ready_for, *keys),
+    )
+
+
+def _columns(findings: Findings) -> tuple[int, int, int, int, str | None]:
+    """is_ready, all_partitions_present, all_stages_complete, no_critical_anomalies and blocking_issues."""
+    issues, present = findings.issues(), findings.is_present
+    complete = present and not findings.incomplete
+    return int(not issues), int(present), int(complete), int(not findings.critical), json.dumps(issues) if issues else None
 
 
 class Difference(NamedTuple):
-    """A week (or a tier of it) that core_data_readiness shows otherwise than its captures do."""
+    """A week (or a tier of it) for which core_data_readiness contradicts its captures."""
 
     week: date
     tier: str | None
@@ -253,7 +271,7 @@ class Difference(NamedTuple):
 
 
 def differences(connection: Connection, week: date) -> list[Difference]:
-    """Where the stored judgement of a week is not today's. A row that does not exist counts as not ready."""
+    """Where the stored judgement of a week is out of date. A missing row counts as not ready."""
     judged = look(week, connection)
     now = {None: judged.week} | dict(judged.tiers)
     rows = connection.execute(
@@ -263,9 +281,10 @@ def differences(connection: Connection, week: date) -> list[Difference]:
         """,
         (DOMAIN, partition_key(str(week)), *(partition_key(str(week), tier) for tier in TIERS)),
     ).fetchall()
-    stored: dict[str | None, set[bool]] = {None: {False}} if not any(row[0] is None for row in rows) else {}
+    stored: dict[str | None, set[bool]] = {}
     for tier, is_ready in rows:
         stored.setdefault(tier, set()).add(bool(is_ready))
+    stored.setdefault(None, {False})
     return [
         Difference(week, tier, not is_ready, is_ready)
         for tier, shown in stored.items()
@@ -282,4 +301,4 @@ def judged_weeks(connection: Connection) -> list[date]:
         """,
         (DOMAIN, DOMAIN),
     ).fetchall()
-    return sorted(date.fromisoformat(row[0]) for row in rows if row[0])
+    return sorted(date.fromisoformat(week) for (week,) in rows if week)

@@ -1,6 +1,6 @@
-"""What keeps a capture's content from becoming current: decisions about a file that was read. Each raises UnusableContent.
+"""The checks that content must pass to become current. Each raises UnusableContent.
 
-A refused content stays stored, and what was current before stays current.
+Refused content stays stored, and what was current before stays current.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from market_spine.partition import Partition
 
 if TYPE_CHECKING:
     from market_spine.app.context import Limits
-    from market_spine.core.captures import Withdrawal
+    from market_spine.core.captures import Current, Withdrawal
     from market_spine.parse.weekly_file import WeeklyFile
 
 MOST_UNITS = 33 * 10**12
-"""Shares or trades of a tier. Three tiers of so many fit the 20 digits that shares have in a Parquet file, six of them behind
-the point; the busiest week there ever was had a sixtieth of it."""
+"""The most shares or trades of a tier. The sum of three such tiers fits the 20 digits that shares have in a Parquet file, six of
+them decimals; the busiest week so far had a sixtieth of it."""
 
 
 class Known(NamedTuple):
-    """What is stored beside the file: the partition that is current with this very content, the rows and shares of the capture
-    that is current for this partition, and the withdrawal that holds for the content."""
+    """What is already stored: another partition whose current content is exactly this one, the current capture of this
+    partition, and the withdrawal that applies to the content."""
 
     twin: Partition | None
-    before: tuple[int, float] | None
+    current: Current | None
     withdrawal: Withdrawal | None = None
 
 
 def check(file: WeeklyFile, partition: Partition, known: Known, limits: Limits) -> None:
-    """Whether the content may become current: whole, this partition's own, readable, addable, and not suddenly smaller."""
+    """Runs every check: complete, this partition's own, not withdrawn, readable, summable, and not suddenly smaller."""
     check_whole(file)
     check_twin(known.twin)
     check_withdrawal(known.withdrawal, partition)
     check_date(file.last_updated, partition)
     check_rows(file, limits.max_reject_ratio)
     check_sums(file)
-    if known.before is not None and not limits.accept_shrink:
-        check_shrink(file, known.before, limits.min_kept_ratio)
+    if known.current is not None and not limits.accept_shrink:
+        check_shrink(file, known.current, limits.min_kept_ratio)
 
 
 def check_whole(file: WeeklyFile) -> None:
-    """No file that may break off in its last line."""
+    """Refuses a file that may be truncated in its last line."""
     if file.cut_at is not None:
         raise UnusableContent(
             Category.TRUNCATED_CONTENT,
-            f"line {file.cut_at}, the last, breaks off: it has no line end and may lack its end",
+            f"line {file.cut_at}, the last, may be truncated: it has no line end",
             hint="fetch the file again; if it is complete, end its last line with a newline",
         )
 
 
 def check_twin(twin: Partition | None) -> None:
-    """No content that another partition is current with."""
+    """Refuses the current content of another partition."""
     if twin is not None:
         raise UnusableContent(
             Category.SAME_CONTENT,
@@ -65,10 +65,10 @@ def check_twin(twin: Partition | None) -> None:
 
 
 def check_withdrawal(held: Withdrawal | None, partition: Partition) -> None:
-    """No content that an operator took back, whatever came between, until an operator says otherwise."""
+    """Refuses content that an operator withdrew, whatever came between, until an operator undoes or forces it."""
     if held is not None:
         remedy = f"spine rollback {partition.week} {partition.tier} --undo"
-        if held.undone_by is not None:  # another content has its capture: there is nothing to undo
+        if held.undone_by is not None:  # other content has its capture: nothing is left to undo
             remedy = f"run_finra_weekly_schedule --force --weeks {partition.week} --tiers {partition.tier}"
         raise UnusableContent(
             Category.WITHDRAWN_CONTENT,
@@ -79,7 +79,7 @@ def check_withdrawal(held: Withdrawal | None, partition: Partition) -> None:
 
 
 def check_date(newest: str | None, partition: Partition) -> None:
-    """No rows whose newest lastUpdateDate lies before the week's own publication; without any date nothing is known.
+    """Refuses rows whose newest lastUpdateDate lies before the week's own publication; without any date nothing is known.
 
     The Monday is taken as it is: where an exchange holiday moves the publication, the dates are later, never earlier.
     """
@@ -93,7 +93,7 @@ def check_date(newest: str | None, partition: Partition) -> None:
 
 
 def check_rows(file: WeeklyFile, max_reject_ratio: float) -> None:
-    """Enough good rows."""
+    """Refuses a file without a good row, or with too many rejects."""
     first = f"; the first: line {file.rejects[0].line_number}, {file.rejects[0].reason}" if file.rejects else ""
     if not len(file.columns.shares):
         raise UnusableContent(Category.NO_ROWS, f"no good row in {file.lines:,} lines{first}", hint="fetch the file again")
@@ -106,7 +106,7 @@ def check_rows(file: WeeklyFile, max_reject_ratio: float) -> None:
 
 
 def check_sums(file: WeeklyFile) -> None:
-    """No sums that could not be kept exactly."""
+    """Refuses sums that could not be stored exactly."""
     from market_spine.parse.columns import MICRO
     from market_spine.parse.figures import total
 
@@ -120,16 +120,16 @@ def check_sums(file: WeeklyFile) -> None:
             )
 
 
-def check_shrink(file: WeeklyFile, before: tuple[int, float], ratio: float) -> None:
-    """Not far fewer rows or shares than the current capture."""
+def check_shrink(file: WeeklyFile, current: Current, ratio: float) -> None:
+    """Refuses far fewer rows or shares than the current capture has."""
     from market_spine.parse.columns import MICRO
     from market_spine.parse.figures import total
 
     rows, shares = len(file.columns.shares), total(file.columns.shares) / MICRO
-    rows_before, shares_before = before
-    if rows < ratio * rows_before or shares < ratio * shares_before:
+    if rows < ratio * current.row_count or shares < ratio * current.total_shares:
         raise UnusableContent(
             Category.SHRUNK_CAPTURE,
-            f"{rows:,} rows and {shares:,.0f} shares, where the current capture has {rows_before:,} and {shares_before:,.0f}",
+            f"{rows:,} rows and {shares:,.0f} shares, where the current capture has {current.row_count:,} and "
+            f"{current.total_shares:,.0f}",
             hint="if FINRA means it, run again with --accept-shrink",
         )

@@ -1,4 +1,4 @@
-"""What a run says: the phase lines, the summary as the operators' runbook knows it, and the JSON document."""
+"""What a run prints: the phase lines, the summary that the runbook describes, and the JSON document."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def summary(result: Result) -> str:
 
 
 def one_line(result: Result, run_date: date) -> str:
-    """`2026-01-09: 2 ingested, 16 unchanged, 6 of 6 weeks ready`: what cron mails when all is well."""
+    """`2026-01-09: 2 ingested, 16 unchanged, 6 of 6 weeks ready`: what cron mails after a run without problems."""
     count, plan = result.count, result.plan
     ready = sum(outcome.status is Status.READY and outcome.week_ending in plan.weeks for outcome in result.of(Phase.READINESS))
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingested", f"{count(Phase.INGEST, Status.SKIPPED)} unchanged"]
@@ -95,7 +95,7 @@ def _calculations(result: Result) -> tuple[int, int]:
 
 
 def document(result: Result, run: Run, mode: str) -> dict[str, object]:
-    """Everything the summary and the phase lines say, for machines. A contract: `schema_version` changes with its shape."""
+    """The content of the summary and the phase lines, for machines. A contract: `schema_version` changes with its shape."""
     plan = result.plan
     return {
         "schema_version": SCHEMA_VERSION,
@@ -159,7 +159,7 @@ def failure(message: str, hint: str | None, exit_code: int) -> dict[str, object]
 
 
 def skipped(message: str) -> dict[str, object]:
-    """The document of a run that left the work to the run that holds the lock."""
+    """The document of a run that did nothing because another run holds the lock."""
     return {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
@@ -213,7 +213,7 @@ def _blocking(outcome: Outcome) -> str:
 
 
 def dry_summary(result: Result) -> str:
-    """What the dry run found, in two lines."""
+    """The result of a dry run, in two lines."""
     count = result.count
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingests", f"{count(Phase.INGEST, Status.SKIPPED)} skips"]
     others = {

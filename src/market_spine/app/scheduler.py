@@ -1,6 +1,6 @@
 """The four phases over all partitions, in order; the run, its result and its exit code.
 
-The names imported here are promised to be found here; they are the functions the run itself works with.
+The names in __all__ are a public interface; they are the functions that the run itself uses.
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some partitions failed, 2 every partition failed that could have been there."""
+        """0 success, 1 some partitions failed, 2 every partition failed that could have been available."""
         return exit_rule.of_outcomes(self.outcomes, self.plan.partitions)
 
 
 class _Stop(Exception):
-    """--fail-fast met a failure."""
+    """A partition failed, and --fail-fast is set."""
 
 
 def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Result:
-    """Walks the phases. One partition's failure stops no other; every outcome is reported as it happens.
+    """Runs the phases. One partition's failure stops no other; every outcome is reported as it happens.
 
-    A dry run walks the same way: each phase asks and decides, and instead of acting adds to the run's forecast, which the
-    later phases ask too.
+    A dry run takes the same steps: each phase reads and decides, and instead of acting adds to the run's forecast, which the
+    later phases read too.
     """
     wide = widen(run, source, plan)
     result = Result(wide.plan)
@@ -117,8 +117,8 @@ def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Res
 
 
 def _tiers_swept(run: Run, wide: Wide, result: Result) -> list[str]:
-    """The tiers of which every partition that is held and had to be taken was taken. One that was never captured holds up
-    nothing: it is open, and asked for by itself."""
+    """The swept tiers in which no stored partition failed. One that was never captured does not count: it is open, and each run
+    requests it again."""
     failed = {outcome.where for outcome in result.of(Phase.INGEST) if outcome.status is Status.FAILED}
     lost = [p for p in wide.plan.partitions if str(p) in failed and manifest.newest_raw(p.week_ending, p.tier, run.db)]
     return [tier for tier in (wide.swept.tiers if wide.swept else ()) if tier not in {partition.tier for partition in lost}]
@@ -189,13 +189,13 @@ _PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = 
 
 
 def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], Outcome]) -> Outcome:
-    """The one place where a partition's failure is caught: logged, recorded as an anomaly, counted."""
+    """The only function that catches a partition's failure: it is logged, recorded as an anomaly and counted."""
     try:
         return work()
     except DatabaseLost as error:
         if run.dry:
-            raise  # with the connection the one moment of the database is gone, that a dry run looks at
-        run.db.reconnect()  # raises when the database stays away: then the run ends
+            raise  # a dry run reads one snapshot, and the snapshot is lost with its connection
+        run.db.reconnect()  # raises when the database stays unavailable: then the run ends
         run.dimensions.forget()
         return _failed(run, phase, where, Category.DATABASE_LOST, error)
     except (DatabaseError, RunLocked, ConfigurationError):
@@ -211,15 +211,15 @@ def _failed(
     run: Run, phase: Phase, where: Partition | date, category: Category, error: Exception, capture_id: str | None = None
 ) -> Outcome:
     if isinstance(error, MarketSpineError):
-        said, details = error.message, dict[str, object](hint=error.hint)
+        message, details = error.message, dict[str, object](hint=error.hint)
         if isinstance(error, PartitionError) and error.ingest_no is not None:
             details["ingest_no"] = error.ingest_no
     else:
-        said = f"{type(error).__name__}: {error}; a fault of the program, report it with what spine anomalies --json shows"
+        message = f"{type(error).__name__}: {error}; a fault of the program, report it with what spine anomalies --json shows"
         details = {"hint": None, "traceback": traceback.format_exc(limit=20)}
     if not run.dry:
-        anomalies.observe(run, category, where, said, stage=STAGE_OF_PHASE[phase], details=details, capture_id=capture_id)
+        anomalies.observe(run, category, where, message, stage=STAGE_OF_PHASE[phase], details=details, capture_id=capture_id)
     hint = str(details["hint"]) if details["hint"] else None
     week, tier = (where.week_ending, where.tier) if isinstance(where, Partition) else (where, None)
-    said = f"{category}: {said}"
-    return Outcome(phase, Status.FAILED, week, tier, said, category=category, capture_id=capture_id, hint=hint)
+    message = f"{category}: {message}"
+    return Outcome(phase, Status.FAILED, week, tier, message, category=category, capture_id=capture_id, hint=hint)

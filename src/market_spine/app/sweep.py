@@ -1,8 +1,8 @@
 """The sweep: which partitions outside a run's window were revised since the last successful sweep.
 
 FINRA revises in place and late: eight recorded revisions came 7 to 164 days after publication, and a window of six weeks
-sees three of them. A tier counts as swept through a day only when its partitions of that run were all taken: what failed
-is found again by the next sweep, also once it has left the window.
+covers three of them. A tier counts as swept through a day only when all its partitions of that run were stored: the next
+sweep lists again what failed, even after it has left the window.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from market_spine.partition import DOMAIN, Partition
 
 
 class Scope(NamedTuple):
-    """What is to be asked for a tier: weeks from the oldest we hold, rows updated since the last sweep."""
+    """What to query for a tier: weeks from the oldest stored one, rows updated since the last sweep."""
 
     tier: str
     first_week: date
@@ -30,7 +30,7 @@ class Scope(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What was found, or why nothing could be. `tiers` are those that were asked for."""
+    """The revised partitions of `tiers`, or the problem with the query."""
 
     tiers: tuple[str, ...]
     partitions: tuple[Partition, ...] = ()
@@ -38,7 +38,7 @@ class Sweep(NamedTuple):
 
 
 def ask(run: Run, source: Source, weeks: Sequence[date], tiers: tuple[str, ...]) -> Sweep | None:
-    """Asks the source, in one query; None for one that cannot tell. Writes nothing."""
+    """Queries the source once; None for one that cannot list revisions. Writes nothing."""
     if not source.sweeps:
         return None
     last_week = min(weeks) - timedelta(weeks=1)
@@ -48,28 +48,28 @@ def ask(run: Run, source: Source, weeks: Sequence[date], tiers: tuple[str, ...])
     since = min(scope.since for scope in scopes.values())
     first_week = min(scope.first_week for scope in scopes.values())
     try:
-        found = source.revised_since(since, first_week, last_week)
+        revised = source.revised_since(since, first_week, last_week)
     except SourceError as error:
         return Sweep(tiers, problem=error)
-    ours = (p for p in found if p.tier in scopes and p.week_ending >= scopes[p.tier].first_week)
+    ours = (p for p in revised if p.tier in scopes and p.week_ending >= scopes[p.tier].first_week)
     return Sweep(tiers, tuple(sorted(ours, reverse=True)))
 
 
 def outcome_of(problem: SourceError, weeks: Sequence[date]) -> Outcome:
-    """A sweep that failed is a warning: the next one begins where the last good one ended."""
+    """A sweep that failed is a warning: the next one starts where the last successful one ended."""
     failed = Category.SWEEP_FAILED
-    message = f"{failed}: revisions of earlier weeks are not known: {problem.message}; the next run asks again"
+    message = f"{failed}: revisions of earlier weeks are not known: {problem.message}; the next run tries again"
     return Outcome(Phase.INGEST, Status.WARNING, min(weeks), None, message, category=failed, hint=problem.hint)
 
 
 def note_problem(run: Run, outcome: Outcome) -> Outcome:
-    """Keeps the warning as an anomaly until a sweep goes well."""
+    """Records the warning as an anomaly, which stays open until a sweep succeeds."""
     anomalies.observe(run, Category.SWEEP_FAILED, outcome.week_ending, outcome.message)
     return outcome
 
 
 def record(run: Run, tiers: Iterable[str]) -> None:
-    """Tiers whose sweep and partitions all went well are swept through the run date; a replay of a past day moves nothing."""
+    """Marks tiers as swept through the run date; a replay of a past day moves no date back."""
     with run.db.transaction():
         for tier in tiers:
             run.db.execute(
@@ -85,12 +85,13 @@ def record(run: Run, tiers: Iterable[str]) -> None:
 
 
 def _scope(db: Database, tier: str, last_week: date) -> Scope | None:
-    """None where nothing is held outside the window. Without a sweep so far, everything since the oldest capture counts."""
+    """None where nothing is stored outside the window. Before the first sweep, everything since the oldest capture counts."""
     week, run_date = db.execute(
         "SELECT MIN(week_ending), MIN(run_date) FROM finra_otc_transparency_capture WHERE tier = ? AND week_ending <= ?",
         (tier, last_week.isoformat()),
     ).fetchone()
     if week is None:
         return None
-    swept = db.execute("SELECT swept_through FROM core_sweeps WHERE domain = ? AND tier = ?", (DOMAIN, tier)).fetchone()
-    return Scope(tier, date.fromisoformat(week), date.fromisoformat(swept[0] if swept else run_date))
+    row = db.execute("SELECT swept_through FROM core_sweeps WHERE domain = ? AND tier = ?", (DOMAIN, tier)).fetchone()
+    (since,) = row or (run_date,)
+    return Scope(tier, date.fromisoformat(week), date.fromisoformat(since))

@@ -1,4 +1,4 @@
-"""A run with a window also looks outside it: at what is open, and at what its source shows to be new or changed."""
+"""A run with a window also covers what is open outside it, and what its source reports as new or changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 6
 
 
 class Wide(NamedTuple):
-    """The plan with all that it is to look at, what the sweep answered, and what there is to say of it."""
+    """The plan with everything the run works on, the result of the sweep, and the warnings to report."""
 
     plan: Plan
     swept: sweep.Sweep | None = None
@@ -24,31 +24,28 @@ class Wide(NamedTuple):
 
 
 def widen(run: Run, source: Source | None, plan: Plan) -> Wide:
-    """Asks the database and the source. Unless dry, the run keeps how far back the weeks go and what was seen in the folder."""
-    asks = source if Phase.INGEST in plan.phases else None
+    """Queries the database and the source. Unless dry, the run stores how far back the weeks go and what the folder holds."""
+    queried = source if Phase.INGEST in plan.phases else None
     if plan.sweeps and not run.dry:
         coverage.record(run, plan)
-    wide = _with_changes(run, asks, plan) if asks and plan.sweeps else Wide(plan)
+    wide = _with_changes(run, queried, plan) if queried and plan.sweeps else Wide(plan)
     if plan.sweeps:  # after the changes: one of an early week opens the weeks between it and the window
         wide = wide._replace(plan=_with_open(run, wide.plan))
-    if asks and asks.sweeps:
-        wide = wide._replace(plan=wide.plan._replace(turns=checks.turns(run, asks, plan)))
+    if queried and queried.sweeps:
+        wide = wide._replace(plan=wide.plan._replace(turns=checks.turns(run, queried, plan)))
     return wide
 
 
 def _with_open(run: Run, plan: Plan) -> Plan:
-    found = coverage.find_open(run, plan)
-    revised = tuple(partition for partition in plan.revised if partition not in found.partitions)
-    plan = plan._replace(revised=revised, open=found.partitions, open_weeks_results=found.weeks)
+    partitions, weeks = coverage.find_open(run, plan)
+    revised = tuple(partition for partition in plan.revised if partition not in partitions)
+    plan = plan._replace(revised=revised, open=partitions, open_weeks_results=weeks)
     if plan.open_count:
-        names = [str(one) for one in (*found.partitions, *(week for week in found.weeks if week not in _weeks(found)))]
+        covered = {partition.week_ending for partition in partitions}
+        names = [str(one) for one in (*partitions, *(week for week in weeks if week not in covered))]
         more = ", …" if len(names) > _SHOWN else ""
-        _log.info("+%d open from earlier weeks: %s%s", len(names), ", ".join(names[:_SHOWN]), more, extra={"event": "open"})
+        _log.info("+%d open from earlier weeks: %s%s", len(names), ", ".join(names[:_SHOWN]), more, extra={"event": "widened"})
     return plan
-
-
-def _weeks(found: coverage.Open) -> set[object]:
-    return {partition.week_ending for partition in found.partitions}
 
 
 def _with_changes(run: Run, source: Source, plan: Plan) -> Wide:

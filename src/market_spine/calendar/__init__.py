@@ -1,1 +1,1 @@
-"""When FINRA publishes what, and on which days the exchange is closed."""
+"""When FINRA publishes each partition, and on which days the exchange is closed."""

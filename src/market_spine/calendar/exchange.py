@@ -1,7 +1,7 @@
 """The days the New York Stock Exchange is closed, and those on which it closes at 1 p.m.
 
 closures.py is the authority: a table that scripts/pages/make_exchange_closures.py writes and the tests compare with its
-source. A closure nobody could foresee is named in the operator's calendar file (see publication.read_calendar).
+source. An unforeseen closure goes into the operator's calendar file (see publication.read_calendar).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""When FINRA publishes what: the day a partition is due, and what its absence means on a given day.
+"""When FINRA publishes each partition: the day it is due, and what its absence means on a given day.
 
-A week's data comes out on a Monday, 21 days after the week's own Monday for NMS Tier 1 and 35 days after it for NMS
+A week's data is published on a Monday, 21 days after the week's own Monday for NMS Tier 1 and 35 days after it for NMS
 Tier 2 and OTC (FINRA Rules 6110 and 6610: "no earlier than two", "four weeks"; the days are those observed since 2019).
-When the exchange is closed that Monday it is the next day it is open; Columbus and Veterans Day, which the exchange
-does not keep, shift nothing. No function here reads a clock.
+When the exchange is closed that Monday, it is the next day on which it is open; on Columbus and Veterans Day the exchange is
+open, so they shift nothing. No function here reads a clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SATURDAY = 5
 
 
 class PublicationState(str, Enum):
-    """What it means that a partition is not there: not yet due, due today, late within the grace, or missing."""
+    """What the absence of a partition means: not yet due, due today, late within the grace period, or missing."""
 
     AWAITING = "awaiting"
     DUE = "due"
@@ -38,7 +38,7 @@ class PublicationState(str, Enum):
 
 
 class Calendar(NamedTuple):
-    """The exchange's calendar, and what an operator knows beyond it (see read_calendar)."""
+    """The operator's corrections of the exchange's calendar (see read_calendar)."""
 
     closed: frozenset[date] = frozenset()
     opened: frozenset[date] = frozenset()
@@ -76,7 +76,7 @@ def awaited(partition: Partition, day: date, calendar: Calendar = EXCHANGE) -> b
 
 
 def state(partition: Partition, run_date: date, grace_days: int = GRACE_DAYS, calendar: Calendar = EXCHANGE) -> PublicationState:
-    """What it means on `run_date` that a partition is not there."""
+    """What the absence of a partition means on `run_date`."""
     due = due_date(partition, calendar)
     if run_date < due:
         return PublicationState.AWAITING
@@ -93,8 +93,8 @@ def is_open(day: date, calendar: Calendar = EXCHANGE) -> bool:
 
 
 def next_due(run_date: date, tiers: Iterable[str] = TIERS, calendar: Calendar = EXCHANGE) -> list[Due]:
-    """What becomes due next after `run_date`: all partitions of the earliest such day."""
-    # The longest delay is five weeks; a moved date may be further off, and is looked up by name.
+    """The partitions that become due next after `run_date`: all those of the earliest such day."""
+    # The longest delay is five weeks; a date that the operator moved may be further off, so all of them are added.
     friday = run_date + timedelta(days=(4 - run_date.weekday()) % 7)
     weeks = [friday + timedelta(weeks=n) for n in range(-8, 2)]
     partitions = {Partition(week, tier) for week in weeks for tier in tiers}

@@ -1,4 +1,4 @@
-"""FINRA's own names for its tiers, mapped at the border: nothing below it knows them."""
+"""FINRA's own names for its tiers, mapped where content enters; the rest of the program uses ours."""
 
 from __future__ import annotations
 

@@ -1,30 +1,30 @@
 """The console scripts: Ctrl-C ends the process without a traceback, even while the program is being loaded.
 
-Next to nothing is imported here: loading what the two scripts import is what takes the time.
+This module imports almost nothing: importing the commands takes most of the start-up time.
 """
 
 from __future__ import annotations
 
 import gc
 
-from market_spine.cli.quiet_exit import at_once
+from market_spine.cli.quiet_exit import end_at_signal
 
 
 def run_finra_weekly_schedule() -> None:
     """The weekly run."""
-    at_once()
-    gc.disable()  # until the command begins: what loading modules creates stays
+    end_at_signal()
+    gc.disable()  # until the command begins: the objects created by imports stay
     try:
         from market_spine.cli.weekly import main
 
         main()
     finally:
-        gc.freeze()  # so that no module is searched for garbage as the process ends
+        gc.freeze()  # so that the last collection at exit skips the modules
 
 
 def spine() -> None:
     """The operators' commands."""
-    at_once()
+    end_at_signal()
     gc.disable()
     try:
         from market_spine.cli.spine import main

@@ -1,4 +1,4 @@
-"""Every way out of a command: its stated exit code and at most one line of explanation."""
+"""How a command ends: with the documented exit code and at most one line of explanation."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def guarded(group: click.Command, arguments: list[str]) -> int:
     _tune_interpreter()
     try:
         with signals.interruptible():
-            return _carry_out(group, arguments)
+            return _invoke(group, arguments)
     except SystemExit:
         raise
     except BaseException as error:
-        return _recorded(_said(error, arguments))
+        return _recorded(_report(error, arguments))
 
 
 def _recorded(exit_code: int) -> int:
-    """Returns the exit code, after correcting it in the row of a run that was recorded before."""
+    """Returns the exit code, after correcting it in core_executions if a run was already recorded."""
     if executions := sys.modules.get("market_spine.core.executions"):
         executions.correct(exit_code)
     return exit_code
@@ -45,38 +45,39 @@ def _tune_interpreter() -> None:
     gc.enable()
 
 
-def _carry_out(group: click.Command, arguments: list[str]) -> int:
+def _invoke(group: click.Command, arguments: list[str]) -> int:
     stdout = sys.stdout
     try:
         _check_text(arguments)
-        answer = group.main(arguments, standalone_mode=False)
-        return answer if isinstance(answer, int) else 0
+        result = group.main(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except SystemExit:
         if sys.stdout is not stdout:  # click replaces stdout after a broken pipe, and exits with 1
             raise BrokenPipeError from None
         raise
 
 
-def _said(error: BaseException, arguments: list[str]) -> int:
-    """Prints what ended the command, unless its reader is gone; returns the exit code."""
+def _report(error: BaseException, arguments: list[str]) -> int:
+    """Prints the error that ended the command, unless stdout's reader is gone; returns the exit code."""
     if isinstance(error, click.Abort):  # click makes one of every KeyboardInterrupt
         error = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
     code = exit_rule.of_error(error)
     try:
         if isinstance(error, BrokenPipeError):
-            return _hear_no_more(code)
-        return _say(*_words(error), code, arguments)
+            return _discard_output(code)
+        message, hint = _message_and_hint(error)
+        return _print_error(message, hint, code, arguments)
     except BrokenPipeError as broken:
-        return _hear_no_more(exit_rule.of_error(broken))
+        return _discard_output(exit_rule.of_error(broken))
 
 
-def _hear_no_more(code: int) -> int:
-    """Discards what Python would still write as it ends, so that it raises nothing."""
+def _discard_output(code: int) -> int:
+    """Redirects stdout to the null device, so that flushing it at exit raises nothing; returns `code`."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
 
 
-def _words(error: BaseException) -> tuple[str, str | None]:
+def _message_and_hint(error: BaseException) -> tuple[str, str | None]:
     """The message and the hint for an error."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.message, error.hint
@@ -99,7 +100,7 @@ def _check_text(arguments: list[str]) -> None:
         raise UsageError(f"'{printable(bad, 100)}' has control characters or is not UTF-8", hint="write it as plain text")
 
 
-def _say(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
+def _print_error(message: str, hint: str | None, exit_code: int, arguments: list[str]) -> int:
     one_line, hint = printable(" ".join(message.split()), 600), hint and printable(hint, 600)
     if log.speaks_json():
         facts = {"event": "error", "hint": hint, "exit_code": exit_code, "aloud": True}

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from market_spine.app.source import DEFAULT_DATA_DIR
 from market_spine.log import printable
-from market_spine.monitor.observers import DEFAULT_EXPECTED_BY, Watching
+from market_spine.monitor.observers import DEFAULT_EXPECTED_BY, ObserverSettings
 
 if TYPE_CHECKING:
     from market_spine.config import Settings
@@ -27,13 +27,13 @@ DEFAULT_DB = "data/market_spine.db"
 
 
 LARGEST_ID = 2**63 - 1
-_LARGEST = 10**9  # where a range names no end; with more, moments and sizes overflow
+_LARGEST = 10**9  # where a range is open-ended; beyond it, times and sizes overflow
 _FIGURE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 class Number(click.FloatRange):
-    """The type of every option that is a number. What `float` takes beyond plain figures (nan, inf, 1_0, ١) is refused."""
+    """The type of every option that is a number. Other input that `float` accepts (nan, inf, 1_0, ١) is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         return _within(self, float(value) if _FIGURE.fullmatch(str(value)) else None, value, "a number", param, ctx)
@@ -83,7 +83,7 @@ def config_option(command: click.Command, table: str, check: Callable[[Settings]
 
 
 def _joined(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A list for an option that is given once becomes one text, joined by commas, as it would be typed."""
+    """Joins a list with commas, as it would be typed, for an option that takes one value."""
     several = {param.name for param in command.params if isinstance(param, click.Option) and param.multiple}
     return {
         name: ",".join(map(str, value)) if isinstance(value, list) and name not in several
@@ -158,7 +158,7 @@ def effective(command: click.Command, flags: list[str]) -> list[Value]:
 
 
 def blame(error: click.UsageError) -> str:
-    """click's message about a bad value, and where the value was set when it was not typed."""
+    """click's message about a bad value, with the origin of a value that was not typed."""
     message = error.format_message().rstrip(".")
     param, ctx = getattr(error, "param", None), error.ctx
     if param is None or ctx is None:
@@ -214,11 +214,11 @@ def observed_options(command: Command) -> Command:
 
 
 def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
-    """The day a command acts on, where it is not today; --as-observed-on comes before --run-date."""
+    """The run date if it is not today; --as-observed-on takes precedence over --run-date."""
     return as_observed_on or run_date
 
 
-def watch_options(command: Command) -> Command:
+def observer_options(command: Command) -> Command:
     """The options for metrics, notifications and pings."""
     for option in (
         expected_by_option, ping_url_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
@@ -234,6 +234,6 @@ def update_options(command: Command) -> Command:
     return command
 
 
-def watching(given: dict[str, Any]) -> Watching:
-    """Takes the values of `watch_options` or `update_options` out of a command's parameters."""
-    return Watching(**{name: given.pop(name) for name in Watching._fields if name in given})
+def observer_settings(given: dict[str, Any]) -> ObserverSettings:
+    """Takes the values of `observer_options` or `update_options` out of a command's parameters."""
+    return ObserverSettings(**{name: given.pop(name) for name in ObserverSettings._fields if name in given})

@@ -1,7 +1,7 @@
 """SIGTERM and SIGINT become an exception, so that the open transaction rolls back; a second Ctrl-C ends the process at once.
 
-While the program works (`interruptible`) the first signal raises Interrupted in the main thread, wherever that is. While it is
-loaded, and when its work is done, a signal ends it at once: quiet_exit.py.
+While a command runs (`interruptible`), the first signal raises Interrupted in the main thread, whatever it executes. While the
+program is loaded, and after the command has ended, a signal ends it at once: quiet_exit.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _AGAIN_SECONDS = 0.02
 def interruptible() -> Iterator[None]:
     """Within it, the first signal raises Interrupted in the main thread.
 
-    After it a SIGINT ends the process, whatever it is busy with; further SIGTERMs are ignored, since those who send them
-    (timeout, a process group's parent) often send two.
+    After it a SIGINT ends the process, even during a call into C; further SIGTERMs are ignored, since their senders (timeout,
+    a process group's parent) often send two.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -38,11 +38,11 @@ def interruptible() -> Iterator[None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, _leave)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        undo.append(_watch())
+        undo.append(_exit_on_next_sigint())
         raise Interrupted(number)
 
     before, hook = {number: signal.signal(number, handle) for number in _SIGNALS}, sys.unraisablehook
-    sys.unraisablehook = _never_swallowed(hook)
+    sys.unraisablehook = _raising_again(hook)
     try:
         yield
     finally:
@@ -53,14 +53,14 @@ def interruptible() -> Iterator[None]:
             step()
 
 
-def _never_swallowed(hook: Callable[[Any], object]) -> Callable[[Any], object]:
-    """Python drops what is raised in a `__del__` or a weak reference's callback, and a signal may come just there: then it
-    is raised again, a moment later."""
+def _raising_again(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Python ignores an exception raised in a `__del__` or in the callback of a weak reference. When a signal arrives there,
+    Interrupted is raised again a moment later."""
 
-    def judge(dropped: Any) -> object:
-        if not isinstance(dropped.exc_value, Interrupted):
-            return hook(dropped)
-        error = dropped.exc_value
+    def handle_ignored(ignored: Any) -> object:
+        if not isinstance(ignored.exc_value, Interrupted):
+            return hook(ignored)
+        error = ignored.exc_value
 
         def again(_number: int, _frame: FrameType | None) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -69,14 +69,14 @@ def _never_swallowed(hook: Callable[[Any], object]) -> Callable[[Any], object]:
         signal.signal(signal.SIGTERM, again)
         return _thread.start_new_thread(_send_again, ())
 
-    return judge
+    return handle_ignored
 
 
 def _send_again() -> None:
     time.sleep(_AGAIN_SECONDS)
     if sys.platform == "win32":
         signal.raise_signal(signal.SIGTERM)
-    else:  # to the main thread itself: one that comes to another thread leaves it in the call it waits in
+    else:  # to the main thread itself: delivered to another one, it would not interrupt a blocking call
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
@@ -84,10 +84,10 @@ def _leave(number: int, _frame: FrameType | None = None) -> None:
     os._exit(128 + number)
 
 
-def _watch() -> Callable[[], object]:
-    """A thread that ends the process on the next SIGINT: the main thread may be busy in C, where no handler runs. Returns a
-    function that ends the watch."""
-    if sys.platform == "win32":  # no pipes that do not block
+def _exit_on_next_sigint() -> Callable[[], object]:
+    """Starts a thread that ends the process on the next SIGINT: while the main thread is in a C call, no handler runs. Returns
+    a function that stops it."""
+    if sys.platform == "win32":  # it has no non-blocking pipes
         return lambda: None
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)

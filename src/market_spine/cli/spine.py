@@ -1,4 +1,4 @@
-"""`spine`: the operators' commands. Each lies in its own file under `commands/`, imported when it is called."""
+"""`spine`: the operators' commands. Each has its own file under `commands/`, imported when it is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from market_spine import __version__
 from market_spine.cli.commands import COMMANDS
 from market_spine.cli.exit import guarded
 from market_spine.cli.options import config_option
-from market_spine.cli.quiet_exit import at_once
+from market_spine.cli.quiet_exit import end_at_signal
 from market_spine.cli.weekly import check_settings
 
 
@@ -52,7 +52,7 @@ def command() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """The console script."""
-    at_once()
+    end_at_signal()
     sys.exit(guarded(command, sys.argv[1:] if argv is None else argv))
 
 

@@ -12,18 +12,18 @@ _WIDEST = 60
 
 
 def coloured() -> bool:
-    """Whether stdout is a terminal that wants colour."""
+    """Whether stdout is a terminal and NO_COLOR is not set."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def paint(text: str, word: str) -> str:
-    """`text` in the colour of a state's word, where colour is wanted."""
+    """`text` in the colour of the state `word`, if stdout takes colour."""
     code = _COLOUR.get(word.split(" ")[0].rstrip("!"))
     return f"\x1b[{code}m{text}\x1b[0m" if code and coloured() else text
 
 
 def mark(text: str) -> str:
-    """One of the marks ✓ → ⚠ ✗ in its colour, where colour is wanted."""
+    """One of the marks ✓ → ⚠ ✗ in its colour, if stdout takes colour."""
     code = {"✓": "32", "→": "2", "⚠": "33", "✗": "31"}.get(text)
     return f"\x1b[{code}m{text}\x1b[0m" if code and coloured() else text
 
@@ -31,9 +31,9 @@ def mark(text: str) -> str:
 def render(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Lines with two blanks between columns; numbers are right-aligned, cells that are states are coloured."""
     kept = [list(row) for row in rows]
-    texts = [[*(shorten(cell(value)) for value in row[:-1]), cell(row[-1])] for row in kept]
+    texts = [[*(shorten(cell(value)) for value in most), cell(last)] for *most, last in kept]
     widths = [max(map(len, column)) for column in zip(headers, *texts, strict=True)]
-    right = [any(_is_figure(row[at]) for row in kept) for at in range(len(headers))]
+    right = [any(map(_is_figure, column)) for column in zip(*kept, strict=True)] if kept else [False] * len(headers)
     lines = [_line(headers, widths, right)] + [
         _line([paint(text.ljust(width), text) if not r else text for text, width, r in zip(row, widths, right, strict=True)],
               widths, right)
@@ -62,7 +62,7 @@ def cell(value: object) -> str:
 
 
 def shorten(text: str) -> str:
-    """A text that leaves room for other columns; the last column is never cut."""
+    """The text, cut where it would leave no room for other columns; the last column is never cut."""
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 

@@ -17,11 +17,11 @@ from market_spine.cli.options import (
     acting_day,
     config_option,
     observed_options,
+    observer_options,
+    observer_settings,
     option_names,
-    watch_options,
-    watching,
 )
-from market_spine.cli.quiet_exit import at_once
+from market_spine.cli.quiet_exit import end_at_signal
 from market_spine.cli.weekly_run import Options, run
 from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
 
@@ -45,14 +45,14 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 )
 @click.option(
     "--lookback-weeks", type=Whole(1, 5200), default=6, show_default=True,
-    help="Fridays to look at, counted back from the run date.",
+    help="Number of weeks, counted back from the run date.",
 )
 @click.option(
     "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
     help="Weeks before these in which a missing partition is still fetched.",
 )
 @click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
-@click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to look at, comma-separated.")
+@click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to process, comma-separated.")
 @source_options
 @click.option("--mode", type=click.Choice(["run", "dry-run"]), default="run", show_default=True, help="dry-run writes nothing.")
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
@@ -95,7 +95,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Log format on stderr."
 )
-@watch_options
+@observer_options
 @click.version_option(__version__, "--version", prog_name="run_finra_weekly_schedule")
 def command(**given: object) -> None:
     """Capture FINRA's weekly OTC Transparency data: ingest, normalize, calculate, evaluate readiness."""
@@ -103,14 +103,14 @@ def command(**given: object) -> None:
 
 
 def check(given: dict[str, object]) -> Options:
-    """The options as values. Raises UsageError; nothing has been opened or written yet."""
+    """The options as values. Raises UsageError, before anything is opened or written."""
     from market_spine import clock
     from market_spine.monitor import observers
 
     weeks_text = given.pop("weeks")
     lookback, mode = given.pop("lookback_weeks"), given.pop("mode")
     now = clock.utc_now()
-    watched = observers.check(watching(given))
+    watched = observers.check(observer_settings(given))
     as_observed_on, run_date = _text(given.pop("as_observed_on")), clock.market_date(now)
     if day := acting_day(as_observed_on, _text(given.pop("run_date_text"))):
         run_date = parse_day(day)
@@ -119,7 +119,7 @@ def check(given: dict[str, object]) -> Options:
     tiers = parse_tier_list(str(given.pop("tiers")))
     return Options(
         weeks=tuple(weeks), sweeps=not (weeks_text or as_observed_on), as_observed=bool(as_observed_on), tiers=tiers,
-        dry=mode == "dry-run", run_date=run_date, now=now, watching=watched, **given,  # type: ignore[arg-type]
+        dry=mode == "dry-run", run_date=run_date, now=now, observer_settings=watched, **given,  # type: ignore[arg-type]
     )
 
 
@@ -138,9 +138,9 @@ config_option(command, "run_finra_weekly_schedule", check_settings)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The console script: every way out has its stated exit code and at most one line of explanation."""
+    """The console script."""
     arguments = sys.argv[1:] if argv is None else argv
-    at_once()
+    end_at_signal()
     sys.exit(guarded(command, arguments))
 
 

@@ -14,7 +14,7 @@ import click
 from market_spine import log
 from market_spine.errors import LockLost, RunLocked
 from market_spine.log import ProgressHandler
-from market_spine.monitor.observers import Observers, Watching
+from market_spine.monitor.observers import Observers, ObserverSettings
 
 if TYPE_CHECKING:
     from market_spine.app.context import Expectations
@@ -53,7 +53,7 @@ class Options(NamedTuple):
     verbose: bool
     cron: bool
     log_format: str
-    watching: Watching
+    observer_settings: ObserverSettings
     max_reject_percent: float
     min_kept_percent: float
     accept_shrink: bool
@@ -65,16 +65,16 @@ class Options(NamedTuple):
 
     @property
     def permits(self) -> Permits:
-        """Which days but today the run may act on."""
+        """Which days other than today the run may act on."""
         from market_spine.core.timeline import Permits
 
         return Permits(past=self.as_observed, future=self.allow_future)
 
     def as_arguments(self) -> dict[str, object]:
-        """What core_executions keeps; the database is named without its password."""
+        """The arguments recorded in core_executions; the database is named without its password."""
         from market_spine.db import redact
 
-        names = [name for name in self._fields if name not in ("now", "watching")]
+        names = [name for name in self._fields if name not in ("now", "observer_settings")]
         facts = {name: getattr(self, name) for name in names}
         return {**facts, "db": redact(self.db), "weeks": [str(week) for week in self.weeks], "run_date": str(self.run_date)}
 
@@ -82,13 +82,13 @@ class Options(NamedTuple):
 def run(options: Options) -> int:
     """Runs the command and returns its exit code."""
     handler = log.set_up(quiet=options.quiet, verbose=options.verbose, cron=options.cron, json_lines=options.log_format == "json")
-    watch = Observers(Watching() if options.dry else options.watching, options.db, handler)
+    observers = Observers(ObserverSettings() if options.dry else options.observer_settings, options.db, handler)
     try:
-        exit_code = _dry_run(options) if options.dry else _run(options, handler, watch)
+        exit_code = _dry_run(options) if options.dry else _run(options, handler, observers)
     except BaseException as error:
         if options.if_locked == "skip" and isinstance(error, RunLocked) and not isinstance(error, LockLost):
             return _skipped(options, error)
-        watch.crashed(error)
+        observers.crashed(error)
         log.release(handler)
         raise
     if exit_code:
@@ -96,7 +96,7 @@ def run(options: Options) -> int:
     return exit_code
 
 
-def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
+def _run(options: Options, handler: logging.Handler, observers: Observers) -> int:
     from market_spine.app import report
     from market_spine.app.scheduler import run_schedule
     from market_spine.operate.operation import operation
@@ -104,19 +104,19 @@ def _run(options: Options, handler: logging.Handler, watch: Observers) -> int:
 
     work_in_bulk()
     source, plan = _source(options), _plan(options)
-    with operation(_task(options), watch) as done:
-        result = run_schedule(done.run, source, plan, _teller(handler, plan, watch))
-        document = report.document(result, done.run, "run") | {"phase_seconds": watch.phase_seconds}
+    with operation(_task(options), observers) as done:
+        result = run_schedule(done.run, source, plan, _outcome_logger(handler, plan, observers))
+        document = report.document(result, done.run, "run") | {"phase_seconds": observers.phase_seconds}
         done.outcomes, done.asked = result.outcomes, result.plan.partitions
         done.report, done.summary = document, report.summary(result)
     if result.exit_code or isinstance(handler, ProgressHandler):
-        log.release(handler)  # the lines before the summary they lead to
-    _tell_result(options, result, document)
+        log.release(handler)  # before the summary on stdout
+    _print_result(options, result, document)
     return done.exit_code
 
 
 def _skipped(options: Options, error: RunLocked) -> int:
-    """--if-locked skip: the other run does the work, so there is nothing to do, which is success."""
+    """--if-locked skip: the other run does the work, so this one ends with exit code 0."""
     from market_spine.app import report
 
     if options.as_json:
@@ -126,7 +126,7 @@ def _skipped(options: Options, error: RunLocked) -> int:
     return 0
 
 
-def _tell_result(options: Options, result: Result, document: dict[str, object]) -> None:
+def _print_result(options: Options, result: Result, document: dict[str, object]) -> None:
     """The run's result on stdout: the document, the summary, one line, or nothing."""
     from market_spine.app import report
 
@@ -192,7 +192,7 @@ def _task(options: Options) -> Task:
 
 
 def expectations(options: Options) -> Expectations:
-    """What is expected by the calendar. Raises ConfigurationError."""
+    """What the calendar expects. Raises ConfigurationError."""
     from market_spine.app.context import Expectations
     from market_spine.cli.commands import calendar_of
 
@@ -200,8 +200,8 @@ def expectations(options: Options) -> Expectations:
     return Expectations(None if options.ignore_calendar else calendar, options.grace_days, options.rehash_share)
 
 
-def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[[Outcome], None]:
-    """Logs each outcome as it happens, and moves the bar where there is one."""
+def _outcome_logger(handler: logging.Handler, plan: Plan, observers: Observers) -> Callable[[Outcome], None]:
+    """The function that logs each outcome as it happens, and updates the progress bar if there is one."""
     from market_spine.app import report
     from market_spine.outcome import Phase, Status
 
@@ -211,8 +211,8 @@ def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[
     logger = logging.getLogger("market_spine")
     done: Counter[Phase] = Counter()
 
-    def tell(outcome: Outcome) -> None:
-        watch.tell(outcome)
+    def log_outcome(outcome: Outcome) -> None:
+        observers.progressed(outcome)
         facts = {
             "event": "partition",
             "week": str(outcome.week_ending),
@@ -225,4 +225,4 @@ def _teller(handler: logging.Handler, plan: Plan, watch: Observers) -> Callable[
         if isinstance(handler, ProgressHandler):
             handler.show(done[outcome.phase], max(done[outcome.phase], total[outcome.phase]), outcome.phase.value)
 
-    return tell
+    return log_outcome

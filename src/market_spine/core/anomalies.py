@@ -1,4 +1,4 @@
-"""core_anomalies: what was noticed, how grave it is, and whether it is over."""
+"""core_anomalies: what was noticed, how severe it is, and whether it is resolved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INFO, WARN, ERROR, CRITICAL = SEVERITIES = tuple(severity.value for severity in 
 
 
 class Observing(Protocol):
-    """Who observes: a run, with its database, its moment and its id."""
+    """What records an anomaly: a run, with its database, its time and its id."""
 
     db: Database
     now: datetime
@@ -40,13 +40,13 @@ def record_anomaly(
     resolution_note: str | None = None,
     now: datetime | None = None,
 ) -> int:
-    """Adds an anomaly and answers its id. With a `resolution_note` it is born resolved. Raises ValueError for a severity
-    other than INFO, WARN, ERROR, CRITICAL."""
+    """Adds an anomaly and returns its id. With a `resolution_note` it is resolved from the start. Raises ValueError for a
+    severity other than INFO, WARN, ERROR, CRITICAL."""
     if severity not in SEVERITIES:
-        raise ValueError(f"severity {severity!r} is none of {', '.join(SEVERITIES)}")
+        raise ValueError(f"severity {severity!r} is not one of {', '.join(SEVERITIES)}")
     moment = clock.stamp(now or clock.utc_now())
     with writing(db_connection):
-        row = db_connection.execute(
+        (anomaly_id,) = db_connection.execute(
             """
             INSERT INTO core_anomalies (domain, pipeline, partition_key, stage, severity, category, message, details_json,
                                         affected_records, execution_id, capture_id, detected_at, resolved_at,
@@ -59,7 +59,7 @@ def record_anomaly(
                 resolution_note, moment,
             ),
         ).fetchone()
-    return int(row[0])
+    return int(anomaly_id)
 
 
 def observe(
@@ -74,9 +74,9 @@ def observe(
     capture_id: str | None = None,
     resolution_note: str | None = None,
 ) -> int:
-    """Records a fault of a partition or a week, or, when the same one (category, partition, stage, capture) is known and still
-    open, notes that it was seen again. One that is born resolved (a skip) is likewise kept as one row. Without a `stage` it is
-    the category's own."""
+    """Records a fault of a partition or a week. When the same one (category, partition, stage, capture) is already open, it
+    only notes that the fault was seen again. One that is resolved from the start (a skip) is likewise kept as one row. The
+    default `stage` is the category's own."""
     key = where.key if isinstance(where, Partition) else partition_key(where.isoformat())
     stage = stage or category.stage
     with run.db.transaction():
@@ -103,7 +103,8 @@ def _known(db: Database, category: Category, key: str, stage: str, capture_id: s
         """,
         (key, key, DOMAIN, category.value, stage, capture_id or "", is_open),
     ).fetchone()
-    return None if row is None else int(row[0])
+    (anomaly_id,) = row or (None,)
+    return anomaly_id
 
 
 def _see_again(
@@ -121,11 +122,11 @@ def _see_again(
 def resolve_stage(
     db: Database, key: str, stage: str, note: str, now: datetime, *, but: tuple[Category, str] | None = None
 ) -> int:
-    """Closes what stood open against a stage of a partition, because that stage went well; answers how many.
+    """Resolves the open anomalies of a stage of a partition, because that stage succeeded; returns how many.
 
-    `but` is the category and capture id of a fault that still lasts.
+    `but` is the category and capture id of a fault that persists.
     """
-    category, capture_id = (but[0].value, but[1]) if but else ("", "")
+    lasting, capture_id = but or (None, "")
     with db.transaction():
         cursor = db.execute(
             """
@@ -134,13 +135,13 @@ def resolve_stage(
               AND partition_key = ? AND domain = ? AND stage = ? AND resolved_at IS NULL
               AND NOT (category = ? AND COALESCE(capture_id, '') = ?)
             """,
-            (clock.stamp(now), note, key, key, DOMAIN, stage, category, capture_id),
+            (clock.stamp(now), note, key, key, DOMAIN, stage, lasting.value if lasting else "", capture_id),
         )
         return cursor.rowcount
 
 
 def resolve_damage(db: Database, key: str, capture_id: str, note: str, now: datetime) -> int:
-    """Closes what stood open because a capture's stored bytes were damaged; answers how many."""
+    """Resolves the open anomalies about the damaged bytes of a capture; returns how many."""
     with db.transaction():
         cursor = db.execute(
             """
@@ -154,7 +155,7 @@ def resolve_damage(db: Database, key: str, capture_id: str, note: str, now: date
 
 
 def resolve_category(db: Database, category: Category, note: str, now: datetime) -> int:
-    """Closes every open anomaly of a category, whatever partition it stands against; answers how many."""
+    """Resolves every open anomaly of a category, in any partition; returns how many."""
     with db.transaction():
         cursor = db.execute(
             """
@@ -167,8 +168,8 @@ def resolve_category(db: Database, category: Category, note: str, now: datetime)
 
 
 def has_failed(db: Database, key: str, capture_id: str, stage: str, ingest_no: int) -> bool:
-    """Whether a stage of this very content has failed before, be it over or not."""
-    found = db.execute(
+    """Whether a stage of exactly this content has failed before, resolved or not."""
+    failure = db.execute(
         """
         SELECT 1 FROM core_anomalies
         WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
@@ -177,7 +178,7 @@ def has_failed(db: Database, key: str, capture_id: str, stage: str, ingest_no: i
         """,
         (key, capture_id, stage, str(ingest_no)),
     ).fetchone()
-    return found is not None
+    return failure is not None
 
 
 def _json(value: Mapping[str, object] | str | None) -> str | None:

@@ -13,11 +13,11 @@ from market_spine.db import Database
 from market_spine.errors import DamagedRaw
 from market_spine.partition import DOMAIN, Partition, generate_capture_id
 
-BY_INGEST = "ingest"  # who ends a withdrawal when another content takes the capture over: no operator has said so
+BY_INGEST = "ingest"  # what ended a withdrawal when another content replaced the one withdrawn; otherwise an operator
 
 
 class Version(NamedTuple):
-    """A content the source showed for a capture. `row_count` is its data lines, `metadata` what the RAW row says of it."""
+    """A content the source delivered for a capture. `row_count` counts its data lines, `metadata` is that of the RAW row."""
 
     ingest_no: int
     content_hash: str
@@ -25,10 +25,15 @@ class Version(NamedTuple):
     row_count: int
     metadata: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, ingest_no: int, content_hash: str, observed_at: str, row_count: int, metadata_json: str) -> Version:
+        """A row as the table holds it."""
+        return cls(ingest_no, content_hash, observed_at, row_count, json.loads(metadata_json))
+
 
 class Capture(NamedTuple):
-    """A row of the capture table, with the content a stage is to be made of: its hash, its ingest number, and the number of
-    the content the stage was last made of."""
+    """A row of the capture table, with the content a stage is to be made from: its hash, its ingest number, and the number of
+    the content the stage was last made from."""
 
     capture_key: int
     capture_id: str
@@ -40,8 +45,16 @@ class Capture(NamedTuple):
     stage_no: int | None
 
 
+class Current(NamedTuple):
+    """The current capture of a partition: its id, its rows and its share volume."""
+
+    capture_id: str
+    row_count: int
+    total_shares: float
+
+
 class Withdrawal(NamedTuple):
-    """That an operator took a capture back: which, when, who and why."""
+    """That an operator withdrew a capture: which, when, who and why."""
 
     capture_id: str
     withdrawn_at: str
@@ -51,10 +64,10 @@ class Withdrawal(NamedTuple):
 
 
 def observe(db: Database, partition: Partition, capture_id: str, run_date: date, version: Version, now: datetime) -> None:
-    """Records a content the source has shown: the first one of a new capture, or on the same day another one beside it.
+    """Records a content the source has delivered: the first one of a new capture, or another one on the same day.
 
-    A capture keeps its rows, and with them its content, until the new content is normalized in their place: what is refused
-    lends it nothing. Call it inside a transaction.
+    A capture keeps its rows, and with them its content, until the new content is normalized and replaces them: refused
+    content changes nothing. Call it inside a transaction.
     """
     uri, updated = version.metadata.get("source_uri"), version.metadata.get("source_last_updated")
     metadata = json.dumps(version.metadata)
@@ -101,22 +114,23 @@ def versions(db: Database, capture_id: str) -> list[Version]:
         """,
         (capture_id,),
     ).fetchall()
-    return [Version._make((*facts, json.loads(metadata))) for *facts, metadata in rows]
+    return [Version.of(*row) for row in rows]
 
 
 def version(db: Database, capture_id: str, ingest_no: int) -> Version:
     """One content of a capture. Raises DamagedRaw when its record is gone."""
-    for found in versions(db, capture_id):
-        if found.ingest_no == ingest_no:
-            return found
+    for candidate in versions(db, capture_id):
+        if candidate.ingest_no == ingest_no:
+            return candidate
     raise DamagedRaw(f"the record of content {ingest_no} of {capture_id} is gone")
 
 
 def take_on(db: Database, capture: Capture) -> None:
-    """Makes the content that is being normalized the capture's own, in the place of the one before.
+    """Makes the content that is being normalized the capture's own; it replaces the previous one.
 
-    A withdrawal of that one ends, and what was made from its rows goes: nobody shall read measures of rows that are gone.
-    All of it was made this same day, for on a later day a content has a capture of its own. Call it inside a transaction.
+    A withdrawal of the previous one ends, and what was computed from its rows is deleted: nobody may read measures of rows
+    that no longer exist. All of it was made this same day, because on a later day a content has a capture of its own. Call it
+    inside a transaction.
     """
     taken = version(db, capture.capture_id, capture.ingest_no)
     db.execute(
@@ -134,7 +148,7 @@ def take_on(db: Database, capture: Capture) -> None:
 
 
 def _drop_results(db: Database, capture: Capture) -> None:
-    """Removes a capture's measures, and the results of the week that were made with them."""
+    """Deletes a capture's measures, and the results of the week that were computed with them."""
     key = capture.capture_key
     forget_stage(db, CALC, capture.capture_id)
     db.execute("DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?", (key,))
@@ -154,26 +168,26 @@ def _drop_results(db: Database, capture: Capture) -> None:
 
 
 def carry_over(db: Database, capture: Capture, run_date: date, now: datetime) -> Capture:
-    """Gives a replay that was left unfinished on an earlier day a capture of its own, of `run_date`, and answers that one.
+    """Gives a replay that was left unfinished on an earlier day a capture of its own, of `run_date`, and returns that one.
 
-    To the end of its own day the content before it was current, and what was answered as of that day may not change. Call it
-    inside a transaction.
+    Until the end of that earlier day the previous content was current, and query results as of that day may not change. Call
+    it inside a transaction.
     """
     carried_id = generate_capture_id(DOMAIN, capture.partition.week, capture.partition.tier, run_date)
     observe(db, capture.partition, carried_id, run_date, version(db, capture.capture_id, capture.ingest_no), now)
     set_aside(db, capture, now)
-    key = db.execute("SELECT capture_key FROM finra_otc_transparency_capture WHERE capture_id = ?", (carried_id,)).fetchone()[0]
+    (key,) = db.execute("SELECT capture_key FROM finra_otc_transparency_capture WHERE capture_id = ?", (carried_id,)).fetchone()
     return capture._replace(capture_key=key, capture_id=carried_id, run_date=run_date.isoformat(), stage_no=None)
 
 
 def set_aside(db: Database, capture: Capture, now: datetime) -> None:
-    """Lets the RAW row name the content the capture's rows are made of; the one set aside stays, as a version."""
+    """Makes the RAW row name the content the capture's rows were made from; the one set aside is kept as a version."""
     if capture.stage_no is not None:
         _record_raw(db, capture.partition, capture.capture_id, version(db, capture.capture_id, capture.stage_no), now)
 
 
 def content_of_day(db: Database, partition: Partition, run_date: date) -> str | None:
-    """The hash of what was captured of a partition on a run date, be it pruned since; None when nothing was."""
+    """The hash of the content captured for a partition on a run date, even if pruned since; None when nothing was captured."""
     capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run_date)
     row = db.execute(
         """
@@ -183,11 +197,12 @@ def content_of_day(db: Database, partition: Partition, run_date: date) -> str | 
         """,
         (capture_id, capture_id),
     ).fetchone()
-    return row[0] if row else None
+    (content_hash,) = row or (None,)
+    return content_hash
 
 
 def later_than(db: Database, day: date) -> list[tuple[str, str]]:
-    """The id and the run date of every capture that stands and is of a later day, oldest week first."""
+    """The id and the run date of every capture of a later day that is not withdrawn, oldest week first."""
     rows = db.execute(
         """
         SELECT capture_id, run_date FROM finra_otc_transparency_capture
@@ -195,7 +210,7 @@ def later_than(db: Database, day: date) -> list[tuple[str, str]]:
         """,
         (day.isoformat(),),
     ).fetchall()
-    return [(row[0], row[1]) for row in rows]
+    return [(capture_id, run_date) for capture_id, run_date in rows]
 
 
 def is_superseded(db: Database, capture: Capture) -> bool:
@@ -210,8 +225,8 @@ def is_superseded(db: Database, capture: Capture) -> bool:
 def withdraw(
     db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime, content_too: bool = True
 ) -> None:
-    """Takes a capture back: it stays, and is no longer current. With `content_too` its content is taken back as well, and
-    stays so when it is offered again. Call it inside a transaction."""
+    """Withdraws a capture: it is kept, but is no longer current. With `content_too` its content is withdrawn as well, and stays
+    withdrawn when the source delivers it again. Call it inside a transaction."""
     at = clock.stamp(now)
     captured_at, row_count, content_hash = db.execute(
         """
@@ -234,7 +249,7 @@ def withdraw(
 
 
 def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:
-    """Lets a withdrawn capture stand again, and its content with it. Call it inside a transaction."""
+    """Undoes the withdrawal of a capture and of its content. Call it inside a transaction."""
     _end_withdrawal(db, capture_id, by=by, at=clock.stamp(now))
     db.execute(
         """
@@ -246,7 +261,7 @@ def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:
 
 
 def _end_withdrawal(db: Database, capture_id: str, *, by: str, at: str) -> None:
-    """Lets the capture stand, if it was withdrawn."""
+    """Ends the withdrawal of a capture, if there is one."""
     db.execute(
         """
         UPDATE finra_otc_transparency_capture SET withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
@@ -264,7 +279,7 @@ def _end_withdrawal(db: Database, capture_id: str, *, by: str, at: str) -> None:
 
 
 def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> Withdrawal | None:
-    """The withdrawal that still holds for a content of the partition: no operator undid it, and no capture of the same content
+    """The withdrawal that still applies to a content of the partition: no operator undid it, and no capture of the same content
     was accepted since."""
     begins = f"{DOMAIN}:{partition.tier}:{partition.week}:"
     row = db.execute(
@@ -279,11 +294,11 @@ def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> With
         """,
         (content_hash, len(begins), begins, BY_INGEST, partition.week, partition.tier),
     ).fetchone()
-    return Withdrawal(*row) if row else None
+    return Withdrawal._make(row) if row else None
 
 
 class _Staged(NamedTuple):
-    """A capture beside what its manifest says of the stage before and of the stage itself."""
+    """A capture with the manifest's metadata of the preceding stage and of the stage itself."""
 
     capture_key: int
     capture_id: str
@@ -295,10 +310,10 @@ class _Staged(NamedTuple):
 
 
 def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:
-    """The captures of a partition that stand, oldest first: what `stage` was made from, and what it should be made from.
+    """The captures of a partition, oldest first: what `stage` was made from, and what it should be made from.
 
-    `ingest_no` and `content_hash` are those of the stage before (RAW before NORMALIZED, NORMALIZED before CALC); captures
-    without it are left out. A withdrawn capture stands where another content waits to take the place of the one withdrawn.
+    `ingest_no` and `content_hash` are those of the preceding stage (RAW before NORMALIZED, NORMALIZED before CALC); captures
+    without it are left out, and so are withdrawn ones, unless another content waits to replace the one withdrawn.
     """
     before = RAW if stage == NORMALIZED else NORMALIZED
     rows = db.execute(
@@ -312,17 +327,17 @@ def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture
         """,
         (before, stage, partition.week, partition.tier),
     ).fetchall()
-    found = []
+    kept = []
     for row in map(_Staged._make, rows):
         content, stage_no = json.loads(row.ready), json.loads(row.done)["ingest_no"] if row.done else None
         if row.withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
             facts = (row.run_date, row.captured_at, content["sha256"], content["ingest_no"], stage_no)
-            found.append(Capture(row.capture_key, row.capture_id, partition, *facts))
-    return found
+            kept.append(Capture(row.capture_key, row.capture_id, partition, *facts))
+    return kept
 
 
-def current(db: Database, partition: Partition, as_of: date | None = None) -> tuple[str, int, float] | None:
-    """The current capture's id, rows and share volume, of those up to the run date `as_of` where given; None without one."""
+def current(db: Database, partition: Partition, as_of: date | None = None) -> Current | None:
+    """The current capture, of those up to the run date `as_of` if given; None without one."""
     row = db.execute(
         """
         SELECT c.capture_id, c.row_count, c.total_shares FROM finra_otc_transparency_capture c
@@ -331,11 +346,11 @@ def current(db: Database, partition: Partition, as_of: date | None = None) -> tu
         """,
         (partition.week, partition.tier, as_of.isoformat() if as_of else "9"),
     ).fetchone()
-    return None if row is None else (row[0], row[1], row[2])
+    return None if row is None else Current._make(row)
 
 
 def twin(db: Database, partition: Partition, content_hash: str) -> Partition | None:
-    """Another partition that is current with this very content."""
+    """Another partition whose current content is exactly this one."""
     row = db.execute(
         """
         SELECT c.week_ending, c.tier FROM finra_otc_transparency_version v
@@ -344,4 +359,7 @@ def twin(db: Database, partition: Partition, content_hash: str) -> Partition | N
         """,
         (content_hash, partition.week, partition.tier),
     ).fetchone()
-    return None if row is None else Partition(date.fromisoformat(row[0]), row[1])
+    if row is None:
+        return None
+    week, tier = row
+    return Partition(date.fromisoformat(week), tier)

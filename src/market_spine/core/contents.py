@@ -1,4 +1,4 @@
-"""The stored contents: the exact bytes a source showed, packed, under their SHA-256."""
+"""The stored contents: the exact bytes a source delivered, compressed, under their SHA-256."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ZSTD_LEVEL, _ZSTD_WINDOW = 1, 18  # a window of 256 KB stays in the cache
 
 
 def store_raw(db: Database, content: bytes, content_hash: str) -> None:
-    """Keeps the bytes under their SHA-256 (64 hex), once; mends those that are damaged. Call it inside a transaction."""
-    known = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
-    if known is None or not is_intact(db, content_hash):
+    """Stores the bytes once under their SHA-256 (64 hex); replaces a damaged copy. Call it inside a transaction."""
+    row = db.execute("SELECT 1 FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
+    if row is None or not is_intact(db, content_hash):
         zstd = _zstd()
         parameter = zstd.CompressionParameter
         options = {parameter.compression_level: _ZSTD_LEVEL, parameter.window_log: _ZSTD_WINDOW}
@@ -46,13 +46,14 @@ def packed_raw(db: Database, content_hash: str) -> bytes:
     row = db.execute("SELECT content FROM finra_otc_transparency_raw WHERE content_hash = ?", (content_hash,)).fetchone()
     if row is None:
         raise DamagedRaw(f"the raw bytes {content_hash[:16]} are gone")
-    return bytes(row[0])
+    (packed,) = row
+    return bytes(packed)
 
 
 def unpacked(packed: bytes, content_hash: str, *, hashed: bool = False) -> Iterator[bytes]:
     """The bytes in blocks of 512 KB. Raises DamagedRaw when they no longer hash to their name.
 
-    With `hashed` that is not tried: they are those of a content that was hashed and stored a moment ago.
+    With `hashed` the check is skipped: the content was hashed and stored a moment ago.
     """
     zstd, digest = _zstd(), hashlib.sha256()
     stream = zstd.ZstdDecompressor()

@@ -1,4 +1,4 @@
-"""core_executions: one row a run: who, when, with what arguments, and how it ended."""
+"""core_executions: one row per run: who, when, with what arguments, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from market_spine.db import Database
 from market_spine.errors import DatabaseError
 from market_spine.process import hostname
 
-_LAST_WORDS_SECONDS = 1.0
+_FINAL_WRITE_SECONDS = 1.0
 
 
 class _Ended(NamedTuple):
@@ -61,18 +61,18 @@ def finish(
 
 
 def end(db: Database, execution_id: str, exit_code: int, now: datetime, *, outcomes: object) -> None:
-    """As finish, for the run that is this process's: when the process then ends otherwise, `correct` puts its row right."""
+    """Like `finish`, for the run of this process: if the process then exits with another code, `correct` updates the row."""
     global _ended
     finish(db, execution_id, exit_code, now, outcomes=outcomes)
     _ended = _Ended(db, execution_id, exit_code)
 
 
 def correct(exit_code: int) -> None:
-    """After its run was recorded the process came to another end: nobody read its answer, or a signal came. Its outcomes stay."""
+    """Updates the exit code of a run already recorded: its reader closed the pipe, or a signal came. Its outcomes stay."""
     if _ended is None or _ended.exit_code == exit_code:
         return
     with contextlib.suppress(DatabaseError), contextlib.closing(_ended.db.reopen()) as db:
-        db.patience = _LAST_WORDS_SECONDS
+        db.patience = _FINAL_WRITE_SECONDS
         with db.transaction():
             db.execute("UPDATE core_executions SET exit_code = ? WHERE execution_id = ?", (exit_code, _ended.execution_id))
 
@@ -87,9 +87,9 @@ def recorded(
     now: Callable[[], datetime],
     permits: Permits = PRESENT,
 ) -> Iterator[None]:
-    """Writes the row of a run that begins, and how it ended when the body raises, whatever that is (unless the database is gone).
+    """Writes the row of a run that begins and, when the body raises anything, how it ended (unless the database is lost).
 
-    After a good end the caller calls `end` with its outcomes. A run that lost its lock still writes its own row. Raises
+    After a success the caller calls `end` with its outcomes. A run that lost its lock still writes its own row. Raises
     PastDay or FutureDay, and writes nothing, when the run may not act on its run date.
     """
     check_day(db, run_date, clock.market_date(now()), permits)
@@ -98,7 +98,7 @@ def recorded(
         yield
     except BaseException as error:
         db.guard = None
-        db.patience = _LAST_WORDS_SECONDS
+        db.patience = _FINAL_WRITE_SECONDS
         db.rollback()
         message = getattr(error, "message", f"{type(error).__name__}: {error}")
         with contextlib.suppress(DatabaseError):
@@ -107,14 +107,14 @@ def recorded(
 
 
 class Asked(NamedTuple):
-    """Where a run asked for its data: `file`, `api` or `file_url`, and for files the folder."""
+    """Where a run took its data from: `file`, `api` or `file_url`, and for files the folder."""
 
     source: str = "file"
     data_dir: str | None = None
 
 
 def last_source(db: Database) -> Asked:
-    """Where the newest run asked that asked a source."""
+    """Where the newest run that used a source took its data from."""
     row = db.execute(
         """
         SELECT json_extract(arguments_json, '$.source'), json_extract(arguments_json, '$.data_dir') FROM core_executions
@@ -123,11 +123,11 @@ def last_source(db: Database) -> Asked:
         ORDER BY started_at DESC, execution_id DESC LIMIT 1
         """
     ).fetchone()
-    return Asked(str(row[0]), row[1]) if row else Asked()
+    return Asked._make(row) if row else Asked()
 
 
 def actor() -> str:
-    """Who is asking: MARKET_SPINE_ACTOR, else the user's name."""
+    """Who runs the program: MARKET_SPINE_ACTOR, else the user's name."""
     if named := os.environ.get("MARKET_SPINE_ACTOR"):
         return named
     import getpass

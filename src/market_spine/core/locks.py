@@ -1,9 +1,9 @@
 """One run at a time: a lock with an owner and a heartbeat, in core_locks, for cron, shell and API alike.
 
-A holder shows that it lives by a heartbeat, written by a thread with its own connection. It is dead when its process is
-gone, when its heartbeat is older than its lease, or, on PostgreSQL, when its session is gone and beats are missing; then the
-next run takes the lock over. The one who lost it may still wake up (a stopped process, a cut network), therefore every
-transaction of the holder first proves that the lock is its own: `Database.guard`. Ages are measured by `Database.now`, the
+A thread of the holder writes a heartbeat on its own connection. The holder counts as dead when its process no longer exists,
+when its heartbeat is older than its lease, or, on PostgreSQL, when its session has ended and beats are missing; then the next
+run takes the lock over. The previous holder may still wake up (a stopped process, an interrupted network), therefore every
+transaction of a holder first checks that it still owns the lock: `Database.guard`. Ages are measured by `Database.now`, the
 one clock that all users of a database share.
 """
 
@@ -28,7 +28,7 @@ LEASE_SECONDS = 60.0
 _BEATS_A_LEASE = 12
 _BEATS_MISSED = 3
 _POLL_SECONDS = 0.25
-_SETTLE_SECONDS = 3.0  # for a session that is just ending
+_SETTLE_SECONDS = 3.0  # for a session that is about to end
 _RELEASE_SECONDS = 1.0
 
 
@@ -53,9 +53,10 @@ class Verdict(NamedTuple):
 
 
 def judge(holder: Holder | None, age: float, *, gone: bool, session_free: bool) -> Verdict:
-    """Whether `holder` still holds: `age` of its heartbeat in seconds, `gone` its process, `session_free` its session's lock.
+    """Whether `holder` still holds the lock, by the `age` of its heartbeat in seconds, whether its process is `gone` and whether
+    its session's lock is free.
 
-    An age far below zero means that the clock was set back: such a heartbeat proves nothing either.
+    An age far below zero means that the clock was set back: such a heartbeat proves nothing.
     """
     if holder is None:
         return Verdict(not session_free, "nobody holds it" if session_free else "a session that is just ending holds it")
@@ -72,10 +73,10 @@ def judge(holder: Holder | None, age: float, *, gone: bool, session_free: bool) 
 def run_lock(
     db: Database, owner: str, *, wait_seconds: float = 0, name: str = RUN, lease_seconds: float = LEASE_SECONDS
 ) -> Iterator[Holder | None]:
-    """Holds lock `name` for the body, as `owner`; every transaction of `db` in the body is fenced by it.
+    """Holds lock `name` as `owner` while the body runs; every transaction of `db` in the body is fenced by it.
 
     Yields the dead holder it was taken over from, or None. Raises RunLocked when another run still holds it after
-    `wait_seconds`, and LockLost out of a transaction of the body once another run has taken it over.
+    `wait_seconds`, and LockLost from a transaction of the body once another run has taken it over.
     """
     if db.label == ":memory:":  # nobody else can open it
         yield None
@@ -100,7 +101,7 @@ def run_lock(
 
 
 def holder_of(db: Database, name: str = RUN) -> Holder | None:
-    """Who has the lock by its row, dead or alive."""
+    """The holder named in the lock's row, dead or alive."""
     values = db.execute(
         """
         SELECT owner, host, machine, pid, started, since, heartbeat_at, lease_seconds FROM core_locks WHERE name = ?
@@ -129,7 +130,7 @@ class _Row(NamedTuple):
 
 
 def verdict_on(db: Database, holder: Holder | None, *, session_free: bool) -> Verdict:
-    """`judge` with what can be seen from here."""
+    """`judge`, with what this process can observe."""
     if holder is None:
         return judge(None, 0, gone=False, session_free=session_free)
     age = (db.now() - holder.heartbeat_at).total_seconds()
@@ -177,7 +178,7 @@ def _attempt(connection: Database, name: str, me: Holder) -> tuple[Holder | None
     """Takes the lock unless a living run holds it; returns its previous holder and whether that one still holds it.
 
     The order matters on PostgreSQL: the session's advisory lock comes before the row, so that one run at a time tries to
-    replace the row. A session that has ended has released it by itself; one that hangs is ended first.
+    replace the row. The server releases it when a session ends; one that hangs is terminated first.
     """
     holder = holder_of(connection, name)
     free = connection.session_lock(name)

@@ -1,8 +1,8 @@
 """core_manifest: which stage of which capture is done. The one place that reads and writes it.
 
 A stage's row holds, in metadata_json, the `ingest_no` of the content it was made from. A later stage whose number differs
-from its predecessor's is pending: that is how a replay, a kill or a forced ingest is noticed, without any memory.
-The pseudo-stage WITHDRAWN marks a capture that an operator took back; no check below counts it.
+from its predecessor's is pending: that is how a replay, a kill or a forced ingest is detected without further state.
+The pseudo-stage WITHDRAWN marks a capture that an operator withdrew; no check below counts it.
 """
 
 from __future__ import annotations
@@ -46,6 +46,29 @@ class StageRow(NamedTuple):
     metadata: Mapping[str, Any]
     captured_at: str
 
+    @classmethod
+    def of(
+        cls, tier: str | None, stage: str, capture_id: str | None, row_count: int | None, metadata: str | None, captured_at: str
+    ) -> StageRow:
+        """A row as the table holds it."""
+        return cls(tier, stage, capture_id, row_count or 0, json.loads(metadata or "{}"), captured_at)
+
+
+class _Entry(NamedTuple):
+    """All columns of a row of core_manifest; the key and the metadata are JSON."""
+
+    id: int
+    domain: str
+    stage: str
+    stage_rank: int
+    partition_key: str
+    capture_id: str | None
+    row_count: int | None
+    metadata: str | None
+    captured_at: str
+    created_at: str
+    updated_at: str
+
 
 def compute_content_hash(content: bytes) -> str:
     """The first 16 hex digits of the content's SHA-256."""
@@ -53,7 +76,7 @@ def compute_content_hash(content: bytes) -> str:
 
 
 def week_rows(week_ending: date | str, connection: Connection, tier: str | None = None) -> list[StageRow]:
-    """The manifest rows of a week (of one tier, where given), newest capture first."""
+    """The manifest rows of a week (of one tier, if given), newest capture first."""
     rows = connection.execute(
         """
         SELECT json_extract(partition_key, '$.tier'), stage, capture_id, row_count, metadata_json, captured_at
@@ -63,14 +86,14 @@ def week_rows(week_ending: date | str, connection: Connection, tier: str | None 
         """,
         (str(week_ending), DOMAIN),
     ).fetchall()
-    found = (StageRow(r[0], r[1], r[2], r[3] or 0, json.loads(r[4] or "{}"), r[5]) for r in rows)
-    return [row for row in found if tier is None or row.tier == tier]
+    stages = (StageRow.of(*row) for row in rows)
+    return [row for row in stages if tier is None or row.tier == tier]
 
 
 def entries(
     connection: Connection, domain: str | None, key: str | None, stage: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:
-    """Rows for machines, newest first; None does not filter."""
+    """Rows for machines, newest first; None means no filter."""
     rows = connection.execute(
         """
         SELECT id, domain, stage, stage_rank, partition_key, capture_id, row_count, metadata_json, captured_at, created_at,
@@ -81,11 +104,10 @@ def entries(
         """,
         (domain, key, stage, limit, offset),
     )
-    names = ("id", "domain", "stage", "stage_rank", "partition_key", "capture_id", "row_count", "metadata", "captured_at")
-    found = [dict(zip((*names, "created_at", "updated_at"), row, strict=True)) for row in rows]
-    for entry in found:
-        entry |= {"partition_key": json.loads(entry["partition_key"]), "metadata": json.loads(entry["metadata"] or "{}")}
-    return found
+    return [
+        {**row._asdict(), "partition_key": json.loads(row.partition_key), "metadata": json.loads(row.metadata or "{}")}
+        for row in map(_Entry._make, rows)
+    ]
 
 
 def standing(rows: Iterable[StageRow]) -> list[StageRow]:
@@ -98,7 +120,7 @@ def standing(rows: Iterable[StageRow]) -> list[StageRow]:
 def current_stages(rows: Iterable[StageRow]) -> dict[str, dict[str, StageRow]]:
     """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest.
 
-    What is normalized was once raw, whatever became of a content that was offered for the same capture later.
+    What is normalized was once raw, whatever happened to a content that was delivered for the same capture later.
     """
     stages: dict[str, dict[str, StageRow]] = {}
     kept = [row for row in standing(rows) if row.tier is not None]
@@ -114,7 +136,7 @@ def current_stages(rows: Iterable[StageRow]) -> dict[str, dict[str, StageRow]]:
 def check_revision_needed_via_hash(
     week_ending: date | str, tier: str, content: bytes, db_connection: Connection, *, as_of: date | None = None
 ) -> RevisionCheck:
-    """Compares the content with the newest RAW capture (made up to the run date `as_of`, where given)."""
+    """Compares the content with the newest RAW capture (up to the run date `as_of`, if given)."""
     return compare_hash(compute_content_hash(content), newest_raw(week_ending, tier, db_connection, as_of=as_of))
 
 
@@ -138,8 +160,8 @@ def check_revision_needed_via_metadata(
     *,
     as_of: date | None = None,
 ) -> RevisionCheck:
-    """Compares the source's newest lastUpdateDate with the one stored: an older one is a revision that was taken back. A hint
-    only: silent edits leave no date."""
+    """Compares the source's newest lastUpdateDate with the one stored: an older one means that a revision was reverted. Only a
+    hint: silent edits leave no date."""
     newest = newest_raw(week_ending, tier, db_connection, as_of=as_of)
     if newest is None:
         return RevisionCheck(True, "No prior capture (first ingest)")
@@ -160,14 +182,14 @@ def newest_raw(week_ending: date | str, tier: str, connection: Connection, *, as
 
 
 def check_stage_ready(week_ending: date | str, tier: str, stage: str, db_connection: Connection) -> bool:
-    """Whether the stage has rows for the partition, in a capture that stands."""
+    """Whether the stage has rows for the partition, in a capture that is not withdrawn."""
     return any(row.stage == stage and row.row_count > 0 for row in standing(week_rows(week_ending, db_connection, tier)))
 
 
 def check_tier_completeness(
     week_ending: date | str, db_connection: Connection, expected_tiers: Iterable[str] | None = None
 ) -> TierCompleteness:
-    """Whether every tier of the week has a RAW capture that stands."""
+    """Whether every tier of the week has a RAW capture that is not withdrawn."""
     present = {row.tier for row in standing(week_rows(week_ending, db_connection)) if row.stage == RAW}
     missing = frozenset(expected_tiers or TIERS) - present
     return TierCompleteness(not missing, frozenset(missing))

@@ -1,4 +1,4 @@
-"""Open a database: the one way to one, in three modes. Where nothing is stored yet every command says so in the same words."""
+"""The one way to open a database, in three modes. A database with nothing stored yet is one error for every command."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from market_spine.errors import ConfigurationError
 
 
 class Mode(Enum):
-    """What is wanted of a database."""
+    """How a database is opened."""
 
-    CREATE = "create"  # read and write; made when it does not exist
+    CREATE = "create"  # read and write; created when it does not exist
     EXISTING = "existing"  # read and write
     READ_ONLY = "read-only"  # one moment of it: what others commit meanwhile is not seen
 
 
 @contextlib.contextmanager
 def open_store(target: str, mode: Mode = Mode.EXISTING, now: datetime | None = None) -> Iterator[Database]:
-    """A database of this program's schema. Raises ConfigurationError where nothing is stored yet, unless it may be made; that
-    one was made is reported, for it may be a mistyped name."""
+    """A database of this program's schema. Raises ConfigurationError where nothing is stored yet, unless it may be created; a
+    new database is logged as a warning, because the name may be mistyped."""
     read_only = mode is Mode.READ_ONLY
     with snapshot_of(target) if read_only else contextlib.closing(connect(target, create=mode is Mode.CREATE)) as db:
         if schema_version(db):
@@ -36,22 +36,22 @@ def open_store(target: str, mode: Mode = Mode.EXISTING, now: datetime | None = N
             raise ConfigurationError(f"nothing is stored in {db.label} yet", hint=hint)
         else:
             prepare(db, now)
-            facts = {"event": "new_database", "database": db.label, "aloud": True}
+            facts = {"event": "database_created", "database": db.label, "aloud": True}
             logging.getLogger("market_spine").warning("new database %s", db.label, extra=facts)
         yield db
 
 
 @contextlib.contextmanager
 def snapshot_of(target: str) -> Iterator[Database]:
-    """One moment of a database, whatever its schema, for reading only. Everything that reads goes through here, so that no
-    answer is a mixture of two states."""
+    """A snapshot of a database, whatever its schema, for reading only. Everything that only reads uses it, so that no result
+    mixes two states."""
     with contextlib.closing(connect(target, read_only=True)) as db, db.snapshot():
         yield db
 
 
 @contextlib.contextmanager
 def open_for_dry_run(target: str) -> Iterator[Database]:
-    """What a run that may make its database would find, READ_ONLY: where nothing is stored yet, an empty one in memory."""
+    """A read-only snapshot for a run that may create its database: where nothing is stored yet, an empty one in memory."""
     target = resolve(target)
     with contextlib.ExitStack() as opened:
         if is_postgres(target) or os.path.exists(target):  # noqa: PTH110 - a name too long is not there

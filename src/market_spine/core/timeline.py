@@ -1,8 +1,8 @@
-"""Days only run forward: what a store has answered as of a past day never changes.
+"""Days only run forward: query results as of a past day never change.
 
-A run acts on its run date. One that lies before the newest day the store has recorded would change what was answered on the
-days between, so it is refused; one that lies in the future would hide every revision until then. Both can be meant, and have
-an explicit flag each.
+A run acts on its run date. A date before the newest day the store has recorded would change the results as of the days
+between, so it is refused; a date in the future would hide every revision until then. Both can be intended, and each has an
+explicit flag.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from market_spine.errors import FutureDay, PastDay
 
 
 class Permits(NamedTuple):
-    """Which days a run may act on beside the present: a past one (kept content, as observed then), a future one."""
+    """Which days a run may act on besides the present: a past one (kept content, as observed then), a future one."""
 
     past: bool = False
     future: bool = False
@@ -43,8 +43,8 @@ def check_day(db: Database, run_date: date, today: date, permits: Permits = PRES
 
 
 def newest_day(db: Database, today: date) -> date | None:
-    """The newest day a capture was taken or a run was made on; days after `today` do not count, for they were typing errors."""
-    row = db.execute(
+    """The newest day with a capture or a run; days after `today` do not count, because they were typing errors."""
+    (newest,) = db.execute(
         """
         SELECT MAX(day) FROM (
             SELECT MAX(run_date) AS day FROM core_executions WHERE run_date <= ?
@@ -53,4 +53,4 @@ def newest_day(db: Database, today: date) -> date | None:
         """,
         (today.isoformat(), today.isoformat()),
     ).fetchone()
-    return date.fromisoformat(row[0]) if row[0] else None
+    return date.fromisoformat(newest) if newest else None

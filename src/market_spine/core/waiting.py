@@ -1,4 +1,4 @@
-"""Wakes the work items that wait for a stage, in the transaction that records it: whoever makes it, none is forgotten."""
+"""Wakes the work items that wait for a stage, in the transaction that records it, so that none is missed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from market_spine.partition import DOMAIN
 
 
 def wake(connection: Connection, stage: str, key: str, moment: str) -> None:
-    """Makes due what waits for `stage` of the partition `key`: items of that partition or of its whole week.
+    """Makes the items due that wait for `stage` of the partition `key`, or of its whole week.
 
-    While nothing waits it costs one look at an empty index. On PostgreSQL an item that another transaction is just changing
+    While nothing waits this costs one lookup in an empty index. On PostgreSQL an item that another transaction is changing
     is left to that one: a run never waits here for a worker that may be waiting for the run.
     """
     made, shared = json.loads(key), getattr(connection, "engine", "sqlite") == "postgresql"
@@ -23,7 +23,7 @@ def wake(connection: Connection, stage: str, key: str, moment: str) -> None:
 
 
 def _waiting_for(connection: Connection, stage: str, week: str, tier: str, *, shared: bool) -> list[int]:
-    """Exactly the items to wake: one that is locked here is passed over by whoever makes what another one waits for."""
+    """The ids of the items to wake, and no others: a lock on any other item would make a concurrent run skip it."""
     wanted = (stage, DOMAIN, week, tier, tier)
     if shared:
         rows = connection.execute(
@@ -43,7 +43,7 @@ def _waiting_for(connection: Connection, stage: str, week: str, tier: str, *, sh
             """,
             wanted,
         )
-    return [row[0] for row in rows.fetchall()]
+    return [item_id for (item_id,) in rows.fetchall()]
 
 
 def _make_due(connection: Connection, item_id: int, moment: str) -> None:
@@ -57,9 +57,10 @@ def _make_due(connection: Connection, item_id: int, moment: str) -> None:
 
 
 def _deliver(connection: Connection, item_id: int) -> None:
-    """Brings the item's delivery forward and notifies the workers. By SQL, as a run need not have the delivery engine installed;
-    where its tables are gone, or this is not heard, workers find the item by themselves."""
-    if connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()[0] is None:
+    """Brings the item's delivery forward and notifies the workers. By SQL, because a run need not have the delivery engine
+    installed; where its tables are missing, or the notification is lost, workers find the item themselves."""
+    (jobs,) = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
+    if jobs is None:
         return
     connection.execute(
         """

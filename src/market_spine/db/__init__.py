@@ -1,7 +1,7 @@
 """Open a database, transactions, bulk rows: the only folder that imports a database driver.
 
 Two engines run one SQL text with `?` parameters. `Sqlite` is the embedded default and serves one machine, `Postgres`
-serves several; `execute(sql, params)` of each returns a cursor whose rows are read by position.
+serves several; `execute(sql, params)` of each returns a cursor over plain tuples, which the caller unpacks or names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """What the core functions need: a plain sqlite3.Connection will do."""
+    """The part of a connection that the core functions need; a plain sqlite3.Connection has it."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any: ...
 
@@ -68,10 +68,10 @@ class Database(Protocol):
 
 
 def connect(target: str, *, read_only: bool = False, create: bool = True, settings: Mapping[str, str] | None = None) -> Database:
-    """Opens `target`, a path or `postgresql://…`; a missing SQLite file is made unless `create` is off. `settings` are
-    PostgreSQL's, for this session and those that take its place.
+    """Opens `target`, a path or `postgresql://…`; a missing SQLite file is created unless `create` is off. `settings` are
+    PostgreSQL's, for this session and those that replace it.
 
-    Raises ConfigurationError for what is not a database's name, DatabaseError (NotADatabase, …) with what to do next. Applies no
+    Raises ConfigurationError for an invalid `target`, DatabaseError (NotADatabase, …) with what to do next. Applies no
     migration: see migrations.prepare.
     """
     target = resolve(target)
@@ -86,7 +86,7 @@ def connect(target: str, *, read_only: bool = False, create: bool = True, settin
 
 @contextlib.contextmanager
 def writing(connection: Connection) -> Iterator[None]:
-    """One write on any connection: joins the transaction that is open, or commits its own."""
+    """One write on any connection: joins an open transaction, or commits its own."""
     if hasattr(connection, "transaction"):
         with connection.transaction():
             yield

@@ -1,4 +1,4 @@
-"""The texts that carry bulk rows: INSERTs for SQLite, COPY lines for PostgreSQL. Names come from our schema only."""
+"""The text of bulk writes: INSERT statements for SQLite, COPY lines for PostgreSQL. Names come from our schema only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def insert_or_ignore(table: str, columns: tuple[str, ...], rows: int) -> str:
 
 def insert_new(table: str, columns: Sequence[str], rows: Sequence[Row], key: str, rows_at_once: int) -> Iterator[tuple[str, Row]]:
     """Statements with their parameters that insert `rows`, skipping those whose key already exists; each returns the rows it
-    inserted, their number (`key`) first."""
+    inserted, with their number (`key`) first."""
     for start in range(0, len(rows), rows_at_once):
         batch = rows[start : start + rows_at_once]
         statement = insert(table, tuple(columns), len(batch)) + f" ON CONFLICT DO NOTHING RETURNING {key}, {', '.join(columns)}"
@@ -39,8 +39,8 @@ def insert_new(table: str, columns: Sequence[str], rows: Sequence[Row], key: str
 def insert_columns(table: str, constants: tuple[str, ...], columns: tuple[str, ...], rows: int) -> str:
     """Numbered parameters: the constants first, then row by row the columns."""
     fixed = [f"?{n + 1}" for n in range(len(constants))]
-    places = iter(range(len(constants) + 1, len(constants) + 1 + rows * len(columns)))
-    values = (",".join([*fixed, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows))
+    numbers = iter(range(len(constants) + 1, len(constants) + 1 + rows * len(columns)))
+    values = (",".join([*fixed, *(f"?{next(numbers)}" for _ in columns)]) for _ in range(rows))
     return f"INSERT INTO {table} ({', '.join((*constants, *columns))}) VALUES ({'),('.join(values)})"
 
 
@@ -51,7 +51,7 @@ def insert_selected(table: str, constants: tuple[str, ...], columns: tuple[str, 
 
 
 def listed(values: Values) -> list[Any]:
-    """A column as Python's values."""
+    """A column as Python values."""
     if isinstance(values, list):
         return values
     items: list[Any] = values.tolist()

@@ -1,4 +1,4 @@
-"""Copy a whole database into an empty one of either engine, and prove that both hold the same."""
+"""Copy a whole database into an empty one of either engine, and verify that both hold the same rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from market_spine.errors import RECOVERY, DamagedDatabase, DatabaseError, Market
 _BATCH = 20_000
 _LEFT_OUT = frozenset(
     {"core_migrations", "core_locks", "core_workers"}
-)  # made by the schema; locks and workers are this one's own
+)  # the destination has its own: made by its schema, its locks and its workers
 
 
 @dataclass(frozen=True, slots=True)
 class TableCopy:
-    """A table's rows and their digest: the sum of the rows' SHA-256, so that no order matters."""
+    """A table's rows and their digest: the sum of the rows' SHA-256, so that their order does not matter."""
 
     table: str
     rows: int
@@ -30,7 +30,7 @@ class TableCopy:
 def copy(source: Database, destination: Database, now: datetime) -> list[TableCopy]:
     """Copies every table in one transaction and verifies counts and digests before it commits.
 
-    Raises UsageError when the destination holds anything, DatabaseError when the two differ afterwards.
+    Raises UsageError when the destination is not empty, DatabaseError when the two differ afterwards.
     """
     _check_source(source)
     migrations.prepare(destination, now)
@@ -75,7 +75,7 @@ def _insert(destination: Database, name: str, columns: list[str], rows: list[Row
         destination.bulk_insert(name, columns, rows)
     except MarketSpineError:
         raise
-    except Exception as error:  # from a driver: the other engine holds a value this program did not write
+    except Exception as error:  # of the driver: the source holds a value that this program did not write
         hint = "spine verify on the source shows what is wrong with it; nothing was committed"
         raise DatabaseError(f"{destination.label} cannot hold a row of {name}: {error}", hint=hint) from error
 

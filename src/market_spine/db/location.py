@@ -1,4 +1,4 @@
-"""Where a SQLite database may be: a writable file on a local disk. A wrong path is refused before anything is opened."""
+"""Where a SQLite database may be: a writable file on a local disk. An unsuitable path is refused before anything is opened."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def check_location(path: str, *, read_only: bool, create: bool) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             make_private(file)
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise ConfigurationError(f"no database can be at {path}: {words}", hint="choose a writable --db") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"no database can be at {path}: {reason}", hint="choose a writable --db") from error
 
 
 def make_private(file: Path) -> None:
-    """An empty file that its owner alone may read, before SQLite makes one for everybody. Its -wal and -shm take its mode."""
-    with contextlib.suppress(FileExistsError):  # another process has been quicker
+    """Creates an empty file for its owner alone; SQLite would create one for everybody. Its -wal and -shm get the same mode."""
+    with contextlib.suppress(FileExistsError):  # another process created it first
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
 
 
 def readable_by_others(path: str) -> str | None:
-    """What is wrong with a file's mode; None where its owner alone may read it, and on Windows, which has no modes."""
+    """What is wrong with a file's mode; None where only its owner may read it, and on Windows, which has no modes."""
     try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - of a name that may be no path
+        mode = stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 - the name may not be a path
     except (OSError, ValueError):
         return None
     if os.name == "nt" or not mode & 0o077:
@@ -63,7 +63,7 @@ def readable_by_others(path: str) -> str | None:
 
 
 def _check_network(path: str) -> None:
-    """Before the file is touched: a dead network mount would hang."""
+    """Runs before the file is opened, since a dead network mount would hang."""
     if not _MOUNTS.exists():
         return
     mounts = _MOUNTS.read_text("utf-8", "surrogateescape")

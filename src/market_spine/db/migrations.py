@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this program: numbered files, applied once each, in order, in one transaction."""
+"""Migrate a database to the schema of this program: numbered files, applied once each, in order, in one transaction."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def digests() -> dict[str, str]:
 
 
 def landed() -> dict[str, str]:
-    """The digests of the migrations that databases may have been made with; scripts/land_migrations.py adds new ones."""
+    """The digests of the released migrations, by file; scripts/land_migrations.py adds new ones."""
     lines = (SCHEMA / "digests.txt").read_text("utf-8").splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
@@ -63,15 +63,16 @@ def schema_version(db: Database) -> int:
 
 
 def applied(db: Database) -> dict[int, str | None]:
-    """The migrations a database has had → the digest of the file as it was then; None where none was kept."""
+    """The applied migrations by number → the digest of the file as it was then; None where none was recorded."""
     if not db.has_table("core_migrations"):
         return {}
-    # Before there were digests the table had three columns.
-    return {row[0]: row[3] if len(row) > 3 else None for row in db.execute("SELECT * FROM core_migrations ORDER BY number")}
+    rows = db.execute("SELECT * FROM core_migrations ORDER BY number")
+    # The table of an old database has three columns: digests came later.
+    return {number: digest[0] if digest else None for number, _name, _applied_at, *digest in rows}
 
 
 def prepare(db: Database, now: datetime | None = None) -> None:
-    """Makes the schema in an empty database; checks it in any other, as check_schema does."""
+    """Creates the schema in an empty database; checks it in any other, as check_schema does."""
     if schema_version(db) == 0:
         apply(db, now or clock.utc_now())
     else:
@@ -81,8 +82,8 @@ def prepare(db: Database, now: datetime | None = None) -> None:
 def check_schema(db: Database) -> None:
     """Raises ConfigurationError for a database without a schema, SchemaTooNew, SchemaDiffers, or SchemaTooOld: an existing
     database is migrated only by `spine db migrate`."""
-    had, newest = applied(db), migrations(db.engine)[-1].number
-    version = max(had, default=0)
+    done, newest = applied(db), migrations(db.engine)[-1].number
+    version = max(done, default=0)
     if version == 0:
         raise ConfigurationError(f"{db.label} holds no market-spine tables", hint=f"spine db init --db {db.label}")
     if version > newest:
@@ -90,17 +91,17 @@ def check_schema(db: Database) -> None:
             f"{db.label} has schema {version}; this program knows up to {newest}",
             hint="install the newer market-spine that wrote it",
         )
-    check_digests(db, had)
+    check_digests(db, done)
     if version < newest:
         raise SchemaTooOld(
             f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}"
         )
 
 
-def check_digests(db: Database, had: Mapping[int, str | None]) -> None:
-    """Raises SchemaDiffers when a file is no longer the one that made this database: the tables may differ from it."""
+def check_digests(db: Database, done: Mapping[int, str | None]) -> None:
+    """Raises SchemaDiffers when a file has changed since it was applied here: the tables may differ from it."""
     for migration in migrations(db.engine):
-        if had.get(migration.number) not in (None, migration.digest):
+        if done.get(migration.number) not in (None, migration.digest):
             raise SchemaDiffers(
                 f"{db.label} was made with another text of {migration.file} than this program has",
                 hint="pip install --force-reinstall --no-deps market-spine",
@@ -108,7 +109,7 @@ def check_digests(db: Database, had: Mapping[int, str | None]) -> None:
 
 
 def apply(db: Database, now: datetime) -> list[Migration]:
-    """Applies what is missing and keeps the digest of every file, all in one transaction; returns what it applied."""
+    """Applies what is missing and keeps the digest of every file, all in one transaction; returns the migrations applied."""
     with db.transaction():
         db.transaction_lock("migrations")
         _make_ledger(db)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _COPY_ROWS = 5_000
 _INSERT_ROWS = 1_000  # a message to the server and back for each statement
-# A peer that is cut off is noticed after half a minute; defaults of the system are hours.
+# A peer that is cut off is noticed after half a minute; the system's defaults are hours.
 _CONNECTION = {
     "connect_timeout": 10, "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
-_STREAMS = count(1)  # two cursors of one transaction may not have one name
+_STREAMS = count(1)  # two cursors of one transaction need different names
 _LOCK_KEY = (
     "hashtextextended('market-spine ' || current_schema() || ' ' || ?, 0)"  # advisory locks are a database's, not a schema's
 )
@@ -55,7 +55,7 @@ class Postgres:
         psycopg = self._psycopg
         try:
             given = psycopg.conninfo.conninfo_to_dict(self._target)
-        except psycopg.Error as error:  # its words may quote a password that was not escaped
+        except psycopg.Error as error:  # its message may quote a password that was not escaped
             raise ConfigurationError(
                 f"{self.label} is not a PostgreSQL URL", hint="write postgresql://user@host/name, special characters as %XX"
             ) from error
@@ -71,13 +71,13 @@ class Postgres:
                 raise
         except psycopg.Error as error:
             raise DatabaseLost(
-                f"cannot connect to {self.label}: {self._words(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
+                f"cannot connect to {self.label}: {self._text(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
         _register_types(psycopg, self._connection)
 
     @property
     def driver(self) -> Any:
-        """The driver's own connection, for what must join this one's transaction (the delivery of work)."""
+        """The driver's own connection, for what must join its transaction (the delivery of work)."""
         return self._connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
@@ -88,7 +88,7 @@ class Postgres:
             raise self._translate(error) from error
 
     def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
-        """Rows one after the other, by a cursor on the server, without holding them all; inside a snapshot, what it shows."""
+        """Yields rows from a cursor on the server, without holding them all; inside a snapshot, those that it shows."""
         try:
             with self.transaction(), self._connection.cursor(name=f"stream_{next(_STREAMS)}") as cursor:
                 cursor.itersize = 10_000
@@ -97,7 +97,7 @@ class Postgres:
             raise self._translate(error) from error
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """BEGIN … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
+        """BEGIN … COMMIT, or ROLLBACK when anything is raised; joins an open transaction."""
         return transaction(self, "BEGIN", joins=self._is_in_transaction())
 
     def _is_in_transaction(self) -> bool:
@@ -122,7 +122,7 @@ class Postgres:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within it every query sees the database as it was when it began; inside another one, or a transaction, it joins it."""
+        """Every query inside sees the database as it was at the beginning; joins an open snapshot or transaction."""
         if self._is_in_transaction():
             yield
             return
@@ -159,18 +159,19 @@ class Postgres:
 
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
         """Inserts rows, skipping those whose key already exists or is being inserted by another worker; returns the inserted
-        ones, each after its number."""
-        made: list[Row] = []
+        ones, each with its number first."""
+        inserted: list[Row] = []
         for statement, parameters in insert_new(table, columns, rows, key, _INSERT_ROWS):
-            made += self.execute(statement, parameters).fetchall()
-        return made
+            inserted += self.execute(statement, parameters).fetchall()
+        return inserted
 
     def run_script(self, script: str) -> None:
         """Runs several statements inside the open transaction."""
         self._connection.execute(script.encode())
 
     def has_table(self, name: str) -> bool:
-        return self.execute("SELECT to_regclass(?) IS NOT NULL", (name,)).fetchone()[0] is True
+        (exists,) = self.execute("SELECT to_regclass(?) IS NOT NULL", (name,)).fetchone()
+        return exists is True
 
     def tables(self) -> dict[str, list[str]]:
         """Our tables and their columns."""
@@ -183,10 +184,13 @@ class Postgres:
             ORDER BY c.table_name, c.ordinal_position
             """
         ).fetchall()
-        return {name: [column for table, column in rows if table == name] for name in dict.fromkeys(row[0] for row in rows)}
+        columns: dict[str, list[str]] = {}
+        for table, column in rows:
+            columns.setdefault(table, []).append(column)
+        return columns
 
     def reset_identities(self) -> None:
-        """Lets the next numbers follow the largest that were copied in."""
+        """Sets each sequence so that the next number follows the largest one copied in."""
         owned = self.execute(
             """
             SELECT c.table_name, c.column_name FROM information_schema.columns c
@@ -206,7 +210,7 @@ class Postgres:
         return Postgres(self._target, read_only=self._read_only, settings=self._settings)
 
     def reconnect(self) -> None:
-        """Opens the connection again where it was lost. Raises DatabaseLost when it cannot."""
+        """Opens the connection again if it was lost. Raises DatabaseLost when that fails."""
         if self._connection.closed:
             self._open()
 
@@ -215,11 +219,12 @@ class Postgres:
 
     def now(self) -> datetime:
         """The clock that all users of this database share: the server's."""
-        moment: datetime = self.execute("SELECT clock_timestamp()").fetchone()[0]
+        moment: datetime
+        (moment,) = self.execute("SELECT clock_timestamp()").fetchone()
         return moment.astimezone(timezone.utc)
 
     def name_session(self, name: str) -> None:
-        """The name under which this session, and what takes its place after a loss, is seen on the server."""
+        """Names this session, and any that replaces it after a loss, on the server."""
         self._session = name
         self.execute("SELECT set_config('application_name', ?, false)", (name,))
 
@@ -229,14 +234,15 @@ class Postgres:
 
     def session_lock(self, name: str) -> bool:
         """Takes an advisory lock for as long as the session lives; False when another session has it."""
-        return bool(self.execute("SELECT pg_try_advisory_lock(" + _LOCK_KEY + ")", (name,)).fetchone()[0])
+        (taken,) = self.execute("SELECT pg_try_advisory_lock(" + _LOCK_KEY + ")", (name,)).fetchone()
+        return bool(taken)
 
     def session_unlock(self, name: str) -> None:
-        """Gives it back."""
+        """Releases it."""
         self.execute("SELECT pg_advisory_unlock(" + _LOCK_KEY + ")", (name,))
 
     def end_sessions(self, name: str) -> None:
-        """Ends all other sessions of that name: what they had open is rolled back by the server."""
+        """Ends all other sessions of that name; the server rolls back their open transactions."""
         self.execute(
             """
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -246,46 +252,47 @@ class Postgres:
         )
 
     def size_bytes(self) -> int:
-        return int(self.execute("SELECT pg_database_size(current_database())").fetchone()[0])
+        (size,) = self.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(size)
 
     def damage(self) -> list[str]:
-        """Nothing: a server has no such check; a page it finds damaged is an error as it is read."""
+        """Empty: a server has no such check; a damaged page is an error when it is read."""
         return []
 
     def backup_beside(self, name: str) -> None:
-        """None: a server is copied by its own means (pg_dump), and its migrations roll back as one."""
+        """None: a server has its own backups (pg_dump), and its migrations roll back as a whole."""
 
     def close(self) -> None:
         self._connection.close()
 
     def _translate(self, error: Exception) -> Exception:
-        wrong = self._psycopg.errors
-        if isinstance(error, wrong.DiskFull):
+        errors = self._psycopg.errors
+        if isinstance(error, errors.DiskFull):
             return DatabaseError(f"no space left for {self.label}", hint="free space and run again; nothing was half written")
-        if isinstance(error, (wrong.DataCorrupted, wrong.IndexCorrupted)):
-            return DamagedDatabase(f"{self.label} is damaged: {self._words(error)}", hint=RECOVERY)
-        if isinstance(error, wrong.LockNotAvailable):
+        if isinstance(error, (errors.DataCorrupted, errors.IndexCorrupted)):
+            return DamagedDatabase(f"{self.label} is damaged: {self._text(error)}", hint=RECOVERY)
+        if isinstance(error, errors.LockNotAvailable):
             return DatabaseLocked(
                 f"{self.label} has been locked by another session for {SERVER_BUSY_SECONDS} s",
                 hint="wait for it, or end the session that is idle in a transaction",
             )
-        if isinstance(error, (wrong.ReadOnlySqlTransaction, wrong.InsufficientPrivilege)):
-            return DatabaseError(f"{self.label}: {self._words(error)}", hint="use a user that may write")
+        if isinstance(error, (errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege)):
+            return DatabaseError(f"{self.label}: {self._text(error)}", hint="use a user that may write")
         if self._connection.closed or isinstance(error, self._psycopg.OperationalError):
             return DatabaseLost(
-                f"the connection to {self.label} was lost: {self._words(error)}", hint="run again; the next run completes it"
+                f"the connection to {self.label} was lost: {self._text(error)}", hint="run again; the next run completes it"
             )
         return error
 
     @staticmethod
-    def _words(error: Exception) -> str:
+    def _text(error: Exception) -> str:
         return " ".join(str(error).split()) or type(error).__name__
 
 
 def _register_types(psycopg: Any, connection: Any) -> None:
-    """numeric arrives as SQLite would give it: a whole number as int, any other as float. A float goes out as its shortest
-    text, of the type its column has: sent as a double, the server would keep but 15 digits of it in a numeric column. Bytes go
-    out as they are, not as twice as many hexadecimal digits."""
+    """A numeric is read as SQLite would return it: a whole number as int, any other as float. A float is sent as its shortest
+    text, typed by its column: of a double, the server would keep only 15 digits in a numeric column. Bytes are sent in binary,
+    not as twice as many hexadecimal digits."""
     from psycopg.types.string import BytesBinaryDumper
 
     base = psycopg.adapt.Loader

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 BUSY_SECONDS = 10
 _STAGING = "staging"
-# From 3.54 on SQLite refuses, within a transaction, to take the bytes of a database that is already attached.
-_TAKES_IMAGES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
-_WORTH_AN_IMAGE = 500  # rows; below that binding them is as fast
-_IMAGE_ROWS = 50_000  # at once: some 2 MB
-_NAP_SECONDS = 0.2  # SQLite waits this long without hearing signals, then we look again
+# From 3.54 on SQLite refuses, within a transaction, to deserialize into a database that is already attached.
+_DESERIALIZES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
+_FEWEST_PAGED_ROWS = 500  # below that, binding their values is as fast
+_PAGED_ROWS = 50_000  # in one statement: some 2 MB
+_BUSY_TIMEOUT = 0.2  # seconds: SQLite handles no signal while it waits, so it waits briefly and `_patiently` repeats
 
 
 class Sqlite:
@@ -50,7 +50,7 @@ class Sqlite:
     def _open(self, uri: str, *, on_full_disk: bool = False) -> None:
         with self._translated():
             self._connection = sqlite3.connect(
-                uri, uri=True, isolation_level=None, timeout=_NAP_SECONDS, check_same_thread=False, factory=TranslatingConnection
+                uri, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT, check_same_thread=False, factory=TranslatingConnection
             )
         self._connection.translate = self._translate
         try:
@@ -64,9 +64,9 @@ class Sqlite:
             self._open(self._uri_on_full_disk(), on_full_disk=self._at_rest is None)
 
     def _uri_on_full_disk(self) -> str:
-        """How to open a file when the disk has no space for the 32 KB of its -shm file: nobody else has it open, or that file
-        would exist. With an empty -wal it is opened as immutable. What a killed writer left in the -wal is read with the file
-        locked exclusively, which keeps in memory what would be in the -shm file."""
+        """How to open a file when the disk has no space for the 32 KB of its -shm file. Nobody else has it open, or that file
+        would exist. With an empty -wal it is opened as immutable. What a killed writer left in the -wal is read under an
+        exclusive lock, with which SQLite keeps the index of the -wal in memory instead of the -shm file."""
         uri, wal = Path(self.label).absolute().as_uri(), Path(self.label + "-wal")
         if wal.exists() and wal.stat().st_size:
             return uri + "?mode=rw"
@@ -74,8 +74,8 @@ class Sqlite:
         return uri + "?immutable=1"
 
     def _uri(self, path: str, read_only: bool) -> str:
-        """How the file is opened. Writers must know of a reader, or their checkpoints change what it is reading: SQLite does
-        that through the -wal and -shm files. It creates them where it may, and removes them when it closes. Where it may not
+        """How to open the file. Writers must know of a reader, or their checkpoints change what it is reading: SQLite does
+        that through the -wal and -shm files, which it creates where it may and removes when it closes. Where it may not
         and they do not exist, nobody is writing: then the file is opened as immutable, and `_check_rest` notices when
         somebody begins to write."""
         if path == ":memory:":
@@ -114,7 +114,7 @@ class Sqlite:
         return self._patiently(self._connection.cursor(TranslatingCursor).execute, sql, parameters)
 
     def _patiently(self, act: Callable[..., _Result], *arguments: Any) -> _Result:
-        """Tries again while another process is in the way, outside a transaction: inside one, what was read would be stale."""
+        """Repeats while another process holds the lock; not inside a transaction, where what was read would be stale."""
         deadline: float | None = None
         while True:
             try:
@@ -126,23 +126,23 @@ class Sqlite:
                 clock.pause(0.01)
 
     def stream(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterator[Row]:
-        """Rows one after the other, without holding them all."""
+        """Yields rows without holding them all."""
         yield from self.execute(sql, parameters)
         self._check_rest()
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised; inside another one it joins it."""
+        """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything is raised; joins an open transaction."""
         return transaction(self, "BEGIN IMMEDIATE", joins=self._connection.in_transaction)
 
     def rollback(self) -> None:
-        """Ends an open transaction without a trace, if there is one."""
+        """Rolls back an open transaction, if there is one."""
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within it every query sees the database as it was when it began; inside another one, or a transaction, it joins it."""
+        """Every query inside sees the database as it was at the beginning; joins an open snapshot or transaction."""
         if self._connection.in_transaction:
             yield
             return
@@ -155,7 +155,7 @@ class Sqlite:
         self._check_rest()
 
     def _begin_snapshot(self) -> None:
-        """BEGIN, and the first read: that, and not BEGIN, takes the snapshot."""
+        """BEGIN, and a first read, since the snapshot is taken by the first read and not by BEGIN."""
         try:
             self._connection.execute("BEGIN")
             self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
@@ -178,60 +178,59 @@ class Sqlite:
     def bulk_columns(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values]) -> None:
         """Inserts n rows given as columns of n values, each row with the same `constants`. Call it inside a transaction.
 
-        Many rows are laid out as a database in memory and selected from it, in 60 % of the time that binding their values takes.
+        Many rows are laid out as the pages of a database in memory and selected from it, in 60 % of the time of binding values.
         """
         arrays = {name: values for name, values in columns.items() if not isinstance(values, list)}
         count = len(next(iter(columns.values())))
         try:
-            if count < _WORTH_AN_IMAGE or len(arrays) < len(columns) or not _TAKES_IMAGES:
+            if count < _FEWEST_PAGED_ROWS or len(arrays) < len(columns) or not _DESERIALIZES:
                 self._insert_values(table, constants, columns)
                 return
             self._attach_staging()
-            for start in range(0, count, _IMAGE_ROWS):
-                self._insert_image(
-                    table, constants, {name: values[start : start + _IMAGE_ROWS] for name, values in arrays.items()}
-                )
+            for start in range(0, count, _PAGED_ROWS):
+                part = {name: values[start : start + _PAGED_ROWS] for name, values in arrays.items()}
+                self._insert_pages(table, constants, part)
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    def _insert_image(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> None:
+    def _insert_pages(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> None:
         from market_spine.db import sqlite_pages
 
         try:
             laid_out = sqlite_pages.image([sqlite_pages.plain(values) for values in columns.values()])
             self._connection.deserialize(laid_out.data, name=_STAGING)
-        except (sqlite_pages.Unsuitable, sqlite3.OperationalError):  # SQLite may refuse while the image before is not done with
+        except (sqlite_pages.Unsuitable, sqlite3.OperationalError):  # SQLite may refuse while it still uses the pages before
             self._insert_values(table, constants, columns)
             return
         selected = f"{sqlite_pages.names(len(columns))} FROM {_STAGING}.rows"
         statement = insert_selected(table, tuple(constants), tuple(columns), selected)
-        taken, count = self._connection.execute(statement, tuple(constants.values())).rowcount, len(next(iter(columns.values())))
-        if taken != count:
-            raise DatabaseError(f"{self.label}: SQLite took {taken:,} of {count:,} rows", hint="report it; nothing was stored")
+        stored, count = self._connection.execute(statement, tuple(constants.values())).rowcount, len(next(iter(columns.values())))
+        if stored != count:
+            raise DatabaseError(f"{self.label}: SQLite stored {stored:,} of {count:,} rows", hint="report it; nothing was stored")
 
     def _attach_staging(self) -> None:
-        """A database in memory beside the file's; it lives as long as the connection."""
-        if _STAGING not in (row[1] for row in self._connection.execute("PRAGMA database_list")):
+        """Attaches a database in memory; it lives as long as the connection."""
+        if _STAGING not in (name for _, name, _ in self._connection.execute("PRAGMA database_list")):
             self._connection.execute(f"ATTACH ':memory:' AS {_STAGING}")
 
     def _insert_values(self, table: str, constants: Mapping[str, Any], columns: Mapping[str, Values]) -> None:
-        """Fifty rows to a statement; the columns are woven into one list, so that no row is ever made a tuple."""
+        """Fifty rows to a statement; the columns are interleaved in one list, so that no tuple per row is built."""
         width, count = len(columns), len(next(iter(columns.values())))
-        woven: list[Any] = [None] * (width * count)
+        values_by_row: list[Any] = [None] * (width * count)
         for at, values in enumerate(columns.values()):
-            woven[at::width] = listed(values)
+            values_by_row[at::width] = listed(values)
         fixed, names = list(constants.values()), (tuple(constants), tuple(columns))
         step = VALUES_ROWS * width
-        for start in range(0, len(woven), step):
-            part = woven[start : start + step]
+        for start in range(0, len(values_by_row), step):
+            part = values_by_row[start : start + step]
             self._connection.execute(insert_columns(table, *names, len(part) // width), fixed + part)
 
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], key: str) -> list[Row]:
-        """Inserts rows, skipping those whose key already exists; returns the inserted ones, each after its number.
+        """Inserts rows, skipping those whose key already exists; returns the inserted ones, each with its number first.
 
-        Call it inside a transaction: SQLite has one writer, so the numbers are known beforehand and need not be read back.
+        Call it inside a transaction: SQLite has one writer, so the numbers are known in advance and need not be read back.
         """
-        first = self.execute(f"SELECT COALESCE(MAX({key}), 0) + 1 FROM {table}").fetchone()[0]
+        (first,) = self.execute(f"SELECT COALESCE(MAX({key}), 0) + 1 FROM {table}").fetchone()
         numbered = [(number, *row) for number, row in enumerate(rows, first)]
         before = self._connection.total_changes
         self._insert_rows(insert_or_ignore, table, (key, *columns), numbered)
@@ -255,8 +254,8 @@ class Sqlite:
         """Our tables and their columns."""
         names = self.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
         return {
-            row[0]: [column[0] for column in self.execute("SELECT name FROM pragma_table_info(?) ORDER BY cid", (row[0],))]
-            for row in names.fetchall()
+            table: [column for (column,) in self.execute("SELECT name FROM pragma_table_info(?) ORDER BY cid", (table,))]
+            for (table,) in names.fetchall()
         }
 
     def reset_identities(self) -> None:
@@ -275,14 +274,14 @@ class Sqlite:
         self._connection.interrupt()
 
     def now(self) -> datetime:
-        """The clock that all users of this database share: that of the one machine."""
+        """The clock that all users of this database share: the machine's."""
         return clock.exact_now()
 
     def name_session(self, name: str) -> None:
-        """Nothing to do: there are no sessions, a process that ends leaves nothing behind."""
+        """Nothing to do: there are no sessions; a process that ends leaves nothing behind."""
 
     def transaction_lock(self, name: str) -> None:
-        """Nothing to do: a write transaction has the whole file."""
+        """Nothing to do: a write transaction locks the whole file."""
 
     def session_lock(self, name: str) -> bool:
         """True: there are no sessions, so none of them holds anything."""
@@ -295,14 +294,15 @@ class Sqlite:
         """Nothing to do."""
 
     def size_bytes(self) -> int:
-        pages = self.execute("PRAGMA page_count").fetchone()[0]
-        return int(pages * self.execute("PRAGMA page_size").fetchone()[0])
+        (pages,) = self.execute("PRAGMA page_count").fetchone()
+        (page_size,) = self.execute("PRAGMA page_size").fetchone()
+        return int(pages * page_size)
 
     def damage(self) -> list[str]:
-        """What SQLite's own check of the whole file finds, the first few of it."""
+        """The first few faults that SQLite's integrity check of the whole file finds."""
         try:
-            return [row[0] for row in self.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
-        except DamagedDatabase as error:  # so badly that the check itself cannot go on
+            return [fault for (fault,) in self.execute("PRAGMA integrity_check(5)") if fault != "ok"]
+        except DamagedDatabase as error:  # so badly that the check itself fails
             return [str(error.__cause__)]
 
     def backup_to(self, path: Path) -> None:
@@ -310,14 +310,14 @@ class Sqlite:
         self.execute("VACUUM INTO ?", (str(path),))
 
     def backup_beside(self, name: str) -> Path:
-        """A copy beside the file, `FILE.NAME.bak`; it has that name only when it is whole and on the disk."""
-        part, whole = Path(f"{self.label}.{name}.part"), Path(f"{self.label}.{name}.bak")
+        """A copy beside the file, `FILE.NAME.bak`; it gets that name only when it is complete and on the disk."""
+        part, complete = Path(f"{self.label}.{name}.part"), Path(f"{self.label}.{name}.bak")
         part.unlink(missing_ok=True)
-        make_private(part)  # a copy is as secret as what it is a copy of
+        make_private(part)  # a copy is as secret as its original
         self.backup_to(part)
         with part.open("rb+") as copy:
             os.fsync(copy.fileno())
-        return part.replace(whole)
+        return part.replace(complete)
 
     def close(self) -> None:
         self._connection.close()
@@ -349,7 +349,8 @@ class Sqlite:
             return DatabaseError(f"{name} is read-only", hint="make the file and its folder writable, or choose another --db")
         if "unable to open" in text:
             return ConfigurationError(f"cannot open the database {name}", hint="check that its folder exists and is writable")
-        if isinstance(error, UnicodeDecodeError) or "malformed" in text or "decode to UTF-8" in text:  # also of a message itself
+        # The message itself may not be UTF-8 either.
+        if isinstance(error, UnicodeDecodeError) or "malformed" in text or "decode to UTF-8" in text:
             return DamagedDatabase(f"{name} is damaged: {text}", hint=RECOVERY)
         if isinstance(error, sqlite3.OperationalError) and ("disk I/O" in text or "database or disk" in text):
             return DatabaseError(f"the disk under {name} failed: {text}", hint="check space and the file system, then run again")
@@ -357,14 +358,14 @@ class Sqlite:
 
 
 def _state_of(path: str) -> tuple[int, int]:
-    """What changes when a file is written to."""
+    """Time and size of a file, which change when it is written to."""
     status = Path(path).stat()
     return status.st_mtime_ns, status.st_size
 
 
 def _needs_space(error: BaseException | None) -> bool:
-    """Whether SQLite failed for want of space: when a -shm file cannot grow, it reports only a disk I/O error."""
-    return isinstance(error, sqlite3.OperationalError) and any(words in str(error) for words in ("disk I/O", "full"))
+    """Whether SQLite failed for lack of space: when a -shm file cannot grow, it reports only a disk I/O error."""
+    return isinstance(error, sqlite3.OperationalError) and any(text in str(error) for text in ("disk I/O", "full"))
 
 
 def _is_busy(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""A cursor whose errors are ours also where they come only as rows are fetched."""
+"""A cursor that translates errors also while rows are fetched."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 class TranslatingConnection(sqlite3.Connection):
-    """It knows how an error is put in our words."""
+    """A connection with the function that translates an error of the driver into one of ours."""
 
     translate: Callable[[Exception], Exception]
 
 
 class TranslatingCursor(sqlite3.Cursor):
-    """A damaged page is met in the middle of an answer, long after the statement began."""
+    """A damaged page may be read only while rows are fetched, long after `execute` has returned."""
 
     connection: TranslatingConnection
 

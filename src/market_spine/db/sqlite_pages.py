@@ -1,7 +1,7 @@
-"""Rows as the bytes of an SQLite database, laid out with NumPy: they are read by one statement, and no value is ever bound.
+"""Rows as the bytes of an SQLite database, laid out with NumPy: one statement reads them all, and no value is bound.
 
-The layout is that of https://www.sqlite.org/fileformat2.html, kept to what such rows need: every cell of the table has one
-width, so that a page is an array. The one table is `rows`, with the columns `a`, `b`, `c`, …
+The layout is that of https://www.sqlite.org/fileformat2.html, reduced to what such rows need: every cell of the table has the
+same width, so that a page is an array. The only table is `rows`, with the columns `a`, `b`, `c`, …
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1 << 20  # more would need wider row numbers
 MOST_COLUMNS = 13  # more would need two bytes for the length of the CREATE TABLE statement, and then of a row
-_LARGEST, _EXACT = (1 << 63) - 1, 1 << 53  # of an integer; from the second on, a double does not hold every integer
+_LARGEST, _EXACT = (1 << 63) - 1, 1 << 53  # the largest integer; from the second on, a double does not hold every integer
 _PAGE = 1 << 16
 _LEAF, _INTERIOR = 13, 5
 _FIRST_ROWID = 1 << 14  # from here to 2,097,151 a row number takes three bytes
@@ -31,16 +31,16 @@ _DTYPE = {_INT32: ">i4", _INT64: ">i8", _DOUBLE: ">f8"}
 
 
 def names(count: int) -> str:
-    """The columns of `rows`, as a statement names them."""
+    """The columns of `rows`, as written in a statement."""
     return ", ".join(ascii_lowercase[:count])
 
 
 class Unsuitable(ValueError):
-    """Rows that this layout cannot hold, or not exactly; they are bound instead."""
+    """Rows that this layout cannot hold exactly; they are bound instead."""
 
 
 def plain(values: NDArray[np.generic]) -> Column:
-    """A column of integers or doubles; objects are figures, and become doubles. Raises Unsuitable where one would change."""
+    """A column of integers or doubles; objects are figures and become doubles. Raises Unsuitable where a value would change."""
     kind = values.dtype.kind
     if kind in "biu" and (kind != "u" or values.max(initial=0) <= _LARGEST):
         return values.astype(np.int64, copy=False)
@@ -126,7 +126,7 @@ def _pointers(count: int, width: int) -> Bytes:
 
 
 def _root(leaves: int, rows_a_page: int) -> Bytes:
-    """The page that leads to the leaves behind it: each but the last with the number of its last row."""
+    """The interior page: a pointer to each leaf, for all but the last with the number of its last row."""
     cells = np.empty(leaves - 1, dtype=[("leaf", ">u4"), ("last", "V3")])
     cells["leaf"] = _ROOT + 1 + np.arange(leaves - 1)
     cells["last"] = _rowids(leaves * rows_a_page)[rows_a_page - 1 :: rows_a_page][:-1]
@@ -137,7 +137,7 @@ def _schema(columns: int, pages: int) -> Bytes:
     """The first page: the database's header, and the one row of sqlite_schema.
 
     A prepared statement keeps the page of the table's root and is run for one image after the other. It stays valid, since
-    the root is the same in all, and SQLite prepares it again when the schema cookie differs: that is the number of columns.
+    the root is the same in all; and when the schema cookie differs, which is the number of columns, SQLite prepares it again.
     """
     statement = f"CREATE TABLE rows({names(columns)})".encode()
     texts = [b"table", b"rows", b"rows", statement]

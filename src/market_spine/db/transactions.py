@@ -1,4 +1,4 @@
-"""The one shape of a transaction, for both engines."""
+"""Transactions, the same way for both engines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Engine(Protocol):
 
 @contextlib.contextmanager
 def transaction(db: _Engine, begin: str, *, joins: bool) -> Iterator[None]:
-    """`begin` … COMMIT, or ROLLBACK when anything is raised; where it `joins` another one, only that one ends it.
+    """`begin` … COMMIT, or ROLLBACK when anything is raised; if it `joins` an open one, only that one commits.
 
     The guard (locks.py: is the run lock still ours?) is called first and last. First, so that nothing is written without the
     lock; last, since the lock may have been lost while the block ran, and its rows must not be committed then.

@@ -1,4 +1,4 @@
-"""Issues and venues and their ids: looked up together, made when new, remembered across captures once committed."""
+"""Issues and venues and their ids: looked up together, inserted when new, cached across captures once committed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Dimensions:
             self._issues.update(self._find_issues(missing))
         if new := sorted(issue for issue in missing if issue not in self._issues):
             made = self._db.insert_new("finra_otc_transparency_issue", Issue._fields, new, "issue_id")
-            self._issues.update((row[1:], row[0]) for row in made)
+            self._issues.update(((symbol, name, product), issue_id) for issue_id, symbol, name, product in made)
         if others := [issue for issue in new if issue not in self._issues]:  # inserted by another worker meanwhile
             self._issues.update(self._find_issues(others))
 
@@ -61,12 +61,13 @@ class Dimensions:
         for start in range(0, len(symbols), size):
             batch = symbols[start : start + size]
             batch += [batch[-1]] * (size - len(batch))  # two statements in all, each prepared once
-            ids |= {row[1:]: row[0] for row in self._db.execute(_FIND_ISSUES[size], batch)}
+            rows = self._db.execute(_FIND_ISSUES[size], batch)
+            ids |= {(symbol, name, product): issue_id for issue_id, symbol, name, product in rows}
         return ids
 
     def _all_venues(self) -> dict[Named, int]:
         rows = self._db.execute("SELECT venue_id, venue_class, mpid, firm_crd, venue_name FROM finra_otc_transparency_venue")
-        return {row[1:]: row[0] for row in rows}
+        return {tuple(venue): venue_id for venue_id, *venue in rows}
 
 
 _FIND_ISSUES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ _ROWS_AT_ONCE = 50_000
 
 
 class Facts(NamedTuple):
-    """n rows of one tier, sorted by issue and venue id. `issue`, `venue` (n,) are places in the arrays of ids below.
+    """n rows of one tier, sorted by issue and venue id. `issue`, `venue` (n,) are positions in the arrays of ids below.
 
     `issue_id`, `symbol_of` (issues,): an issue's id, and the least id among those with its symbol; `venue_id`, `venue_of`
     (venues,) likewise by class, MPID and CRD; `is_ats` (venues,). `shares`, `notional` (n,) in millionths, as a table holds them
@@ -62,6 +63,10 @@ def from_columns(dimensions: Dimensions, columns: Columns) -> Facts:
     )
 
 
+# The columns of the statement in from_tables, by name and in its order: on 50,000 rows faster than a value per row.
+_issue_id, _venue_id, _shares, _trades, _notional = map(itemgetter, range(5))
+
+
 def from_tables(db: Database, capture_key: int) -> Facts:
     """The rows of a capture read back."""
     rows = db.execute(
@@ -71,16 +76,16 @@ def from_tables(db: Database, capture_key: int) -> Facts:
         """,
         (capture_key,),
     ).fetchall()
-    issue_id, issue = np.unique(np.array([row[0] for row in rows], dtype=np.int64), return_inverse=True)
-    venue_id, venue = np.unique(np.array([row[1] for row in rows], dtype=np.int64), return_inverse=True)
+    issue_id, issue = np.unique(np.fromiter(map(_issue_id, rows), np.int64, len(rows)), return_inverse=True)
+    venue_id, venue = np.unique(np.fromiter(map(_venue_id, rows), np.int64, len(rows)), return_inverse=True)
     symbols = dict(db.execute(_SYMBOLS, (capture_key,)).fetchall())
-    venues = {row[0]: Venue(*row[1:]) for row in db.execute(_VENUES, (capture_key,))}
+    venues = {venue_id: Venue._make(facts) for venue_id, *facts in db.execute(_VENUES, (capture_key,))}
     return Facts(
         issue=issue.astype(np.int32),
         venue=venue.astype(np.int32),
-        shares=_millionths(row[2] for row in rows),
-        trades=np.array([row[3] for row in rows], dtype=np.int64),
-        notional=None if all(row[4] is None for row in rows) else _millionths(row[4] for row in rows),
+        shares=_millionths(map(_shares, rows)),
+        trades=np.fromiter(map(_trades, rows), np.int64, len(rows)),
+        notional=None if all(value is None for value in map(_notional, rows)) else _millionths(map(_notional, rows)),
         issue_id=issue_id,
         venue_id=venue_id,
         symbol_of=_filed_under([symbols[i] for i in issue_id.tolist()], issue_id),
@@ -90,8 +95,8 @@ def from_tables(db: Database, capture_key: int) -> Facts:
 
 
 def volume_columns(facts: Facts) -> Iterator[dict[str, NDArray[Any]]]:
-    """The columns of the volume table, in key order, some ten thousand rows at a time, so that a large tier is never there
-    twice. Notional is left out where it is unknown."""
+    """The columns of the volume table, in key order, 50,000 rows at a time, so that a large tier is never
+    in memory twice. Notional is left out where it is unknown."""
     for start in range(0, len(facts.shares), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         columns: dict[str, NDArray[Any]] = {

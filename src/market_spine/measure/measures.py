@@ -71,7 +71,7 @@ class TierMeasures(NamedTuple):
 
 
 def measure_tier(facts: Facts) -> TierMeasures:
-    """All measures of a tier. The rows of each (symbol, venue) cell are added first: a symbol may stand in two issues."""
+    """All measures of a tier. The rows of each (symbol, venue) cell are added first: a symbol may belong to two issues."""
     symbol_ids, symbol_at = np.unique(facts.symbol_of, return_inverse=True)
     venue_ids, venue_at = np.unique(facts.venue_of, return_inverse=True)
     symbol, venue = symbol_at[facts.issue], venue_at[facts.venue]
@@ -95,7 +95,7 @@ def measure_tier(facts: Facts) -> TierMeasures:
 
 
 class _Cells(NamedTuple):
-    """One row for each (symbol, venue), sorted by symbol; `symbol` and `venue` are places in the lists of ids."""
+    """One row for each (symbol, venue), sorted by symbol; `symbol` and `venue` are positions in the lists of ids."""
 
     symbol: Ints
     venue: Ints
@@ -117,13 +117,13 @@ def _first_of_each(group: Ints) -> Ints:
 
 
 def _in_order(keys: Ints) -> Ints | slice:
-    """What puts keys in order, stably: nothing, most often, since rows come by issue and venue."""
+    """An index that sorts keys, stably; mostly all of them as they are, since rows come by issue and venue."""
     return slice(None) if (keys[1:] >= keys[:-1]).all() else np.argsort(keys, kind="stable")
 
 
-def _narrow(places: Ints, count: int) -> NDArray[np.integer[Any]]:
-    """Places below `count` in 16 bits where they fit: those are sorted digit by digit, in one pass over each."""
-    return places.astype(np.uint16) if count <= 1 << 16 else places
+def _narrow(positions: Ints, count: int) -> NDArray[np.integer[Any]]:
+    """Positions below `count` in 16 bits where they fit: numpy sorts those by radix, in linear time."""
+    return positions.astype(np.uint16) if count <= 1 << 16 else positions
 
 
 def _add(values: Sums, first: Ints) -> Sums:

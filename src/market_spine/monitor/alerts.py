@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from enum import Enum
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.core.anomalies import CRITICAL, ERROR, WARN
@@ -74,10 +75,10 @@ class Notice:
     event: Event
 
 
-def decide(standing: Mapping[str, Event], delivered: Mapping[str, Delivered], now: datetime) -> list[Notice]:
+def decide(unresolved: Mapping[str, Event], delivered: Mapping[str, Delivered], now: datetime) -> list[Notice]:
     """The notifications a channel must get now, given the unresolved events and what was delivered; both by key."""
-    notices = [Notice(Action.OVER, d.event) for key, d in delivered.items() if d.over_at is None and key not in standing]
-    for key, event in standing.items():
+    notices = [Notice(Action.OVER, d.event) for key, d in delivered.items() if d.over_at is None and key not in unresolved]
+    for key, event in unresolved.items():
         action = _action(event, delivered.get(key), now)
         if action:
             notices.append(Notice(action, event))
@@ -115,7 +116,7 @@ def channel_id(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:12]
 
 
-def standing(db: Database, level: str, extra: Iterable[Event] = ()) -> dict[str, Event]:
+def unresolved_events(db: Database, level: str, extra: Iterable[Event] = ()) -> dict[str, Event]:
     """The unresolved events, by key: anomalies of that severity and above, failed work items, and `extra`."""
     events: dict[str, Event] = {}
     for event in (*_anomalies(db, level), *_work_items(db), *_last_run(db), *extra):
@@ -128,15 +129,32 @@ def _joined(first: Event, second: Event) -> Event:
     """Two faults of one key: the older date, the higher severity; silent only while both are."""
     order = list(LEVELS)
     worst = max(first.severity, second.severity, key=lambda severity: order.index(severity) if severity in order else -1)
-    both = first.silent_until and second.silent_until
+    dates = [event.silent_until for event in (first, second) if event.silent_until]
     return replace(
         second,
         severity=worst,
         since=min(first.since, second.since),
-        silent_until=min(first.silent_until, second.silent_until)
-        if both and first.silent_until and second.silent_until
-        else None,
+        silent_until=min(dates) if len(dates) == 2 else None,
     )
+
+
+class _AnomalyRow(NamedTuple):
+    """An unresolved anomaly, in the order of the SELECT below."""
+
+    category: str
+    week: str | None
+    tier: str | None
+    severity: str
+    message: str
+    detected_at: str
+    details_json: str | None
+    acknowledged_until: str | None
+
+    def as_event(self) -> Event:
+        return Event(
+            self.category, self.week, self.tier, self.severity, self.message, datetime.fromisoformat(self.detected_at),
+            hint=_hint(self.details_json), silent_until=_until(self.acknowledged_until),
+        )
 
 
 def _anomalies(db: Database, level: str) -> list[Event]:
@@ -147,11 +165,23 @@ def _anomalies(db: Database, level: str) -> list[Event]:
         FROM core_anomalies WHERE resolved_at IS NULL AND severity IN (?, ?, ?) ORDER BY id
         """,
         LEVELS[level],
-    ).fetchall()
-    return [
-        Event(r[0], r[1], r[2], r[3], r[4], datetime.fromisoformat(r[5]), hint=_hint(r[6]), silent_until=_until(r[7]))
-        for r in rows
-    ]
+    )
+    return [_AnomalyRow._make(row).as_event() for row in rows]
+
+
+class _FailedItemRow(NamedTuple):
+    """A FAILED work item, in the order of the SELECT below."""
+
+    week: str | None
+    tier: str | None
+    pipeline: str
+    last_error: str | None
+    failed_at: str
+
+    def as_event(self) -> Event:
+        message, since = f"{self.pipeline} gave up: {self.last_error}", datetime.fromisoformat(self.failed_at)
+        hint = "spine work retry --failed --reason 'the cause is gone'"
+        return Event(WORK_ITEM_FAILED, self.week, self.tier, ERROR, message, since, hint=hint)
 
 
 def _work_items(db: Database) -> list[Event]:
@@ -161,25 +191,24 @@ def _work_items(db: Database) -> list[Event]:
                COALESCE(last_error_at, updated_at)
         FROM core_work_items WHERE state = 'FAILED' ORDER BY id
         """
-    ).fetchall()
-    return [
-        Event(WORK_ITEM_FAILED, r[0], r[1], ERROR, f"{r[2]} gave up: {r[3]}", datetime.fromisoformat(r[4]),
-              hint="spine work retry --failed --reason 'the cause is gone'")
-        for r in rows
-    ]
+    )
+    return [_FailedItemRow._make(row).as_event() for row in rows]
 
 
 def _last_run(db: Database) -> list[Event]:
-    row = db.execute(
+    last = db.execute(
         """
         SELECT exit_code, finished_at, error FROM core_executions
         WHERE pipeline = 'weekly_schedule' AND exit_code IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
         """
     ).fetchone()
-    if row is None or row[0] != CRITICAL_EXIT:
+    if last is None:
         return []
-    message = row[2] or "every partition of the run failed"
-    return [Event(RUN_FAILED, None, None, CRITICAL, message, datetime.fromisoformat(row[1]))]
+    exit_code, finished_at, error = last
+    if exit_code != CRITICAL_EXIT:
+        return []
+    message = error or "every partition of the run failed"
+    return [Event(RUN_FAILED, None, None, CRITICAL, message, datetime.fromisoformat(finished_at))]
 
 
 def _hint(details: str | None) -> str | None:

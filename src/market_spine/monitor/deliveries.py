@@ -8,12 +8,32 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.db import Database
 from market_spine.monitor.alerts import Action, Delivered, Event, Notice
 
-FILE_NAME = "told.json"
+FILE_NAME = "notified.json"
+_FORMER_NAME = "told.json"  # of version 1.0: still read, so that an upgrade sends nothing twice
+
+
+class _Row(NamedTuple):
+    """A row of core_notifications, in the order of the SELECT below."""
+
+    kind: str
+    week: str | None
+    tier: str | None
+    severity: str
+    message: str
+    began_at: str
+    notified_at: str
+    over_at: str | None
+    event_key: str
+
+    def as_delivered(self) -> Delivered:
+        event = Event(self.kind, self.week, self.tier, self.severity, self.message, _moment(self.began_at))
+        return Delivered(event, _moment(self.notified_at), _moment(self.over_at) if self.over_at else None)
 
 
 def read(db: Database, channel: str) -> dict[str, Delivered]:
@@ -24,15 +44,12 @@ def read(db: Database, channel: str) -> dict[str, Delivered]:
         FROM core_notifications WHERE channel = ?
         """,
         (channel,),
-    ).fetchall()
-    return {
-        r[8]: Delivered(Event(r[0], r[1], r[2], r[3], r[4], _moment(r[5])), _moment(r[6]), _moment(r[7]) if r[7] else None)
-        for r in rows
-    }
+    )
+    return {row.event_key: row.as_delivered() for row in map(_Row._make, rows)}
 
 
 def write(db: Database, channel: str, notice: Notice, now: datetime) -> None:
-    """Notes that a notice was delivered."""
+    """Records that a notice was delivered."""
     event, moment = notice.event, clock.stamp(now)
     with db.transaction():
         db.execute(
@@ -71,9 +88,9 @@ def write_file(path: Path, channel: str, notice: Notice, now: datetime) -> None:
     event = notice.event
     entries = _entries(path) | {(channel, event.key): Delivered(event, now)}
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_text(json.dumps([_row(name, last) for (name, _), last in entries.items()], indent=1), "utf-8")
-    beside.replace(path)
+    partial = path.with_suffix(f".{os.getpid()}.tmp")
+    partial.write_text(json.dumps([_entry(name, last) for (name, _), last in entries.items()], indent=1), "utf-8")
+    partial.replace(path)
 
 
 def take_over(db: Database, path: Path) -> None:
@@ -84,27 +101,38 @@ def take_over(db: Database, path: Path) -> None:
             write(db, channel, Notice(Action.BEGAN, last.event), last.sent_at)
     if entries:
         path.unlink(missing_ok=True)
+        path.with_name(_FORMER_NAME).unlink(missing_ok=True)
 
 
 def _entries(path: Path) -> dict[tuple[str, str], Delivered]:
+    """The entries of the file, by channel and key; those of the file with the former name count where it has none."""
+    return _parsed(path.with_name(_FORMER_NAME)) | _parsed(path)
+
+
+def _parsed(path: Path) -> dict[tuple[str, str], Delivered]:
     try:
-        rows = json.loads(path.read_text("utf-8"))
-        entries = [(r["channel"], Delivered(_event(r), _moment(r["told_at"]))) for r in rows]
+        entries = json.loads(path.read_text("utf-8"))
+        parsed = [(entry["channel"], Delivered(_event(entry), _notified_at(entry))) for entry in entries]
     except (OSError, ValueError, LookupError, TypeError):
         return {}
-    return {(channel, last.event.key): last for channel, last in entries}
+    return {(channel, last.event.key): last for channel, last in parsed}
 
 
-def _row(channel: str, last: Delivered) -> dict[str, str | None]:
+def _entry(channel: str, last: Delivered) -> dict[str, str | None]:
     event = last.event
     return {
         "channel": channel, "kind": event.kind, "week": event.week, "tier": event.tier, "severity": event.severity,
-        "message": event.message, "since": clock.stamp(event.since), "told_at": clock.stamp(last.sent_at),
+        "message": event.message, "since": clock.stamp(event.since), "notified_at": clock.stamp(last.sent_at),
     }
 
 
-def _event(row: Mapping[str, str]) -> Event:
-    return Event(row["kind"], row["week"], row["tier"], row["severity"], row["message"], _moment(row["since"]))
+def _event(entry: Mapping[str, str]) -> Event:
+    return Event(entry["kind"], entry["week"], entry["tier"], entry["severity"], entry["message"], _moment(entry["since"]))
+
+
+def _notified_at(entry: Mapping[str, str]) -> datetime:
+    """The key was `told_at` in version 1.0."""
+    return _moment(entry["notified_at"] if "notified_at" in entry else entry["told_at"])
 
 
 def _moment(stamp: str) -> datetime:

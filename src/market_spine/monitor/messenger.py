@@ -30,35 +30,35 @@ class Messenger:
     context: Mapping[str, str]
     environ: Mapping[str, str]
 
-    def tell(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
+    def notify(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
         """Notifies of the events in the database; yields a line for each channel that failed."""
         deliveries.take_over(db, deliveries.state_file(self.environ))
-        standing = alerts.standing(db, self.level, [extra] if extra else [])
+        unresolved = alerts.unresolved_events(db, self.level, [extra] if extra else [])
 
         def remember(channel: str, notice: Notice) -> None:
             deliveries.write(db, channel, notice, now)
 
         for url in self.urls:
             before = deliveries.read(db, alerts.channel_id(url))
-            yield from self._deliver(url, standing, before, now, remember)
+            yield from self._deliver(url, unresolved, before, now, remember)
 
-    def tell_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
+    def notify_without_database(self, now: datetime, event: Event | None) -> Iterator[str]:
         """Notifies of a crash alone, once; a file records it until there is a database again."""
-        standing = {event.key: event} if event else {}
+        unresolved = {event.key: event} if event else {}
         path = deliveries.state_file(self.environ)
 
         def remember(channel: str, notice: Notice) -> None:
             deliveries.write_file(path, channel, notice, now)
 
         for url in self.urls:
-            before = {key: last for key, last in deliveries.read_file(path, alerts.channel_id(url)).items() if key in standing}
-            yield from self._deliver(url, standing, before, now, remember)
+            before = {key: last for key, last in deliveries.read_file(path, alerts.channel_id(url)).items() if key in unresolved}
+            yield from self._deliver(url, unresolved, before, now, remember)
 
     def _deliver(
-        self, url: str, standing: Mapping[str, Event], before: Mapping[str, Delivered], now: datetime, remember: Remember
+        self, url: str, unresolved: Mapping[str, Event], before: Mapping[str, Delivered], now: datetime, remember: Remember
     ) -> Iterator[str]:
         channel = channels.Channel(url)
-        for notice in alerts.decide(standing, before, now):
+        for notice in alerts.decide(unresolved, before, now):
             try:
                 channel.send(notice, self.context)
             except MarketSpineError as error:

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__, clock, exit_rule, log
@@ -31,7 +32,7 @@ _HURRIED_SECONDS = 0.5  # the process must end within 2 s of a signal
 logger = logging.getLogger("market_spine")
 
 
-class Watching(NamedTuple):
+class ObserverSettings(NamedTuple):
     """Where a run is reported, as given by the options of those names."""
 
     metrics_textfile: str | None = None
@@ -42,24 +43,24 @@ class Watching(NamedTuple):
     expected_by: str = DEFAULT_EXPECTED_BY
 
 
-def check(watching: Watching) -> Watching:
+def check(settings: ObserverSettings) -> ObserverSettings:
     """Returns it; raises ConfigurationError for a missing extra, a malformed address or deadline."""
     from market_spine.monitor.deadline import parse_deadline
 
-    parse_deadline(watching.expected_by)
-    if watching.metrics_textfile or watching.pushgateway:
+    parse_deadline(settings.expected_by)
+    if settings.metrics_textfile or settings.pushgateway:
         _need("prometheus_client", "metrics")
-    if watching.pushgateway:
-        _check_address(watching.pushgateway)
-    for url in watching.notify:
+    if settings.pushgateway:
+        _check_address(settings.pushgateway)
+    for url in settings.notify:
         address(url, "--notify", port=False)
-    if watching.notify:
+    if settings.notify:
         _need("apprise", "notify")
-    if watching.ping_url:
+    if settings.ping_url:
         from market_spine.monitor import ping
 
-        ping.check(watching.ping_url)
-    return watching
+        ping.check(settings.ping_url)
+    return settings
 
 
 def _check_address(gateway: str) -> None:
@@ -80,10 +81,10 @@ def _need(package: str, extra: str) -> None:
 
 
 class Observers:
-    """The observers of one weekly run over `database`. Call began, tell and ended, or crashed, in that order."""
+    """The observers of one weekly run over `database`. Call began, progressed and ended, or crashed, in that order."""
 
-    def __init__(self, watching: Watching, database: str, handler: logging.Handler | None = None) -> None:
-        self._watching = watching
+    def __init__(self, settings: ObserverSettings, database: str, handler: logging.Handler | None = None) -> None:
+        self._settings = settings
         self._database = database
         self._handler = handler
         self._run_id = ""
@@ -92,7 +93,7 @@ class Observers:
         self.phase_seconds: dict[str, float] = {}
 
     def began(self, run: Run) -> None:
-        """The run holds its lock and has its id: the first line, the start ping."""
+        """After the run has its lock and its id: logs the first line and sends the start ping."""
         self._run_id, self._expected = run.execution_id, run.expected
         self._ticks = clock.ticks()
         if self._handler is not None:
@@ -108,39 +109,38 @@ class Observers:
         )
         self._ping("start", "")
 
-    def tell(self, outcome: Outcome) -> None:
-        """The time since the last outcome was this one's phase."""
+    def progressed(self, outcome: Outcome) -> None:
+        """Counts the time since the last outcome to the phase of this one."""
         ticks = clock.ticks()
         phase = outcome.phase.value
         self.phase_seconds[phase] = round(self.phase_seconds.get(phase, 0.0) + ticks - self._ticks, 3)
         self._ticks = ticks
 
     def ended(self, db: Database, exit_code: int, summary: str) -> None:
-        """The run is over and its row is written."""
+        """After the run's row is written: logs its exit code, sends metrics, notifications and the ping."""
         level = logging.INFO if log.speaks_json() else logging.DEBUG  # on a terminal the summary is enough
         logger.log(level, "ended with exit code %s", exit_code, extra={"event": "run_ended", "exit_code": exit_code})
         self._update(db)
         self._ping("fail" if exit_code else "success", summary)
 
     def _update(self, db: Database) -> None:
-        """Metrics are read anew, and what began or is over is notified."""
+        """Writes the metrics of the new state, and notifies of what began or is over."""
         now = clock.utc_now()
-        self._measure(lambda: self._readings(db, now))
+        self._measure(partial(self._samples, db, now))
         self._notify(db, now, None)
 
     def crashed(self, error: BaseException) -> None:
-        """The run stopped, or could not begin. A run refused by another's lock is not reported: the other one is."""
-        met_anothers_lock = isinstance(error, RunLocked) and not isinstance(error, LockLost)
-        if met_anothers_lock or self._watching == Watching():
+        """After a run stopped or could not begin. One that found the lock held by another run is not reported: that one is."""
+        refused = isinstance(error, RunLocked) and not isinstance(error, LockLost)
+        if refused or self._settings == ObserverSettings():
             return
-        exit_code, said = told_as(error)
+        exit_code, message = exit_rule.of_error(error), described(error)
         now, hurried = clock.utc_now(), isinstance(error, KeyboardInterrupt)
         with self._reopened() as db:
-            samples: Callable[[], list[Sample]] = lambda: self._crash_readings(db, exit_code, now)  # noqa: E731
-            self._measure(samples, hurried=hurried, add=db is None)
+            self._measure(partial(self._crash_samples, db, exit_code, now), hurried=hurried, add=db is None)
             if not hurried:
-                self._notify(db, now, _run_failed(error, said, now))
-        self._ping("fail", said, hurried=hurried)
+                self._notify(db, now, _run_failed(error, message, now))
+        self._ping("fail", message, hurried=hurried)
 
     @contextlib.contextmanager
     def _reopened(self) -> Iterator[Database | None]:
@@ -154,78 +154,78 @@ class Observers:
                 db = None
             yield db
 
-    def _readings(self, db: Database, now: datetime) -> list[Sample]:
+    def _samples(self, db: Database, now: datetime) -> list[Sample]:
         from market_spine.monitor import samples
         from market_spine.monitor.deadline import parse_deadline
 
-        deadline = parse_deadline(self._watching.expected_by)
+        deadline = parse_deadline(self._settings.expected_by)
         if self._expected is None or self._expected.calendar is None:
             return samples.take(db, now, deadline)
         return samples.take(db, now, deadline, calendar=self._expected.calendar, grace_days=self._expected.grace_days)
 
-    def _crash_readings(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
+    def _crash_samples(self, db: Database | None, exit_code: int, now: datetime) -> list[Sample]:
         from market_spine.monitor import samples
 
-        crash = samples.of_a_crash(exit_code, now)
+        crash = samples.crash_samples(exit_code, now)
         names = {sample.name for sample in crash}
-        return crash + [s for s in self._readings(db, now) if s.name not in names] if db else crash
+        return crash + [sample for sample in self._samples(db, now) if sample.name not in names] if db else crash
 
     def _measure(self, samples: Callable[[], list[Sample]], *, hurried: bool = False, add: bool = False) -> None:
-        if not (self._watching.metrics_textfile or self._watching.pushgateway):
+        if not (self._settings.metrics_textfile or self._settings.pushgateway):
             return
         from market_spine.monitor import metrics
 
         with _warned("metrics could not be read"):
             taken = samples()
-            if path := self._watching.metrics_textfile:
+            if path := self._settings.metrics_textfile:
                 with _warned(f"metrics could not be written to {path}"):
                     metrics.write_textfile(path, taken)
-            if url := self._watching.pushgateway:
+            if url := self._settings.pushgateway:
                 with _warned(f"metrics could not be pushed to {_masked(url)}"):
                     metrics.push(url, taken, add=add, seconds=_HURRIED_SECONDS if hurried else metrics.PUSH_SECONDS)
 
     def _notify(self, db: Database | None, now: datetime, crash: Event | None) -> None:
-        if not self._watching.notify:
+        if not self._settings.notify:
             return
         from market_spine.monitor import messenger
 
         context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
-            post = messenger.Messenger(self._watching.notify, self._watching.notify_level, context, os.environ)
-            for failure in post.tell(db, now, crash) if db else post.tell_without_database(now, crash):
+            sender = messenger.Messenger(self._settings.notify, self._settings.notify_level, context, os.environ)
+            for failure in sender.notify(db, now, crash) if db else sender.notify_without_database(now, crash):
                 warn(failure)
 
     def _ping(self, event: str, body: str, *, hurried: bool = False) -> None:
-        if not self._watching.ping_url:
+        if not self._settings.ping_url:
             return
         from market_spine.monitor import ping
 
         with _warned(f"the {event} ping could not be sent"):
             if hurried:
-                ping.send(self._watching.ping_url, event, self._run_id, body, seconds=_HURRIED_SECONDS, tries=1)
+                ping.send(self._settings.ping_url, event, self._run_id, body, seconds=_HURRIED_SECONDS, tries=1)
             else:
-                ping.send(self._watching.ping_url, event, self._run_id, body)
+                ping.send(self._settings.ping_url, event, self._run_id, body)
 
 
 class UpdateObservers(Observers):
-    """Those who watch a changing command that is not a weekly run: no ping, the dead-man switch is the run's."""
+    """The observers of a command that changes data but is not a weekly run: no ping, the dead-man switch is the run's."""
 
     def began(self, run: Run) -> None:
-        """Notifications name the run."""
+        """Keeps the run's id for the notifications."""
         self._run_id, self._expected = run.execution_id, run.expected
 
     def ended(self, db: Database, exit_code: int, summary: str) -> None:
-        """What is stored has changed."""
+        """Only metrics and notifications."""
         self._update(db)
 
 
-def told_as(error: BaseException) -> tuple[int, str]:
-    """The exit code an exception leads to, and its message."""
+def described(error: BaseException) -> str:
+    """What a notification and a ping report of the error that ended a run."""
     if isinstance(error, (MarketSpineError, Interrupted)):
-        return error.exit_code, f"{error.message}. Try: {error.hint}" if error.hint else error.message
+        return f"{error.message}. Try: {error.hint}" if error.hint else error.message
     if isinstance(error, KeyboardInterrupt):
-        return exit_rule.of_error(error), "interrupted"
-    return exit_rule.of_error(error), f"unexpected {type(error).__name__}: {error}"
+        return "interrupted"
+    return f"unexpected {type(error).__name__}: {error}"
 
 
 def warn(message: str) -> None:

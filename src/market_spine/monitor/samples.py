@@ -59,7 +59,7 @@ METRICS: Mapping[str, Kind] = {
         "gauge", ("tier",), "By when the oldest week that is not stored should be: deadline after its publication and grace."
     ),
     "market_spine_weeks_overdue": Kind(
-        "gauge", ("tier",), "Weeks since the first one asked for that should be stored and are not."
+        "gauge", ("tier",), "Weeks since the first requested one that should be stored and are not."
     ),
     "market_spine_weeks": Kind("gauge", ("ready",), "Weeks judged, by whether they are ready for trading."),
     "market_spine_anomalies_unresolved": Kind("gauge", ("severity",), "Unresolved anomalies."),
@@ -101,7 +101,7 @@ def take(
     return samples
 
 
-def of_a_crash(exit_code: int, now: datetime) -> list[Sample]:
+def crash_samples(exit_code: int, now: datetime) -> list[Sample]:
     """The samples when the database cannot be read."""
     return [
         Sample("market_spine_last_run_timestamp_seconds", now.timestamp()),
@@ -117,27 +117,28 @@ def _runs(db: Database) -> list[Sample]:
         """,
         (PIPELINE,),
     ).fetchall()
-    counts = dict.fromkeys(EXIT_CODES, 0) | {row[0]: row[1] for row in rows}
+    counts = dict.fromkeys(EXIT_CODES, 0) | {exit_code: count for exit_code, count, _ in rows}
     samples = [Sample("market_spine_runs_total", count, (str(code),)) for code, count in counts.items()]
-    succeeded = [row[2] for row in rows if row[0] == 0]
+    succeeded = [last for exit_code, _, last in rows if exit_code == 0]
     return samples + [Sample("market_spine_last_success_timestamp_seconds", _seconds(moment)) for moment in succeeded]
 
 
 def _last_run(db: Database) -> list[Sample]:
-    row = db.execute(
+    last = db.execute(
         """
         SELECT started_at, finished_at, exit_code, outcomes_json FROM core_executions
         WHERE pipeline = ? AND exit_code IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
         """,
         (PIPELINE,),
     ).fetchone()
-    if row is None:
+    if last is None:
         return []
+    started_at, finished_at, exit_code, outcomes_json = last
     return [
-        Sample("market_spine_last_run_timestamp_seconds", _seconds(row[1])),
-        Sample("market_spine_last_run_duration_seconds", _seconds(row[1]) - _seconds(row[0])),
-        Sample("market_spine_last_run_exit_code", row[2]),
-        *(_document(json.loads(row[3])) if row[3] else ()),
+        Sample("market_spine_last_run_timestamp_seconds", _seconds(finished_at)),
+        Sample("market_spine_last_run_duration_seconds", _seconds(finished_at) - _seconds(started_at)),
+        Sample("market_spine_last_run_exit_code", exit_code),
+        *(_document(json.loads(outcomes_json)) if outcomes_json else ()),
     ]
 
 
@@ -160,8 +161,8 @@ def _document(document: Mapping[str, Any]) -> list[Sample]:
 
 
 def _anomalies(db: Database) -> list[Sample]:
-    rows = db.execute("SELECT severity, COUNT(*) FROM core_anomalies WHERE resolved_at IS NULL GROUP BY severity").fetchall()
-    counts = dict.fromkeys(SEVERITIES, 0) | {row[0]: row[1] for row in rows}
+    rows = db.execute("SELECT severity, COUNT(*) FROM core_anomalies WHERE resolved_at IS NULL GROUP BY severity")
+    counts = dict.fromkeys(SEVERITIES, 0) | dict(rows)
     return [Sample("market_spine_anomalies_unresolved", count, (severity,)) for severity, count in counts.items()]
 
 
@@ -171,8 +172,8 @@ def _weeks(db: Database) -> list[Sample]:
         SELECT is_ready, COUNT(*) FROM core_data_readiness
         WHERE ready_for = 'trading' AND json_extract(partition_key, '$.tier') IS NULL GROUP BY is_ready
         """
-    ).fetchall()
-    counts = {0: 0, 1: 0} | {row[0]: row[1] for row in rows}
+    )
+    counts = {0: 0, 1: 0} | dict(rows)
     return [Sample("market_spine_weeks", counts[flag], ("true" if flag else "false",)) for flag in (1, 0)]
 
 
@@ -184,29 +185,30 @@ def _work(db: Database) -> list[Sample]:
         FROM core_work_items GROUP BY state
         """
     ).fetchall()
-    counts = dict.fromkeys(WORK_STATES, 0) | {row[0]: row[1] for row in rows}
-    beats = [row[3] for row in rows if row[0] == "RUNNING"]
+    counts = dict.fromkeys(WORK_STATES, 0) | {state: count for state, count, _, _ in rows}
+    oldest = {state: since for state, _, since, _ in rows}
+    heartbeats = [heartbeat for state, _, _, heartbeat in rows if state == "RUNNING"]
     return [
         *(Sample("market_spine_work_items", count, (state,)) for state, count in counts.items()),
-        *(Sample("market_spine_work_item_oldest_timestamp_seconds", _seconds(row[2]), (row[0],)) for row in rows),
-        *(Sample("market_spine_worker_oldest_heartbeat_timestamp_seconds", _seconds(moment)) for moment in beats),
+        *(Sample("market_spine_work_item_oldest_timestamp_seconds", _seconds(at), (state,)) for state, at in oldest.items()),
+        *(Sample("market_spine_worker_oldest_heartbeat_timestamp_seconds", _seconds(at)) for at in heartbeats),
     ]
 
 
 def _workers(db: Database, now: datetime) -> list[Sample]:
-    row = db.execute(
+    workers, outages = db.execute(
         "SELECT COUNT(*), COALESCE(SUM(outages), 0) FROM core_workers WHERE seen_at >= ?", (clock.stamp(now - _SILENT),)
     ).fetchone()
-    return [Sample("market_spine_workers", row[0]), Sample("market_spine_worker_outages", row[1])]
+    return [Sample("market_spine_workers", workers), Sample("market_spine_worker_outages", outages)]
 
 
 def _expected_run(db: Database, deadline: Deadline, calendar: Calendar) -> list[Sample]:
-    row = db.execute(
+    (finished_at,) = db.execute(
         "SELECT MAX(finished_at) FROM core_executions WHERE pipeline = ? AND exit_code IS NOT NULL", (PIPELINE,)
     ).fetchone()
-    if row[0] is None:
+    if finished_at is None:
         return []
-    ran_on = clock.market_date(datetime.fromisoformat(row[0]))
+    ran_on = clock.market_date(datetime.fromisoformat(finished_at))
     by = expected_run(ran_on, deadline, calendar)
     return [Sample("market_spine_run_expected_by_timestamp_seconds", by.timestamp())]
 
@@ -218,8 +220,8 @@ def expected_run(ran_on: date, deadline: Deadline, calendar: Calendar = EXCHANGE
 
 def _expected_weeks(db: Database, now: datetime, deadline: Deadline, calendar: Calendar, grace_days: int) -> list[Sample]:
     newest = weeks_back(_WINDOW_WEEKS, clock.market_date(now) + timedelta(days=6))
-    stored = {(row[0], row[1]) for row in db.execute("SELECT week_ending, tier FROM finra_otc_transparency_current")}
-    began = dict(db.execute("SELECT tier, MIN(first_week) FROM core_coverage GROUP BY tier").fetchall())
+    stored = {(week, tier) for week, tier in db.execute("SELECT week_ending, tier FROM finra_otc_transparency_current")}
+    began = dict(db.execute("SELECT tier, MIN(first_week) FROM core_coverage GROUP BY tier"))
     samples = []
     for tier in TIERS:
         first = min((week for week in (began.get(tier), *(w for w, t in stored if t == tier)) if week), default=None)
@@ -233,7 +235,7 @@ def _expected_weeks(db: Database, now: datetime, deadline: Deadline, calendar: C
 
 
 def _weeks_from(first: str | None, newest: list[date]) -> list[date]:
-    """The Fridays from the first one asked for, oldest first; where none was, `newest` (which are newest first)."""
+    """The Fridays from the first requested one, oldest first; if none was requested, `newest` (which are newest first)."""
     if first is None:
         return newest[::-1]
     began = date.fromisoformat(first)
@@ -246,8 +248,8 @@ def lacking_deadlines(
 ) -> list[datetime]:
     """By when each partition that is not stored should be, in order; `partitions` are one tier's, oldest first.
 
-    `began`: the first of them is the first that was asked for. Else nothing before the first one stored is lacking, and with
-    none stored nothing before the newest due.
+    `began`: the first of them is the first requested one. Otherwise nothing before the first stored one is lacking, and if
+    none is stored, nothing before the newest that is due.
     """
     held = [n for n, partition in enumerate(partitions) if (partition.week, partition.tier) in stored]
     today = clock.market_date(now)

@@ -1,4 +1,4 @@
-"""What an operator does with anomalies: look at them, close them with a note, or acknowledge them until a day."""
+"""What an operator does with anomalies: list them, resolve them with a note, or acknowledge them until a day."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from market_spine.operate.operation import record_action
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A row of core_anomalies. `seen_count` times the same fault was met, last at `last_seen_at`."""
+    """A row of core_anomalies. The same fault was observed `seen_count` times, last at `last_seen_at`."""
 
     id: int
     severity: str
@@ -67,12 +67,12 @@ def list_anomalies(
         rows = db.execute(_COLUMNS + "WHERE resolved_at IS NULL ORDER BY id DESC")
     else:
         rows = db.execute(_COLUMNS + "ORDER BY id DESC")
-    found = (_anomaly(row) for row in rows)
-    return [a for a in found if a.severity in severities and (a.resolved_at is None or not unresolved)]
+    anomalies = (_anomaly(row) for row in rows)
+    return [a for a in anomalies if a.severity in severities and (a.resolved_at is None or not unresolved)]
 
 
 def resolve_command(anomaly_id: int) -> str:
-    """The command with which somebody says that an anomaly is over."""
+    """The command that resolves an anomaly."""
     return f"spine resolve {anomaly_id} --note 'looked at'"
 
 
@@ -85,21 +85,21 @@ def find(db: Database, anomaly_id: int) -> Anomaly:
 
 
 def resolve(db: Database, anomaly_id: int, note: str, now: datetime) -> Anomaly:
-    """Closes an anomaly and judges its week again. Raises NotFound, or UsageError when it is closed already."""
-    known = _open(db, anomaly_id)
+    """Resolves an anomaly and evaluates its week again. Raises NotFound, or UsageError when it is already resolved."""
+    anomaly = _open(db, anomaly_id)
     with db.transaction():
         db.execute(
             "UPDATE core_anomalies SET resolved_at = ?, resolution_note = ? WHERE id = ?",
             (clock.stamp(now), f"{note} ({executions.actor()})", anomaly_id),
         )
         record_action(db, "resolve", f"anomaly {anomaly_id}", note, now)
-        if known.week is not None:
-            evaluate_readiness(known.week, db, now=now)
+        if anomaly.week is not None:
+            evaluate_readiness(anomaly.week, db, now=now)
     return find(db, anomaly_id)
 
 
 def acknowledge(db: Database, anomaly_id: int, until: date, reason: str, now: datetime) -> Anomaly:
-    """Keeps an anomaly silent until a day; it stays open. Raises NotFound, or UsageError when it is closed."""
+    """Silences an anomaly until a day; it stays open. Raises NotFound, or UsageError when it is resolved."""
     _open(db, anomaly_id)
     if until < clock.market_date(now):
         raise UsageError(f"{until} is past", hint="acknowledge until today or later")
@@ -113,11 +113,11 @@ def acknowledge(db: Database, anomaly_id: int, until: date, reason: str, now: da
 
 
 def _open(db: Database, anomaly_id: int) -> Anomaly:
-    known = find(db, anomaly_id)
-    if known.resolved_at is not None:
-        said = f"anomaly {anomaly_id} was resolved at {known.resolved_at[:16]}: {known.resolution_note}"
-        raise UsageError(said, hint="spine anomalies --unresolved")
-    return known
+    anomaly = find(db, anomaly_id)
+    if anomaly.resolved_at is not None:
+        message = f"anomaly {anomaly_id} was resolved at {anomaly.resolved_at[:16]}: {anomaly.resolution_note}"
+        raise UsageError(message, hint="spine anomalies --unresolved")
+    return anomaly
 
 
 class _Row(NamedTuple):

@@ -1,4 +1,4 @@
-"""A range of weeks, oldest first. The manifest decides what is left to do, so the same command takes up where it was stopped."""
+"""A range of weeks, oldest first. The manifest decides what is left to do, so the same command resumes an interrupted run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from market_spine.partition import Partition
 
 @dataclass(frozen=True, slots=True)
 class WeekDone:
-    """What became of a week. `tiers` are those that were looked at; `failures` say why; `blocking` is empty when it is ready."""
+    """The result of a week. `tiers` are those that were processed; `blocking` is empty when the week is ready."""
 
     week: date
     tiers: tuple[str, ...]
@@ -39,16 +39,16 @@ class WeekDone:
 
 
 def weeks_between(first: date, last: date) -> list[date]:
-    """The Fridays from `first` to `last`, both among them, oldest first. Raises UsageError when there are none."""
+    """The Fridays from `first` to `last` inclusive, oldest first. Raises UsageError when there are none."""
     if first > last:
-        raise UsageError(f"--from {first} lies after --to {last}", hint=f"spine backfill --from {last} --to {first}")
+        raise UsageError(f"--from {first} is after --to {last}", hint=f"spine backfill --from {last} --to {first}")
     return [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
 
 
 def backfill(
     run: Run, source: Source, weeks: Sequence[date], tiers: Sequence[str], tell: Tell, *, missing_only: bool = False
 ) -> Iterator[tuple[WeekDone, Result | None]]:
-    """Runs every phase of one week after the other; None for a week that `missing_only` finds complete."""
+    """Runs every phase, week by week; the result is None for a week that `missing_only` skips as complete."""
     for week in weeks:
         wanted = tuple(tier for tier in tiers if not (missing_only and is_complete(run, Partition(week, tier))))
         if not wanted and not calc.week_is_pending(run, week):

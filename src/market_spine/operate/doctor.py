@@ -1,4 +1,4 @@
-"""Doctor --fix: closes gaps in the order in which one rests on another."""
+"""Doctor --fix: closes gaps in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from market_spine.outcome import Outcome, Phase
 from market_spine.partition import TIERS, Partition
 
 
-def fix(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> list[Outcome]:
-    """Asks the source for what is absent, refused or damaged, and then walks the later stages of every week that has a gap."""
+def fix(run: Run, open_source: Callable[[], Source], open_gaps: Sequence[Gap]) -> list[Outcome]:
+    """Fetches what is absent, refused or damaged, and then runs the later stages of every week that has a gap."""
     outcomes: list[Outcome] = []
-    remedies = {gap.remedy for gap in found}
+    remedies = {gap.remedy for gap in open_gaps}
     if Remedy.REMOVE in remedies:
         gaps.remove_orphans(run.db)
     if Remedy.RESTORE_ROW in remedies:
         raw_rows.restore(run.db, run.now)
-    wanted = _to_fetch(found)
+    wanted = _to_fetch(open_gaps)
     source = open_source() if wanted else None
     for partition, remedy in wanted.items():
-        asking = run.forced() if remedy is Remedy.FETCH_AGAIN else run
+        fetching = run.forced() if remedy is Remedy.FETCH_AGAIN else run
         plan = Plan((partition.week_ending,), (partition.tier,), only(Phase.INGEST))
-        outcomes += run_schedule(asking, source, plan, lambda outcome: None).outcomes
-    for week in sorted({gap.week for gap in found if gap.week}):
+        outcomes += run_schedule(fetching, source, plan, lambda outcome: None).outcomes
+    for week in sorted({gap.week for gap in open_gaps if gap.week}):
         outcomes += _later_stages(run, week)
     for week in readiness.judged_weeks(run.db):
         if readiness.differences(run.db, week):
@@ -38,16 +38,16 @@ def fix(run: Run, open_source: Callable[[], Source], found: Sequence[Gap]) -> li
     return outcomes
 
 
-def asks_source(found: Sequence[Gap]) -> bool:
-    """Whether closing these gaps asks the source for anything."""
-    return bool(_to_fetch(found))
+def asks_source(open_gaps: Sequence[Gap]) -> bool:
+    """Whether closing these gaps needs a request to the source."""
+    return bool(_to_fetch(open_gaps))
 
 
-def _to_fetch(found: Sequence[Gap]) -> dict[Partition, Remedy]:
-    """The partitions whose source is to be asked, once each; damaged bytes are asked for even where nothing changed."""
+def _to_fetch(open_gaps: Sequence[Gap]) -> dict[Partition, Remedy]:
+    """The partitions to fetch, once each; damaged bytes are fetched even when the content is unchanged."""
     wanted: dict[Partition, Remedy] = {}
     for remedy in (Remedy.FETCH, Remedy.FETCH_AGAIN):
-        wanted |= {Partition(gap.week, gap.tier): remedy for gap in found if gap.remedy is remedy and gap.week and gap.tier}
+        wanted |= {Partition(gap.week, gap.tier): remedy for gap in open_gaps if gap.remedy is remedy and gap.week and gap.tier}
     return wanted
 
 

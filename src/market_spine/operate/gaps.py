@@ -1,4 +1,4 @@
-"""What is not there and should be, stage by stage, each with what closes it; also rows without an owner."""
+"""What is missing, stage by stage, each with what closes it; also rows without an owner."""
 
 from __future__ import annotations
 
@@ -38,25 +38,26 @@ class Kind(str, Enum):
 
 
 class Remedy(str, Enum):
-    """What closes a gap. Content that was refused or damaged is never normalized again: its source is asked first."""
+    """What closes a gap. Content that was refused or damaged is fetched again before it is normalized."""
 
     FETCH = "FETCH"
-    FETCH_AGAIN = "FETCH_AGAIN"  # also what is unchanged: the stored bytes are damaged
+    FETCH_AGAIN = "FETCH_AGAIN"  # even if unchanged: the stored bytes are damaged
     NORMALIZE = "NORMALIZE"
     CALC = "CALC"
     JUDGE = "JUDGE"
     RESTORE_ROW = "RESTORE_ROW"
     REMOVE = "REMOVE"
     MIGRATE = "MIGRATE"
-    BACKUP = "BACKUP"  # no source has what is lost
+    BACKUP = "BACKUP"  # the source no longer has what is lost
     WITHDRAW = "WITHDRAW"  # an operator's decision, never made by --fix
+
 
 WITHDRAW_FUTURE = 'spine rollback --future --reason "a run dated in the future"'
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that is not as it should be, what closes it, and the command for that; None where only a backup can."""
+    """Something missing or wrong, what closes it, and the command for that; None where only a backup helps."""
 
     kind: Kind
     week: date | None
@@ -80,28 +81,28 @@ class Gap:
 def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None) -> list[Gap]:
     """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, and captures of a
     day after `today`."""
-    found: list[Gap] = []
+    gaps: list[Gap] = []
     for week in sorted(weeks):
         entries = list_captures(run.db, week)
         for tier in tiers:
-            found += of_partition(run, Partition(week, tier), [e for e in entries if e.tier == tier and e.state != PRUNED])
-        found += of_week(run, week)
-        found += _damaged(run.db, week)
-    return found + orphans(run.db) + (of_the_future(run.db, today) if today else [])
+            gaps += of_partition(run, Partition(week, tier), [e for e in entries if e.tier == tier and e.state != PRUNED])
+        gaps += of_week(run, week)
+        gaps += _damaged(run.db, week)
+    return gaps + orphans(run.db) + (of_the_future(run.db, today) if today else [])
 
 
 def of_the_future(db: Database, today: date) -> list[Gap]:
-    """The captures that stand and are of a day after today: until then they hide every revision."""
-    found = []
+    """The captures of a day after today that are not withdrawn: until then they hide every revision."""
+    gaps = []
     for capture_id, run_date in captures.later_than(db, today):
         _, tier, week, _ = capture_id.rsplit(":", 3)
         what = f"capture …:{capture_id[-8:]} is of {run_date}, a day after today, and hides every revision until then"
-        found.append(Gap(Kind.FUTURE, date.fromisoformat(week), tier, what, Remedy.WITHDRAW, WITHDRAW_FUTURE))
-    return found
+        gaps.append(Gap(Kind.FUTURE, date.fromisoformat(week), tier, what, Remedy.WITHDRAW, WITHDRAW_FUTURE))
+    return gaps
 
 
 def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> Iterator[Gap]:
-    """What a partition lacks, first stage first; `entries` are its captures, oldest first."""
+    """The gaps of a partition, first stage first; `entries` are its captures, oldest first."""
     week, tier = partition.week_ending, partition.tier
     standing = [entry for entry in entries if entry.state != WITHDRAWN]
     withdrawn = entries[-1] if entries and entries[-1].state == WITHDRAWN else None
@@ -118,7 +119,7 @@ def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> It
 
 
 def _not_normalized(run: Run, capture: Capture) -> Gap:
-    """A capture that waits to be normalized; one whose content was refused waits for another content instead."""
+    """The gap of a capture that is not normalized; where its content was refused, other content has to be fetched."""
     week, tier, name = capture.partition.week_ending, capture.partition.tier, f"capture …:{capture.capture_id[-8:]}"
     if not normalize.failed_before(run, capture):
         command = command_for("normalize_week", week, tier)
@@ -131,7 +132,7 @@ def _not_normalized(run: Run, capture: Capture) -> Gap:
 
 
 def of_week(run: Run, week: date) -> Iterator[Gap]:
-    """Results of the week that are missing or made from other captures, and a stored judgement that is not today's."""
+    """Results of the week that are missing or computed from other captures, and a stored readiness that is out of date."""
     if calc.week_is_pending(run, week):
         command = command_for("compute_weekly_totals", week)
         yield Gap(Kind.WEEK, week, None, "week totals and tier split are missing or stale", Remedy.CALC, command)
@@ -140,21 +141,21 @@ def of_week(run: Run, week: date) -> Iterator[Gap]:
 
 
 def judge_command(week: date) -> str:
-    """The command that judges a week anew, after what is left to measure; it asks no source."""
+    """The command that measures what is left and evaluates the week again, without fetching anything."""
     return f"run_finra_weekly_schedule --weeks {week} --only-stage calc"
 
 
 def fetch_command(db: Database, week: date, tier: str) -> str:
-    """The command that asks for a partition where the newest run did; what is the default is left out."""
-    return f"spine backfill --from {week} --to {week} --tiers {tier}{_where_asked(db)}"
+    """The command that fetches a partition from the source of the newest run; defaults are left out."""
+    return f"spine backfill --from {week} --to {week} --tiers {tier}{_source_options(db)}"
 
 
-def _where_asked(db: Database) -> str:
-    """The options with which a command asks the source that the newest run asked."""
-    asked = executions.last_source(db)
-    if asked.source != "file":
-        return f" --source {asked.source}"
-    return "" if asked.data_dir in (None, DEFAULT_DATA_DIR) else f" --data-dir {shlex.quote(asked.data_dir)}"
+def _source_options(db: Database) -> str:
+    """The options that name the source of the newest run."""
+    last = executions.last_source(db)
+    if last.source != "file":
+        return f" --source {last.source}"
+    return "" if last.data_dir in (None, DEFAULT_DATA_DIR) else f" --data-dir {shlex.quote(last.data_dir)}"
 
 
 def publication_state(run: Run, partition: Partition) -> PublicationState:
@@ -165,7 +166,7 @@ def publication_state(run: Run, partition: Partition) -> PublicationState:
 
 
 def _absent(run: Run, partition: Partition) -> str | None:
-    """What to say of a partition that is not there; None while it is not due."""
+    """Why a partition counts as absent; None while it is not due."""
     state = publication_state(run, partition)
     if state is PublicationState.AWAITING:
         return None
@@ -174,19 +175,20 @@ def _absent(run: Run, partition: Partition) -> str | None:
 
 
 def _damaged(db: Database, week: date) -> Iterator[Gap]:
-    """The captures whose bytes are gone or no longer hash to their name."""
+    """The captures whose bytes are lost or do not match their hash."""
     rows = db.execute(
         "SELECT capture_id, content_hash, tier FROM finra_otc_transparency_capture WHERE week_ending = ?", (week.isoformat(),)
     ).fetchall()
-    intact = {content_hash: contents.is_intact(db, content_hash) for content_hash in {row[1] for row in rows}}
+    hashes = {content_hash for _, content_hash, _ in rows}
+    damaged = {content_hash for content_hash in hashes if not contents.is_intact(db, content_hash)}
     for capture_id, content_hash, tier in rows:
-        if not intact[content_hash]:
+        if content_hash in damaged:
             what = f"the raw bytes {content_hash[:16]} of capture …:{capture_id[-8:]} are damaged"
             yield _lost_bytes(db, Partition(week, tier), capture_id, what)
 
 
 def _lost_bytes(db: Database, partition: Partition, capture_id: str, what: str) -> Gap:
-    """Its source still has what is current; of what it has replaced since, only a backup can have the bytes."""
+    """The source still has the current content; bytes that it has replaced since are only in a backup."""
     week, tier = partition.week_ending, partition.tier
     newest = [entry for entry in list_captures(db, week, (tier,)) if entry.state != PRUNED][-1:]
     if any(entry.capture_id == capture_id and entry.state in (CURRENT, UNFINISHED) for entry in newest):
@@ -196,31 +198,31 @@ def _lost_bytes(db: Database, partition: Partition, capture_id: str, what: str) 
 
 
 def orphans(db: Database) -> list[Gap]:
-    """Rows of captures that do not exist, and captures without their RAW row. No table is scanned: keys are skipped through."""
-    found = []
+    """Rows of captures that do not exist, and captures without their RAW row. The statements skip from key to key."""
+    gaps = []
     for table, statement in _ORPHANS.items():
-        keys = [row[0] for row in db.execute(statement).fetchall()]
+        keys = [key for (key,) in db.execute(statement)]
         if keys:
             what = f"{table} has rows of {len(keys)} captures that do not exist: {', '.join(map(str, keys[:5]))}"
-            found.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --weeks 1 --fix{_where_asked(db)}"))
+            gaps.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --weeks 1 --fix{_source_options(db)}"))
     for lost in raw_rows.find(db):
         partition, what = lost.partition, f"capture …:{lost.capture_id[-8:]} has no RAW row in core_manifest"
         if lost.is_intact:
             week, tier = partition.week_ending, partition.tier
-            command = f"spine doctor --from {week} --to {week} --fix{_where_asked(db)}"
-            found.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, command))
+            command = f"spine doctor --from {week} --to {week} --fix{_source_options(db)}"
+            gaps.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, command))
         else:
-            found.append(_lost_bytes(db, partition, lost.capture_id, f"{what}, and its bytes are lost"))
-    return found
+            gaps.append(_lost_bytes(db, partition, lost.capture_id, f"{what}, and its bytes are lost"))
+    return gaps
 
 
 def remove_orphans(db: Database) -> int:
-    """Removes what `orphans` finds; derived rows only. Answers of how many captures."""
+    """Removes what `orphans` finds, derived rows only; returns the number of captures."""
     removed = 0
     with db.transaction():
         for table, statement in _ORPHANS.items():
-            for row in db.execute(statement).fetchall():
-                db.execute(_REMOVE[table], (row[0],))
+            for (key,) in db.execute(statement).fetchall():
+                db.execute(_REMOVE[table], (key,))
                 removed += 1
     return removed
 

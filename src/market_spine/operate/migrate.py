@@ -1,6 +1,6 @@
 """Migrate: brings an existing database to this program's schema, under the lock and after a copy of it.
 
-It has no row in core_executions, and so not the frame of operation.py: until it is done that table may have another shape.
+It writes no row in core_executions and so does not use operation.py: until it is done, that table may have another shape.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def bring_up(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0
     Killed at any moment it leaves the old schema or the new one, and at most a copy named `.part`. Raises RunLocked,
     SchemaTooNew, SchemaDiffers, and ConfigurationError for a database that has no schema yet.
     """
-    had, newest = migrations.applied(db), migrations.migrations(db.engine)[-1].number
-    before = max(had, default=0)
+    applied, newest = migrations.applied(db), migrations.migrations(db.engine)[-1].number
+    before = max(applied, default=0)
     if before == 0:
-        raise ConfigurationError(f"{db.label} holds nothing of ours to migrate", hint=f"spine db init --db {db.label}")
+        raise ConfigurationError(f"{db.label} holds no market-spine tables to migrate", hint=f"spine db init --db {db.label}")
     if before >= newest:
         migrations.check_schema(db)
-    if before == newest and None not in had.values():
+    if before == newest and None not in applied.values():
         return Migrated(before, before, (), None)
-    migrations.check_digests(db, had)
+    migrations.check_digests(db, applied)
     with run_lock(db, owner, wait_seconds=wait_seconds):
         copies = backup and before < newest
         copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if copies else None

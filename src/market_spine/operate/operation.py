@@ -42,18 +42,18 @@ class Task(NamedTuple):
 
 @dataclass(slots=True)
 class Operation:
-    """A task that runs, and what its body puts in: the outcomes, and where they are not the whole rule, what else decides."""
+    """A running task and its results: the outcomes, and whatever else decides its exit code."""
 
     run: Run
     outcomes: list[Outcome] = field(default_factory=list)
     asked: Collection[Partition] | None = None  # the partitions to work on; None: those with an outcome
-    code: int | None = None  # of a command whose exit code says something else than how its outcomes are
+    code: int | None = None  # the exit code, where it does not follow from the outcomes
     report: Mapping[str, object] | None = None  # what core_executions keeps instead of the outcomes alone
     summary: str = ""
 
     @property
     def exit_code(self) -> int:
-        """What the process ends with, and core_executions says."""
+        """The exit code of the process, also stored in core_executions."""
         return exit_rule.of_outcomes(self.outcomes, self.asked) if self.code is None else self.code
 
     def document(self) -> dict[str, object]:
@@ -62,7 +62,7 @@ class Operation:
 
 
 class Observer(Protocol):
-    """Who observes an operation: while its database is open."""
+    """Is called before and after an operation, while its database is open."""
 
     def began(self, run: Run) -> None: ...
 
@@ -73,17 +73,17 @@ class Observer(Protocol):
 def operation(task: Task, observer: Observer | None = None) -> Iterator[Operation]:
     """What every change to the store is wrapped in:
 
-    1. open the database; it is made only where the task says so;
+    1. open the database; it is created only where the task says so;
     2. take the run lock: from here on each transaction is fenced by it;
-    3. tell the observer that the operation began;
+    3. notify the observer that the operation began;
     4. check that its day may be acted on, and write its row in core_executions;
-    5. the body works, and puts its outcomes into the operation;
+    5. run the body, which adds its outcomes to the operation;
     6. write how it ended, with the exit code of the process;
-    7. give the lock back;
-    8. tell the observer how it ended, and close the database.
+    7. release the lock;
+    8. notify the observer how it ended, and close the database.
 
-    When the body raises, 6 writes the error with its exit code, and 8 is left to who called. Raises RunLocked when another run
-    keeps the lock for long, PastDay and FutureDay.
+    When the body raises, 6 writes the error with its exit code, and 8 is left to the caller. Raises RunLocked when another run
+    keeps the lock for too long, PastDay and FutureDay.
     """
     with open_store(task.target, task.mode, task.now) as db:
         done = Operation(run_of(task, db))
@@ -100,7 +100,7 @@ def operation(task: Task, observer: Observer | None = None) -> Iterator[Operatio
 
 
 def run_of(task: Task, db: Database, *, dry: bool = False) -> Run:
-    """What the phases are given; readiness of a run that acts on a past day is judged by the present."""
+    """The run that is passed to the phases; a run that acts on a past day evaluates readiness by the present."""
     return Run(
         db, task.run_date, task.now, executions.new_execution_id(clock.utc_now()), limits=task.limits, force=task.force,
         expected=task.expected, as_observed=task.permits.past, present=clock.utc_now() if task.permits.past else None, dry=dry,
@@ -109,7 +109,7 @@ def run_of(task: Task, db: Database, *, dry: bool = False) -> Run:
 
 @contextlib.contextmanager
 def changing(target: str, now: datetime) -> Iterator[Database]:
-    """The database for a change that is no run, with the lock. Raises RunLocked when a run keeps it for long."""
+    """The database with its lock, for a change outside a run. Raises RunLocked when a run keeps the lock for too long."""
     owner = executions.new_execution_id(clock.utc_now())
     with open_store(target, Mode.EXISTING, now) as db, run_lock(db, owner, wait_seconds=_LOCK_WAIT_SECONDS):
         yield db
@@ -117,7 +117,7 @@ def changing(target: str, now: datetime) -> Iterator[Database]:
 
 @contextlib.contextmanager
 def looking(target: str, run_date: date, now: datetime, expected: Expectations | None = None) -> Iterator[Run]:
-    """A run that only looks: on one moment of the database, without a row of its own. Raises ConfigurationError without one."""
+    """A read-only run on a snapshot, without a row in core_executions. Raises ConfigurationError where no database exists."""
     with open_store(target, Mode.READ_ONLY) as db:
         yield Run(db, run_date, now, "", expected=expected or Expectations())
 
@@ -132,7 +132,7 @@ def record_action(
     *,
     actor: str | None = None,
 ) -> None:
-    """Who changed what, and why, in core_operator_actions; without `actor` it is whoever runs this process."""
+    """Records who changed what and why in core_operator_actions; `actor` defaults to the user of this process."""
     with writing(connection):
         connection.execute(
             "INSERT INTO core_operator_actions (at, actor, action, target, reason, details_json) VALUES (?, ?, ?, ?, ?, ?)",

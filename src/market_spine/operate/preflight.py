@@ -1,4 +1,4 @@
-"""Whether this machine can run: each thing a first Friday would trip over, looked at beforehand, and the cron line.
+"""Preflight: checks in advance whether a weekly run would work on this machine, and gives the cron line.
 
 A check returns findings and never raises; nothing is written but a probe file that is removed again.
 """
@@ -34,7 +34,7 @@ _HTTP_SECONDS = 10
 
 
 class Grade(str, Enum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -43,7 +43,7 @@ class Grade(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the answer; `hint` says what to do about it."""
+    """One line of the report; `hint` says what to do about it."""
 
     check: str
     grade: Grade
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is to be checked: the settings a run would have, and the moment."""
+    """What to check: the settings of a run, and the time."""
 
     db: str
     source: str
@@ -65,14 +65,11 @@ class Machine:
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """Every finding, in the order in which a run would meet them."""
-    found: list[Finding] = []
-    for check in _CHECKS:
-        found += check(machine)
-    return found
+    """Every finding, in the order in which a run would hit the problem."""
+    return [finding for check in _CHECKS for finding in check(machine)]
 
 
-def _place(machine: Machine) -> Iterator[Finding]:
+def _location(machine: Machine) -> Iterator[Finding]:
     """The folder of a SQLite database: a local file system, with room, writable."""
     if is_postgres(machine.db):
         return
@@ -84,12 +81,12 @@ def _place(machine: Machine) -> Iterator[Finding]:
 
 def _database(machine: Machine) -> Iterator[Finding]:
     """The engine's version, the schema, the lock, and a clock that is not behind the last run."""
-    new = not is_postgres(machine.db) and not os.path.exists(machine.db)  # noqa: PTH110 - a name too long is not there
+    new = not is_postgres(machine.db) and not os.path.exists(machine.db)  # noqa: PTH110 - False for a name that is too long
     try:
         with contextlib.closing(connect(":memory:")) if new else snapshot_of(machine.db) as db:
             yield _engine_version(db)
             if new or migrations.schema_version(db) == 0:
-                yield Finding("schema", Grade.OK, "the first run will make it")
+                yield Finding("schema", Grade.OK, "the first run will create it")
                 if is_postgres(machine.db):
                     yield _writing(machine)
             else:
@@ -119,8 +116,8 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
     yield Finding("schema", Grade.OK, f"schema {migrations.schema_version(db)} is current")
     yield _writing(machine)
     if holder := holder_of(db):
-        said = f"held by {holder}, last sign of life {clock.stamp(holder.heartbeat_at)}"
-        yield Finding("lock", Grade.WARN, said, "wait for it; a dead holder's lock is taken over by the next run")
+        message = f"held by {holder}, last heartbeat {clock.stamp(holder.heartbeat_at)}"
+        yield Finding("lock", Grade.WARN, message, "wait for it; a dead holder's lock is taken over by the next run")
     else:
         yield Finding("lock", Grade.OK, "nobody holds it")
     (last,) = db.execute("SELECT MAX(started_at) FROM core_executions").fetchone()
@@ -128,12 +125,12 @@ def _contents(db: Database, machine: Machine) -> Iterator[Finding]:
         yield judge_order(datetime.fromisoformat(last), machine.now)
 
 
-class _TakenBack(Exception):
-    """Ends the transaction that was only tried."""
+class _RolledBack(Exception):
+    """Rolls back the trial transaction."""
 
 
 def _writing(machine: Machine) -> Finding:
-    """Tries the first thing that a run writes, and takes it back."""
+    """Tries the first write of a run, and rolls it back."""
     try:
         with contextlib.closing(connect(machine.db, create=False)) as db:
             db.patience = 0
@@ -141,8 +138,8 @@ def _writing(machine: Machine) -> Finding:
                 if migrations.schema_version(db) == 0:
                     migrations.apply(db, machine.now)
                 db.execute("UPDATE core_locks SET owner = owner WHERE name = ''")
-                raise _TakenBack
-    except _TakenBack:
+                raise _RolledBack
+    except _RolledBack:
         return Finding("writing", Grade.OK, "the database can be written")
     except DatabaseLocked as error:
         return Finding("writing", Grade.WARN, error.message, "run spine preflight again when nobody writes")
@@ -151,19 +148,19 @@ def _writing(machine: Machine) -> Finding:
 
 
 def _time(machine: Machine) -> Iterator[Finding]:
-    """The market's zone can be loaded, and says what time it is there."""
-    here = clock.machine_zone()
-    there = machine.now.astimezone(clock.market_zone())
-    yield Finding("zone", Grade.OK, f"{there:%A %H:%M} in {clock.MARKET_ZONE}; this machine calls its own zone {here}")
+    """The market's time zone can be loaded."""
+    market_time = machine.now.astimezone(clock.market_zone())
+    message = f"{market_time:%A %H:%M} in {clock.MARKET_ZONE}; this machine calls its own zone {clock.machine_zone()}"
+    yield Finding("zone", Grade.OK, message)
 
 
 def _source(machine: Machine) -> Iterator[Finding]:
     if machine.source == "file":
         folder = Path(machine.data_dir)
         readable = os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)  # noqa: PTH112
-        said = f"{folder} can be read" if readable else f"{folder} is not a folder this user can read"
+        message = f"{folder} can be read" if readable else f"{folder} is not a folder this user can read"
         hint = None if readable else "name the folder of the weekly files with --data-dir"
-        yield Finding("data folder", Grade.OK if readable else Grade.FAIL, said, hint)
+        yield Finding("data folder", Grade.OK if readable else Grade.FAIL, message, hint)
     elif machine.source == "api":
         yield from _api(machine)
     else:
@@ -171,7 +168,7 @@ def _source(machine: Machine) -> Iterator[Finding]:
 
 
 def _opens(machine: Machine) -> Finding:
-    """Whether the source's own settings are enough for it."""
+    """Whether the source opens with its own settings."""
     from market_spine.app.source import SourceSettings, open_source
 
     try:
@@ -182,7 +179,7 @@ def _opens(machine: Machine) -> Finding:
 
 
 def _api(machine: Machine) -> Iterator[Finding]:
-    """Credentials that can be read, and an API that answers; its Date header shows how right our clock is."""
+    """Credentials that can be read, and an API that responds; its Date header shows how accurate our clock is."""
     from market_spine.app.source.api import ApiSettings
 
     try:
@@ -194,7 +191,7 @@ def _api(machine: Machine) -> Iterator[Finding]:
     yield (
         _private("credentials", Path(kept))
         if kept
-        else Finding("credentials", Grade.OK, "from the environment" if settings.client_id else "none; the API is asked without")
+        else Finding("credentials", Grade.OK, "from the environment" if settings.client_id else "none; requests go without")
     )
     yield from _reach(settings.base_url, machine.now)
 
@@ -205,15 +202,15 @@ def _reach(url: str, now: datetime) -> Iterator[Finding]:
 
     try:
         request = Request(url, method="GET", headers={"User-Agent": "market-spine"})
-        with urlopen(request, timeout=_HTTP_SECONDS) as answer:
-            date = answer.headers.get("Date")
-    except HTTPError as error:  # any answer will do: the API is there
+        with urlopen(request, timeout=_HTTP_SECONDS) as response:
+            date = response.headers.get("Date")
+    except HTTPError as error:  # any response will do: the API is reachable
         date = error.headers.get("Date")
     except OSError as error:
         hint = "check the network, the proxy (HTTPS_PROXY) and MARKET_SPINE_FINRA_BASE_URL"
-        yield Finding("API", Grade.FAIL, f"{url} does not answer: {getattr(error, 'reason', error)}", hint)
+        yield Finding("API", Grade.FAIL, f"{url} does not respond: {getattr(error, 'reason', error)}", hint)
         return
-    yield Finding("API", Grade.OK, f"{url} answers")
+    yield Finding("API", Grade.OK, f"{url} responds")
     if date:
         yield judge_clock((now - parsedate_to_datetime(date).astimezone(timezone.utc)).total_seconds())
 
@@ -226,7 +223,7 @@ def _settings(machine: Machine) -> Iterator[Finding]:
         yield _writable("metrics folder", folder, "give this user node_exporter's textfile folder")
 
 
-_CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (_settings, _place, _database, _time, _source)
+_CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (_settings, _location, _database, _time, _source)
 
 
 def judge_file_system(kind: str, folder: Path) -> Finding:
@@ -234,7 +231,7 @@ def judge_file_system(kind: str, folder: Path) -> Finding:
     if is_network(kind):
         hint = "put the database on a local disk, or use PostgreSQL"
         return Finding("file system", Grade.FAIL, f"{folder} is on a network file system ({kind})", hint)
-    return Finding("file system", Grade.OK, f"{folder} lies on {kind or 'an unknown file system'}")
+    return Finding("file system", Grade.OK, f"{folder} is on {kind or 'an unknown file system'}")
 
 
 def judge_space(free: int, folder: Path) -> Finding:
@@ -246,21 +243,21 @@ def judge_space(free: int, folder: Path) -> Finding:
 
 def judge_clock(seconds: float) -> Finding:
     """How far this machine's clock is ahead of the API's."""
-    fine = abs(seconds) <= CLOCK_SECONDS
-    said = f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} the API's" if abs(seconds) >= 1 else "as the API's"
-    return Finding("clock", Grade.OK if fine else Grade.FAIL, said, None if fine else "set the clock (NTP)")
+    fine, side = abs(seconds) <= CLOCK_SECONDS, "ahead of" if seconds > 0 else "behind"
+    message = f"{abs(seconds):,.0f} s {side} the API's" if abs(seconds) >= 1 else "as the API's"
+    return Finding("clock", Grade.OK if fine else Grade.FAIL, message, None if fine else "set the clock (NTP)")
 
 
 def judge_order(last: datetime, now: datetime) -> Finding:
-    """A clock that has gone back would date captures before those that are there."""
+    """A clock that was set back would date new captures before the existing ones."""
     fine = last <= now + timedelta(seconds=CLOCK_SECONDS)
-    said = f"{clock.stamp(now)}, {'not before' if fine else 'which is before'} the last run's start at {clock.stamp(last)}"
-    return Finding("clock", Grade.OK if fine else Grade.FAIL, said, None if fine else "set the clock (NTP)")
+    message = f"{clock.stamp(now)}, {'not before' if fine else 'which is before'} the last run's start at {clock.stamp(last)}"
+    return Finding("clock", Grade.OK if fine else Grade.FAIL, message, None if fine else "set the clock (NTP)")
 
 
 def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *, knows_cron_tz: bool) -> str:
     """Friday, 8:00 in New York. Where cron does not support CRON_TZ, it checks each hour whether it is that one."""
-    command = command.replace("%", "\\%")  # which else ends the line
+    command = command.replace("%", "\\%")  # cron would end the line at a bare %
     moments = [now + timedelta(days=days) for days in (0, 91, 182, 273)]
     if all(m.astimezone(machine_zone).utcoffset() == m.astimezone(clock.market_zone()).utcoffset() for m in moments):
         return f"0 8 * * 5 {command}"
@@ -270,7 +267,7 @@ def cron_line(command: str, now: datetime, machine_zone: ZoneInfo | timezone, *,
 
 
 def _file_system(folder: Path) -> str:
-    """Empty where the system does not say (other than Linux)."""
+    """Empty where the system does not report it (other than Linux)."""
     try:
         return file_system(str(folder.resolve()), Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape"))
     except OSError:
@@ -278,8 +275,8 @@ def _file_system(folder: Path) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - a name too long is not there
+    """The folder, or its nearest ancestor that exists."""
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - False for a name that is too long
         folder = folder.parent
     return folder
 
@@ -293,7 +290,7 @@ def _writable(check: str, folder: Path, hint: str) -> Finding:
 
 
 def _private(check: str, path: Path) -> Finding:
-    """A file with secrets in it: readable for us, and for nobody else."""
+    """A file with secrets: readable for this user and for nobody else."""
     try:
         status = path.stat()
         path.read_bytes()
@@ -305,6 +302,6 @@ def _private(check: str, path: Path) -> Finding:
 
 
 def is_open(mode: int, *, ours: bool) -> bool:
-    """Whether more users than need to can read a file. One that is another's (root's, a mounted secret) is read by its group."""
+    """Whether more users than necessary can read a file. One of another owner (root's mounted secret) is read by its group."""
     others = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
     return bool(mode & (others | stat.S_IRGRP if ours else others))

@@ -1,10 +1,9 @@
-"""Prune: old captures are removed, and a tombstone stays for each. Pin: a capture that is never pruned.
+"""Prune removes old captures and keeps a tombstone of each. Pin: a capture that is never pruned.
 
-A capture is old when no day within the time to keep shows it: it counts from the day it ceased to be the current one, not
-from the day it was taken. Never pruned is the current capture of a partition, the last good one where there is no current, the
-newest one (else content that was refused or withdrawn would look new when it is offered again), and a pinned one. What it
-costs: for the days on which a pruned capture was current, its rows can no longer be asked; week-level results and their splits
-stay.
+A capture is old when no day of the retention period shows it: its age counts from the day it ceased to be current, not from
+the day it was captured. Four are never pruned: the current capture of a partition, the last good one where none is current, the
+newest one (else content that was refused or withdrawn would look new when it is offered again), and a pinned one. The cost: for
+the days on which a pruned capture was current, its rows can no longer be queried; week-level results and their splits stay.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, Entry, find_
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """A capture that goes, with the size of its stored bytes (0 where another capture has the same)."""
+    """A capture to remove, with the size of its stored bytes (0 where another capture has the same)."""
 
     entry: Entry
     bytes: int
@@ -43,13 +42,13 @@ def plan(run: Run, older_than_days: int) -> list[Pruning]:
     if older_than_days < 0:
         raise UsageError(f"an age of {older_than_days} days makes no sense", hint="spine prune --older-than 730 --dry-run")
     first_kept = run.run_date - timedelta(days=older_than_days)
-    goes = choose(list_captures(run.db), as_of.current_until(run.db), first_kept)
-    return [Pruning(entry, size) for entry, size in zip(goes, _sizes(run.db, goes), strict=True)]
+    chosen = choose(list_captures(run.db), as_of.current_until(run.db), first_kept)
+    return [Pruning(entry, size) for entry, size in zip(chosen, _sizes(run.db, chosen), strict=True)]
 
 
 def choose(entries: Iterable[Entry], until: Mapping[str, str | None], first_kept: date) -> list[Entry]:
-    """The captures that go: no rule keeps them, and no day from `first_kept` on shows them. `until` says by capture id when each
-    ceased to be current (None: it is; no entry: it never was, and stays)."""
+    """The captures to remove: no rule keeps them, and no day from `first_kept` on shows them. `until` holds by capture id when
+    each ceased to be current (None: it is; no entry: it never was, and is kept)."""
     moment = as_of.end_of(first_kept)
     return [
         entry
@@ -60,31 +59,32 @@ def choose(entries: Iterable[Entry], until: Mapping[str, str | None], first_kept
 
 def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
     """Removes what `plan` names, each capture in a transaction of its own, and returns what it removed."""
-    goes = plan(run, older_than_days)
+    prunings = plan(run, older_than_days)
     rule = f"older than {older_than_days} days on {run.run_date}; not current, last good, newest or pinned"
-    for pruning in goes:
+    for pruning in prunings:
         with run.db.transaction():
             _bury(run, pruning.entry, rule, reason)
             _remove(run.db, pruning.entry)
             record_action(run.db, "prune", pruning.capture_id, reason, run.now, {"rule": rule})
-            run.judge(pruning.entry.week)  # a withdrawn one that goes no longer blocks its week
-    return goes
+            run.judge(pruning.entry.week)  # a withdrawn capture that is removed no longer blocks its week
+    return prunings
 
 
 def pin(db: Database, capture: str, name: str, reason: str, now: datetime) -> Entry:
-    """Keeps a capture from ever being pruned, under a name it can be found by. Raises UsageError when the name is taken."""
+    """Names a capture and keeps it from ever being pruned. Raises UsageError when the name is taken."""
     entry = find_capture(db, capture)
     with db.transaction():
-        taken = db.execute("SELECT capture_id FROM finra_otc_transparency_capture WHERE pinned_as = ?", (name,)).fetchone()
-        if taken is not None and taken[0] != entry.capture_id:
-            raise UsageError(f"{name!r} is the pin of {taken[0]}", hint="choose another name, or unpin that one")
+        pinned = db.execute("SELECT capture_id FROM finra_otc_transparency_capture WHERE pinned_as = ?", (name,))
+        (holder,) = pinned.fetchone() or (None,)
+        if holder not in (None, entry.capture_id):
+            raise UsageError(f"{name!r} is the pin of {holder}", hint="choose another name, or unpin that one")
         _set_pin(db, entry, name, now)
         record_action(db, "pin", entry.capture_id, reason, now, {"name": name})
     return find_capture(db, entry.capture_id)
 
 
 def unpin(db: Database, capture: str, reason: str, now: datetime) -> Entry:
-    """Takes a pin away. Raises NotFound when there is none."""
+    """Removes a pin. Raises NotFound when there is none."""
     entry = find_capture(db, capture)
     if entry.pinned_as is None:
         raise NotFound(f"{entry.capture_id} is not pinned", hint=f"spine captures {entry.week} {entry.tier}")
@@ -100,7 +100,12 @@ def _prunable(entries: Iterable[Entry]) -> list[Entry]:
     for entry in entries:
         if entry.state != PRUNED:
             by_partition.setdefault((entry.week, entry.tier), []).append(entry)
-    return [entry for of in by_partition.values() for entry in of if entry.pinned_as is None and entry not in _kept(of)]
+    return [
+        entry
+        for captures in by_partition.values()
+        for entry in captures
+        if entry.pinned_as is None and entry not in _kept(captures)
+    ]
 
 
 def _kept(of_partition: list[Entry]) -> list[Entry]:
@@ -110,9 +115,9 @@ def _kept(of_partition: list[Entry]) -> list[Entry]:
     return [of_partition[-1], *good]
 
 
-def _sizes(db: Database, goes: list[Entry]) -> list[int]:
+def _sizes(db: Database, chosen: list[Entry]) -> list[int]:
     """The stored bytes each prune frees; those of a content that several captures share are freed with the last of them."""
-    ids = {entry.capture_id for entry in goes}
+    ids = {entry.capture_id for entry in chosen}
     rows = db.execute(
         """
         SELECT v.capture_id, v.content_hash, LENGTH(r.content) FROM finra_otc_transparency_version v
@@ -124,7 +129,7 @@ def _sizes(db: Database, goes: list[Entry]) -> list[int]:
     freed = Counter[str]()
     for capture_id, size in last.values():
         freed[capture_id] += size
-    return [freed[entry.capture_id] for entry in goes]
+    return [freed[entry.capture_id] for entry in chosen]
 
 
 class _Kept(NamedTuple):
@@ -140,7 +145,7 @@ class _Kept(NamedTuple):
 
 
 def _bury(run: Run, entry: Entry, rule: str, reason: str) -> None:
-    """The tombstone: hash, counts, when, who, by which rule and why."""
+    """Writes the tombstone: hash, counts, times, who, by which rule and why."""
     kept = _Kept._make(
         run.db.execute(
             """

@@ -1,16 +1,17 @@
-"""Captures whose RAW row in core_manifest is lost: it says nothing that the capture and its bytes do not say as well."""
+"""Captures whose RAW row in core_manifest is lost: it can be written again from the capture and its bytes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from market_spine.core import contents, manifest
 from market_spine.db import Database
 from market_spine.partition import Partition
 
-RESTORED = "RESTORED"  # what stands in the row's `reason`: why the capture was taken is forgotten
+RESTORED = "RESTORED"  # the row's `reason`: the original one is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,17 @@ class Lost:
     is_intact: bool
 
 
+class _Row(NamedTuple):
+    """A capture without its RAW row, as `find` selects it."""
+
+    week: str
+    tier: str
+    capture_id: str
+    captured_at: str
+    content_hash: str
+    source_uri: str | None
+
+
 def find(db: Database) -> list[Lost]:
     """Every such capture, oldest first."""
     rows = db.execute(
@@ -35,20 +47,18 @@ def find(db: Database) -> list[Lost]:
         ORDER BY c.week_ending, c.tier, c.run_date
         """
     ).fetchall()
-    found = []
-    for week, tier, *facts in rows:
-        capture_id, captured_at, content_hash, source_uri = facts
-        is_intact = contents.is_intact(db, content_hash)
-        found.append(
-            Lost(Partition(date.fromisoformat(week), tier), capture_id, captured_at, content_hash, source_uri, is_intact)
-        )
-    return found
+    return [_lost(db, _Row._make(row)) for row in rows]
+
+
+def _lost(db: Database, row: _Row) -> Lost:
+    partition, is_intact = Partition(date.fromisoformat(row.week), row.tier), contents.is_intact(db, row.content_hash)
+    return Lost(partition, row.capture_id, row.captured_at, row.content_hash, row.source_uri, is_intact)
 
 
 def restore(db: Database, now: datetime) -> int:
-    """Writes the rows again of those whose bytes are intact. Answers of how many.
+    """Writes the missing row of each capture whose bytes are intact; returns how many.
 
-    What the source said of its own dates is left out: the next run asks it for the content and compares the hash.
+    The source's own dates are left out, so that the next run fetches the content and compares the hash.
     """
     from market_spine.parse.lines import data_lines
 
@@ -67,11 +77,11 @@ def restore(db: Database, now: datetime) -> int:
 
 
 def _ingest_no(db: Database, lost: Lost) -> int:
-    """The number its later stages were made from; without any, one no content of the partition has had."""
+    """The number its later stages were made from; without any, one that no content of the partition has had."""
     rows = db.execute(
         "SELECT capture_id, metadata_json FROM core_manifest WHERE partition_key = ? AND stage IN ('RAW', 'NORMALIZED', 'CALC')",
         (lost.partition.key,),
     ).fetchall()
-    numbers = [(row[0] == lost.capture_id, int(json.loads(row[1]).get("ingest_no", 0))) for row in rows]
-    own = [number for is_own, number in numbers if is_own]
+    numbers = [(capture_id, int(json.loads(metadata).get("ingest_no", 0))) for capture_id, metadata in rows]
+    own = [number for capture_id, number in numbers if capture_id == lost.capture_id]
     return max(own) if own else max((number for _, number in numbers), default=0) + 1

@@ -1,7 +1,7 @@
-"""Rebuild: drops and remakes NORMALIZED and CALC from the RAW bytes alone. What was known on any day stays as it was.
+"""Rebuild: drops NORMALIZED and CALC and makes them again from the RAW bytes alone. Queries as of any day do not change.
 
-A capture is remade in one transaction, under its old dates; one that cannot be remade (its bytes are damaged) keeps what it
-has. What was never normalized is left to the next run: a whole capture, or a replay that waits beside the rows of a content.
+A capture is rebuilt in one transaction, under its old dates; one that cannot be rebuilt (its bytes are damaged) keeps its rows.
+What was never normalized is left to the next run: a whole capture, or a replay that waits beside the rows of another content.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import TIERS, Partition
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
 
 
 def rebuild(run: Run, week: date | None, tell: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
-    """Remakes every capture of a week (of all weeks), and then the week-level results; tells and answers each outcome."""
+    """Rebuilds every capture of a week (of all weeks), and then the week-level results; returns the outcomes."""
     outcomes = []
     for of_week in [week] if week else _weeks(run.db):
         for outcome in (*_remake_captures(run, of_week), *_remake_results(run, of_week)):
@@ -36,7 +36,7 @@ def rebuild(run: Run, week: date | None, tell: Callable[[Outcome], None] = lambd
 
 def _weeks(db: Database) -> list[date]:
     rows = db.execute("SELECT DISTINCT week_ending FROM finra_otc_transparency_capture ORDER BY week_ending").fetchall()
-    return [date.fromisoformat(row[0]) for row in rows]
+    return [date.fromisoformat(week) for (week,) in rows]
 
 
 def _remake_captures(run: Run, week: date) -> Iterator[Outcome]:
@@ -77,7 +77,7 @@ class _Row(NamedTuple):
 
 
 def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
-    """The normalized captures, withdrawn ones too, each with the content its rows are of, and when they were made."""
+    """The normalized captures, withdrawn ones too, each with the content of its rows and the time of normalization."""
     rows = db.execute(
         """
         SELECT c.capture_key, c.capture_id, c.tier, c.run_date, c.captured_at, c.content_hash, raw.metadata_json,
@@ -89,12 +89,12 @@ def _normalized(db: Database, week: date) -> list[tuple[Capture, str]]:
         """,
         (week.isoformat(),),
     ).fetchall()
-    found = []
+    normalized = []
     for row in map(_Row._make, rows):
         made_of = json.loads(row.done or row.raw)["ingest_no"]
         own = (row.capture_key, row.capture_id, Partition(week, row.tier), row.run_date, row.captured_at, row.content_hash)
-        found.append((Capture(*own, made_of, made_of), row.normalized_at))
-    return found
+        normalized.append((Capture(*own, made_of, made_of), row.normalized_at))
+    return normalized
 
 
 def _remake_results(run: Run, week: date) -> Iterator[Outcome]:
@@ -110,11 +110,27 @@ def _remake_result(run: Run, week: date, result: WeekResult, made_from: dict[str
     return Outcome(Phase.CALC, Status.DONE, week, None, message, capture_id=result.capture_id)
 
 
+class _WeekRow(NamedTuple):
+    """A week-level result, with the key of the capture of each tier."""
+
+    capture_id: str
+    week: str
+    run_date: str
+    captured_at: str
+    nms_tier_1_key: int
+    nms_tier_2_key: int
+    otc_key: int
+
+    def result(self) -> WeekResult:
+        keys = {NMS_TIER_1: self.nms_tier_1_key, NMS_TIER_2: self.nms_tier_2_key, OTC: self.otc_key}
+        return WeekResult(self.capture_id, self.week, self.run_date, self.captured_at, keys)
+
+
 def _results(db: Database, week: date) -> list[tuple[WeekResult, dict[str, dict[str, object]]]]:
     """The week's results whose captures are all still measured (a pruned one leaves its results as they are)."""
     measured = {
-        row[0]: {"capture_id": row[1], "ingest_no": json.loads(row[2])["ingest_no"]}
-        for row in db.execute(
+        key: {"capture_id": capture_id, "ingest_no": json.loads(metadata)["ingest_no"]}
+        for key, capture_id, metadata in db.execute(
             """
             SELECT c.capture_key, c.capture_id, m.metadata_json FROM finra_otc_transparency_capture c
             JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = ? WHERE c.week_ending = ?
@@ -129,8 +145,9 @@ def _results(db: Database, week: date) -> list[tuple[WeekResult, dict[str, dict[
         """,
         (week.isoformat(),),
     ).fetchall()
-    whole = ((row, dict(zip(TIERS, row[4:], strict=True))) for row in rows if all(key in measured for key in row[4:]))
+    results = (_WeekRow._make(row).result() for row in rows)
     return [
-        (WeekResult(row[0], row[1], row[2], row[3], keys), {tier: measured[key] for tier, key in keys.items()})
-        for row, keys in whole
+        (result, {tier: measured[key] for tier, key in result.keys.items()})
+        for result in results
+        if measured.keys() >= set(result.keys.values())
     ]

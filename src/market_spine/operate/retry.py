@@ -1,4 +1,4 @@
-"""Retry: exactly the partitions that failed in a run, again, today and with its arguments."""
+"""Retry: runs exactly the partitions that failed in a run again, today and with its arguments."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ _REPEATABLE = ("weekly_schedule", "backfill", "retry", "doctor --fix")
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The tiers of a week that failed: those whose source must be asked, because it failed or what it gave was refused; those
-    whose stored bytes are damaged, so that it must give them again; and those that only have later stages to repeat. None
-    where only the week itself failed."""
+    """The failed tiers of a week: those to fetch, because the source failed or its content was refused; those to fetch again,
+    because the stored bytes are damaged; and those with only later stages to repeat. Without any, only the week itself failed."""
 
     at_source: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
@@ -38,7 +37,7 @@ class Failed:
         return bool(self.at_source or self.damaged)
 
     def plans(self, week: date) -> list[Plan]:
-        """What repeats just that: the whole way where the source is asked, else only what follows the bytes."""
+        """The plans that repeat just that: all phases where something is fetched, else only those after INGEST."""
         plans = [Plan((week,), tiers) for tiers in (self.at_source, self.damaged) if tiers]
         plans += [Plan((week,), self.later, only(Phase.NORMALIZE))] if self.later else []
         return [*plans, Plan((week,), self.later, only(Phase.CALC))] if self.later or not plans else plans
@@ -80,7 +79,7 @@ class Retry:
 
 
 def find_failed(db: Database, execution_id: str) -> Retry:
-    """What failed in a run; of a run that never finished, all of it. Raises NotFound, or UsageError for what is no ingest."""
+    """What failed in a run; of a run that never finished, all of it. Raises NotFound, or UsageError where it ingests nothing."""
     row = db.execute(
         "SELECT arguments_json, outcomes_json, pipeline FROM core_executions WHERE execution_id = ?", (execution_id,)
     ).fetchone()
@@ -99,24 +98,24 @@ def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Ou
     outcomes = []
     for week, failed in retry.weeks.items():
         for plan in failed.plans(week):
-            asking = run.forced() if failed.damaged and plan.tiers == failed.damaged else run
-            outcomes += run_schedule(asking, source if Phase.INGEST in plan.phases else None, plan, tell).outcomes
+            repeating = run.forced() if failed.damaged and plan.tiers == failed.damaged else run
+            outcomes += run_schedule(repeating, source if Phase.INGEST in plan.phases else None, plan, tell).outcomes
     return outcomes
 
 
 def failed_of(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
-    found: dict[date, dict[str | None, str]] = {}
+    ways: dict[date, dict[str | None, str]] = {}
     for entry in outcomes.get("partitions", []):
         if entry["outcome"] == "failed":
-            found.setdefault(date.fromisoformat(entry["week_ending"]), {}).setdefault(entry["tier"], _way(entry))
+            ways.setdefault(date.fromisoformat(entry["week_ending"]), {}).setdefault(entry["tier"], _way(entry))
     return {
         week: Failed(**{way: tuple(tier for tier in TIERS if tiers.get(tier) == way) for way in (AT_SOURCE, DAMAGED, LATER)})
-        for week, tiers in sorted(found.items())
+        for week, tiers in sorted(ways.items())
     }
 
 
 def _way(entry: Mapping[str, Any]) -> str:
-    """How a failed partition is repeated. Content that was refused once is refused again, so its source is asked first."""
+    """How a failed partition is repeated. Content that was refused once would be refused again, so it is fetched first."""
     phase = Phase(entry["phase"])
     if phase is Phase.INGEST:
         return AT_SOURCE

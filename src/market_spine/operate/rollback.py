@@ -1,7 +1,7 @@
 """Rollback: the current capture is withdrawn and the previous good one becomes current again. Nothing is deleted.
 
-A withdrawal and what follows from it (the week's results made again, readiness judged) are one transaction. Every interval
-in which a capture stood withdrawn is kept, so that a past day can be seen as it was.
+A withdrawal and its consequences (the week's results computed again, readiness evaluated) are one transaction. Every interval
+in which a capture was withdrawn is kept, so that queries as of a past day return what they returned then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from market_spine.partition import Partition
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A partition whose current capture changed: which one went and which one stands now (None: it has none)."""
+    """A partition whose current capture changed: the capture before and after (None: it had or has none)."""
 
     partition: Partition
     before: str | None
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """What a rollback or its undo did: the captures changed, and the outcomes of what was made again."""
+    """What a rollback or its undo did: the captures changed, and the outcomes of what was computed again."""
 
     changes: tuple[Change, ...]
     outcomes: tuple[Outcome, ...]
@@ -55,7 +55,7 @@ class Rollback:
 def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
     """Withdraws the current capture of each of these tiers. Raises NotFound when none has one."""
     partitions = [Partition(week, tier) for tier in tiers]
-    current = {partition: found for partition in partitions if (found := _current_id(run, partition))}
+    current = {partition: capture_id for partition in partitions if (capture_id := _current_id(run, partition))}
     if not current:
         raise NotFound(f"{_names(partitions)} has no current capture to withdraw", hint=f"spine captures {week}")
     with run.db.transaction():
@@ -66,7 +66,7 @@ def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollba
 
 
 def withdraw_future(run: Run, reason: str) -> Rollback:
-    """Withdraws every capture of a day after the run's: what a wrong clock or a typing error took. Raises NotFound."""
+    """Withdraws every capture of a day after the run's: what a wrong clock or a mistyped date captured. Raises NotFound."""
     by_week: dict[date, dict[Partition, list[str]]] = {}
     for capture_id, _ in captures.later_than(run.db, run.run_date):
         _, tier, week, _ = capture_id.rsplit(":", 3)
@@ -91,12 +91,12 @@ def _withdraw_all(run: Run, ids: Mapping[Partition, Sequence[str]], reason: str)
 
 
 def _current_id(run: Run, partition: Partition) -> str | None:
-    found = captures.current(run.db, partition)
-    return found[0] if found else None
+    current = captures.current(run.db, partition)
+    return current[0] if current else None
 
 
 def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
-    """Lets the capture withdrawn last stand again, in each of these tiers. Raises NotFound when none is withdrawn."""
+    """Reinstates the capture withdrawn last, in each of these tiers. Raises NotFound when none is withdrawn."""
     partitions = [Partition(week, tier) for tier in tiers]
     withdrawn = {partition: last for partition in partitions if (last := _withdrawn_last(run, partition))}
     if not withdrawn:
@@ -112,7 +112,7 @@ def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
 
 
 def _follow(run: Run, before: Mapping[Partition, str | None]) -> Rollback:
-    """Makes again what was made from captures that are no longer current, and judges the week."""
+    """Computes again what came from captures that are no longer current, and evaluates the week."""
     week = next(iter(before)).week_ending
     plan = Plan((week,), tuple(p.tier for p in before), only(Phase.CALC))
     result = run_schedule(run, None, plan, lambda outcome: None)
@@ -121,7 +121,7 @@ def _follow(run: Run, before: Mapping[Partition, str | None]) -> Rollback:
 
 
 def _withdrawn_last(run: Run, partition: Partition) -> str | None:
-    row = run.db.execute(
+    (capture_id,) = run.db.execute(
         """
         SELECT c.capture_id FROM finra_otc_transparency_capture c
         JOIN finra_otc_transparency_withdrawal w ON w.capture_id = c.capture_id AND w.undone_at IS NULL
@@ -129,8 +129,8 @@ def _withdrawn_last(run: Run, partition: Partition) -> str | None:
         ORDER BY w.id DESC LIMIT 1
         """,
         (partition.week, partition.tier),
-    ).fetchone()
-    return row[0] if row else None
+    ).fetchone() or (None,)
+    return capture_id
 
 
 def _names(partitions: Sequence[Partition]) -> str:

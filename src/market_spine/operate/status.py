@@ -1,4 +1,4 @@
-"""The grid, weeks × tiers: how each partition stands, what blocks, and the next command to type."""
+"""The status grid, weeks × tiers: the state of each partition, what blocks it, and the next command to type."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OF_ABSENCE = {
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A partition. `state` is ready, awaiting, late, missing, failed, withdrawn or pending (a stage is left to be done);
-    `revised` counts the captures the current one superseded; `problem` may stand against a ready one too."""
+    `revised` counts the captures the current one superseded; a ready one may have a `problem` too."""
 
     partition: Partition
     state: str
@@ -55,7 +55,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class WeekStatus:
-    """A row of the grid; `problem` is of the week itself. Ready is what the evaluation says that core_data_readiness holds."""
+    """A row of the grid; `problem` is of the week itself. `findings` are those of the evaluation behind core_data_readiness."""
 
     week: date
     cells: tuple[Cell, ...]
@@ -83,21 +83,21 @@ class WeekStatus:
 
 
 def examine(run: Run, weeks: Sequence[date]) -> list[WeekStatus]:
-    """How these weeks stand on the run's day, in the order given."""
+    """The state of these weeks on the run's day, in the order given."""
     return [_week(run, week) for week in weeks]
 
 
 def next_command(weeks: Sequence[WeekStatus]) -> str | None:
-    """What to type next: for what is gravest, the oldest first; None when nothing is wrong."""
+    """The next command to type: for the gravest problem, the oldest first; None when nothing is wrong."""
     cells = [cell for week in sorted(weeks, key=lambda week: week.week) for cell in week.cells if cell.command]
     for state in (FAILED, PENDING, MISSING, WITHDRAWN, LATE, READY):
-        if found := next((cell.command for cell in cells if cell.state == state), None):
-            return found
+        if command := next((cell.command for cell in cells if cell.state == state), None):
+            return command
     return next((week.command for week in sorted(weeks, key=lambda week: week.week) if week.command), None)
 
 
 def command_against(run: Run, anomaly: Anomaly) -> str:
-    """What to type about an anomaly: what its week needs, and where that needs nothing, that somebody says it is over."""
+    """The command for an anomaly: what its week needs, or where that needs nothing, the one that resolves it."""
     of_week = examine(run, [date.fromisoformat(anomaly.week)]) if anomaly.week else []
     return next_command(of_week) or resolve_command(anomaly.id)
 
@@ -106,20 +106,20 @@ def judge(
     partition: Partition,
     entries: Sequence[Entry],
     absence: PublicationState,
-    found: Sequence[Gap],
+    open_gaps: Sequence[Gap],
     faults: Sequence[Anomaly],
     *,
     is_ready: bool,
     fetch: str,
 ) -> Cell:
-    """How a partition stands: its captures (oldest first), what an absence means, its gaps, the errors open against it, and
-    whether the evaluation finds it ready. `fetch` is the command that asks its source."""
+    """The state of a partition: from its captures (oldest first), what an absence means, its gaps, its unresolved errors, and
+    whether the evaluation finds it ready. `fetch` is the command that fetches it."""
     current = next((entry for entry in entries if entry.state == CURRENT), None)
     newest = entries[-1] if entries else None
     shown = current or newest
     stage = shown.stage if shown else None
     capture_id = current.capture_id if current else None
-    gap = found[0] if found else None
+    gap = open_gaps[0] if open_gaps else None
     fault = faults[0] if faults else None
     problem = f"{fault.category}: {fault.message}" if fault else gap.what if gap else None
     command = gap.command if gap else _command_for(fault, fetch) if fault else None
@@ -135,7 +135,7 @@ def judge(
 
 
 def _command_for(fault: Anomaly, fetch: str) -> str:
-    """An error that left no gap behind: its source is asked again, or somebody has to say that it is over."""
+    """For an error that left no gap behind: fetch again, or resolve it by hand."""
     return fetch if fault.stage == manifest.RAW else resolve_command(fault.id)
 
 
@@ -146,16 +146,16 @@ def _week(run: Run, week: date) -> WeekStatus:
     cells = []
     for tier in TIERS:
         partition, of_tier = Partition(week, tier), [entry for entry in entries if entry.tier == tier]
-        found = list(gaps.of_partition(run, partition, of_tier))
+        open_gaps = list(gaps.of_partition(run, partition, of_tier))
         faults, absence = [a for a in open_ if a.tier == tier], gaps.publication_state(run, partition)
         is_ready, fetch = not judged.tiers[tier].issues(), gaps.fetch_command(run.db, week, tier)
-        cells.append(judge(partition, of_tier, absence, found, faults, is_ready=is_ready, fetch=fetch))
+        cells.append(judge(partition, of_tier, absence, open_gaps, faults, is_ready=is_ready, fetch=fetch))
     problem, command = _of_week(run, week, [a for a in open_ if a.tier is None])
     return WeekStatus(week, tuple(cells), judged.week, problem, command)
 
 
 def _of_week(run: Run, week: date, faults: Sequence[Anomaly]) -> tuple[str | None, str | None]:
-    """What blocks the week itself: an error, results that are missing or stale, a stored judgement that is not today's."""
+    """What blocks the week itself: an error, results that are missing or stale, a stored readiness that is out of date."""
     gap = next(gaps.of_week(run, week), None)
     if faults:
         return f"{faults[0].category}: {faults[0].message}", gap.command if gap else resolve_command(faults[0].id)

@@ -1,6 +1,6 @@
 """Verify: re-hashes every blob, re-counts and re-sums every capture, its measures and the weeks; one line per fault.
 
-It looks at one capture at a time, so a large database takes long and little memory. `deep` also reads every blob again and
+It checks one capture at a time, so that a large database takes long but little memory. `deep` also reads every blob again and
 compares it with the rows, field by field.
 """
 
@@ -30,7 +30,7 @@ _NEAR = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it was stored, and the command that repairs it; None where only a backup can."""
+    """Something that differs from what was stored, and the command that repairs it; None where only a backup can."""
 
     where: str
     what: str
@@ -84,8 +84,8 @@ class _WeekSums(NamedTuple):
 
 
 def verify(db: Database, *, deep: bool = False, today: date | None = None) -> Iterator[Fault]:
-    """Every fault there is, as it is found; with `today`, captures of a later day are faults too. Of a damaged file only that it
-    is: nothing that is read from it can be trusted."""
+    """Yields every fault; with `today`, captures of a later day are faults too. A damaged file yields only that fault: nothing
+    that is read from it can be trusted."""
     damaged = [Fault(db.label, f"is damaged: {what}", RECOVERY) for what in db.damage()]
     yield from damaged
     if damaged:
@@ -98,11 +98,11 @@ def verify(db: Database, *, deep: bool = False, today: date | None = None) -> It
 
 
 def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
-    """The faults found; what a check trips over (a key or a date of ours that is none) is one itself."""
+    """Passes the faults on; a value that makes a check fail (an unreadable key or date) is a fault itself."""
     try:
         yield from faults
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        yield Fault(where, f"holds what was never written there: {type(error).__name__}: {error}", RECOVERY)
+        yield Fault(where, f"holds a value that the program never writes: {type(error).__name__}: {error}", RECOVERY)
 
 
 def _of_capture(db: Database, row: _Row, deep: bool) -> Iterator[Fault]:
@@ -125,7 +125,7 @@ def _blobs(db: Database) -> Iterator[Fault]:
 
 
 def _lost_contents(db: Database) -> Iterator[Fault]:
-    """The contents of captures, those that were replaced or refused among them, whose bytes are not there."""
+    """The contents of captures, replaced and refused ones included, whose bytes are missing."""
     lost = db.execute(
         """
         SELECT v.capture_id, v.content_hash, c.week_ending FROM finra_otc_transparency_version v
@@ -139,7 +139,7 @@ def _lost_contents(db: Database) -> Iterator[Fault]:
 
 
 def _of_the_future(db: Database, today: date) -> Iterator[Fault]:
-    """The captures that stand and are of a day after today: they hide every revision until then."""
+    """The captures of a day after today that are not withdrawn: they hide every revision until then."""
     for capture_id, run_date in captures.later_than(db, today):
         yield Fault(
             capture_id, f"is of {run_date}, a day after today, and hides every revision until then",
@@ -174,7 +174,7 @@ def _stored(row: _Row) -> Stored:
 
 
 def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
-    """A capture's bytes are there; its rows, sums and measures are those recorded."""
+    """Whether a capture has its bytes, and whether its rows, sums and measures are those recorded."""
     capture, week = stored.capture, stored.capture.partition.week
     where, again = capture.capture_id, f"spine rebuild {week}"
     if not stored.has_raw_row:
@@ -188,31 +188,32 @@ def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
         if count != recorded:
             yield Fault(where, f"has {count:,} rows, {name} says {recorded or 0:,}", again)
     if not _near(total, stored.total_shares):
-        yield Fault(where, f"its rows sum to {_said(total)} shares, the capture says {_said(stored.total_shares)}", again)
+        yield Fault(where, f"its rows sum to {_shown(total)} shares, the capture says {_shown(stored.total_shares)}", again)
     yield from _measures(db, capture, total, again)
 
 
 def _measures(db: Database, capture: Capture, total: float, again: str) -> Iterator[Fault]:
-    """Venues, symbols and tier each sum to the rows, and the venues' shares to 1. Nothing where CALC is not done."""
+    """Whether venues, symbols and tier each sum to the rows, and the venues' shares to 1; not where CALC is not done."""
     tier = db.execute(
         "SELECT total_shares FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture.capture_key,)
     ).fetchone()
     if tier is None:
         return
+    (of_tier,) = tier
     _, venues = _sums(db, _VENUE_SUMS, capture.capture_key)
     _, symbols = _sums(db, _SYMBOL_SUMS, capture.capture_key)
-    for name, value in (("the tier", tier[0]), ("the venues", venues), ("the symbols", symbols)):
+    for name, value in (("the tier", of_tier), ("the venues", venues), ("the symbols", symbols)):
         if not _near(value, total):
-            yield Fault(capture.capture_id, f"{name} sum to {_said(value)} shares, its rows to {_said(total)}", again)
-    share = db.execute(
+            yield Fault(capture.capture_id, f"{name} sum to {_shown(value)} shares, its rows to {_shown(total)}", again)
+    (share,) = db.execute(
         "SELECT SUM(share) FROM finra_otc_transparency_venue_measure WHERE capture_key = ?", (capture.capture_key,)
-    ).fetchone()[0]
+    ).fetchone()
     if share is not None and abs(share - 1) > 1e-9:
         yield Fault(capture.capture_id, f"the venues' shares sum to {share}", again)
 
 
 def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
-    """The rows are those of the bytes, field by field."""
+    """Whether the rows are those of the bytes, field by field."""
     from market_spine.app.content import read
 
     capture = stored.capture
@@ -274,33 +275,33 @@ def _rows_of(columns: Columns) -> dict[tuple[object, ...], RowDates]:
 
 
 def _weeks(db: Database) -> Iterator[Fault]:
-    """Each week-level result is the sum of its captures' measures, as far as these are still there."""
+    """Whether each week-level result is the sum of its captures' measures, where these still exist."""
     for week in map(_WeekSums._make, db.execute(_WEEK_SUMS).fetchall()):
-        again, recorded = f"spine rebuild {week.week}", f"the week says {_said(week.recorded)}"
+        again, recorded = f"spine rebuild {week.week}", f"the week says {_shown(week.recorded)}"
         if week.parts != 3 or not _near(week.split, week.recorded):
-            yield Fault(week.capture_id, f"its tiers sum to {_said(week.split)} shares, {recorded}", again)
+            yield Fault(week.capture_id, f"its tiers sum to {_shown(week.split)} shares, {recorded}", again)
         if week.tiers == 3 and not _near(week.measured, week.recorded):
-            yield Fault(week.capture_id, f"its captures measure {_said(week.measured)} shares, {recorded}", again)
+            yield Fault(week.capture_id, f"its captures measure {_shown(week.measured)} shares, {recorded}", again)
 
 
 def _readiness(db: Database) -> Iterator[Fault]:
-    """The stored judgement of each week is the one its captures give now."""
+    """Whether the stored readiness of each week is what its captures give now."""
     for week in readiness.judged_weeks(db):
-        for found in readiness.differences(db, week):
-            where = f"{week} / {found.tier}" if found.tier else str(week)
-            yield Fault(where, found.what, gaps.judge_command(week))
+        for difference in readiness.differences(db, week):
+            where = f"{week} / {difference.tier}" if difference.tier else str(week)
+            yield Fault(where, difference.what, gaps.judge_command(week))
 
 
 def _doctor_of(db: Database, content_hash: str) -> str | None:
-    """The command that says how to get a content back, for the newest week that has it."""
-    row = db.execute(
+    """The command that shows how to recover a content, for the newest week that has it."""
+    (week,) = db.execute(
         "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
     ).fetchone()
-    return f"spine doctor --from {row[0]} --to {row[0]}" if row[0] else None
+    return f"spine doctor --from {week} --to {week}" if week else None
 
 
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:
-    """How many rows, and their shares, summed exactly: whole shares and millionths apart."""
+    """The number of rows and their shares, summed exactly: whole shares and millionths separately."""
     count, whole, rest = db.execute(statement, (capture_key,)).fetchone()
     return count, whole_or_fraction(int(whole or 0) * MICRO + int(rest or 0))
 
@@ -313,7 +314,7 @@ def _micro(value: float | None) -> int:
     return UNKNOWN if value is None else millionths(value)
 
 
-def _said(value: float | None) -> str:
+def _shown(value: float | None) -> str:
     return "none" if value is None else f"{whole_or_fraction(millionths(value)):,}"
 
 

@@ -1,4 +1,4 @@
-"""A partition's rows as columns: what a file is read into, what measures are taken from, what the tables hold."""
+"""A partition's rows as columns: read from a file, measured, and stored in the tables."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MICRO = 1_000_000
-"""Figures are exact integers of millionths: FINRA gives at most six decimals."""
+"""Figures are exact integers of millionths: FINRA publishes at most six decimals."""
 
 UNKNOWN = -1
-"""A notional that a row does not give, among millionths: no figure is negative."""
+"""Stands for a missing notional among millionths, since no figure is negative."""
 
 
 EXACT_FRACTIONS = 1 << 33
-"""Units up to which floats are dense enough for millionths: from here on they are two millionths apart, and more."""
+"""Units up to which floats are dense enough for millionths: from here on they are at least two millionths apart."""
 
 
 class Issue(NamedTuple):
-    """A security as FINRA names it; case is identity."""
+    """A security as FINRA names it; names that differ in case are different."""
 
     symbol: str
     issue_name: str
@@ -38,7 +38,7 @@ class Venue(NamedTuple):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes it the same venue: class, MPID and CRD; the name only where both are blank."""
+        """The key of a venue: class, MPID and CRD; the name only where both are blank."""
         has_id = bool(self.mpid or self.firm_crd)
         return (self.venue_class, self.mpid, self.firm_crd, "" if has_id else self.venue_name)
 
@@ -76,7 +76,7 @@ def whole_or_fraction(micro: int) -> int | float:
 
 
 def millionths(figure: int | float) -> int:
-    """A figure as millionths: the inverse of whole_or_fraction, as far as a float is precise enough."""
+    """A figure as millionths: the inverse of whole_or_fraction, within the precision of a float."""
     if isinstance(figure, int):
         return figure * MICRO
     # A product of more than 53 bits would be rounded a second time.

@@ -1,4 +1,4 @@
-"""One figure of a weekly file, read from its text with every care: what the fast reading of whole columns leaves over."""
+"""One figure of a weekly file, read from its text: for the odd ones that the fast reading of whole columns leaves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOO_LARGE = {
 
 
 def read_figure(text: str, name: str, line_number: int) -> int | str:
-    """One figure in millionths (half-even beyond them), or the reason why it is not one. A blank notional is UNKNOWN."""
+    """One figure in millionths (half-even beyond them), or the reason why it is unreadable. A blank notional is UNKNOWN."""
     text = text.strip()
     if _THOUSANDS.fullmatch(text):
         raise UnusableContent(

@@ -1,4 +1,4 @@
-"""Columns of millionths: their sums, and the figures that the tables hold."""
+"""Columns of millionths: their sums, and the figures stored in the tables."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXACT_AS_FLOAT = 1 << 53
-_SAFE_SUM = float(1 << 62)  # half of what 64 bits hold, since a sum of floats is only nearly right
+_SAFE_SUM = float(1 << 62)  # half of what 64 bits hold, since a sum of floats is only approximate
 
 
 def summable(values: NDArray[np.int64]) -> NDArray[Any]:
-    """Values, none negative but UNKNOWN, of which any can be added without overflow: as they are where their sum fits 64 bits,
-    which is nearly always, else as Python's integers."""
+    """Values of which any can be added without overflow: unchanged where their sum fits 64 bits, which is nearly always, else
+    as Python integers. None is negative but UNKNOWN."""
     return values if values.sum(dtype=np.float64) < _SAFE_SUM else values.astype(object)
 
 
 def total(values: NDArray[np.int64]) -> int:
-    """Their sum, at any size."""
+    """The exact sum, however large."""
     return int(summable(values).sum())
 
 
 def as_stored(micro: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Millionths as they come back from a table: fractions beyond EXACT_FRACTIONS as those of the nearest float. What is
-    measured is what is stored, so that rows read back give the same measures."""
+    """Millionths as a table returns them: fractions beyond EXACT_FRACTIONS become those of the nearest float. Measures are taken
+    from these, so that rows read back from a table give the same measures."""
     if micro.max(initial=0) < EXACT_FRACTIONS * MICRO:
         return micro
     rounded = micro.copy()

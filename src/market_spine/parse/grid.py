@@ -1,6 +1,6 @@
 """Delimited text as a grid of fields, found and read with NumPy: every separator at once, figures eight digits at a time.
 
-Works on one block of whole lines; what is irregular is marked, never guessed.
+Works on one block of whole lines; irregular lines and fields are marked, never guessed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Interner(dict[bytes, int]):
 class Grid:
     """The positions of the fields in a block's regular lines. `edges` (rows × fields) holds the position after each field.
 
-    `lines` (rows,) are line numbers from 0, `broken` those of the lines with another number of fields, `line_count` all.
+    `lines` (rows,) are line numbers from 0, `broken` those of the lines with another number of fields, `line_count` counts all.
     """
 
     block: bytes
@@ -86,8 +86,8 @@ class Grid:
     def codes(self, first: int, last: int, table: Interner, *, runs: bool) -> NDArray[np.int32]:
         """The numbers of the spans from field `first` to field `last`.
 
-        With `runs`, equal neighbours are looked up once; without, a few texts recur all over, and are known by a
-        fingerprint that is then compared byte for byte.
+        With `runs`, equal neighbours are looked up once. Without, a few texts recur all over: they are recognized by a hash
+        and then compared byte for byte.
         """
         starts, ends = self.starts(first), self.ends(last)
         if not runs:
@@ -200,7 +200,7 @@ def _masks(width: int) -> Words:
 def _differ(some: Words, others: Words) -> Mask:
     """True for each row in which any word differs."""
     rows = np.zeros(len(some), dtype=np.bool_)
-    rows[np.flatnonzero(some != others) // some.shape[1]] = True  # few words differ: cheaper than a look at each row
+    rows[np.flatnonzero(some != others) // some.shape[1]] = True  # few words differ: cheaper than a test of each row
     return rows
 
 
@@ -210,7 +210,7 @@ def _alike(words: Words) -> tuple[Ints, Ints]:
     mix = _MIX * (2 * np.arange(words.shape[1], dtype=np.uint64) + np.uint64(1))
     bucket = (np.einsum("ij,j->i", words, mix) >> _BUCKET_SHIFT).astype(np.intp)
     rows = np.arange(len(words))
-    # Never cleared: only buckets that were written a line below are read. Of the rows of a bucket the last one stays in it.
+    # Never cleared: only buckets that the next line writes are read. The last row of a bucket overwrites the others.
     in_bucket = np.empty(_BUCKETS, dtype=np.intp)
     in_bucket[bucket] = rows
     first = np.flatnonzero(in_bucket[bucket] == rows)
@@ -275,10 +275,10 @@ def _decimals(block: bytes, starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
         odd |= live & ~plain & ~point
     after = np.maximum(decimals, 0)
     odd |= (after > MICRO_DIGITS) | (decimals == 0) | (lengths - after - (decimals >= 0) > _WHOLE_DIGITS)
-    odd |= lengths == after + 1  # a point without a digit before it is left to the careful reading
+    odd |= lengths == after + 1  # a point without a digit before it is left to figure_text
     return values * 10 ** (MICRO_DIGITS - np.minimum(after, MICRO_DIGITS)), odd
 
 
 def joined(columns: list[list[bytes]], delimiter: int) -> list[bytes]:
-    """Row by row the fields of several columns with the delimiter between them."""
+    """The fields of several columns joined row by row, with the delimiter between them."""
     return list(map(bytes.join, repeat(bytes([delimiter])), zip(*columns, strict=True)))

@@ -1,4 +1,4 @@
-"""The lines of a weekly file: comments and header first, then blocks of whole lines; and a line found again by its number."""
+"""The lines of a weekly file: comments and header first, then blocks of whole lines; and the lookup of a line by its number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from market_spine.categories import Category
 from market_spine.errors import UnusableContent
 
-UNIT_SEPARATOR = 31  # stands between the fields of a quoted line once its quotes are gone
+UNIT_SEPARATOR = 31  # separates the fields of a quoted line once its quotes are removed
 _HEADER_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 _COUNTED_AT_ONCE = 1 << 17  # bytes: they stay in the cache
@@ -22,7 +22,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C0, DEL and C1
 
 
 class Header(NamedTuple):
-    """The header line: which column holds which field, and how fields are set apart."""
+    """The header line: the field of each column, and how fields are separated."""
 
     fields: tuple[str, ...]
     delimiter: int
@@ -74,7 +74,7 @@ def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def whole_lines(blocks: Iterable[bytes], unended: list[bytes] | None = None) -> Iterator[bytes]:
-    """Blocks cut at line ends; a missing last newline is added, and its line put into `unended`.
+    """Blocks cut at line ends; a missing last newline is added, and its line is appended to `unended`.
 
     Raises UnusableContent for a line beyond 1 MB.
     """
@@ -95,7 +95,7 @@ def whole_lines(blocks: Iterable[bytes], unended: list[bytes] | None = None) -> 
 
 
 def data_lines(content: bytes) -> int:
-    """How many data lines a file has, at a glance: lines after the header that are not blank; 0 without a header."""
+    """How many data lines a file has, by counting newlines; 0 without a header."""
     start = 0
     while content.startswith(b"#", start):
         start = content.find(b"\n", start) + 1
@@ -114,10 +114,10 @@ def lines_at(blocks: Iterable[bytes], numbers: Iterable[int]) -> dict[int, str]:
     line_number = 0
     for block in whole_lines(blocks):
         lines = block.count(b"\n")
-        here = [n for n in wanted if line_number < n <= line_number + lines]
-        if here:
+        in_block = [n for n in wanted if line_number < n <= line_number + lines]
+        if in_block:
             split = block.split(b"\n")
-            for n in here:
+            for n in in_block:
                 texts[n] = _printable(split[n - line_number - 1])
         line_number += lines
     return texts
@@ -132,7 +132,7 @@ def unquoted(block: bytes, delimiter: int) -> tuple[bytes, list[int]]:
     quotes cannot be read (one that is not closed, text after a closing one), which are left blank."""
     separator, bad, plain = chr(UNIT_SEPARATOR), [], []
     for number, line in enumerate(block.decode("utf-8", "surrogateescape").split("\n")[:-1]):
-        # Line by line: a reader over all of them would take everything after an unclosed quote for one field.
+        # Line by line: a reader over all of them would read everything after an unclosed quote as one field.
         row = None if separator in line else _csv_row(line, chr(delimiter))
         if row is None:
             bad.append(number)
@@ -151,8 +151,8 @@ def _csv_row(line: str, delimiter: str) -> list[str] | None:
 def is_cut(header: Header, last_line: bytes, whole_texts: Container[str]) -> bool:
     """Whether a last line without a line end may be the beginning of a longer one.
 
-    FINRA's downloads may lack the final newline, so that alone proves nothing. Complete is a line with every field whose last
-    one is closed by a quote, is a full date, or is one of `whole_texts`. A figure or a name may always have gone on.
+    FINRA's downloads may lack the final newline, so that alone proves nothing. A line is complete if it has every field and
+    the last one is closed by a quote, is a full date, or is one of `whole_texts`. A figure or a name might have continued.
     """
     text = last_line.rstrip(b"\r").decode("utf-8", "replace")
     fields = _csv_row(text, chr(header.delimiter)) if header.quoted else text.split(chr(header.delimiter))

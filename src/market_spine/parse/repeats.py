@@ -36,7 +36,7 @@ def find(issue: Ints, venue: Ints, venues: list[Venue | None], facts: list[Any])
     group_of = np.array([0 if v is None else groups.setdefault(v.identity, len(groups)) for v in venues] or [0], dtype=np.int64)
     count = max(len(groups), 1)
     key = issue.astype(np.int64) * count + group_of[venue]
-    # Counting is cheaper than sorting, where there is room for a counter for each cell.
+    # Counting is cheaper than sorting, where a counter for each cell fits into memory.
     if (int(issue.max(initial=0)) + 1) * count <= _DENSE_CELLS and np.bincount(key, minlength=1).max() <= 1:
         return None
     order = np.argsort(key, kind="stable")
@@ -53,7 +53,7 @@ def are_tapes(issue: Ints, repeats: Repeats) -> bool:
     """Whether the repeats of a file without product types are securities' rows on a second tape: a security that moved
     from one exchange to another in the week has two rows at each venue.
 
-    A doubled file looks different: it repeats other securities with equal figures, or rows more than once.
+    A doubled file differs: it also repeats securities whose figures are all equal, or rows more than once.
     """
     keys, of_issue = repeats.keys, issue[repeats.again]
     in_pairs = len(set(keys.tolist())) == len(keys)

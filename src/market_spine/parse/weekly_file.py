@@ -1,8 +1,8 @@
 """FINRA's weekly file as columns: the 8-column download and the 17-field API text, read by header name.
 
 Works on blocks of a few hundred kilobytes with NumPy: separators are found at once, a run of equal fields is recognized
-before any of it becomes text, and figures are read digit by digit over all rows together. Only what is irregular (quotes,
-exponents, broken lines) is looked at one by one. Figures are exact: millionths, in 64-bit integers.
+before any of it becomes text, and figures are read digit by digit over all rows together. Only irregular lines and figures
+(quotes, exponents, missing fields) are read one by one. Figures are exact: millionths, in 64-bit integers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ VENUE_CLASS_OF_SUMMARY = {"ATS_W_SMBL_FIRM": "ATS", "OTC_W_SMBL_FIRM": "OTC"}
 
 _TEXT_CHARACTERS = 1000
 _SUMMARY_CODE = re.compile(rb"(ATS|OTC)_[A-Z_]+")
-# Codes that are not the beginning of another code.
+# Codes that are not a prefix of another code.
 _WHOLE_CODES = frozenset(f"{kind}_W_{rest}" for kind in ("ATS", "OTC") for rest in ("SMBL_FIRM", "FIRM", "VOL_STATS"))
 _FIRM_ROWS = frozenset(name.encode() for name in VENUE_CLASS_OF_SUMMARY)
 
@@ -60,8 +60,8 @@ class Reject(NamedTuple):
 
 
 class WeeklyFile(NamedTuple):
-    """What a file holds: its rows as columns, the lines rejected, and what was left out on purpose. `second_tapes` rows of a
-    file without productTypeCode repeat a security and venue with other figures."""
+    """The content of a file: its rows as columns, the rejected lines, and the number of rows left out on purpose. `second_tapes`
+    rows of a file without productTypeCode repeat a security and venue with other figures."""
 
     columns: Columns
     rejects: tuple[Reject, ...]
@@ -74,7 +74,7 @@ class WeeklyFile(NamedTuple):
 
     @property
     def lines(self) -> int:
-        """Data lines that were meant to be rows."""
+        """The number of data lines that are rows or should have been."""
         return len(self.columns.shares) + len(self.rejects) + self.duplicates
 
 
@@ -138,7 +138,7 @@ class _Reader:
         return grid.line_count
 
     def _wanted(self, grid: Grid) -> Grid:
-        """Leaves out the sums FINRA publishes beside the rows (`ATS_W_SMBL`, `OTC_W_FIRM` …); adding them would double."""
+        """Leaves out the sums that FINRA publishes beside the rows (`ATS_W_SMBL`, `OTC_W_FIRM` …): they would count twice."""
         at = self._header.at(SUMMARY)
         if at is None:
             return grid
@@ -149,7 +149,7 @@ class _Reader:
         return grid.only(~out) if out.any() else grid
 
     def _of_this_partition(self, grid: Grid, lines_before: int) -> Grid:
-        """Rejects rows whose tier or week is none. Refuses a file with rows of another partition."""
+        """Rejects rows whose tier or week is unknown. Refuses a file with rows of another partition."""
         for name in (TIER_NAME, TIER_CODE, MONDAY):
             at = self._header.at(name)
             if at is None or not self._foreign(name, grid.distinct(at)):
@@ -164,8 +164,8 @@ class _Reader:
         return grid
 
     def _foreign(self, name: str, values: set[bytes]) -> str:
-        """Why a row with one of these tiers or weeks is not a row of this partition; '' where all are this partition's.
-        Raises UnusableContent for a tier or week that is another partition's."""
+        """Why a row with one of these tiers or weeks is not of this partition; '' where all are.
+        Raises UnusableContent for a tier or week of another partition."""
         reason = ""
         for text in sorted(value.decode("utf-8", "replace") for value in values):
             ours, valid = self._is_ours(name, text)
@@ -179,7 +179,7 @@ class _Reader:
         return reason
 
     def _is_ours(self, name: str, text: str) -> tuple[bool, bool]:
-        """Whether a tier or week is this partition's, and whether it is one at all."""
+        """Whether a tier or week is this partition's, and whether it is a valid one."""
         if name == MONDAY:
             day = date_text(text)
             return text == self._partition.monday.isoformat(), day == text and date.fromisoformat(text).weekday() == 0
@@ -196,7 +196,7 @@ class _Reader:
         return np.fromiter(map(table.__getitem__, joined(columns, self._delimiter)), np.int32, len(grid.lines))
 
     def _odd_figures(self, grid: Grid, at: int, name: str, lines: Ints, rows: Ints, good: Mask) -> Ints:
-        """The figures of rows where the text is not a whole number: in trades, else in millionths. Odd ones are read one by one;
+        """The figures of the rows whose text is not a whole number: trades, or millionths. Odd ones are read one by one;
         unreadable ones are rejected and no longer `good`."""
         values, odd = grid.decimals(at, rows)
         for index in np.flatnonzero(odd & good[rows]).tolist():
@@ -248,7 +248,7 @@ class _Reader:
         )
 
     def _rows(self) -> dict[str, Any]:
-        """The blocks' columns end to end."""
+        """The columns of all blocks, concatenated."""
         if not self._parts:
             empty = np.zeros(0, dtype=np.int64)
             return {"issue": empty, "venue": empty, "dated": empty, "line": empty, SHARES: empty, TRADES: empty}
@@ -260,7 +260,7 @@ class _Reader:
         return rows
 
     def _decode(self, table: Interner, decode: Callable[[list[str]], Any]) -> tuple[list[Any], dict[int, str]]:
-        """Each distinct combination as a value (None where it is none), and the reasons for those, by number."""
+        """Each distinct combination as a value, None where it is invalid; and the reasons for those, by number."""
         delimiter = chr(self._delimiter)
         texts = _plain_texts(table)
         if texts and self._plain_issue and table is self._issues and {delimiter, " "}.isdisjoint(text[0] for text in texts):
@@ -268,8 +268,8 @@ class _Reader:
             return list(map(_AN_ISSUE, zip(fields[::2], fields[1::2], repeat("")))), {}
         values: list[Any] = []
         bad = {}
-        closely: Iterable[str | bytes] = texts or table
-        for code, text in enumerate(closely):
+        combinations: Iterable[str | bytes] = texts or table
+        for code, text in enumerate(combinations):
             try:
                 values.append(decode(list(map(_checked, _decoded(text).split(delimiter)))))
             except _NotAValue as problem:
@@ -335,12 +335,12 @@ class _NotAValue(Exception):
 
 
 def _present(header: Header, names: tuple[str, ...]) -> tuple[int, ...]:
-    """The places of those fields the header has, in the file's order."""
+    """The indexes of those of the fields that the header has, in the file's order."""
     return tuple(sorted(at for name in names if (at := header.at(name)) is not None))
 
 
 def _plain_texts(table: Interner) -> list[str] | None:
-    """The table's texts; None where there are none, or one of them needs a closer look."""
+    """The table's texts; None where it is empty, or where one of them has to be checked on its own."""
     if not table:
         return None
     try:

@@ -1,1 +1,1 @@
-"""What the tables answer: any view now or as it was known on a day, histories, differences, files."""
+"""Queries: any view now or as of a day, capture histories, differences, raw files, exports."""

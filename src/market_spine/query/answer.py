@@ -38,7 +38,7 @@ def answer(db: Database, question: Question) -> Generator[Row, None, None]:
     """
     view, before = question.view, _before(question)
     if question.symbol is not None and view.of_symbol is None:
-        raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or ask symbol_summary")
+        raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or query symbol_summary")
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
         return _of_weeks(db, view, captures, question.tiers, before)
@@ -47,7 +47,7 @@ def answer(db: Database, question: Question) -> Generator[Row, None, None]:
 
 
 def left_out(db: Database, question: Question) -> list[Known]:
-    """The captures that were current on the day asked about and were pruned since: an answer leaves just their partitions out."""
+    """The captures that were current as of the question's day and were pruned since: `answer` leaves their partitions out."""
     if question.as_of is None or question.view.of_week:
         return []
     captures = current_captures(db, _before(question), question.weeks, question.tiers)
@@ -61,15 +61,15 @@ def _before(question: Question) -> str | None:
 def _of_weeks(
     db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None
 ) -> Generator[Row, None, None]:
-    tier = view.columns.index("tier") if "tier" in view.columns else None
+    tier_at = view.columns.index("tier") if "tier" in view.columns else None
     for week in current_weeks(db, captures, before):
         for row in db.execute(view.of_capture, (week.capture_id,)):
-            if tier is None or row[tier] in tiers:
+            if tier_at is None or row[tier_at] in tiers:
                 yield tuple(row)
 
 
 def readable(captures: list[Known], view: View, before: str | None) -> list[Known]:
-    """The captures whose rows are to be shown. Raises Pruned when any of them is gone."""
+    """The captures whose rows are to be shown. Raises Pruned when one of them was pruned."""
     shown = _shown(captures, view, before)
     gone = next((capture for capture in shown if capture.pruned_at), None)
     if gone is not None:
@@ -81,7 +81,7 @@ def readable(captures: list[Known], view: View, before: str | None) -> list[Know
 
 
 def _shown(captures: list[Known], view: View, before: str | None) -> list[Known]:
-    """Those whose rows were to be seen then: what was not measured by that time had none in a measured view."""
+    """Those that had rows in the view then: a capture that was not measured by that time had none in a measured view."""
     return [c for c in captures if not view.measured or (c.measured_at is not None and c.measured_at < (before or "9"))]
 
 
@@ -94,13 +94,14 @@ def _of_captures(db: Database, view: View, captures: list[Known], question: Ques
             yield from db.execute(str(view.of_symbol), (capture.capture_id, question.symbol))
     else:
         current = {capture.capture_id for capture in captures}
+        capture_at = view.columns.index("capture_id")
         for row in db.execute(str(view.history), (question.symbol,)):
-            if row[0] in current:
+            if row[capture_at] in current:
                 yield tuple(row)
 
 
 def as_csv(view: View, rows: Iterable[Row]) -> Iterator[str]:
-    """A header line and a line a row; nothing for NULL."""
+    """A header line, then a line per row; an empty field for NULL."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(view.columns)
@@ -114,6 +115,6 @@ def as_csv(view: View, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def as_nl(view: View, rows: Iterable[Row]) -> Iterator[str]:
-    """A JSON object a line."""
+    """A JSON object per line."""
     for row in rows:
         yield json.dumps(dict(zip(view.columns, row, strict=True))) + "\n"

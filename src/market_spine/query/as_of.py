@@ -1,8 +1,8 @@
-"""Which capture of a partition was the current one: now, or as it was known at a past moment.
+"""Which capture of a partition was the current one: now, or as of a past moment.
 
-A past moment sees the newest capture that was normalized by then and not withdrawn at that time, so a later restatement,
-rollback, undo or rebuild changes no result for it. Of a capture that was pruned since, only its tombstone is left: the
-result then reports that, and never shows another capture instead. From the time it was pruned on it was not current.
+As of a past moment that is the newest capture that was normalized by then and not withdrawn at that time, so that a later
+restatement, rollback, undo or rebuild does not change the result. Of a capture that was pruned since, only its tombstone is
+left: the result then reports that, and never shows another capture instead. From the time it was pruned on it was not current.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Spell:
 
 
 def end_of(day: date) -> str:
-    """The end of a day in New York, as times are stored: what is stamped before it was known on that day."""
+    """The end of a day in New York, as times are stored: whatever has an earlier stamp was known on that day."""
     midnight = datetime.combine(day + timedelta(days=1), time(), clock.market_zone())
     return clock.stamp(midnight.astimezone(timezone.utc))
 
@@ -58,7 +58,7 @@ def end_of(day: date) -> str:
 def current_captures(
     db: Database, before: str | None = None, weeks: Iterable[date] | None = None, tiers: Sequence[str] = TIERS
 ) -> list[Known]:
-    """The current capture of every partition (of these weeks and tiers), by week and tier; `before` as end_of gives it."""
+    """The current capture of every partition (of these weeks and tiers), by week and tier; `before` is what end_of returns."""
     current: dict[tuple[str, str], Known] = {}
     withdrawals = _withdrawals(db)
     for capture in _every(db, weeks, before):
@@ -99,7 +99,7 @@ def _moments(captures: Iterable[Known], withdrawals: Mapping[str, Sequence[Inter
 
 
 def current_weeks(db: Database, captures: Iterable[Known], before: str | None = None) -> list[KnownWeek]:
-    """The week-level results made from these very captures by then, by week; a week without one is left out."""
+    """The week-level results made from exactly these captures by then, by week; a week without one is left out."""
     keys: dict[str, dict[str, int]] = {}
     for capture in captures:
         keys.setdefault(capture.week, {})[capture.tier] = capture.capture_key
@@ -114,7 +114,8 @@ def current_weeks(db: Database, captures: Iterable[Known], before: str | None = 
             (week, *(by_tier.get(tier, 0) for tier in TIERS), before or "9"),
         ).fetchone()
         if row is not None:
-            results.append(KnownWeek(week, row[0], row[1]))
+            week_key, capture_id = row
+            results.append(KnownWeek(week, week_key, capture_id))
     return results
 
 
@@ -132,7 +133,7 @@ def current_until(db: Database) -> dict[str, str | None]:
 
 
 def _current_until(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> dict[str, str | None]:
-    """Of one partition, by run date: what was current between one change and the next."""
+    """The same for one partition, whose captures are sorted by run date: what was current between one change and the next."""
     last: dict[str, str | None] = {}
     for until in (*sorted(_moments(captures, withdrawals)), None):
         candidates = [c for c in captures if _was_valid(c, withdrawals.get(c.capture_id, ()), until)]
@@ -142,7 +143,7 @@ def _current_until(captures: Sequence[Known], withdrawals: Mapping[str, Sequence
 
 
 def days_of_change(db: Database, week: date, since: date) -> list[date]:
-    """The days in New York, from `since` on, at whose end the week may be known otherwise than at the end of the day before."""
+    """The days in New York, from `since` on, at whose end the week may differ from the end of the day before."""
     captures = _captures(db, [week]) + _tombstones(db, [week], "9")
     moments = [moment for capture in captures for moment in (capture.normalized_at, capture.measured_at)]
     withdrawals = _withdrawals(db)

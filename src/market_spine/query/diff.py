@@ -66,7 +66,7 @@ class Mover:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Everything that differs between two captures. Movers are all, the largest first."""
+    """Everything that differs between two captures; all movers, the largest move first."""
 
     before: Entry
     after: Entry
@@ -133,7 +133,7 @@ class _Row(NamedTuple):
 
 
 def _not_in(db: Database, other: int, capture_key: int) -> dict[RowKey, Figures]:
-    """The rows of a capture that the other one has not or has otherwise, by key."""
+    """The rows of a capture that are missing or different in the other one, by key."""
     rows = map(_Row._make, db.execute(_NOT_IN_OTHER, (other, capture_key)))
     return {_key(row): Figures(row.shares, row.trades, row.notional, row.venue_name) for row in rows}
 
@@ -164,7 +164,7 @@ def _venue(row: RowChange) -> str:
 
 
 def _venue_label(mpid: str, firm_crd: int, name: str) -> str:
-    """What a venue is called: its MPID, its CRD number, or, having neither, its name."""
+    """The label of a venue: its MPID, else its CRD number, else its name."""
     return mpid or (f"CRD {firm_crd}" if firm_crd else name)
 
 
@@ -180,11 +180,12 @@ def _venue_shares(db: Database, capture_key: int) -> dict[str, float]:
 
 
 def _hhi(db: Database, capture_key: int) -> float | None:
-    row = db.execute("SELECT hhi FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture_key,)).fetchone()
-    return row[0] if row else None
+    measured = db.execute("SELECT hhi FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (capture_key,))
+    (hhi,) = measured.fetchone() or (None,)
+    return hhi
 
 
-# The rows of one capture (second parameter) that the other one (first parameter) has not or has otherwise.
+# The rows of one capture (second parameter) that are missing or different in the other one (first parameter).
 _NOT_IN_OTHER = """
 SELECT i.symbol, i.issue_name, i.product_type, v.venue_class, v.mpid, v.firm_crd, a.total_shares, a.total_trades,
        a.total_notional, v.venue_name

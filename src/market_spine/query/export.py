@@ -1,8 +1,8 @@
 """Export: a view as one hive-partitioned dataset of files, `week_ending=…/tier=…/data.parquet` (of a week: no tier folder).
 
 A file is written under a temporary name and renamed, so a reader sees the old one or the new one. `_market_spine.json` at the
-root records which capture each file is of: only files of another capture, or missing or cut ones, are written again, and those
-of partitions that have no current capture any more are removed. The partition columns are in the path, not in the files.
+root records which capture each file is of: only files of another capture, or missing or truncated ones, are written again, and
+those of partitions without a current capture are removed. The partition columns are in the path, not in the files.
 
 The view VERSIONS is exported with a row for every version of a row that any capture has shown, whatever is current now.
 """
@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ _DATES = frozenset({"published_on", "revised_on", "held_from", "known_from", "kn
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file to be: its folder below the root, the capture (or week-level result) it is of, and a mark of its content. `spells`
-    is empty unless it is of versions."""
+    """A file of the dataset: its folder below the root, its capture (or week-level result), and a mark of its content. `spells`
+    is empty unless it holds versions."""
 
     folder: str
     capture_id: str
@@ -92,7 +93,7 @@ def export(db: Database, view: View, root: Path, form: str, as_of: date | None =
 
 
 def _parts(db: Database, view: View, as_of: date | None) -> Iterator[Part]:
-    """The files there should be, by week and tier."""
+    """The files that the dataset should have, by week and tier."""
     if view is VERSIONS:
         yield from _parts_of_versions(db)
         return
@@ -124,7 +125,7 @@ def _rows(db: Database, view: View, part: Part) -> Iterator[Sequence[Any]]:
 
 
 def _mark(db: Database, capture_id: str) -> str:
-    """Changes whenever the capture's rows or measures, or a week's result, were made again."""
+    """Changes whenever the capture's rows or measures, or a week's result, were computed again."""
     rows = db.execute(
         """
         SELECT stage, metadata_json, captured_at, updated_at FROM core_manifest
@@ -136,7 +137,7 @@ def _mark(db: Database, capture_id: str) -> str:
 
 
 def _is_kept(root: Path, form: str, part: Part, recorded: Mapping[str, Any]) -> bool:
-    """Whether the file still exists as it was written, of the same capture."""
+    """Whether the file still exists as it was written, and is of the same capture."""
     entry, file = recorded.get(part.folder), _file(root, form, part.folder)
     if entry is None or entry["capture_id"] != part.capture_id or entry["mark"] != part.mark:
         return False
@@ -144,7 +145,7 @@ def _is_kept(root: Path, form: str, part: Part, recorded: Mapping[str, Any]) -> 
 
 
 def _present(root: Path, form: str) -> set[str]:
-    """The folders that have a file of ours, noted or not: an export that was killed may have left one."""
+    """The folders that have a data file, recorded or not: an export that was killed may have left one."""
     return {file.parent.relative_to(root).as_posix() for file in root.glob(f"week_ending=*/**/data.{form}")}
 
 
@@ -154,8 +155,8 @@ def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     columns = _columns(view)
-    indexes = [view.columns.index(name) for name in columns]
-    rows = ([row[at] for at in indexes] for row in _rows(db, view, part))
+    in_file = [name in columns for name in view.columns]
+    rows = (list(compress(row, in_file)) for row in _rows(db, view, part))
     try:
         (_write_parquet if form == PARQUET else _write_csv)(beside, columns, rows)
         beside.replace(file)
@@ -165,8 +166,8 @@ def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[
 
 
 def _clear_up(root: Path) -> None:
-    """Removes what exports that were killed left beside its place; what is younger than an hour may be another's at work."""
-    now = (root / STATE_FILE).stat().st_mtime  # just written: the clock of that disk
+    """Removes the temporary files of killed exports; one younger than an hour may belong to an export that is running."""
+    now = (root / STATE_FILE).stat().st_mtime  # just written, so it shows the clock of that disk
     for beside in [*root.glob(f".{STATE_FILE}.*.tmp"), *root.glob("week_ending=*/**/.data.*.tmp")]:
         with contextlib.suppress(FileNotFoundError):
             if beside.stat().st_mtime < now - _ABANDONED_SECONDS:
@@ -195,13 +196,14 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]
     with path.open("wb") as file:
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while batch := [row for _, row in zip(range(_BATCH), rows, strict=False)]:
-                arrays = [_array(arrow, schema.field(at).type, [row[at] for row in batch]) for at in range(len(columns))]
+                columns_of_batch = zip(schema, zip(*batch, strict=True), strict=True)
+                arrays = [_array(arrow, field.type, values) for field, values in columns_of_batch]
                 writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
         _settle(file)
 
 
-def _array(arrow: Any, type_: Any, values: list[Any]) -> Any:
-    """Shares become exact decimals of six places, whatever they are stored as."""
+def _array(arrow: Any, type_: Any, values: Sequence[Any]) -> Any:
+    """Shares become exact decimals of six places, however they are stored."""
     if arrow.types.is_decimal(type_):
         from decimal import Decimal
 
@@ -244,25 +246,27 @@ def _file(root: Path, form: str, folder: str) -> Path:
 
 
 def _read_state(root: Path, view: View, form: str) -> dict[str, Any]:
-    """What was written before, by folder; nothing where the note is missing or of an older layout."""
+    """The files recorded by the last export, by folder; those of an older layout will be written again."""
     try:
         state = json.loads((root / STATE_FILE).read_text("utf-8"))
-        noted = (state["view"], state["format"])
+        recorded = (state["view"], state["format"])
         files: dict[str, Any] = state["files"]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "remove it, or export into another folder"
         raise UsageError(f"{root / STATE_FILE} cannot be read", hint=hint) from error
-    if noted != (view.name, form):
-        raise UsageError(f"{root} holds {noted[0]} as {noted[1]}", hint="export each view and format into a folder of its own")
+    if recorded != (view.name, form):
+        hint = "export each view and format into a folder of its own"
+        raise UsageError(f"{root} holds {state['view']} as {state['format']}", hint=hint)
     return files if state.get("layout") == _LAYOUT else {folder: {"capture_id": None} for folder in files}
 
 
 def _write_state(root: Path, view: View, form: str, files: Mapping[str, Any], seen_at: str | None) -> None:
     beside = root / f".{STATE_FILE}.{os.getpid()}.tmp"
-    noted = {"layout": _LAYOUT, "view": view.name, "format": form, "seen_at": seen_at}
-    state = {**noted, "files": dict(sorted(files.items()))}
+    state = {
+        "layout": _LAYOUT, "view": view.name, "format": form, "seen_at": seen_at, "files": dict(sorted(files.items())),
+    }
     with beside.open("w", encoding="utf-8") as file:
         json.dump(state, file, indent=1)
         _settle(file)
@@ -270,7 +274,7 @@ def _write_state(root: Path, view: View, form: str, files: Mapping[str, Any], se
 
 
 def _remove(root: Path, form: str, folder: str) -> None:
-    """Removes a file and the folders that it leaves empty. The folder is one of ours, as noted."""
+    """Removes a file and the folders that it leaves empty; only below folders that an export writes."""
     if not all(part.startswith(("week_ending=", "tier=")) for part in Path(folder).parts):
         return
     _file(root, form, folder).unlink(missing_ok=True)

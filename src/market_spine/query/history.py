@@ -1,4 +1,4 @@
-"""What captures there are: when and why each was taken, how far it came, and whether it is current."""
+"""The captures: when and why each was taken, its last completed stage, and whether it is current."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class Entry:
 
 
 def list_captures(db: Database, week: date | None = None, tiers: Sequence[str] = TIERS) -> list[Entry]:
-    """Every capture of these partitions, by week and tier, oldest first; tombstones of pruned ones among them."""
+    """Every capture of these partitions, by week and tier, oldest first; includes the tombstones of pruned ones."""
     entries = [_entry(_Row._make(row)) for row in (_of_week(db, week) if week else _all(db))]
     entries += [_tombstone(row) for row in _pruned(db, week, {entry.capture_id for entry in entries})]
     return sorted((e for e in entries if e.tier in tiers), key=lambda e: (e.week, e.tier, e.run_date))
 
 
 def find_capture(db: Database, text: str) -> Entry:
-    """The capture of that id, of that pin name, or whose id ends so (`OTC:2025-12-26:20260109`). Raises UsageError."""
+    """The capture with that id or pin name, or whose id ends with it (`OTC:2025-12-26:20260109`). Raises NotFound, UsageError."""
     ids = [
-        row[0]
-        for row in db.execute(
+        capture_id
+        for (capture_id,) in db.execute(
             """
             SELECT capture_id FROM finra_otc_transparency_capture
             WHERE capture_id = ? OR pinned_as = ? OR capture_id LIKE ? ESCAPE '\\' ORDER BY capture_id

@@ -1,4 +1,4 @@
-"""The stored content of a partition, byte for byte: the current one, that of a past day, or any version by name."""
+"""The stored content of a partition, byte for byte: the current one, that as of a past day, or any version by name."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from market_spine.query.history import find_capture
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One version of a capture: its content can be read, and found again by its name."""
+    """One version of a capture's content, with a name that identifies it."""
 
     capture_id: str
     version: Version
 
     @property
     def name(self) -> str:
-        """`finra.otc_transparency:OTC:2025-12-26:20260109@1`: the capture, and which of its contents."""
+        """`finra.otc_transparency:OTC:2025-12-26:20260109@1`: the capture, and the number of the content."""
         return f"{self.capture_id}@{self.version.ingest_no}"
 
     @property
@@ -92,7 +92,7 @@ def _named(db: Database, partition: Partition, name: str) -> Content:
 
 def _of_rows(db: Database, capture_id: str) -> Content:
     """The content the capture's rows are made of; the newest of several equal ones."""
-    row = db.execute(
+    (content_hash,) = db.execute(
         "SELECT content_hash FROM finra_otc_transparency_capture WHERE capture_id = ?", (capture_id,)
     ).fetchone()
-    return next(c for c in reversed(list_contents(db, capture_id)) if c.version.content_hash == row[0])
+    return next(c for c in reversed(list_contents(db, capture_id)) if c.version.content_hash == content_hash)

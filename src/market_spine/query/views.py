@@ -1,6 +1,6 @@
-"""The views people query, by their short names: their columns in order, and the statements that read them in one fixed order.
+"""The views to query, by their short names: their columns in order, and the statements that read their rows in a fixed order.
 
-One text serves both engines, and the order is total (NULL is made 0 or ''), so equal content gives equal bytes.
+One text serves both engines, and the order is total (NULL becomes 0 or ''), so equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from market_spine.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`of_capture` reads one capture (parameter: capture_id), or, of a week-level view, one result; the next two are None
-    where rows have no symbol: `of_symbol` adds one (capture_id, symbol), `history` is a symbol in every capture (symbol).
-    `measured`: it needs CALC."""
+    """`of_capture` reads the rows of one capture (parameter: capture_id), or, in a week-level view, of one result. The next two
+    are None where rows have no symbol: `of_symbol` reads those of one symbol (capture_id, symbol), `history` those of a symbol
+    in every capture (symbol). `measured`: it needs CALC."""
 
     name: str
     column_names: str
@@ -30,11 +30,12 @@ class View:
 
 
 def find_view(name: str) -> View:
-    """The view of that short name, or of its full one. Raises UsageError."""
+    """The view with that short or full name. Raises UsageError."""
     short = name.removeprefix("finra_otc_transparency_").removesuffix("_latest")
     if short not in VIEWS:
         raise UsageError(f"there is no view {name!r}", hint=f"the views are {', '.join(VIEWS)}")
     return VIEWS[short]
+
 
 _NORMALIZED = (
     "capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name, "

@@ -13,6 +13,7 @@ from market_spine import clock
 from market_spine.app.context import Limits, Run
 from market_spine.app.source import Source
 from market_spine.calendar import publication
+from market_spine.core import manifest
 from market_spine.core.timeline import check_day
 from market_spine.db import Database
 from market_spine.errors import (
@@ -32,7 +33,7 @@ from market_spine.work.item import RETRY_AFTER, Item, State, Verdict, after_fail
 
 log = logging.getLogger("market_spine.work")
 
-# Runs an item's pipeline on the database it is given, and returns the outcomes. `now` is the time of the claim.
+# Runs an item's pipeline on the given database, and returns the outcomes. `now` is the time of the claim.
 Perform = Callable[[ItemTransaction, Item, datetime], Sequence[Outcome]]
 
 
@@ -53,7 +54,7 @@ class Pipelines:
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source() if pipelines.needs_source(item.pipeline) else None
         if pipelines.find(item.pipeline).reads_rows:
-            db.begin()  # what it reads must still hold when it writes; the others fetch or read a file first, with no lock held
+            db.begin()  # what it reads must still be true when it writes; the others fetch or read a file first, without a lock
         try:
             return pipelines.run_pipeline(item.pipeline, run, source, item.week_ending, item.tier)
         finally:
@@ -64,7 +65,7 @@ class Pipelines:
 def execute(
     db: Database, transaction: ItemTransaction, item: Item, perform: Perform, retry_after: timedelta = RETRY_AFTER
 ) -> State | None:
-    """Executes an item this worker has claimed and returns its new state; None when another worker has it by now.
+    """Executes an item this worker has claimed and returns its new state; None when another worker holds it by now.
 
     Raises DatabaseLost or DatabaseLocked when the new state could not be written: then the lease will expire.
     """
@@ -80,8 +81,8 @@ def execute(
 
 
 def _perform(transaction: ItemTransaction, item: Item, perform: Perform) -> Sequence[Outcome] | PrerequisiteMissing:
-    """The outcomes, or the missing prerequisite. It is looked for a second time with the transaction open, so that its
-    completion cannot be missed: either it is seen here, or it sees this item waiting and wakes it."""
+    """The outcomes, or the missing prerequisite. That is checked a second time with the transaction open, so that its
+    completion cannot be missed: either it is seen here, or it finds this item waiting and wakes it."""
     now = datetime.fromisoformat(str(item.locked_at))
     with contextlib.suppress(PrerequisiteMissing):
         return perform(transaction, item, now)
@@ -116,7 +117,8 @@ def judge(
         return after_failure(item, "; ".join(f"{o.where}: {o.message}" for o in failed), now, retry_after)
     absent = [outcome for outcome in done if outcome.status in (Status.AWAITING, Status.LATE)]
     if absent:
-        return after_waiting(item, "; ".join(f"{o.where}: {o.message}" for o in absent), now, _due(absent), retry_after)
+        why = "; ".join(f"{o.where}: {o.message}" for o in absent)
+        return after_waiting(item, why, now, _due(absent), retry_after, manifest.RAW)
     return None
 
 
@@ -163,8 +165,8 @@ def _message(error: Exception | Interrupted) -> str:
 
 def _log_verdict(item: Item, verdict: Verdict, error: Exception | Interrupted | None = None) -> None:
     unexpected = error is not None and not isinstance(error, (MarketSpineError, Interrupted))
-    bad = verdict.counts and verdict.why is not None
-    write = partial(log.log, logging.ERROR if verdict.state is State.FAILED else logging.WARNING if bad else logging.INFO)
+    failed = verdict.counts and verdict.why is not None
+    write = partial(log.log, logging.ERROR if verdict.state is State.FAILED else logging.WARNING if failed else logging.INFO)
     then = f", again at {verdict.not_before_stamp}" if verdict.not_before else ""
     write(
         "%s: %s%s%s", item.where, verdict.state.value, f" ({verdict.reason})" if verdict.reason else "", then,

@@ -16,7 +16,7 @@ class ItemTransaction:
 
     The transaction begins with the first write, so that nothing is locked while content is fetched or a file is read; each
     of the pipeline's own transactions is a savepoint within it: one that fails rolls back its own rows and no others.
-    `serial` names what two items must not process at once (PostgreSQL; SQLite has one writer anyway).
+    `serial` names what two items must not process at the same time (PostgreSQL; SQLite has one writer anyway).
     """
 
     def __init__(self, db: Database, *, serial: str) -> None:
@@ -55,7 +55,7 @@ class ItemTransaction:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """A savepoint; inside another one it joins it."""
+        """A savepoint; joins an open one."""
         self.begin()
         if self._inside:
             yield
@@ -86,13 +86,13 @@ class ItemTransaction:
             raise self._broken
 
     def abandon(self) -> None:
-        """From another thread: whatever it does next, or is doing, ends with Interrupted or a DatabaseError."""
+        """From another thread: the current or next statement ends with Interrupted or a DatabaseError."""
         self.abandoned = True
         self._db.interrupt()
 
     @property
     def database(self) -> Database:
-        """Itself, typed as the phases need it; what is not defined here is delegated to the real database."""
+        """Itself, typed as the phases need it; whatever is not defined here is delegated to the real database."""
         return cast(Database, self)
 
     def __getattr__(self, name: str) -> Any:

@@ -59,7 +59,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An item to enqueue; checks itself when made. `desired_at` None means now. Raises UsageError."""
+    """An item to enqueue; validates itself when created. `desired_at` None means now. Raises UsageError."""
 
     pipeline: str
     week_ending: date
@@ -81,7 +81,7 @@ class Request:
         check_friday(self.week_ending)
         of_week = PIPELINES[self.pipeline].of_week
         if of_week and self.tier is not None:
-            raise UsageError(f"{self.pipeline} is of a whole week and takes no tier", hint="leave the tier out")
+            raise UsageError(f"{self.pipeline} is for a whole week and takes no tier", hint="leave the tier out")
         if not of_week:
             if self.tier is None:
                 raise UsageError(f"{self.pipeline} needs a tier", hint="add a tier to the partition key")
@@ -89,7 +89,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """The partition_key, always written the same way: it is part of the item's identity."""
+        """The partition_key, in one canonical form, since it is part of the item's identity."""
         return partition_key(self.week_ending.isoformat(), self.tier)
 
 
@@ -122,7 +122,7 @@ class Item:
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Item:
         """From a whole row of the table, whose columns come in this order."""
-        values = dict(zip(cls.__slots__, row, strict=False))  # a newer program may have added columns behind these
+        values = dict(zip(cls.__slots__, row, strict=False))  # a newer program may have added columns after these
         return cls(**values | {"state": State(values["state"])})
 
     @property
@@ -144,7 +144,7 @@ class Item:
         return f"{self.pipeline} {self.week_ending}" + (f" / {self.tier}" if self.tier else "")
 
     def as_document(self) -> dict[str, Any]:
-        """For JSON: the columns, with the key and the params opened."""
+        """For JSON: the columns, with the key and the params as objects."""
         facts = asdict(self)
         facts["state"] = self.state.value
         facts["partition_key"] = json.loads(facts["partition_key"])
@@ -164,7 +164,7 @@ class Verdict:
 
     @property
     def reason(self) -> str | None:
-        """The reason in one line, fit for last_error."""
+        """The reason in one line, as stored in last_error."""
         return None if self.why is None else " ".join(self.why.split())[:_ERROR_LENGTH]
 
     @property
@@ -173,7 +173,7 @@ class Verdict:
 
 
 def after_failure(item: Item, why: str, now: datetime, retry_after: timedelta = RETRY_AFTER) -> Verdict:
-    """The next attempt comes after 5 minutes, then after three times as long each time; the last failure is final."""
+    """The next attempt comes after 5 minutes, then each time after three times as long; the last failure is final."""
     if item.attempt_count >= item.max_attempts:
         return Verdict(State.FAILED, why)
     return Verdict(State.RETRY_WAIT, why, now + retry_after * _RETRY_FACTOR ** (item.attempt_count - 1))
@@ -183,7 +183,7 @@ def after_waiting(
     item: Item, why: str, now: datetime, until: datetime | None = None, retry_after: timedelta = RETRY_AFTER,
     waits_for: str | None = None,
 ) -> Verdict:
-    """A prerequisite is missing: no fault of the item, so no attempt is used up.
+    """A prerequisite is missing, which is not the item's fault, so no attempt is used up.
 
     Retried when the stage it `waits_for` is complete, else after a third of the time it has waited so far, between 5 minutes
     and 6 hours, but not before `until`.
@@ -194,18 +194,18 @@ def after_waiting(
 
 
 def after_loss(item: Item, why: str) -> Verdict:
-    """Its worker died or lost the database: it goes to the next worker at once, and the attempt counts."""
+    """Its worker died or lost the database: the next worker may claim it at once, and the attempt counts."""
     return Verdict(State.FAILED if item.attempt_count >= item.max_attempts else State.PENDING, why)
 
 
 def given_back() -> Verdict:
-    """Its worker was asked to stop: as if it had never been claimed."""
+    """Its worker was stopped: as if it had never been claimed."""
     return Verdict(State.PENDING, None, counts=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """How long an item stays with a silent worker, and how often a living one renews its lease."""
+    """How long an item stays with a silent worker, and how often a live one renews its lease."""
 
     length: timedelta = timedelta(minutes=30)
 
@@ -216,10 +216,10 @@ class Lease:
 
 
 def is_dead(age: float, silent: float, lease: Lease, patience: float) -> bool:
-    """Whether a lease may be taken back. `age`: seconds since the last heartbeat by the ledger's clock; `silent`: seconds in
-    which no heartbeat came while we watched, by our own; `patience`: how long we must have watched before we trust `age`.
+    """Whether a lease may be reclaimed. `age`: seconds since the last heartbeat by the ledger's clock; `silent`: seconds for
+    which this process has observed no heartbeat, by its own clock; `patience`: how long it must observe before it trusts `age`.
 
-    A clock that jumps or differs makes the lease of a living worker look expired, but its heartbeats still arrive. A stamp
+    A clock that jumps or differs makes the lease of a live worker look expired, but its heartbeats still arrive. A stamp
     from the future never ages: after a whole lease of silence it is ignored.
     """
     length = lease.length.total_seconds()

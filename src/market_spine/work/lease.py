@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.core import executions
@@ -18,7 +19,7 @@ from market_spine.db import Database
 from market_spine.work import outbox
 from market_spine.work.item import Item, Lease, State, Verdict, after_loss, is_dead
 
-# How a run of an item ended, as core_executions keeps it: done, failed, to be retried later, returned on SIGTERM.
+# The exit code of an item's run in core_executions: done, failed, to be retried later, returned on SIGTERM.
 _EXIT_CODES = {State.COMPLETE: 0, State.FAILED: 1, State.RETRY_WAIT: 75, State.PENDING: 143}
 
 
@@ -27,7 +28,7 @@ class LeaseLost(Exception):
 
 
 def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
-    """Claims the item that is due first (priority, then desired_at). SQLite: its one writer makes this exact."""
+    """Claims the item that is due first (priority, then desired_at). For SQLite, whose single writer makes this exact."""
     with db.transaction():
         promote(db, now)
         row = db.execute(
@@ -46,7 +47,7 @@ def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
 
 
 def claim(db: Database, item_id: int, worker: str, now: datetime) -> Item | None:
-    """Claims the item that was delivered, if it is due and nobody holds it."""
+    """Claims the delivered item, if it is due and nobody holds it."""
     with db.transaction():
         row = db.execute(
             """
@@ -74,7 +75,7 @@ def _begin(db: Database, item: Item, now: datetime) -> Item:
 
 
 def is_due(db: Database, now: datetime) -> bool:
-    """Whether anything could be claimed now; a cheap question, without a write."""
+    """Whether anything could be claimed now; a cheap query, without a write."""
     moment = clock.stamp(now)
     row = db.execute(
         """
@@ -87,7 +88,7 @@ def is_due(db: Database, now: datetime) -> bool:
 
 
 def promote(db: Database, now: datetime) -> None:
-    """Waiting items whose time has come are PENDING."""
+    """Sets waiting items that are due to PENDING."""
     moment = clock.stamp(now)
     db.execute(
         """
@@ -152,26 +153,33 @@ def _end(db: Database, item: Item, state: State, why: str | None, now: datetime)
     executions.finish(db, str(item.current_execution_id), _EXIT_CODES[state], now, error=why)
 
 
+class _Heartbeat(NamedTuple):
+    """The stamp of a heartbeat, and the tick at which this process saw it first."""
+
+    stamp: str | None
+    seen_at: float
+
+
 @dataclass(slots=True)
 class Watch:
-    """The heartbeats of other workers as one process has seen them, by its own monotonic clock."""
+    """The heartbeats of other workers as observed by one process, by its own monotonic clock."""
 
     lease: Lease
     patience: float
-    _seen: dict[tuple[int, str | None], tuple[str | None, float]] = field(default_factory=dict)
+    _seen: dict[tuple[int, str | None], _Heartbeat] = field(default_factory=dict)
 
     def dead(self, running: list[Item], now: datetime, ticks: float) -> list[Item]:
-        """Which of the running items have lost their worker."""
+        """The running items that have lost their worker."""
         seen = {(item.id, item.current_execution_id): item.locked_at for item in running}
         before, self._seen = self._seen, {}
         for key, stamp in seen.items():
             last = before.get(key)
-            self._seen[key] = last if last is not None and last[0] == stamp else (stamp, ticks)
+            self._seen[key] = last if last is not None and last.stamp == stamp else _Heartbeat(stamp, ticks)
         return [item for item in running if self._is_dead(item, now, ticks)]
 
     def _is_dead(self, item: Item, now: datetime, ticks: float) -> bool:
         age = (now - datetime.fromisoformat(str(item.locked_at))).total_seconds()
-        silent = ticks - self._seen[item.id, item.current_execution_id][1]
+        silent = ticks - self._seen[item.id, item.current_execution_id].seen_at
         return is_dead(age, silent, self.lease, self.patience)
 
 
@@ -190,7 +198,7 @@ def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]
 
 
 def _reclaim(db: Database, item: Item, now: datetime) -> Item | None:
-    """Only if no heartbeat has come since it was read: a worker that has just beaten keeps its item."""
+    """Reclaims an item unless a heartbeat has arrived since it was read: then its worker keeps it."""
     verdict = after_loss(item, f"worker {item.locked_by} went silent, last heartbeat {item.locked_at}")
     moment = clock.stamp(now)
     row = db.execute(

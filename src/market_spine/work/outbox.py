@@ -36,7 +36,7 @@ def prepare(db: Database) -> None:
                 _install(db)
     elif installed != _fingerprint():
         raise SchemaTooOld(
-            f"the delivery tables in {db.label} were made by another version of procrastinate",
+            f"the delivery tables in {db.label} were created by another version of procrastinate",
             hint="stop the workers, then: spine work rebuild-delivery",
         )
 
@@ -96,7 +96,8 @@ def announce_lost(db: Database) -> int:
     """
     if not isinstance(db, Postgres):
         return 0
-    if not db.execute("SELECT pg_try_advisory_xact_lock(hashtext('market_spine.app.sweep'))").fetchone()[0]:
+    (locked,) = db.execute("SELECT pg_try_advisory_xact_lock(hashtext('market_spine.app.sweep'))").fetchone()
+    if not locked:
         return 0
     db.execute("DELETE FROM procrastinate_jobs WHERE status = 'doing' AND worker_id IS NULL")
     rows = db.execute(
@@ -127,8 +128,8 @@ def _installed(db: Database) -> str | None:
     ).fetchone()
     if table is None:
         return None
-    row = db.execute("SELECT fingerprint FROM procrastinate_installed").fetchone()
-    return None if row is None else str(row[0])
+    (fingerprint,) = db.execute("SELECT fingerprint FROM procrastinate_installed").fetchone() or (None,)
+    return fingerprint
 
 
 def _install(db: Database) -> None:
@@ -155,7 +156,7 @@ def _fingerprint() -> str:
 
 @lru_cache(maxsize=1)
 def _manager() -> JobManager:
-    """Defers jobs on the connection it is given; it has none of its own."""
+    """Defers jobs on a connection passed to it; it has none of its own."""
     from procrastinate import SyncPsycopgConnector
     from procrastinate.manager import JobManager
 

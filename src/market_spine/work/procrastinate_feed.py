@@ -25,12 +25,12 @@ log = logging.getLogger("market_spine.work")
 
 _DUTY = "delivery"
 _POLL = 1.0  # seconds between two polls for items that became due; new items are announced at once
-_STEADY_SECONDS = 5.0  # an engine that runs this long has recovered: one that fails at once has not
+_STEADY_SECONDS = 5.0  # an engine that runs this long has recovered
 
 
 async def fetch_by_priority_index(connection: Any) -> None:
-    """Makes the query for the next job use the index of priorities. While PostgreSQL has no statistics of a backlog that was
-    just enqueued it sorts all of it for every job: 4 to 14 ms at 2,000 jobs instead of half a millisecond."""
+    """Makes the query for the next job use the priority index. While PostgreSQL has no statistics of a backlog that was just
+    enqueued, it sorts all of it for every job: 4 to 14 ms at 2,000 jobs instead of half a millisecond."""
     await connection.execute("SET enable_sort = off")
     await connection.commit()
 
@@ -53,7 +53,7 @@ class ProcrastinateFeed:
         self._running: asyncio.Task[None] | None = None
 
     def run(self) -> None:
-        """Runs to the end, also across outages of the server."""
+        """Runs until it is stopped or idle, across outages of the server too."""
         try:
             asyncio.run(self._run())
         finally:
@@ -83,7 +83,7 @@ class ProcrastinateFeed:
                     return
 
     def _session_statements(self) -> Any:
-        """The statements that configure a session. Where the database is away this fails at once, the engine only after 30 s."""
+        """The statements that configure a session. Without a database this fails at once, the engine only after 30 s."""
         with self._connection() as db:
             outbox.prepare(db)
             return db.session_statements
@@ -136,7 +136,8 @@ class ProcrastinateFeed:
         except DatabaseLost as error:
             log.debug("%s", error.message, extra={"event": "delivery_failed", "work_item": item_id})
         except Exception as error:
-            log.exception("delivery of item %s failed: %s", item_id, error, extra={"event": "delivery_failed"})
+            facts = {"event": "delivery_failed", "work_item": item_id}
+            log.exception("delivery of item %s failed: %s", item_id, error, extra=facts)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Postgres]:

@@ -32,7 +32,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items in the requested order, and how many match in all."""
+    """Items in the requested order, and the total number of matches."""
 
     items: list[Item]
     total: int
@@ -60,14 +60,14 @@ def enqueue(db: Database, requests: Sequence[Request], now: datetime) -> list[An
     with db.transaction():
         order = sorted(range(len(requests)), key=lambda at: (requests[at].pipeline, requests[at].key))
         answered = {at: _enqueue(db, requests[at], now) for at in order}
-        made = (one.item for one in answered.values() if one.answer in (Answer.CREATED, Answer.RESET))
-        outbox.announce(db, made)
+        new = (one.item for one in answered.values() if one.answer in (Answer.CREATED, Answer.RESET))
+        outbox.announce(db, new)
     return [answered[at] for at in range(len(requests))]
 
 
 def _enqueue(db: Database, request: Request, now: datetime) -> Answered:
-    if (made := _insert(db, request, now)) is not None:
-        return Answered(Answer.CREATED, made)
+    if (created := _insert(db, request, now)) is not None:
+        return Answered(Answer.CREATED, created)
     if request.rerun and (reset := _reset(db, request, now)) is not None:
         return Answered(Answer.RESET, reset)
     row = db.execute(
@@ -96,7 +96,7 @@ def _insert(db: Database, request: Request, now: datetime) -> Item | None:
 
 
 def _reset(db: Database, request: Request, now: datetime) -> Item | None:
-    """An item that has ended starts again, with the parameters of this request."""
+    """Resets an item that has ended, with the parameters of this request."""
     row = db.execute(
         """
         UPDATE core_work_items
@@ -127,7 +127,7 @@ def retry(db: Database, ids: Iterable[int], now: datetime, reason: str | None = 
 def failed_of(db: Database, domain: str) -> list[int]:
     """The ids of a domain's FAILED items."""
     rows = db.execute("SELECT id FROM core_work_items WHERE state = 'FAILED' AND domain = ? ORDER BY id", (domain,))
-    return [row[0] for row in rows]
+    return [item_id for (item_id,) in rows]
 
 
 def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
@@ -190,14 +190,14 @@ def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 10
     states = [state.value for state in which.states or OPEN]
     chosen = [*states, *[states[0]] * (len(State) - len(states))]
     narrowed = [*chosen, which.domain, which.pipeline, which.week]
-    total = db.execute(
+    (total,) = db.execute(
         """
         SELECT COUNT(*) FROM core_work_items
         WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
           AND json_extract(partition_key, '$.week_ending') = COALESCE(?, json_extract(partition_key, '$.week_ending'))
         """,
         narrowed,
-    ).fetchone()[0]
+    ).fetchone()
     rows = db.execute(
         """
         SELECT * FROM core_work_items
@@ -212,6 +212,6 @@ def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 10
 
 
 def counts(db: Database) -> dict[State, int]:
-    """How many items are in each state."""
+    """The number of items in each state."""
     rows = db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall()
     return {state: dict(rows).get(state.value, 0) for state in State}

@@ -10,8 +10,8 @@ from market_spine.db import Database
 _FORGOTTEN_AFTER = timedelta(days=1)  # a killed worker cannot delete its own row
 
 
-def seen(db: Database, worker: str, outages: int, now: datetime) -> None:
-    """Records a sign of life of a worker."""
+def beat(db: Database, worker: str, outages: int, now: datetime) -> None:
+    """Records a heartbeat of a worker."""
     moment = clock.stamp(now)
     with db.transaction():
         db.execute(
@@ -24,7 +24,7 @@ def seen(db: Database, worker: str, outages: int, now: datetime) -> None:
         db.execute("DELETE FROM core_workers WHERE seen_at < ?", (clock.stamp(now - _FORGOTTEN_AFTER),))
 
 
-def gone(db: Database, worker: str) -> None:
+def remove(db: Database, worker: str) -> None:
     """Removes a worker that has ended."""
     with db.transaction():
         db.execute("DELETE FROM core_workers WHERE worker = ?", (worker,))

@@ -30,7 +30,7 @@ class SqliteFeed:
         self._failure: Exception | None = None
 
     def run(self) -> None:
-        """Runs the threads to their end. Raises what one of them failed with."""
+        """Runs the threads to their end. Raises the error with which one of them failed."""
         settings = self._worker.settings
         count = 1 if settings.once else settings.concurrency
         threads = [threading.Thread(target=self._guarded, name=f"runner-{n}", daemon=True) for n in range(count)]
@@ -53,7 +53,7 @@ class SqliteFeed:
             self._worker.stopping.set()
 
     def _loop(self, db: Database) -> None:
-        """Until the worker stops, or nothing is left for one that ends; failures are retried by a worker that does not end."""
+        """Works until the worker stops, or nothing is left for one that ends; only a worker that does not end retries."""
         worker, busy_at = self._worker, clock.ticks()
         duty = f"claiming ({threading.current_thread().name})"
         while not worker.stopping.is_set():

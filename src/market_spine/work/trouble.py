@@ -1,7 +1,7 @@
-"""Failures of a worker's duties: reported once, retried with exponential backoff, reported as recovered.
+"""Failures of a worker's duties: logged once, retried with exponential backoff, logged as recovered.
 
-A database that is unavailable is so for every duty of the worker and is reported once for all of them; any other error is
-reported once per duty. Only an error that waiting cannot fix ends a duty.
+A database that is unavailable is so for every duty of the worker and is logged once for all of them; any other error is
+logged once per duty. Only an error that waiting cannot fix ends a duty.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def is_hopeless(error: Exception, seconds: float, give_up: float = GIVE_UP) -> b
 class _Failing:
     since: float
     failures: int = 0
-    away: bool = False
+    unavailable: bool = False
 
 
 class Troubles:
@@ -54,37 +54,40 @@ class Troubles:
         self._lock = threading.Lock()
 
     def failed(self, duty: str, error: Exception) -> float:
-        """Notes a failure and returns the seconds to wait before the next try. Raises the error when it is hopeless."""
-        now, away = clock.ticks(), isinstance(error, DatabaseLost)
+        """Records a failure and returns the seconds to wait before the next attempt. Raises the error when it is hopeless."""
+        now, unavailable = clock.ticks(), isinstance(error, DatabaseLost)
         with self._lock:
             state = self._failing.setdefault(duty, _Failing(now))
-            already = any(one.away for one in self._failing.values()) if away else state.failures > 0 and not state.away
-            state.failures, state.away = state.failures + 1, away
+            database_failing = any(one.unavailable for one in self._failing.values())
+            logged = database_failing if unavailable else state.failures > 0 and not state.unavailable
+            state.failures, state.unavailable = state.failures + 1, unavailable
         if is_hopeless(error, now - state.since, self._give_up):
             raise error
-        if not already:
-            self._report(duty, error, away=away)
+        if not logged:
+            self._report(duty, error, unavailable=unavailable)
         return pause_after(state.failures)
 
     def recovered(self, duty: str) -> None:
-        """Notes that a duty succeeded; logs it after an outage of the database, or after failures of the duty."""
+        """Records that a duty succeeded; logs it after an outage of the database, or after failures of the duty."""
         with self._lock:
             state = self._failing.pop(duty, None)
             if state is None:
                 return
-            back = state.away and not any(one.away for one in self._failing.values())
-            self.outages += back
+            is_back = state.unavailable and not any(one.unavailable for one in self._failing.values())
+            self.outages += is_back
         seconds = clock.ticks() - state.since
-        if back:
-            log.warning("the database is back after %.0f s", seconds, extra={"event": "database_back", "seconds": round(seconds)})
-        elif not state.away:
+        if is_back:
+            facts = {"event": "database_recovered", "seconds": round(seconds)}
+            log.warning("the database is back after %.0f s", seconds, extra=facts)
+        elif not state.unavailable:
             log.warning("%s: recovered after %.0f s", duty, seconds, extra={"event": "duty_recovered", "duty": duty})
 
     @staticmethod
-    def _report(duty: str, error: Exception, *, away: bool) -> None:
+    def _report(duty: str, error: Exception, *, unavailable: bool) -> None:
         message = error.message if isinstance(error, MarketSpineError) else f"{type(error).__name__}: {error}"
-        if away:
-            log.warning("%s; retrying until it is back", message, extra={"event": "database_away", "duty": duty})
+        if unavailable:
+            facts = {"event": "database_unavailable", "duty": duty}
+            log.warning("%s; retrying until it is back", message, extra=facts)
         else:
             unexpected = None if isinstance(error, MarketSpineError) else error
             facts = {"event": "duty_failing", "duty": duty}

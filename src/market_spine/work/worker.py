@@ -1,7 +1,7 @@
 """A worker process: it executes items, sends heartbeats, reclaims the items of dead workers, and stops on a signal.
 
-main thread   signals: the first gives current items `grace` seconds to end and returns the others; Ctrl-C then kills
-feed          sqlite_feed.py claims items by polling, procrastinate_feed.py is sent item ids; `concurrency` at a time
+main thread   signals: the first gives current items `grace` seconds to end, then returns them; a Ctrl-C after it kills
+feed          sqlite_feed.py claims items by polling, procrastinate_feed.py receives item ids; `concurrency` at a time
 pulse         a heartbeat for every current item, on a connection of its own
 sweeper       promotes, reclaims and announces again, on another
 trouble.py    what all of them do when the database is unavailable or anything else fails
@@ -46,13 +46,13 @@ def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # they log every failed attempt; trouble.py logs the first
-    facts = {"event": "worker_start", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
+    facts = {"event": "worker_started", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
     log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a worker works. `once`: one item; `drain`: until nothing is due; both then end."""
+    """How a worker works. `once`: one item; `drain`: until nothing is due; with either it then ends."""
 
     concurrency: int = 1
     once: bool = False
@@ -101,7 +101,7 @@ class Worker:
         return connect(self.target, create=False, settings=settings)
 
     def run(self) -> int:
-        """Works until it is stopped, or nothing is left for a worker that ends; returns how many items it executed.
+        """Works until it is stopped, or nothing is left for a worker that ends; returns the number of items executed.
 
         Raises SchemaTooNew and SchemaTooOld before it claims anything.
         """
@@ -158,7 +158,7 @@ class Worker:
         def handle(number: int, _frame: FrameType | None) -> None:
             if not self.stopping.is_set():
                 self.stop(feed)
-            elif number == signal.SIGINT:  # further SIGTERMs are ignored: those who send them often send two
+            elif number == signal.SIGINT:  # further SIGTERMs are ignored: supervisors often send two
                 os._exit(128 + number)
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -169,9 +169,9 @@ class Worker:
                 signal.signal(number, handler)
 
     def stop(self, feed: Feed) -> None:
-        """No new items; current ones have `grace` seconds to end, then they are returned to the queue."""
-        log.info("stopping", extra={"event": "worker_stopping", "in_hand": len(self._current)})
-        self.stopping.set()
+        """Claims no more items; current ones have `grace` seconds to end, then they are returned to the queue."""
+        self.stopping.set()  # before the line is logged: a SIGINT that follows it must find the flag set
+        log.info("stopping", extra={"event": "worker_stopping", "running": len(self._current)})
         feed.stop()
         timer = threading.Timer(self.settings.grace, self._abandon_all)
         timer.daemon = True
@@ -187,7 +187,7 @@ class Worker:
         key = str(item.current_execution_id)
         with self._lock:
             self._current[key] = (item, transaction)
-        log.info("%s: begun", item.where, extra={"event": "work_begun", "work_item": item.id, "attempt": item.attempt_count})
+        log.info("%s: started", item.where, extra={"event": "work_started", "work_item": item.id, "attempt": item.attempt_count})
         try:
             state = execute(db, transaction, item, self._perform, self.settings.retry_after)
         except DatabaseError as error:
@@ -221,11 +221,11 @@ class Worker:
             for item, transaction in self._current_items():
                 if not lease.beat(db, item, db.now()) and (item, transaction) in self._current_items():
                     transaction.abandon()
-            roster.seen(db, self.name, self.troubles.outages, db.now())
+            roster.beat(db, self.name, self.troubles.outages, db.now())
 
         self._every("heartbeat", self.settings.lease.beat, beat)
         with contextlib.suppress(DatabaseError), contextlib.closing(self.open()) as db:
-            roster.gone(db, self.name)
+            roster.remove(db, self.name)
 
     def _sweeper(self) -> None:
         watch = lease.Watch(self.settings.lease, patience=0 if self.settings.ends else 2 * self.settings.lease.beat)
@@ -233,11 +233,11 @@ class Worker:
 
     def _sweep(self, db: Database, watch: lease.Watch) -> None:
         for item in lease.sweep(db, watch, db.now(), clock.ticks()):
-            facts = {"event": "work_taken_back", "work_item": item.id, "state": item.state.value}
+            facts = {"event": "work_reclaimed", "work_item": item.id, "state": item.state.value}
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
     def _every(self, duty: str, seconds: float, act: Callable[[Database], None]) -> None:
-        """Acts at once and then every `seconds` until the feed has ended, whatever fails. Raises what is hopeless."""
+        """Calls `act` at once and then every `seconds` until the feed has ended, whatever fails. Raises a hopeless error."""
         db: Database | None = None
         wait = 0.0
         while not self._finished.wait(wait):
@@ -248,7 +248,7 @@ class Worker:
                 self.troubles.recovered(duty)
                 wait = seconds
             except Exception as error:
-                if db is not None and not isinstance(error, DatabaseLocked):  # a new session has none of its state
+                if db is not None and not isinstance(error, DatabaseLocked):  # a new session has none of the failed one's state
                     db.close()
                     db = None
                 wait = min(self.troubles.failed(duty, error), seconds)

@@ -350,7 +350,7 @@ def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(
     pauses: list[float] = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
     fake.fail(status(429, Retry_After="3600"), times=1)
-    with pytest.raises(SourceError, match="come back in 3600 s"):
+    with pytest.raises(SourceError, match="a pause of 3600 s"):
         open_api().fetch(T1)
     assert len(fake.asked()) == 1
     fake.fail(status(429, Retry_After="7"), times=1)
@@ -456,7 +456,7 @@ def test_the_secret_and_token_are_in_no_log(fake: FinraFake, open_api: OpenApi, 
 BAD_SETTINGS = [
     ("half a credential", {"MARKET_SPINE_FINRA_CLIENT_ID": "id"}, "both its id and its secret"),
     ("a secret file that is not there", {"MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "/none"}, "cannot read"),
-    ("an address of another kind", {"MARKET_SPINE_FINRA_BASE_URL": "ftp://api.finra.org"}, "no http"),
+    ("an address of another kind", {"MARKET_SPINE_FINRA_BASE_URL": "ftp://api.finra.org"}, "not an http"),
     ("an address with a login", {"MARKET_SPINE_FINRA_BASE_URL": "https://me:secret@api.finra.org"}, "BASE_URL holds a login$"),
     ("a timeout in words", {"MARKET_SPINE_HTTP_TIMEOUT": "soon"}, "not a number"),
     ("a negative count", {"MARKET_SPINE_HTTP_RETRIES": "-1"}, "not a number"),
@@ -565,7 +565,7 @@ def test_a_sweep_of_more_rows_than_a_page_depends_on_no_order(
 def test_a_sweep_whose_halves_do_not_add_up_is_unproved(fake: FinraFake, open_api: OpenApi) -> None:
     fake.page_max = 100
     fake.fail(total(3), skip=1, when=lambda seen: "dateRangeFilters" in seen.body)
-    with pytest.raises(SourceError, match="rows were revised, and by halves") as caught:
+    with pytest.raises(SourceError, match=r"rows were revised, but .* by halves") as caught:
         open_api().revised_since(date(2026, 6, 1), date(2026, 8, 7), date(2026, 8, 28))
     assert caught.value.category == "SOURCE_INCOMPLETE"
 

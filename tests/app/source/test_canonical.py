@@ -130,7 +130,7 @@ def test_rows_of_other_summary_types_are_left_out_but_still_checked() -> None:
     collector = Collector(PARTITION)
     collector.add([make_row(MONDAY, "T1", "ATS_W_SMBL"), make_row(MONDAY, "T1", "OTC_W_VOL_STATS")])
     assert len(collector) == 0
-    with pytest.raises(Unproved, match="asked for week 2026-09-07 of T1, got a row of 2026-09-07 of T2"):
+    with pytest.raises(Unproved, match="requested week 2026-09-07 of T1, got a row of 2026-09-07 of T2"):
         collector.add([make_row(MONDAY, "T2", "ATS_W_SMBL")])
 
 

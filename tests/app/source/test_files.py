@@ -118,7 +118,7 @@ def test_a_link_that_stays_inside_needs_no_permission(folder: Path) -> None:
 
 def test_a_device_behind_a_link_is_no_file(folder: Path) -> None:
     (folder / NAME).symlink_to("/dev/zero")
-    with pytest.raises(SourceError, match="no regular file"):
+    with pytest.raises(SourceError, match="not a regular file"):
         fetch(folder, allow_links=True)
 
 
@@ -132,8 +132,8 @@ def test_the_limit_itself_is_allowed(folder: Path) -> None:
 class Growing(FileSource):
     """A file to which somebody writes while it is read."""
 
-    def _take(self, file: object, path: Path, size: int) -> bytes:
-        content = super()._take(file, path, size)  # type: ignore[arg-type]
+    def _unpack(self, file: object, path: Path, size: int) -> bytes:
+        content = super()._unpack(file, path, size)  # type: ignore[arg-type]
         with path.open("ab") as writer:
             writer.write(b"more")
         return content
@@ -141,14 +141,14 @@ class Growing(FileSource):
 
 def test_a_file_that_is_just_being_written_is_not_taken(folder: Path) -> None:
     (folder / NAME).write_bytes(b"half")
-    with pytest.raises(SourceError, match="is just being written"):
+    with pytest.raises(SourceError, match="is still being written"):
         Growing(str(folder), max_bytes=MEGABYTE).fetch(PARTITION)
 
 
 def test_a_writer_that_pauses_in_a_fresh_file_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / NAME).write_bytes(b"half")
     monkeypatch.setattr(clock, "pause", lambda seconds: (folder / NAME).write_bytes(b"half and the rest"))
-    with pytest.raises(SourceError, match="is just being written") as caught:
+    with pytest.raises(SourceError, match="is still being written") as caught:
         FileSource(str(folder), max_bytes=MEGABYTE, settle=5).fetch(PARTITION)
     assert caught.value.category == "SOURCE_CHANGING"
 
@@ -158,7 +158,7 @@ def test_a_file_put_in_the_place_of_a_fresh_one_is_noticed(folder: Path, monkeyp
     (folder / "new").write_bytes(b"two")
     os.utime(folder / "new", ns=((folder / NAME).stat().st_mtime_ns,) * 2)
     monkeypatch.setattr(clock, "pause", lambda seconds: (folder / "new").replace(folder / NAME))
-    with pytest.raises(SourceError, match="is just being written"):
+    with pytest.raises(SourceError, match="is still being written"):
         FileSource(str(folder), max_bytes=MEGABYTE, settle=5).fetch(PARTITION)
 
 

@@ -16,7 +16,7 @@ from support.commands import RunCommand
 
 from market_spine.app.source import Absent, Offer, SourceSettings
 from market_spine.app.source.url import UrlSource, address
-from market_spine.app.source.web import Client, Manners
+from market_spine.app.source.web import Client, HttpLimits
 from market_spine.errors import ConfigurationError, SourceError
 from market_spine.partition import OTC, Partition
 
@@ -62,7 +62,7 @@ def base() -> Iterator[str]:
 
 
 def fetch(base: str, folder: str) -> Offer | Absent:
-    client = Client(Manners(backoff=0.001, retries=1))
+    client = Client(HttpLimits(backoff=0.001, retries=1))
     source = UrlSource(
         f"{base}/{folder}/{{tier}}_week_{{week_ending}}.psv?key=abc", frozenset({"127.0.0.1"}), max_bytes=1 << 20, client=client
     )

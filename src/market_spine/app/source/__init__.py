@@ -1,6 +1,6 @@
-"""Where a partition's bytes come from. FINRA's own tier codes are mapped here, at the border, and nowhere else.
+"""Where a partition's bytes come from. FINRA's own tier codes are mapped in this folder and nowhere else.
 
-A source has four methods. A new one is a class with these methods and one entry in SOURCES.
+A source has five methods. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from market_spine.partition import Partition
 
 DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
+
 class Offer(NamedTuple):
-    """What a source shows for a partition: the exact bytes, and what it says about them.
+    """What a source delivers for a partition: the exact bytes, and what it reports about them.
 
     `metadata` (JSON-able) goes into the manifest's metadata_json; `last_updated` is FINRA's newest lastUpdateDate where known.
     """
@@ -26,17 +27,17 @@ class Offer(NamedTuple):
     uri: str
     last_updated: datetime | None = None
     metadata: Mapping[str, object] = MappingProxyType({})
-    fingerprint: str = ""  # what the source says of the content without giving it; empty when it says nothing
+    fingerprint: str = ""  # identifies the content without reading it; empty where the source has no such thing
 
 
 class Absent(NamedTuple):
-    """The source has no such partition. Whether that is expected is for the publication calendar to say."""
+    """The source has no such partition. Whether that is expected is up to the publication calendar."""
 
     where: str
 
 
 class Glance(NamedTuple):
-    """What a source reports of a partition cheaply: its newest lastUpdateDate and how many rows it has."""
+    """What a source reports of a partition without its content: its newest lastUpdateDate and how many rows it has."""
 
     last_updated: datetime
     row_count: int | None = None
@@ -50,13 +51,13 @@ class Listing(NamedTuple):
 
 
 class Source(Protocol):
-    """A place that shows weekly partitions. Every method may raise SourceError (a fault, never an absence)."""
+    """Delivers weekly partitions. Every method may raise SourceError (a fault, never an absence)."""
 
     name: str
     sweeps: bool  # whether it can list what was revised
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
-        """What is known without the content; None where only the content shows it."""
+        """What is known without the content; None where only the content can tell."""
 
     def fetch(self, partition: Partition) -> Offer | Absent:
         """The partition's whole content, proved complete."""
@@ -65,23 +66,23 @@ class Source(Protocol):
         """Partitions of those weeks with rows updated on or after `day`; only of a source that `sweeps`."""
 
     def listing(self) -> Listing | None:
-        """Every partition it has, whatever its week; None for a source that cannot list them."""
+        """Every partition it has, of any week; None for a source that cannot list them."""
 
     def close(self) -> None:
         """Closes connections."""
 
 
 class SourceSettings(NamedTuple):
-    """What the sources may need to know; each takes what it understands."""
+    """The settings of all sources; each reads its own."""
 
     data_dir: str
     max_bytes: int
     allow_links: bool = False
-    today: date = date.max  # the real day, whatever day is replayed: FINRA moves weeks to its archive by it
+    today: date = date.max  # the real day, even in a replay: FINRA moves weeks to its archive by it
     environ: Mapping[str, str] = MappingProxyType({})  # MARKET_SPINE_… settings by name
 
 
-# A source's name → its class, imported when it is asked for. It is made by its `of(settings)`.
+# A source's name → its class, imported when it is used and created by its `of(settings)`.
 SOURCES: Mapping[str, str] = {
     "file": "market_spine.app.source.files:FileSource",
     "api": "market_spine.app.source.api:ApiSource",
@@ -99,7 +100,7 @@ def open_source(name: str, settings: SourceSettings) -> Source:
 
 
 def seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    """A setting of the environment that is a number. Raises ConfigurationError."""
+    """A setting of the environment in seconds. Raises ConfigurationError."""
     text = environ.get(name, "").strip()
     try:
         number = float(text) if text else default

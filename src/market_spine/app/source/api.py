@@ -1,4 +1,4 @@
-"""FINRA's Query API as a source: one partition is one proved-complete query in one canonical form."""
+"""FINRA's Query API as a source: one partition is one query, proved complete, in one canonical form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from market_spine import config
 from market_spine.app.source import Absent, Glance, Offer, SourceSettings, seconds
 from market_spine.app.source.canonical import FIELDS, SUMMARY_TYPES, Collector, newest
 from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, Token, compare, equal
-from market_spine.app.source.web import Client, Manners, host
+from market_spine.app.source.web import Client, HttpLimits, host
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
 from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, InvalidWeek, Unproved
@@ -22,8 +22,8 @@ from market_spine.small_files import read_small_text, why
 _log = logging.getLogger(__name__)
 
 WEEKLY, HISTORIC = "weeklySummary", "weeklySummaryHistoric"
-# weeklySummary keeps twelve months by its documentation and five years by observation: weeks older than this are looked for
-# in the archive too, when they are not there.
+# weeklySummary keeps twelve months by its documentation and five years by observation: weeks older than this are also queried
+# in the archive when it has no rows.
 RETENTION = timedelta(days=330)
 # Every part of a row's identity, so that the order is total and pages do not shift.
 ORDER = (
@@ -35,20 +35,20 @@ ORDER = (
     "+issueName",
     "+marketParticipantName",
 )
-_FAR = date(2399, 12, 31)  # the end FINRA's own examples give a range without one
+_FAR = date(2399, 12, 31)  # the end of an open range in FINRA's own examples
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What the environment says of FINRA. The secret is in no repr."""
+    """The environment's settings for FINRA. The secret never appears in a repr."""
 
     base_url: str = "https://api.finra.org"
     token_url: str = "https://ews.fip.finra.org/fip/rest/ews/oauth2/access_token"
     client_id: str = ""
     secret: str = field(default="", repr=False)
-    manners: Manners = field(default_factory=Manners)
+    limits: HttpLimits = field(default_factory=HttpLimits)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> ApiSettings:
@@ -59,10 +59,10 @@ class ApiSettings:
             token_url=_address(environ, "MARKET_SPINE_FINRA_TOKEN_URL", default.token_url),
             client_id=environ.get("MARKET_SPINE_FINRA_CLIENT_ID", "").strip(),
             secret=_secret(environ),
-            manners=Manners(
-                timeout=seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.manners.timeout),
-                retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.manners.retries)),
-                backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.manners.backoff),
+            limits=HttpLimits(
+                timeout=seconds(environ, "MARKET_SPINE_HTTP_TIMEOUT", default.limits.timeout),
+                retries=int(seconds(environ, "MARKET_SPINE_HTTP_RETRIES", default.limits.retries)),
+                backoff=seconds(environ, "MARKET_SPINE_HTTP_BACKOFF", default.limits.backoff),
             ),
         )
         if bool(settings.client_id) != bool(settings.secret):
@@ -80,18 +80,18 @@ class ApiSource:
     sweeps = True
 
     def __init__(self, settings: ApiSettings, today: date) -> None:
-        self._client = Client(settings.manners)
+        self._client = Client(settings.limits)
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
         self._endpoint = Endpoint(self._client, settings.base_url, token)
         self._today = today
 
     @classmethod
     def of(cls, settings: SourceSettings) -> ApiSource:
-        """As the environment says. Raises ConfigurationError."""
+        """Configured by the environment. Raises ConfigurationError."""
         return cls(ApiSettings.of(settings.environ), settings.today)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
-        """The newest lastUpdateDate and the number of rows, by one row; None for a week only the archive may hold."""
+        """The newest lastUpdateDate and the number of rows, from a query for one row; None for a week that may be archived."""
         body = {**_query(partition), "fields": [*FIELDS[:2], "lastUpdateDate"], "sortFields": ["-lastUpdateDate"]}
         page = _twice(lambda: self._first(partition, body))
         if not page.rows:
@@ -100,15 +100,15 @@ class ApiSource:
         return Glance(_moment(day), page.total) if day else None
 
     def fetch(self, partition: Partition) -> Offer | Absent:
-        """Every row of the partition, in the canonical form. Raises SourceError; for want of proof only after asking twice."""
+        """Every row of the partition, in the canonical form. Raises SourceError; Unproved only after a second attempt."""
         try:
             offer, suspect = self._fetch(partition)
         except Unproved as error:
-            _log.warning("%s: %s; asking once more", partition, error.message)
+            _log.warning("%s: %s; requesting it again", partition, error.message)
             return self._settle(self._fetch(partition), None)
         if not suspect:
             return offer
-        _log.warning("%s: %d rows come twice; asking once more", partition, suspect)
+        _log.warning("%s: %d repeated rows; requesting it again", partition, suspect)
         return self._settle(self._fetch(partition), offer)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
@@ -116,7 +116,7 @@ class ApiSource:
         return sorted(_twice(lambda: self._revised(day, first_week, last_week))[1])
 
     def listing(self) -> None:
-        """None: FINRA shows what was revised by its date."""
+        """None: FINRA lists what was revised by its date."""
 
     def close(self) -> None:
         self._client.close()
@@ -127,67 +127,68 @@ class ApiSource:
         return page
 
     def _settle(self, fetched: tuple[Offer | Absent, int], first: Offer | Absent | None) -> Offer | Absent:
-        """Repeated rows are believed when two fetches in a row agree on them; a shifted page would not."""
+        """Repeated rows are accepted when two consecutive fetches agree on them; with a shifted page they would differ."""
         offer, suspect = fetched
         if suspect and isinstance(offer, Offer) and not (isinstance(first, Offer) and offer.content == first.content):
             raise Unproved(
                 Category.SOURCE_INCOMPLETE,
-                f"{suspect} rows came twice, and not the same ones each time",
+                f"{suspect} repeated rows, and two fetches disagree on them",
                 hint="run again later",
             )
         return offer
 
     def _fetch(self, partition: Partition) -> tuple[Offer | Absent, int]:
         collector = Collector(partition)
-        said = self._collect(WEEKLY, {**_query(partition), "fields": list(FIELDS), "sortFields": list(ORDER)}, collector)
-        if said is None and self._old(partition):
-            said = self._archived(partition, collector)
-        if said is None:
+        body = {**_query(partition), "fields": list(FIELDS), "sortFields": list(ORDER)}
+        reported = self._collect(WEEKLY, body, collector)
+        if reported is None and self._old(partition):
+            reported = self._archived(partition, collector)
+        if reported is None:
             return self._absent(partition), 0
-        return self._offer(partition, collector, said), collector.repeated
+        return self._offer(partition, collector, reported), collector.repeated
 
     def _collect(self, dataset: str, body: Body, collector: Collector) -> dict[str, Any] | None:
-        """Pages a query into the collector; answers what FINRA said of it, None when there are no rows."""
-        said: dict[str, Any] | None = None
+        """Pages a query into the collector; returns what FINRA reports about it, None when there are no rows."""
+        reported: dict[str, Any] | None = None
         for page in self._endpoint.pages(dataset, body):
             collector.add(page.rows)
-            said = said or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
-        return said
+            reported = reported or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
+        return reported
 
     def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:
-        """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; all summary types come."""
+        """weeklySummaryHistoric: one time filter and the tier, no other filter, no sort; it returns all summary types."""
         return self._collect(HISTORIC, {"compareFilters": _week_and_tier(partition)}, collector)
 
-    def _offer(self, partition: Partition, collector: Collector, said: dict[str, Any]) -> Offer:
+    def _offer(self, partition: Partition, collector: Collector, reported: dict[str, Any]) -> Offer:
         rows, content = len(collector), collector.document()
-        metadata = {**said, "rows": rows, "repeated_rows": collector.repeated, "last_update_range": collector.updated}
+        metadata = {**reported, "rows": rows, "repeated_rows": collector.repeated, "last_update_range": collector.updated}
         day = newest(collector.updated)
-        place = f"weekStartDate={partition.monday}&tierIdentifier={CODE_OF_TIER[partition.tier]}"
-        where = f"{self._endpoint.url(said['dataset'])}?{place}"
+        query = f"weekStartDate={partition.monday}&tierIdentifier={CODE_OF_TIER[partition.tier]}"
+        uri = f"{self._endpoint.url(reported['dataset'])}?{query}"
         moment = _moment(day) if day else None
-        return Offer(content, uri=where, last_updated=moment, metadata=metadata, fingerprint=f"{day}|{rows}")
+        return Offer(content, uri=uri, last_updated=moment, metadata=metadata, fingerprint=f"{day}|{rows}")
 
     def _revised(self, day: date, first_week: date, last_week: date) -> tuple[int, set[Partition]]:
-        """How many rows of those weeks were updated since, and whose they are.
+        """How many rows of those weeks were updated since, and the partitions they belong to.
 
-        Over several weeks FINRA sorts nothing, so pages may shift and hide a partition. Therefore only an answer that comes
-        in one page is believed; where there is more, each half of the weeks is asked, at last each tier of a week.
+        Over several weeks FINRA sorts nothing, so pages may shift and hide a partition. Therefore only a result of one page
+        is accepted; a larger one is split into two queries of half the weeks each, down to one query per tier of a week.
         """
         body = _updated_since(day, first_week, last_week)
         page = self._endpoint.ask(WEEKLY, {**body, "limit": PAGE_ROWS, "offset": 0})
         total = page.total or 0
         if len(page.rows) > total:
-            raise Unproved(Category.SOURCE_INCOMPLETE, "FINRA did not say how many rows were revised (Record-Total)")
+            raise Unproved(Category.SOURCE_INCOMPLETE, "FINRA did not report how many rows were revised (Record-Total)")
         if len(page.rows) == total:
-            found = {_partition(row, day) for row in page.rows}
-            return total, {p for p in found if p and first_week <= p.week_ending <= last_week}
+            revised = {_partition(row, day) for row in page.rows}
+            return total, {p for p in revised if p and first_week <= p.week_ending <= last_week}
         if first_week >= last_week:
             return total, {p for p in (Partition(last_week, tier) for tier in TIERS) if self._has_revised(p, day)}
         middle = first_week + timedelta(weeks=(last_week - first_week).days // 14)
         earlier, before = self._revised(day, first_week, middle)
         later, after = self._revised(day, middle + timedelta(weeks=1), last_week)
         if earlier + later != total:
-            raise Unproved(Category.SOURCE_INCOMPLETE, f"{total:,} rows were revised, and by halves {earlier:,} and {later:,}")
+            raise Unproved(Category.SOURCE_INCOMPLETE, f"{total:,} rows were revised, but {earlier:,} and {later:,} by halves")
         return total, before | after
 
     def _has_revised(self, partition: Partition, day: date) -> bool:
@@ -227,7 +228,7 @@ def _summary_types() -> Body:
 
 
 def _partition(row: Row, day: date) -> Partition | None:
-    """The partition of a row updated since `day`; None for the tiers FINRA keeps aside (NA, NMS)."""
+    """The partition of a row updated since `day`; None for tiers that are not published (NA, NMS)."""
     tier = TIER_OF_CODE.get(str(row.get("tierIdentifier")))
     if tier is None or str(row.get("lastUpdateDate", ""))[:10] < day.isoformat():
         return None
@@ -242,11 +243,11 @@ def _moment(day: date) -> datetime:
 
 
 def _twice(ask: Callable[[], T]) -> T:
-    """Asks once more when the first answer proves nothing."""
+    """Sends the request again when the first response proves nothing."""
     try:
         return ask()
     except Unproved as error:
-        _log.warning("%s; asking once more", error.message)
+        _log.warning("%s; sending the request again", error.message)
         return ask()
 
 
@@ -254,8 +255,8 @@ def _address(environ: Mapping[str, str], name: str, default: str) -> str:
     address = environ.get(name, "").strip() or default
     parts = config.address(address, name)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{name} is no http(s) address: {address!r}", hint=f"for example {default}")
-    if parts.username or parts.password:  # it would be kept with every capture, as where it came from
+        raise ConfigurationError(f"{name} is not an http(s) address: {address!r}", hint=f"for example {default}")
+    if parts.username or parts.password:  # it would be stored with every capture, in its source_uri
         hint = "a login goes into MARKET_SPINE_FINRA_CLIENT_ID and MARKET_SPINE_FINRA_CLIENT_SECRET_FILE"
         raise ConfigurationError(f"{name} holds a login", hint=hint)
     return address

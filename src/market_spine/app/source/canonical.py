@@ -10,7 +10,7 @@
     2025-12-22|T1|A|Agilent Technologies Inc. Common Stock|CTS|…
 
 UTF-8, LF, one header line, rows sorted by their bytes, numbers as plain decimals without idle zeros, absent values empty.
-Values stand unquoted; when one holds the delimiter, or begins with a quote, the whole document is quoted.
+Values are not quoted, unless one holds the delimiter or begins with a quote: then the whole document is quoted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from market_spine.categories import Category
 from market_spine.errors import Unproved
 from market_spine.partition import Partition
 
-# What is kept of a row. tierDescription and summaryStartDate only repeat the first two.
+# The fields kept. tierDescription and summaryStartDate only repeat the first two.
 FIELDS = (
     "weekStartDate",
     "tierIdentifier",
@@ -43,7 +43,7 @@ FIELDS = (
     "initialPublishedDate",
     "lastReportedDate",
 )
-# The other summaries are sums of these and would double the volume.
+# The other summary types are sums of these and would double the volume.
 SUMMARY_TYPES = ("ATS_W_SMBL_FIRM", "OTC_W_SMBL_FIRM")
 
 _NUMBERS = frozenset({"firmCRDNumber", "totalWeeklyShareQuantity", "totalWeeklyTradeCount", "totalNotionalSum"})
@@ -53,14 +53,14 @@ _CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029], " "
 
 
 class Collector:
-    """Takes a partition's rows page by page, keeping only their lines, and makes the document."""
+    """Collects a partition's rows page by page, keeping only their lines, and builds the document."""
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self._week, self._code = partition.monday.isoformat(), CODE_OF_TIER[partition.tier]
         self._lines: list[bytes] = []
         self.updated: tuple[str, str] | None = None  # oldest and newest lastUpdateDate
-        self.repeated = 0  # rows that equal another one exactly: FINRA has such rows, but so has a shifted page
+        self.repeated = 0  # rows equal to another one: FINRA publishes such rows, but a shifted page repeats rows too
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -76,7 +76,7 @@ class Collector:
                 self._lines.append(_SEPARATOR.join(values).encode())
 
     def document(self) -> bytes:
-        """The whole content; the collector is empty afterwards, and knows how many rows were repeated."""
+        """The whole content. Empties the collector and sets `repeated`."""
         lines, self._lines = sorted(self._lines), []
         self.repeated = sum(map(eq, lines, lines[1:]))
         frame = self._frame(len(lines))
@@ -93,8 +93,8 @@ class Collector:
         if week != self._week or TIER_OF_CODE.get(str(code)) != self._partition.tier:
             raise Unproved(
                 Category.SOURCE_FOREIGN_ROWS,
-                f"asked for week {self._week} of {self._code}, got a row of {week} of {code}",
-                hint="run again later; if it stays, FINRA's filters have changed",
+                f"requested week {self._week} of {self._code}, got a row of {week} of {code}",
+                hint="run again later; if it persists, FINRA's filters have changed",
             )
 
     def _see_date(self, day: str) -> None:
@@ -103,7 +103,7 @@ class Collector:
             self.updated = (min(oldest, day), max(newest, day))
 
     def _frame(self, rows: int) -> bytes:
-        # weeklySummaryHistoric is the same data moved aside with age; its name here would make old weeks look revised.
+        # weeklySummaryHistoric holds the same data, archived; its name here would make old weeks look revised.
         return (
             "# market-spine canonical 1\n"
             "# dataset otcMarket/weeklySummary\n"
@@ -116,7 +116,7 @@ class Collector:
 
 
 def values_of(row: Mapping[str, object]) -> list[str]:
-    """A row's values in the order of FIELDS, each in its one form; what the row lacks is empty."""
+    """A row's values in the order of FIELDS, each in its canonical form; a missing one is empty."""
     return [number_text(row.get(name)) if name in _NUMBERS else text(row.get(name)) for name in FIELDS]
 
 
@@ -131,7 +131,7 @@ def text(value: object) -> str:
 def number_text(value: object) -> str:
     """A number as a plain decimal: 1.5118719960275284E10 → 15118719960.275284, "10.000000" → 10, absent → ''.
 
-    What is no number stays as it is: normalization rejects that row by name.
+    What is not a number is kept unchanged: normalization rejects that row with its reason.
     """
     if type(value) is int:
         return str(value)
@@ -149,7 +149,7 @@ def number_text(value: object) -> str:
 
 
 def newest(updated: tuple[str, str] | None) -> date | None:
-    """The newest lastUpdateDate as a date, where it is one."""
+    """The newest lastUpdateDate as a date; None where it is not one."""
     try:
         return date.fromisoformat(updated[1][:10]) if updated else None
     except ValueError:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from market_spine import clock
 from market_spine.app.source import Absent, Glance, Listing, Offer, SourceSettings, seconds
@@ -19,14 +19,14 @@ from market_spine.partition import TIERS, Partition, parse_week
 _ENDINGS = tuple(ending + packed for ending in (".psv", ".csv", ".txt") for packed in ("", ".gz"))
 _NAME = re.compile(rf"({'|'.join(tier.lower() for tier in TIERS)})_week_([0-9-]{{10}})(\.psv|\.csv|\.txt)(\.gz)?")
 # What other programs leave beside a file while they write it, or for themselves.
-_PASSING = re.compile(r"\..*|.*(\.part|\.tmp|\.crdownload|~)|#.*#", re.DOTALL)
+_TEMPORARY = re.compile(r"\..*|.*(\.part|\.tmp|\.crdownload|~)|#.*#", re.DOTALL)
 _CHUNK = 1 << 20
 _SETTLE = "MARKET_SPINE_SETTLE_SECONDS"
-_SETTLE_SECONDS = 5.0  # a writer that pauses for longer is taken for one that is done
+_SETTLE_SECONDS = 5.0  # a writer that pauses for longer counts as finished
 
 
 class FileSource:
-    """Files in one folder. Nothing outside it is read: a link that leads out is refused unless `allow_links`."""
+    """Files in one folder. Nothing outside it is read: a link to the outside is refused unless `allow_links`."""
 
     name = "file"
     sweeps = False
@@ -44,12 +44,12 @@ class FileSource:
 
     @classmethod
     def of(cls, settings: SourceSettings) -> FileSource:
-        """The folder of `--data-dir`. Raises ConfigurationError when it is not there."""
+        """The folder of `--data-dir`. Raises ConfigurationError when it does not exist."""
         settle = seconds(settings.environ, _SETTLE, _SETTLE_SECONDS)
         return cls(settings.data_dir, max_bytes=settings.max_bytes, allow_links=settings.allow_links, settle=settle)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
-        """None: a file tells only by its content."""
+        """None: only the content of a file shows whether it changed."""
         return None
 
     def fetch(self, partition: Partition) -> Offer | Absent:
@@ -57,7 +57,7 @@ class FileSource:
         path = self._find(partition)
         if path is None:
             return Absent(str(self._folder / f"{stem(partition)}{_ENDINGS[0]}"))
-        fingerprint = _fingerprint(path)  # before it is read: what is written meanwhile is seen by the next run
+        fingerprint = _fingerprint(path)  # before it is read: the next run detects what is written meanwhile
         content = self._read(path)
         if not content:
             hint = "fetch it again; an empty file is never a publication"
@@ -65,7 +65,7 @@ class FileSource:
         return Offer(content, uri=f"file:{path.name}", fingerprint=fingerprint)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
-        """Nothing: a folder cannot tell."""
+        """Nothing: a folder does not list revisions."""
         return ()
 
     def listing(self) -> Listing:
@@ -76,9 +76,9 @@ class FileSource:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 partition = _partition(entry.name)
                 if partition:
-                    said = _fingerprint(Path(entry.path))
-                    files[partition] = f"{files[partition]} {said}" if partition in files else said
-                elif not _PASSING.fullmatch(entry.name) and not entry.is_dir():
+                    fingerprint = _fingerprint(Path(entry.path))
+                    files[partition] = f"{files[partition]} {fingerprint}" if partition in files else fingerprint
+                elif not _TEMPORARY.fullmatch(entry.name) and not entry.is_dir():
                     unknown.append(entry.name)
         return Listing(files, tuple(unknown))
 
@@ -87,43 +87,44 @@ class FileSource:
 
     def _find(self, partition: Partition) -> Path | None:
         paths = [self._folder / (stem(partition) + ending) for ending in _ENDINGS]
-        found = [path for path in paths if path.exists() or path.is_symlink()]
-        if len(found) > 1:
-            names = " and ".join(path.name for path in found)
-            raise SourceError(Category.AMBIGUOUS_SOURCE, f"{names} are both there", hint="keep the one that is right")
-        if found and not self._allow_links and not _leads_into(found[0], self._home):
+        candidates = [path for path in paths if path.exists() or path.is_symlink()]
+        if len(candidates) > 1:
+            names = " and ".join(path.name for path in candidates)
+            raise SourceError(Category.AMBIGUOUS_SOURCE, f"{names} both exist", hint="keep the one that is right")
+        path = next(iter(candidates), None)
+        if path and not self._allow_links and not _leads_into(path, self._home):
             raise SourceError(
-                Category.SOURCE_OUTSIDE, f"{found[0]} leads out of the data folder", hint="copy the file in, or --allow-links"
+                Category.SOURCE_OUTSIDE, f"{path} leads out of the data folder", hint="copy the file in, or --allow-links"
             )
-        return found[0] if found else None
+        return path
 
     def _read(self, path: Path) -> bytes:
-        """The whole content, unpacked, never more than the limit of it in memory."""
+        """The whole content, unpacked, with never more than the limit in memory."""
         try:
             if not path.is_file():  # opening a pipe would wait for ever, reading a device never end
-                raise SourceError(Category.SOURCE_UNREADABLE, f"{path} is no regular file", hint="put a plain file there")
+                raise SourceError(Category.SOURCE_UNREADABLE, f"{path} is not a regular file", hint="put a plain file there")
             with path.open("rb") as file:
                 before = _state(os.fstat(file.fileno()))
-                if path.suffix != ".gz" and before[0] > self._max_bytes:
+                if path.suffix != ".gz" and before.size > self._max_bytes:
                     raise self._too_large(path)
-                content = self._take(file, path, before[0])
+                content = self._unpack(file, path, before.size)
             self._check_rest(path, before)
             return content
         except (OSError, EOFError, zlib.error) as error:
             words = getattr(error, "strerror", None) or str(error)
             raise SourceError(Category.SOURCE_UNREADABLE, f"cannot read {path}: {words}", hint="fetch the file again") from error
 
-    def _check_rest(self, path: Path, before: tuple[int, int, int]) -> None:
-        """Whether what was read is still the file; one that was young is looked at again when it has been left alone for long
-        enough. A time of change in the future says nothing about its age: then we wait as for a new one."""
-        age = clock.epoch() - before[1] / 1e9
+    def _check_rest(self, path: Path, before: _State) -> None:
+        """Raises SourceError when the file has changed since it was read; a recently modified one is checked again once the
+        settle time has passed. A modification time in the future shows no age: then we wait as for a new file."""
+        age = clock.epoch() - before.modified_ns / 1e9
         _check_unchanged(path, before)
         if age < self._settle:
             clock.pause(self._settle - max(age, 0.0))
             _check_unchanged(path, before)
 
-    def _take(self, file: IO[bytes], path: Path, size: int) -> bytes:
-        """All of it: a plain file in one piece, a packed one bit by bit, for what it holds nobody knows."""
+    def _unpack(self, file: IO[bytes], path: Path, size: int) -> bytes:
+        """All of it: a plain file at once, a compressed one in chunks, because its full size is not known before."""
         if path.suffix != ".gz":
             return file.read(size + 1)
         import gzip
@@ -143,25 +144,32 @@ class FileSource:
 
 
 def _leads_into(path: Path, home: Path) -> bool:
-    """Whether the file behind all links lies in `home`; a link to itself lies nowhere."""
+    """Whether the file behind all links is inside `home`; a link to itself is not."""
     try:
         return path.resolve().is_relative_to(home)
     except (OSError, RuntimeError):
         return False
 
 
-def _check_unchanged(path: Path, before: tuple[int, int, int]) -> None:
+class _State(NamedTuple):
+    """What changes when somebody writes to a file or replaces it."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+
+def _check_unchanged(path: Path, before: _State) -> None:
     if _state(path.stat()) != before:
-        raise SourceError(Category.SOURCE_CHANGING, f"{path} is just being written", hint="run again when it is complete")
+        raise SourceError(Category.SOURCE_CHANGING, f"{path} is still being written", hint="run again when it is complete")
 
 
-def _state(stat: os.stat_result) -> tuple[int, int, int]:
-    """What changes when somebody writes to a file, or puts another in its place: size, time of change, number."""
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+def _state(stat: os.stat_result) -> _State:
+    return _State(stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 def _partition(name: str) -> Partition | None:
-    """The partition a file's name stands for; None when it stands for none."""
+    """The partition that a file's name belongs to, if any."""
     parts = _NAME.fullmatch(name)
     try:
         return Partition(parse_week(parts[2]), parts[1].upper()) if parts else None
@@ -170,7 +178,7 @@ def _partition(name: str) -> Partition | None:
 
 
 def _fingerprint(path: Path) -> str:
-    """Its name, size and time of change; of one that cannot be looked at the name alone."""
+    """Its name, size and modification time; only the name where it cannot be read."""
     try:
         stat = path.stat()
     except OSError:

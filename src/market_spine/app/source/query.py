@@ -1,7 +1,7 @@
-"""FINRA's Query API: what is asked, with which login, and what its many ways of answering mean.
+"""FINRA's Query API: requests, login, and the meaning of its many kinds of response.
 
 Facts and their sources: docs/finra-api.md. Zero rows come as 204, as `[]`, as a header alone or as a sentence; errors
-come with 200; a page may be short before the end. Whoever pages here gets proved completeness or Unproved.
+come with 200; a page may be short before the end. Paging proves the result complete or raises Unproved.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from market_spine.errors import ConfigurationError, SourceError, Unproved
 
 _log = logging.getLogger(__name__)
 
-PAGE_ROWS = 5000  # Record-Max-Limit today; what an answer names is used from then on
-LARGEST_PAGE = 20_000  # ours: a page is held in memory
+PAGE_ROWS = 5000  # Record-Max-Limit today; the value in a response is used from then on
+LARGEST_PAGE = 20_000  # our own limit: a page is held in memory
 LAST_OFFSET = 500_000
 JSON, TEXT = "application/json", "text/plain"
-_EARLY = 60.0  # a token is renewed this many seconds before its end
+_EARLY = 60.0  # a token is renewed this many seconds before it expires
 
 Row = Mapping[str, Any]
 Body = dict[str, Any]
@@ -34,7 +34,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a query, with what FINRA says of all of them."""
+    """Some rows of a query, with what FINRA reports about all of them."""
 
     rows: list[Row]
     total: int | None
@@ -43,7 +43,7 @@ class Page:
 
 
 class Token:
-    """A bearer token by OAuth2 client credentials, used until it ends."""
+    """A bearer token by OAuth2 client credentials, used until it expires."""
 
     def __init__(self, client: Client, url: str, client_id: str, secret: str) -> None:
         self._client, self._url = client, url
@@ -53,33 +53,33 @@ class Token:
         self._refused: ConfigurationError | None = None
 
     def value(self) -> str:
-        """The token, fetched when there is none or it is about to end. Raises ConfigurationError when refused."""
+        """The token, fetched when there is none or it is about to expire. Raises ConfigurationError when refused."""
         if self._refused:
-            raise self._refused  # asking again for every partition would lock the account
+            raise self._refused  # another attempt for every partition would lock the account
         if self._value is None or clock.ticks() >= self._ends:
             self._fetch()
         assert self._value is not None
         return self._value
 
     def drop(self) -> None:
-        """Forgets the token: FINRA says it has ended."""
+        """Drops the token: FINRA rejects it as expired."""
         self._value = None
 
     def _fetch(self) -> None:
         url = f"{self._url}?grant_type=client_credentials"
         reply = self._client.send("POST", url, login=self._login, headers={"Accept": JSON})
         if reply.status in (400, 401, 403):
-            said = _json_object(reply).get("error_message", f"HTTP {reply.status}")
+            reason = _json_object(reply).get("error_message", f"HTTP {reply.status}")
             self._refused = ConfigurationError(
-                f"FINRA refuses the credential: {said}",
+                f"FINRA refuses the credential: {reason}",
                 hint="check MARKET_SPINE_FINRA_CLIENT_ID and its secret; a secret ends after a year, a test one sooner",
             )
             raise self._refused
         if reply.status != 200:
-            raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(self._url)} answered {reply.status} to a token request")
-        answer = _json_object(reply)
+            raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(self._url)} returned {reply.status} to a token request")
+        grant = _json_object(reply)
         try:
-            self._value, lasts = str(answer["access_token"]), float(answer.get("expires_in", 1800))
+            self._value, lasts = str(grant["access_token"]), float(grant.get("expires_in", 1800))
         except (KeyError, ValueError) as error:
             raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(self._url)} sent no usable token") from error
         self._ends = clock.ticks() + max(lasts - _EARLY, lasts / 2)
@@ -96,11 +96,11 @@ class Endpoint:
         return f"{self.base_url}/data/group/otcMarket/name/{dataset}"
 
     def ask(self, dataset: str, body: Body) -> Page:
-        """One page. Raises SourceError; Unproved when what came is no data."""
+        """One page. Raises SourceError; Unproved when the response is not data."""
         return page_of(self.send("POST", self.url(dataset), body, JSON))
 
     def send(self, method: str, url: str, body: Body | None, accept: str) -> Reply:
-        """One request with our token where we have one, which is renewed once when FINRA says it has ended."""
+        """One request, with our token if we have one; it is renewed once when FINRA rejects it as expired."""
         reply = self._send(method, url, body, accept)
         if reply.status == 401 and self.token:
             self.token.drop()
@@ -114,16 +114,16 @@ class Endpoint:
         return self.client.send(method, url, body=body, headers=headers)
 
     def pages(self, dataset: str, body: Body) -> Iterator[Page]:
-        """Every page of a query, advancing by the rows that came, until Record-Total; Unproved if it does not add up."""
+        """Every page of a query, advancing by the rows received, until Record-Total; raises Unproved if they do not add up."""
         page = self.ask(dataset, {**body, "limit": PAGE_ROWS, "offset": 0})
         total, got = page.total, len(page.rows)
         if not page.rows and not total:
             return
         if total is None:
-            raise Unproved(Category.SOURCE_INCOMPLETE, "FINRA did not say how many rows there are (Record-Total)")
+            raise Unproved(Category.SOURCE_INCOMPLETE, "FINRA did not report how many rows there are (Record-Total)")
         if total > LAST_OFFSET + PAGE_ROWS:
             most = LAST_OFFSET + PAGE_ROWS
-            raise SourceError(Category.SOURCE_TOO_LARGE, f"{total:,} rows; FINRA gives out the first {most:,} only")
+            raise SourceError(Category.SOURCE_TOO_LARGE, f"{total:,} rows; FINRA returns only the first {most:,}")
         yield page
         while got < total:
             limit = max(1, min(page.max_limit or PAGE_ROWS, LARGEST_PAGE))
@@ -148,7 +148,7 @@ def compare(kind: str, field: str, day: date) -> Body:
 
 
 def page_of(reply: Reply) -> Page:
-    """What an answer says. Raises SourceError, Unproved."""
+    """The page in a response. Raises SourceError, Unproved."""
     if reply.status == 204:
         return Page([], 0, None, None)
     if reply.status != 200:
@@ -163,18 +163,19 @@ def page_of(reply: Reply) -> Page:
 
 
 def refusal(reply: Reply) -> SourceError:
-    """The error an answer other than 200 stands for."""
+    """The error for a response other than 200."""
     name, status = host(reply.url), reply.status
-    said = " ".join(str(_json_object(reply).get("message", "")).split())[:300]
+    message = " ".join(str(_json_object(reply).get("message", "")).split())[:300]
+    refused = f"{name} refuses the request ({status}){': ' if message else ''}{message}"
     if status in (401, 403):
         return SourceError(
             Category.SOURCE_UNAUTHORIZED,
-            f"{name} refuses the request ({status}){': ' + said if said else ''}",
+            refused,
             hint="set MARKET_SPINE_FINRA_CLIENT_ID and MARKET_SPINE_FINRA_CLIENT_SECRET_FILE",
         )
     if status in TRY_LATER or status >= 500:
-        return SourceError(Category.SOURCE_UNAVAILABLE, f"{name} answers {status}, after retries", hint="run again later")
-    return SourceError(Category.SOURCE_REFUSED, f"{name} refuses the request ({status}){': ' + said if said else ''}")
+        return SourceError(Category.SOURCE_UNAVAILABLE, f"{name} returned {status}, after retries", hint="run again later")
+    return SourceError(Category.SOURCE_REFUSED, refused)
 
 
 def read_table(lines: Iterable[str]) -> Iterator[Row]:
@@ -196,35 +197,35 @@ def _rows(reply: Reply) -> list[Row]:
     if reply.kind in (TEXT, "text/csv"):
         return list(read_table(reply.content.decode("utf-8-sig", "replace").splitlines()))
     if reply.kind not in (JSON, ""):
-        raise Unproved(Category.SOURCE_NOT_DATA, f"{host(reply.url)} answered 200 with {reply.kind}, not data")
+        raise Unproved(Category.SOURCE_NOT_DATA, f"{host(reply.url)} returned 200 with {reply.kind}, not data")
     try:
-        answer = json.loads(reply.content, parse_float=Decimal)
+        document = json.loads(reply.content, parse_float=Decimal)
     except ValueError as error:
-        raise Unproved(Category.SOURCE_INCOMPLETE, f"{host(reply.url)} sent JSON that breaks off: {error}") from error
-    if isinstance(answer, list):
-        return answer
-    return _no_rows(answer, reply)
+        raise Unproved(Category.SOURCE_INCOMPLETE, f"{host(reply.url)} sent truncated JSON: {error}") from error
+    if isinstance(document, list):
+        return document
+    return _no_rows(document, reply)
 
 
-def _no_rows(answer: object, reply: Reply) -> list[Row]:
-    """An answer that is no list: FINRA's older way to say that there is nothing, or an error with status 200."""
-    facts = answer if isinstance(answer, dict) else {"message": answer}
+def _no_rows(document: object, reply: Reply) -> list[Row]:
+    """JSON that is not a list: FINRA's older way to report zero rows, or an error with status 200."""
+    facts = document if isinstance(document, dict) else {"message": document}
     words = str(facts.get("message", ""))
-    if words.startswith("No data found"):  # FINRA says it in no other way
+    if words.startswith("No data found"):  # the sentence is the only mark of this response
         return []
     status = facts.get("statusCode", reply.status)
     raise Unproved(
         Category.SOURCE_NOT_DATA,
-        f"{host(reply.url)} answered 200 with an error inside ({status}){': ' if words else ''}{words[:200]}",
+        f"{host(reply.url)} returned 200 with an error inside ({status}){': ' if words else ''}{words[:200]}",
     )
 
 
 def _json_object(reply: Reply) -> Row:
     try:
-        answer = json.loads(reply.content)
+        document = json.loads(reply.content)
     except ValueError:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _number(reply: Reply, header: str) -> int | None:

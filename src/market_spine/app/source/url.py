@@ -1,4 +1,4 @@
-"""A download file by http(s): one address a partition, from a template, on hosts the operator has named."""
+"""A download file by http(s): one URL per partition, from a template, on hosts that the operator allows."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from market_spine.partition import Partition
 _CHUNK = 1 << 20
 _REDIRECTS = 5
 _GZIP = b"\x1f\x8b"
-_PLACES = ("{week_ending}", "{week_start}", "{yyyymmdd}", "{tier}", "{TIER}", "{code}")
+_PLACEHOLDERS = ("{week_ending}", "{week_start}", "{yyyymmdd}", "{tier}", "{TIER}", "{code}")
 
 
 class UrlSource:
-    """Download files at `template`; no request leaves for a host that is not in `hosts`, redirects included."""
+    """Download files at `template`; no request goes to a host that is not in `hosts`, redirects included."""
 
     name = "file_url"
     sweeps = False
@@ -39,47 +39,47 @@ class UrlSource:
         """Reads MARKET_SPINE_FILE_URL and MARKET_SPINE_FILE_URL_HOSTS; raises ConfigurationError."""
         environ = settings.environ
         template = environ.get("MARKET_SPINE_FILE_URL", "").strip()
-        if not any(place in template for place in _PLACES):
+        if not any(name in template for name in _PLACEHOLDERS):
             raise ConfigurationError(
-                "--source file_url needs MARKET_SPINE_FILE_URL, an address with places for the partition",
+                "--source file_url needs MARKET_SPINE_FILE_URL, an address with placeholders for the partition",
                 hint="for example https://files.example.com/{tier}_week_{week_ending}.psv.gz",
             )
         hosts = environ.get("MARKET_SPINE_FILE_URL_HOSTS", "").split(",")
         return cls(template, frozenset(name.strip().lower() for name in hosts if name.strip()), max_bytes=settings.max_bytes)
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
-        """None: a file tells only by its content."""
+        """None: only the content of a file shows whether it changed."""
         return None
 
     def fetch(self, partition: Partition) -> Offer | Absent:
         """The file's bytes, unpacked. Raises SourceError."""
         url = address(self._template, partition)
         reply = self._get(url)
-        place = url.partition("?")[0]  # a query may hold a signature: it is told to nobody
+        shown = url.partition("?")[0]  # a query may hold a signature, which must not be logged or stored
         if reply.status in (204, 404, 410):
-            return Absent(place)
+            return Absent(shown)
         if reply.status != 200:
             later = reply.status in TRY_LATER
             raise SourceError(
                 Category.SOURCE_UNAVAILABLE if later else Category.SOURCE_REFUSED,
-                f"{host(url)} answers {reply.status} for {partition}",
+                f"{host(url)} returned {reply.status} for {partition}",
             )
         if reply.kind == "text/html":
             raise SourceError(
-                Category.SOURCE_NOT_DATA, f"{host(url)} answered with a web page, not a file", hint=f"open {place} and look"
+                Category.SOURCE_NOT_DATA, f"{host(url)} returned a web page, not a file", hint=f"open {shown} in a browser"
             )
         content = self._unpacked(reply)
         if not content:
             hint = "fetch it again; an empty file is never a publication"
-            raise SourceError(Category.EMPTY_FILE, f"{place} is empty", hint=hint)
-        return Offer(content, uri=place)
+            raise SourceError(Category.EMPTY_FILE, f"{shown} is empty", hint=hint)
+        return Offer(content, uri=shown)
 
     def revised_since(self, day: date, first_week: date, last_week: date) -> Iterable[Partition]:
-        """Nothing: files cannot tell."""
+        """Nothing: files do not list revisions."""
         return ()
 
     def listing(self) -> None:
-        """None: an address is asked for by its partition."""
+        """None: a URL is known only by its partition."""
 
     def close(self) -> None:
         self._client.close()
@@ -89,21 +89,21 @@ class UrlSource:
             reply = self._client.send("GET", url, max_bytes=self._max_bytes, redirects=False)
             if reply.status not in (301, 302, 303, 307, 308):
                 return reply
-            with contextlib.suppress(ValueError):  # else it is asked again, until there are too many
+            with contextlib.suppress(ValueError):  # otherwise the same URL again, until there are too many
                 url = urljoin(url, reply.headers.get("Location", ""))
             self._check(url, SourceError)
-        raise SourceError(Category.SOURCE_REFUSED, f"{host(url)} redirects without end")
+        raise SourceError(Category.SOURCE_REFUSED, f"{host(url)} redirects more than {_REDIRECTS} times")
 
     def _check(self, url: str, error: type[ConfigurationError] | type[SourceError]) -> None:
         try:
             parts = urlsplit(url)
-        except ValueError:  # a bracket without its other half: no host of the list
+        except ValueError:  # for example an unclosed bracket: not a host of the list
             parts = urlsplit("")
         if parts.scheme in ("http", "https") and parts.hostname in self._hosts and not parts.username:
             return
         fault = "holds a login" if parts.username else "is not on the list of hosts"
         message = f"{parts.scheme or 'no scheme'}://{parts.hostname or ''} {fault}"
-        hint = f"name it in MARKET_SPINE_FILE_URL_HOSTS; it has {', '.join(sorted(self._hosts)) or 'none'}"
+        hint = f"add it to MARKET_SPINE_FILE_URL_HOSTS; it has {', '.join(sorted(self._hosts)) or 'none'}"
         if error is ConfigurationError:
             raise ConfigurationError(message, hint=hint)
         raise SourceError(Category.SOURCE_REFUSED, message, hint=hint)
@@ -124,12 +124,12 @@ class UrlSource:
                             hint="raise --max-file-mb",
                         )
         except (OSError, EOFError, zlib.error) as error:
-            raise SourceError(Category.SOURCE_UNREADABLE, f"the file from {host(reply.url)} breaks off: {error}") from error
+            raise SourceError(Category.SOURCE_UNREADABLE, f"the file from {host(reply.url)} is truncated: {error}") from error
         return bytes(content)
 
 
 def address(template: str, partition: Partition) -> str:
-    """The template with a partition in its places; nothing else in braces means anything."""
+    """The template with its placeholders filled in for a partition; other braces are left alone."""
     values = (
         partition.week,
         partition.monday.isoformat(),
@@ -138,6 +138,6 @@ def address(template: str, partition: Partition) -> str:
         partition.tier,
         CODE_OF_TIER[partition.tier],
     )
-    for place, value in zip(_PLACES, values, strict=True):
-        template = template.replace(place, value)
+    for name, value in zip(_PLACEHOLDERS, values, strict=True):
+        template = template.replace(name, value)
     return template

@@ -1,4 +1,4 @@
-"""HTTP as this program speaks it: one session, paced, patient, bounded. The only file that imports requests."""
+"""HTTP with rate limit, retries, timeouts and size limit, in one session. The only file that imports requests."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
-    """How long we wait and how often we ask. Times are seconds."""
+class HttpLimits:
+    """How long we wait and how often we send requests. Times are seconds."""
 
     timeout: float = 60.0  # without a byte
-    whole: float = 600.0  # for one answer
+    whole: float = 600.0  # for one response
     retries: int = 5
     backoff: float = 0.5  # before the second retry; doubles from there
     longest_wait: float = 120.0  # a Retry-After beyond this is a refusal
@@ -38,7 +38,7 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer read to its end."""
+    """A response, read completely."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,7 +67,7 @@ class Pace:
 
 
 class _Retries(Retry):
-    """urllib3's Retry, paced like any request, that takes a Retry-After beyond our patience for a refusal."""
+    """urllib3's Retry, paced like any request; a Retry-After beyond `longest_wait` is an error."""
 
     pace: Pace | None = None
     longest_wait = 120.0
@@ -81,7 +81,7 @@ class _Retries(Retry):
         wait = self.get_retry_after(response) if response is not None else None
         if wait is not None and wait > self.longest_wait:
             raise SourceError(
-                Category.SOURCE_UNAVAILABLE, f"the source asks to come back in {wait:.0f} s", hint="run again after that time"
+                Category.SOURCE_UNAVAILABLE, f"the source requests a pause of {wait:.0f} s", hint="run again after that time"
             )
         super().sleep(response)
         if self.pace is not None:
@@ -89,13 +89,13 @@ class _Retries(Retry):
 
 
 class Client:
-    """One session. Cookies and connections are kept; the environment's proxies hold, its .netrc does not."""
+    """One session. It keeps cookies and connections; it uses the environment's proxies, not its .netrc."""
 
-    def __init__(self, manners: Manners | None = None) -> None:
-        self._manners = manners = manners or Manners()
-        self._pace = Pace(manners.per_second)
-        self._patient, self._hasty = self._retries(manners.retries), self._retries(min(1, manners.retries))
-        self._adapter = HTTPAdapter(max_retries=self._patient)
+    def __init__(self, limits: HttpLimits | None = None) -> None:
+        self._limits = limits = limits or HttpLimits()
+        self._pace = Pace(limits.per_second)
+        self._many, self._few = self._retries(limits.retries), self._retries(min(1, limits.retries))
+        self._adapter = HTTPAdapter(max_retries=self._many)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": f"market-spine/{__version__}", "Accept-Encoding": "gzip"})
         self._session.mount("https://", self._adapter)
@@ -112,11 +112,11 @@ class Client:
         max_bytes: int = 64 * _MB,
         redirects: bool = True,
     ) -> Reply:
-        """One request, its answer read whole; repeated when the answer breaks off. `login` is for HTTP Basic.
+        """One request, its response read completely; repeated when the response is interrupted. `login` is for HTTP Basic.
 
         Raises SourceError SOURCE_UNAVAILABLE when retries are used up, SOURCE_TOO_LARGE beyond `max_bytes`.
         """
-        for left in range(self._manners.retries, -1, -1):
+        for left in range(self._limits.retries, -1, -1):
             with self._open(method, url, body, headers, login, redirects) as response:
                 try:
                     content = b"".join(self._read(response, max_bytes))
@@ -124,7 +124,7 @@ class Client:
                 except requests.RequestException as error:
                     if not left:
                         raise _unavailable(url, error) from error
-            self._rest(self._manners.retries - left)
+            self._rest(self._limits.retries - left)
         raise AssertionError("unreachable")
 
     def close(self) -> None:
@@ -147,51 +147,51 @@ class Client:
                 json=body,
                 headers=dict(headers or {}),
                 auth=login or _no_login,
-                timeout=(min(10.0, self._manners.timeout), self._manners.timeout),
+                timeout=(min(10.0, self._limits.timeout), self._limits.timeout),
                 stream=True,
                 allow_redirects=redirects,
             )
         except (requests.RequestException, SourceError) as error:
-            self._adapter.max_retries = self._hasty
+            self._adapter.max_retries = self._few
             raise error if isinstance(error, SourceError) else _unavailable(url, error) from error
-        # A source that has just been given up on is not waited for at length by every partition after it.
-        self._adapter.max_retries = self._hasty if response.status_code in TRY_LATER else self._patient
+        # After all retries have failed once, the partitions after this one do not wait as long again.
+        self._adapter.max_retries = self._few if response.status_code in TRY_LATER else self._many
         return response
 
     def _read(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
-        size, deadline = 0, clock.ticks() + self._manners.whole
+        size, deadline = 0, clock.ticks() + self._limits.whole
         for chunk in response.iter_content(_CHUNK):
             size += len(chunk)
             if size > max_bytes:
                 raise SourceError(Category.SOURCE_TOO_LARGE, f"{host(response.url)} sent more than {max_bytes // _MB} MB")
             if clock.ticks() > deadline:
-                raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(response.url)} took more than {self._manners.whole:.0f} s")
+                raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(response.url)} took more than {self._limits.whole:.0f} s")
             yield chunk
 
     def _retries(self, count: int) -> _Retries:
         retries = _Retries(
             total=count,
             status_forcelist=TRY_LATER,
-            allowed_methods=None,  # our POSTs only ask
-            backoff_factor=self._manners.backoff,
-            backoff_jitter=self._manners.backoff,
+            allowed_methods=None,  # our POSTs only query
+            backoff_factor=self._limits.backoff,
+            backoff_jitter=self._limits.backoff,
             raise_on_status=False,
             respect_retry_after_header=True,
         )
-        retries.pace, retries.longest_wait = self._pace, self._manners.longest_wait
+        retries.pace, retries.longest_wait = self._pace, self._limits.longest_wait
         return retries
 
     def _rest(self, tries: int) -> None:
-        clock.pause(self._manners.backoff * (2**tries) * random.uniform(0.5, 1.0))
+        clock.pause(self._limits.backoff * (2**tries) * random.uniform(0.5, 1.0))
 
 
 def host(url: str) -> str:
-    """The host of a URL: what an error may name without a query string or login."""
+    """The host of a URL: safe to show in an error, without query string or login."""
     return urlsplit(url).hostname or url
 
 
 def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps requests from looking into ~/.netrc, whose login would replace our token."""
+    """Keeps requests from reading ~/.netrc, whose login would replace our token."""
     return request
 
 
@@ -201,7 +201,7 @@ def _unavailable(url: str, error: Exception) -> SourceError:
 
 
 def _words(error: object) -> str:
-    """What lies at the bottom of errors wrapped in errors, in one line."""
+    """The innermost of nested errors, in one line."""
     while isinstance(error, BaseException):
         inner = getattr(error, "reason", None)
         error = inner if isinstance(inner, BaseException) else error.args[0] if error.args else ""

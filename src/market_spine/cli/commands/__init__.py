@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
 
-_LOOK, _RIGHT, _QUEUE = "Inspect", "Repair", "Work queue"
-_KEEP, _WATCH = "Maintain the database", "Set up and monitor"
+_INSPECT, _REPAIR, _QUEUE = "Inspect", "Repair", "Work queue"
+_MAINTAIN, _SET_UP = "Maintain the database", "Set up and monitor"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "status": (_LOOK, "market_spine.cli.commands.status", "Weeks × tiers, what blocks them, and the next command."),
-    "doctor": (_LOOK, "market_spine.cli.commands.doctor", "Gaps: what is expected and missing, and how to fix it."),
-    "anomalies": (_LOOK, "market_spine.cli.commands.anomalies", "Anomalies: severity, state and message."),
-    "calendar": (_LOOK, "market_spine.cli.commands.calendar", "Publication days: due dates, and what is due next."),
-    "captures": (_LOOK, "market_spine.cli.commands.captures", "Captures: when, why, rows, shares, current or not."),
-    "raw": (_LOOK, "market_spine.cli.commands.raw", "The stored content of a partition, byte for byte."),
-    "diff": (_LOOK, "market_spine.cli.commands.diff", "What a restatement changed."),
-    "query": (_LOOK, "market_spine.cli.commands.query", "Query a view, now or as of a date."),
-    "vintages": (_LOOK, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
-    "export": (_LOOK, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
-    "run": (_RIGHT, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
-    "rollback": (_RIGHT, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
-    "backfill": (_RIGHT, "market_spine.cli.commands.backfill", "Capture a range of weeks, oldest first."),
-    "retry": (_RIGHT, "market_spine.cli.commands.retry", "Repeat what failed in a run."),
-    "resolve": (_RIGHT, "market_spine.cli.commands.resolve", "Close an anomaly with a note."),
-    "ack": (_RIGHT, "market_spine.cli.commands.ack", "Acknowledge an anomaly: no notifications until a day."),
+    "status": (_INSPECT, "market_spine.cli.commands.status", "Weeks × tiers, what blocks them, and the next command."),
+    "doctor": (_INSPECT, "market_spine.cli.commands.doctor", "Gaps: what is expected and missing, and how to fix it."),
+    "anomalies": (_INSPECT, "market_spine.cli.commands.anomalies", "Anomalies: severity, state and message."),
+    "calendar": (_INSPECT, "market_spine.cli.commands.calendar", "Publication days: due dates, and what is due next."),
+    "captures": (_INSPECT, "market_spine.cli.commands.captures", "Captures: when, why, rows, shares, current or not."),
+    "raw": (_INSPECT, "market_spine.cli.commands.raw", "The stored content of a partition, byte for byte."),
+    "diff": (_INSPECT, "market_spine.cli.commands.diff", "What a restatement changed."),
+    "query": (_INSPECT, "market_spine.cli.commands.query", "Query a view, now or as of a date."),
+    "vintages": (_INSPECT, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
+    "export": (_INSPECT, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
+    "run": (_REPAIR, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
+    "rollback": (_REPAIR, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
+    "backfill": (_REPAIR, "market_spine.cli.commands.backfill", "Capture a range of weeks, oldest first."),
+    "retry": (_REPAIR, "market_spine.cli.commands.retry", "Repeat what failed in a run."),
+    "resolve": (_REPAIR, "market_spine.cli.commands.resolve", "Close an anomaly with a note."),
+    "ack": (_REPAIR, "market_spine.cli.commands.ack", "Acknowledge an anomaly: no notifications until a day."),
     "work": (_QUEUE, "market_spine.cli.commands.work", "Enqueue, list, retry and cancel work items."),
     "worker": (_QUEUE, "market_spine.cli.commands.worker", "Execute queued work items."),
     "serve": (_QUEUE, "market_spine.cli.commands.serve", "Serve the HTTP API."),
-    "rebuild": (_KEEP, "market_spine.cli.commands.rebuild", "Recompute everything from the stored content."),
-    "verify": (_KEEP, "market_spine.cli.commands.verify", "Check hashes, counts and sums of everything stored."),
-    "prune": (_KEEP, "market_spine.cli.commands.prune", "Remove old captures; a tombstone stays for each."),
-    "pin": (_KEEP, "market_spine.cli.commands.pin", "Name a capture and never prune it."),
-    "completion": (_WATCH, "market_spine.cli.commands.completion", "Print the shell completion script."),
-    "db": (_KEEP, "market_spine.cli.commands.db", "Create, migrate and copy a database."),
-    "preflight": (_WATCH, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
-    "config": (_WATCH, "market_spine.cli.commands.config", "Show every setting, its value and its origin."),
-    "notify": (_WATCH, "market_spine.cli.commands.notify", "Test and send notifications."),
-    "metrics": (_WATCH, "market_spine.cli.commands.metrics", "Print, write or push Prometheus metrics."),
+    "rebuild": (_MAINTAIN, "market_spine.cli.commands.rebuild", "Recompute everything from the stored content."),
+    "verify": (_MAINTAIN, "market_spine.cli.commands.verify", "Check hashes, counts and sums of everything stored."),
+    "prune": (_MAINTAIN, "market_spine.cli.commands.prune", "Remove old captures; a tombstone stays for each."),
+    "pin": (_MAINTAIN, "market_spine.cli.commands.pin", "Name a capture and never prune it."),
+    "completion": (_SET_UP, "market_spine.cli.commands.completion", "Print the shell completion script."),
+    "db": (_MAINTAIN, "market_spine.cli.commands.db", "Create, migrate and copy a database."),
+    "preflight": (_SET_UP, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
+    "config": (_SET_UP, "market_spine.cli.commands.config", "Show every setting, its value and its origin."),
+    "notify": (_SET_UP, "market_spine.cli.commands.notify", "Test and send notifications."),
+    "metrics": (_SET_UP, "market_spine.cli.commands.metrics", "Print, write or push Prometheus metrics."),
 }
 
 db_option = click.option(
@@ -80,7 +80,7 @@ reason_option = click.option("--reason", required=True, help="Reason, recorded i
 
 
 def source_options(command: Command) -> Command:
-    """The source of a command that ingests: the options of the weekly run, under the same names."""
+    """The source of a command that ingests: the same options as the weekly run."""
     for option in (
         click.option("--allow-links", is_flag=True, envvar="MARKET_SPINE_ALLOW_LINKS", help="Follow links out of the folder."),
         click.option(
@@ -101,7 +101,7 @@ def source_options(command: Command) -> Command:
 
 
 def calendar_options(command: Command) -> Command:
-    """The publication calendar that decides what is late or missing: the options of the weekly run, under the same names."""
+    """The publication calendar that decides what is late or missing: the same options as the weekly run."""
     for option in (
         click.option(
             "--grace-days", type=Whole(0, 3650), default=1, show_default=True, envvar="MARKET_SPINE_GRACE_DAYS",
@@ -130,7 +130,7 @@ def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
 
 
 def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -> Source:
-    """The source that source_options name. Raises ConfigurationError."""
+    """The source selected by source_options. Raises ConfigurationError."""
     from market_spine import clock
     from market_spine.app.source import SourceSettings, open_source
     from market_spine.cli.options import environment
@@ -141,7 +141,7 @@ def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool) -
 
 
 def moment(run_date_text: str | None) -> tuple[datetime, date]:
-    """Now and the run date: the clock's, or those of a replayed day. Raises InvalidWeek."""
+    """Now and the run date: from the clock, or of a replayed day. Raises InvalidWeek."""
     from market_spine import clock
 
     if run_date_text is None:
@@ -152,14 +152,14 @@ def moment(run_date_text: str | None) -> tuple[datetime, date]:
 
 
 def complete_view(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    """What the shell offers for a view."""
+    """Shell completion of a view."""
     from market_spine.query.views import VIEWS
 
     return [name for name in VIEWS if name.startswith(begun)]
 
 
 def complete_pipeline(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    """What the shell offers for a pipeline."""
+    """Shell completion of a pipeline."""
     from market_spine.app.pipelines import PIPELINES
     from market_spine.partition import DOMAIN
 
@@ -167,7 +167,7 @@ def complete_pipeline(_ctx: click.Context, _param: click.Parameter, begun: str) 
 
 
 def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    """What the shell offers for a tier."""
+    """Shell completion of a tier."""
     return [tier for tier in TIERS if tier.startswith(begun.upper())]
 
 
@@ -198,14 +198,14 @@ def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 
 @contextlib.contextmanager
 def reading(target: str) -> Iterator[Database]:
-    """One moment of the database, for reading only. Raises ConfigurationError where there is none."""
+    """A read-only snapshot of the database. Raises ConfigurationError if it does not exist."""
     from market_spine.core.store import Mode, open_store
 
     with open_store(target, Mode.READ_ONLY) as db:
         yield db
 
 
-def say_outcomes(outcomes: Iterable[Outcome]) -> None:
+def print_outcomes(outcomes: Iterable[Outcome]) -> None:
     """Prints one line per outcome, coloured on a terminal."""
     from market_spine.app import report
     from market_spine.cli import table
@@ -215,8 +215,8 @@ def say_outcomes(outcomes: Iterable[Outcome]) -> None:
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 
-def say_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
-    """Prints which failures need other content, and the `next:` line; nothing when nothing failed. `run_id` is a run to retry."""
+def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
+    """Prints which failures need other content, and the `next:` line, if anything failed. `run_id` is a run to retry."""
     from market_spine.errors import NOT_OF_THE_CONTENT
     from market_spine.outcome import Phase, Status
 
@@ -244,16 +244,16 @@ def next_line(command: str) -> str:
 
 
 def pasteable(command: str) -> str:
-    """The command with the --db, --source and --data-dir given on this command line: pasted, it must use the same database, and
-    a backfill the same source."""
+    """The command with the --db, --source and --data-dir given on this command line: the pasted command must use
+    the same database, and a backfill the same source."""
     import shlex
 
     from market_spine.db import redact
 
     context = click.get_current_context()
     carried = {"--db": "db"} if command.startswith(("spine ", "run_finra_weekly_schedule ")) else {}
-    asks_source = command.startswith("spine backfill ") or " --fix" in command
-    carried |= {"--source": "source", "--data-dir": "data_dir"} if asks_source and "data_dir" in context.params else {}
+    needs_source = command.startswith("spine backfill ") or " --fix" in command
+    carried |= {"--source": "source", "--data-dir": "data_dir"} if needs_source and "data_dir" in context.params else {}
     for option, name in carried.items():
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and f" {option} " not in f"{command} ":

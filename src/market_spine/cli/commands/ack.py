@@ -23,8 +23,8 @@ def command(anomaly_id: int, until: date, reason: str, run_date_text: str | None
 
     now, today = moment(run_date_text)
     with operation.changing(db, now) as store:
-        known = anomalies.acknowledge(store, anomaly_id, until, reason, now)
+        acknowledged = anomalies.acknowledge(store, anomaly_id, until, reason, now)
     if as_json:
-        print_json(anomaly={**known.entry(), "state": known.state(today)})
+        print_json(anomaly={**acknowledged.entry(), "state": acknowledged.state(today)})
     else:
-        click.echo(f"anomaly {known.id} ({known.category}, {known.where}): {known.state(today)}")
+        click.echo(f"anomaly {acknowledged.id} ({acknowledged.category}, {acknowledged.where}): {acknowledged.state(today)}")

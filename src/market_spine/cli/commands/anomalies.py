@@ -16,10 +16,11 @@ _COLUMNS = ("id", "severity", "category", "where", "stage", "last seen", "times"
 
 def as_severities(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Callback of --severity."""
-    asked = tuple(part.strip().upper() for part in (value or ",".join(SEVERITIES)).split(","))
-    if unknown := [part for part in asked if part not in SEVERITIES]:
-        raise UsageError(f"unknown severity {unknown[0]!r}", hint=f"the severities are {', '.join(SEVERITIES)}")
-    return asked
+    severities = tuple(part.strip().upper() for part in (value or ",".join(SEVERITIES)).split(","))
+    unknown = next((part for part in severities if part not in SEVERITIES), None)
+    if unknown is not None:
+        raise UsageError(f"unknown severity {unknown!r}", hint=f"the severities are {', '.join(SEVERITIES)}")
+    return severities
 
 
 @click.command(
@@ -53,8 +54,8 @@ def command(
     now, today = moment(run_date_text)
     with reading(db) as store:
         shown = anomalies.list_anomalies(store, severities, week, unresolved)
-        standing = next((a for a in shown if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
-        command = None if standing is None else status.command_against(Run(store, today, now, ""), standing)
+        first_open = next((a for a in shown if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
+        command = None if first_open is None else status.command_against(Run(store, today, now, ""), first_open)
     if as_json:
         print_json(total=len(shown), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in shown[:limit]])
         return

@@ -17,12 +17,12 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     print_json,
+    print_next,
     run_date_option,
-    say_next,
     source_of,
     source_options,
 )
-from market_spine.cli.options import acting_day, observed_options, update_options, watching
+from market_spine.cli.options import acting_day, observed_options, observer_settings, update_options
 
 if TYPE_CHECKING:
     from market_spine.operate.backfill import WeekDone
@@ -64,7 +64,7 @@ def command(
     from market_spine.process import work_in_bulk
 
     work_in_bulk()
-    watched = observers.UpdateObservers(observers.check(watching(given)), db)
+    watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
     now, run_date = moment(acting_day(as_observed_on, run_date_text))
     permits = Permits(past=bool(as_observed_on), future=allow_future)
     weeks = backfill.weeks_between(first, last)
@@ -80,11 +80,11 @@ def command(
         progress = _Progress(len(weeks), quiet=as_json)
         for week, result in backfill.backfill(done.run, opened, weeks, tiers, done.outcomes.append, missing_only=missing_only):
             ended.append(week)
-            progress.say(week, bool(result))
+            progress.show(week, bool(result))
     if as_json:
         print_json(run_id=done.run.execution_id, weeks=[week.entry() for week in ended], exit_code=done.exit_code)
     elif done.exit_code:
-        say_next(done.outcomes, done.run.execution_id)
+        print_next(done.outcomes, done.run.execution_id)
     raise click.exceptions.Exit(done.exit_code)
 
 
@@ -98,7 +98,7 @@ class _Progress:
         self._ticks = clock.ticks
         self._began = clock.ticks()
 
-    def say(self, week: WeekDone, worked: bool) -> None:
+    def show(self, week: WeekDone, worked: bool) -> None:
         from market_spine.cli import table
 
         self._count += 1

@@ -16,8 +16,8 @@ from market_spine.cli.commands import (
     moment,
     next_line,
     print_json,
+    print_outcomes,
     run_date_option,
-    say_outcomes,
     source_of,
     source_options,
 )
@@ -61,21 +61,21 @@ def command(
     chosen, expected = _weeks(weeks, first, last, run_date), expectations(calendar_file, grace_days)
     try:
         with operation.looking(db, run_date, now, expected) as run:
-            found = gaps.find_gaps(run, chosen, today=today)
+            open_gaps = gaps.find_gaps(run, chosen, today=today)
     except SchemaTooOld as error:
-        _tell([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, gaps.Remedy.MIGRATE, str(error.hint))], as_json)
+        _print_gaps([gaps.Gap(gaps.Kind.SCHEMA, None, None, error.message, gaps.Remedy.MIGRATE, str(error.hint))], as_json)
         raise click.exceptions.Exit(1) from None
-    if found and fix:
-        arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(found) else {})}
+    if open_gaps and fix:
+        arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(open_gaps) else {})}
         with operation.operation(operation.Task(db, "doctor --fix", run_date, now, arguments, expected=expected)) as done:
-            operation.record_action(done.run.db, "doctor --fix", f"{len(found)} gaps", reason, now)
-            done.outcomes = doctor.fix(done.run, lambda: source_of(**source), found)  # type: ignore[arg-type]
-            found = gaps.find_gaps(done.run, chosen, today=today)
-            done.code = int(bool(found))
+            operation.record_action(done.run.db, "doctor --fix", f"{len(open_gaps)} gaps", reason, now)
+            done.outcomes = doctor.fix(done.run, lambda: source_of(**source), open_gaps)  # type: ignore[arg-type]
+            open_gaps = gaps.find_gaps(done.run, chosen, today=today)
+            done.code = int(bool(open_gaps))
         if not as_json:
-            say_outcomes(done.outcomes)
-    _tell(found, as_json)
-    raise click.exceptions.Exit(int(bool(found)))
+            print_outcomes(done.outcomes)
+    _print_gaps(open_gaps, as_json)
+    raise click.exceptions.Exit(int(bool(open_gaps)))
 
 
 def _weeks(weeks: int, first: date | None, last: date | None, run_date: date) -> list[date]:
@@ -87,16 +87,15 @@ def _weeks(weeks: int, first: date | None, last: date | None, run_date: date) ->
     return weeks_between(first, last) if first and last else weeks_back(weeks, run_date)
 
 
-def _tell(found: list[Gap], as_json: bool) -> None:
+def _print_gaps(open_gaps: list[Gap], as_json: bool) -> None:
     from market_spine.cli import table
 
     if as_json:
-        print_json(gaps=[gap.entry() for gap in found], exit_code=int(bool(found)))
-    elif not found:
+        print_json(gaps=[gap.entry() for gap in open_gaps], exit_code=int(bool(open_gaps)))
+    elif not open_gaps:
         click.echo("No gaps.")
     else:
-        click.echo(
-            table.render(("where", "stage", "what", "command"), [(g.where, g.kind.value, g.what, g.command or "") for g in found])
-        )
-        if command := next((gap.command for gap in found if gap.command), None):
+        rows = [(gap.where, gap.kind.value, gap.what, gap.command or "") for gap in open_gaps]
+        click.echo(table.render(("where", "stage", "what", "command"), rows))
+        if command := next((gap.command for gap in open_gaps if gap.command), None):
             click.echo(next_line(command))

@@ -30,7 +30,7 @@ def command(
     from market_spine.monitor import metrics, observers, samples
     from market_spine.monitor.deadline import parse_deadline
 
-    observers.check(observers.Watching(metrics_textfile=metrics_textfile or "-", pushgateway=pushgateway))
+    observers.check(observers.ObserverSettings(metrics_textfile=metrics_textfile or "-", pushgateway=pushgateway))
     calendar = calendar_of(calendar_file)
     with reading(db) as store:
         taken = samples.take(store, clock.utc_now(), parse_deadline(expected_by), calendar=calendar, grace_days=grace_days)

@@ -43,9 +43,9 @@ def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
     from market_spine.monitor import messenger
 
     now = clock.utc_now()
-    post = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
+    sender = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
     with open_store(db) as store:
-        failures = list(post.tell(store, now))
+        failures = list(sender.notify(store, now))
     for failure in failures:
         click.echo(f"✗ {failure}", err=True)
     raise click.exceptions.Exit(1 if failures else 0)
@@ -56,7 +56,7 @@ def _needed(notify: tuple[str, ...]) -> tuple[str, ...]:
         raise ConfigurationError("no channel is set", hint="--notify URL, MARKET_SPINE_NOTIFY, or notify in market_spine.toml")
     from market_spine.monitor import observers
 
-    observers.check(observers.Watching(notify=notify))
+    observers.check(observers.ObserverSettings(notify=notify))
     return notify
 
 

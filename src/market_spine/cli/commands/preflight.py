@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from market_spine.cli.commands import calendar_options, db_option, json_option, print_json, source_options
-from market_spine.cli.options import blame, environment, settings_path, watch_options
+from market_spine.cli.options import blame, environment, observer_options, settings_path
 from market_spine.db import redact
 from market_spine.errors import MarketSpineError
 
@@ -26,7 +26,7 @@ _MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗"}
 @click.command("preflight", epilog="Example: spine preflight --source api --db /var/lib/market-spine/market_spine.db")
 @source_options
 @calendar_options
-@watch_options
+@observer_options
 @db_option
 @json_option
 def command(source: str, data_dir: str, db: str, as_json: bool, metrics_textfile: str | None, **_rest: Any) -> None:
@@ -63,7 +63,7 @@ def _flags() -> list[str]:
 
 
 def _refusals(flags: list[str]) -> Iterator[Finding]:
-    """The errors the run itself raises for its settings before it opens anything."""
+    """The errors that the run itself raises for its settings before it opens anything."""
     from market_spine.cli import weekly
     from market_spine.cli.weekly_run import expectations
     from market_spine.operate.preflight import Finding, Grade
@@ -82,7 +82,7 @@ def _refusals(flags: list[str]) -> Iterator[Finding]:
 
 
 def _command(flags: list[str]) -> str:
-    """The run as cron must name it: with its whole path and its own flags, in the folder where the settings are."""
+    """The command of the cron line: with its absolute path and its own flags, in the folder of the settings file."""
     program = Path(sys.argv[0]).absolute().parent / "run_finra_weekly_schedule"
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([str(program), '--cron', *map(redact, flags)])}"
 

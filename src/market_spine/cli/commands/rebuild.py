@@ -12,9 +12,9 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     print_json,
+    print_next,
+    print_outcomes,
     run_date_option,
-    say_next,
-    say_outcomes,
 )
 
 
@@ -47,6 +47,6 @@ def command(week: date | None, reason: str, run_date_text: str | None, db: str, 
     if as_json:
         print_json(run_id=done.run.execution_id, **done.document(), exit_code=done.exit_code)
     else:
-        say_outcomes(done.outcomes)
-        say_next(done.outcomes)
+        print_outcomes(done.outcomes)
+        print_next(done.outcomes)
     raise click.exceptions.Exit(done.exit_code)

@@ -13,13 +13,13 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     print_json,
+    print_next,
+    print_outcomes,
     reading,
     run_date_option,
-    say_next,
-    say_outcomes,
     source_of,
 )
-from market_spine.cli.options import update_options, watching
+from market_spine.cli.options import observer_settings, update_options
 
 
 @click.command("retry", epilog="Example: spine retry 20260109T120000-1a2b3c4d")
@@ -32,7 +32,7 @@ from market_spine.cli.options import update_options, watching
 @json_option
 def command(
     run_id: str, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool,
-    **watch: Any,
+    **given: Any,
 ) -> None:
     """Repeat what failed in a run, today and with the same source; an unfinished run is repeated as a whole.
 
@@ -42,22 +42,22 @@ def command(
     from market_spine.monitor import observers
     from market_spine.operate import operation, retry
 
-    watched = observers.UpdateObservers(observers.check(watching(watch)), db)
+    watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
     now, run_date = moment(run_date_text)
     with reading(db) as store:
-        asked = retry.find_failed(store, run_id)
-    source = source_of(*asked.source) if asked.asks_source else None
+        failed = retry.find_failed(store, run_id)
+    source = source_of(*failed.source) if failed.asks_source else None
     expected = expectations(calendar_file, grace_days)
     with operation.operation(
-        operation.Task(db, "retry", run_date, now, asked.repeated(), asked.limits, expected, asked.force), watched
+        operation.Task(db, "retry", run_date, now, failed.repeated(), failed.limits, expected, failed.force), watched
     ) as done:
         operation.record_action(done.run.db, "retry", run_id, reason, now)
-        done.outcomes = retry.repeat(done.run, source, asked, lambda outcome: None)
+        done.outcomes = retry.repeat(done.run, source, failed, lambda outcome: None)
     if as_json:
         print_json(run_id=done.run.execution_id, retry_of=run_id, **done.document(), exit_code=done.exit_code)
-    elif not asked.weeks:
+    elif not failed.weeks:
         click.echo(f"Nothing failed in {run_id}.")
     else:
-        say_outcomes(done.outcomes)
-        say_next(done.outcomes, done.run.execution_id)
+        print_outcomes(done.outcomes)
+        print_next(done.outcomes, done.run.execution_id)
     raise click.exceptions.Exit(done.exit_code)

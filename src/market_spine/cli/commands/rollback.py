@@ -15,8 +15,8 @@ from market_spine.cli.commands import (
     moment,
     pasteable,
     print_json,
+    print_outcomes,
     run_date_option,
-    say_outcomes,
 )
 from market_spine.errors import UsageError
 from market_spine.partition import TIERS
@@ -65,7 +65,7 @@ def command(
         raise click.exceptions.Exit(done.exit_code)
     for change in rolled.changes:
         click.echo(f"{change.partition}: {change.says}")
-    say_outcomes(done.outcomes)
+    print_outcomes(done.outcomes)
     if week and not undo:
         click.echo(f"a good capture replaces it; to undo: {pasteable(_typed(week, tier, '--undo'))}")
     raise click.exceptions.Exit(done.exit_code)

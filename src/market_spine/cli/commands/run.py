@@ -15,9 +15,9 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     print_json,
+    print_next,
+    print_outcomes,
     run_date_option,
-    say_next,
-    say_outcomes,
     source_of,
     source_options,
 )
@@ -66,6 +66,6 @@ def command(
     if as_json:
         print_json(run_id=done.run.execution_id, pipeline=pipeline, **done.document(), exit_code=done.exit_code)
     else:
-        say_outcomes(done.outcomes)
-        say_next(done.outcomes, done.run.execution_id)
+        print_outcomes(done.outcomes)
+        print_next(done.outcomes, done.run.execution_id)
     raise click.exceptions.Exit(done.exit_code)

@@ -86,4 +86,5 @@ def _warn_of_readers(*paths: str | None) -> None:
 
     for path in filter(None, paths):
         if fault := location.readable_by_others(path):
-            logging.getLogger("market_spine.api").warning("%s. Try: chmod 600 %s", fault, path, extra={"event": "file_mode"})
+            facts = {"event": "file_mode", "path": path}
+            logging.getLogger("market_spine.api").warning("%s. Try: chmod 600 %s", fault, path, extra=facts)

@@ -43,13 +43,13 @@ def command(week: date, tier: str, symbol: str | None, db: str, as_json: bool) -
         of_partition = as_of.spells(store, [week], (tier,)).get((str(week), tier))
         if of_partition is None:
             raise NotFound(f"{week} / {tier} has no capture that ever was current", hint=f"spine captures {week} {tier}")
-        found = vintages.read_vintages(store, str(week), tier, of_partition, symbol)
+        partition = vintages.read_vintages(store, str(week), tier, of_partition, symbol)
     if as_json:
-        pruned = [capture.capture_id for capture in found.pruned]
-        print_json(week_ending=found.week, tier=tier, versions=[v.entry() for v in found.versions], pruned=pruned)
+        pruned = [capture.capture_id for capture in partition.pruned]
+        print_json(week_ending=partition.week, tier=tier, versions=[v.entry() for v in partition.versions], pruned=pruned)
     else:
-        _print(found.versions)
-    say_left_out(found.pruned)
+        _print(partition.versions)
+    say_left_out(partition.pruned)
 
 
 def _print(versions: tuple[Version, ...]) -> None:

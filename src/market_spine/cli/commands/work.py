@@ -47,12 +47,12 @@ def enqueue(
 
     short = pipeline.removeprefix("finra.otc_transparency.")
     request = Request(short, week, tier, params=Params(run_date, force), desired_at=at, priority=priority, rerun=rerun)
-    with _ledger(db, create=True) as (store, now):
-        (answered,) = queue.enqueue(store, [request], now)
+    with _database(db, create=True) as (store, now):
+        (enqueued,) = queue.enqueue(store, [request], now)
     if as_json:
-        print_json(outcome=answered.answer.value, item=answered.item.as_document())
+        print_json(outcome=enqueued.answer.value, item=enqueued.item.as_document())
     else:
-        click.echo(f"{answered.item.where}: {answered.answer.value}, item {answered.item.id} is {answered.item.state.value}")
+        click.echo(f"{enqueued.item.where}: {enqueued.answer.value}, item {enqueued.item.id} is {enqueued.item.state.value}")
 
 
 @command.command("list", epilog="Example: spine work list --state FAILED --json")
@@ -107,11 +107,11 @@ def retry(ids: tuple[int, ...], failed: bool, reason: str, db: str, as_json: boo
     from market_spine.partition import DOMAIN
     from market_spine.work import queue
 
-    with _ledger(db) as (store, now):
+    with _database(db) as (store, now):
         chosen = [*ids, *(queue.failed_of(store, DOMAIN) if failed else [])]
         if not ids and not failed:
             raise UsageError("no item named", hint="give item ids, or --failed for every failed item")
-        _tell(queue.retry(store, chosen, now, reason), "due", as_json)
+        _print_changed(queue.retry(store, chosen, now, reason), "due", as_json)
 
 
 @command.command("cancel", epilog='Example: spine work cancel 123 --reason "asked for by mistake"')
@@ -123,8 +123,8 @@ def cancel(ids: tuple[int, ...], reason: str, db: str, as_json: bool) -> None:
     """Cancel items that have not ended; a running item is rolled back."""
     from market_spine.work import queue
 
-    with _ledger(db) as (store, now):
-        _tell(queue.cancel(store, ids, now, reason), "cancelled", as_json)
+    with _database(db) as (store, now):
+        _print_changed(queue.cancel(store, ids, now, reason), "cancelled", as_json)
 
 
 @command.command("rebuild-delivery", epilog="Example: spine work rebuild-delivery --db postgresql://spine@db/spine")
@@ -133,13 +133,13 @@ def rebuild_delivery(db: str) -> None:
     """PostgreSQL: recreate the delivery tables from the work items. Stop the workers first."""
     from market_spine.work import outbox
 
-    with _ledger(db) as (store, _now):
+    with _database(db) as (store, _now):
         click.echo(f"{outbox.rebuild(store)} items are announced again")
 
 
 @contextlib.contextmanager
-def _ledger(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
-    """The database, and the time by its clock."""
+def _database(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
+    """The database, and the time of its clock."""
     from market_spine import clock
     from market_spine.core.store import Mode, open_store
 
@@ -169,7 +169,7 @@ def _row(item: Item) -> tuple[object, ...]:
     )
 
 
-def _tell(done: Changed, how: str, as_json: bool) -> None:
+def _print_changed(done: Changed, how: str, as_json: bool) -> None:
     if as_json:
         print_json(changed=[i.as_document() for i in done.changed], unchanged=[i.as_document() for i in done.unchanged])
         return
