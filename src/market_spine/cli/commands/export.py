@@ -37,7 +37,7 @@ Then, for one: SELECT * FROM read_parquet('/srv/otc/normalized/*/*/*.parquet', h
 def command(form: str, folder: Path, view: str, as_of: date | None, pit: bool, db: str, as_json: bool) -> None:
     """Write the current captures as one hive-partitioned dataset, week_ending=…/tier=…/; only what changed is rewritten.
 
-    With --pit it holds every version of each row of normalized: what was known on a day D has known_from <= D < known_to.
+    With --pit it holds every version of each row of normalized, which was known from known_from up to, not including, known_to.
     All files come from one snapshot of the database; _market_spine.json records its time as seen_at.
     """
     from market_spine import clock
