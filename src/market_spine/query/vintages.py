@@ -25,6 +25,7 @@ from market_spine.query.as_of import Known, Spell, spells
 from market_spine.query.views import VERSIONS, VIEWS
 
 DECLARED, OBSERVED = "declared", "observed"
+Key = tuple[object, ...]
 
 
 class Row(NamedTuple):
@@ -48,7 +49,7 @@ class Row(NamedTuple):
     revised_on: str | None
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def key(self) -> Key:
         """The natural key within the partition; a venue's name is part of it only where it has neither MPID nor CRD number."""
         unnamed = "" if self.mpid or self.firm_crd else self.venue_name
         return (self.symbol, self.issue_name, self.product_type, self.venue_class, self.mpid, self.firm_crd or 0, unnamed)
@@ -171,13 +172,13 @@ def _rows(db: Database, capture: Known | None, symbol: str | None) -> list[Row]:
 
 def versions_of(held: Iterable[tuple[str, Iterable[Row]]]) -> list[Version]:
     """The versions of the rows that were held from one day to the next, by row and then by day."""
-    standing: dict[tuple[object, ...], Version] = {}
-    ended: list[Version] = []
+    standing: dict[Key, Version] = {}
+    ended: list[tuple[Key, Version]] = []
     before: str | None = None
     for day, rows in held:
         of_day = {row.key: row for row in rows}
         for key in standing.keys() - of_day.keys():
-            ended.append(_until(standing.pop(key), day))
+            ended.append((key, _until(standing.pop(key), day)))
         for key, row in of_day.items():
             old = standing.get(key)
             if old is not None and _shown(old.row) == _shown(row):
@@ -185,9 +186,10 @@ def versions_of(held: Iterable[tuple[str, Iterable[Row]]]) -> list[Version]:
                 continue
             standing[key] = new = _begin(row, day, before)
             if old is not None:
-                ended.append(_until(old, str(new.known_from)))
+                ended.append((key, _until(old, str(new.known_from))))
         before = day
-    return sorted([*ended, *standing.values()], key=lambda version: (version.row.key, version.held_from))
+    ordered = sorted([*ended, *standing.items()], key=lambda pair: (pair[0], pair[1].held_from))
+    return [version for _, version in ordered]
 
 
 _shown = attrgetter(
