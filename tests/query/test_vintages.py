@@ -259,6 +259,7 @@ def test_a_point_in_time_export_has_a_row_a_version_and_is_rewritten_where_the_h
     assert sums == {12: (4, 2000.5), 13: (4, 2500.5), 16: (5, 2570.5)}
     assert "0 files written, 3 unchanged" in run_command(*asked).stdout
     rollback.roll_back(revised.context(ROLLED_BACK), WEEK, [OTC], "x")
+    rollback.undo(revised.context(UNDONE), WEEK, [OTC], "the same capture is current again")
     assert "1 files written, 2 unchanged" in run_command(*asked).stdout
     refused = run_command(*asked, "--as-of", "2026-01-09")
     assert (refused.exit_code, "--pit holds every day" in refused.stderr) == (2, True)
