@@ -23,12 +23,12 @@ def window(day: date) -> list[date]:
 
 @dataclass(slots=True)
 class Duties:
-    """What is expected of runs. `unseen`: for how many whole runs a change without a date has stood; `swept`: the day up to
+    """What is expected of runs. `unseen`: on which days whole runs passed over a change without a date; `swept`: the day up to
     which the last whole run asked for revisions."""
 
     dated: bool  # the source has dates that are asked first: the API
     first_week: dict[str, date] = field(default_factory=dict)
-    unseen: dict[Partition, int] = field(default_factory=dict)
+    unseen: dict[Partition, set[date]] = field(default_factory=dict)
     swept: date = date.min
 
     def asked(self, weeks: list[date], tiers: tuple[str, ...] = TIERS) -> None:
@@ -57,8 +57,8 @@ class Duties:
         self.asked(weeks)
         faults = []
         looked_at = [p for p in self.scope(finra) if p.tier not in out_of_order]
-        changed = {c.partition for c in ledger.captures.values() if c.day == finra.today}
-        touched = {p.week for p in changed if len(ledger.of(p)) > 1}  # a change in one tier is reason to look at the others
+        taken = {c.partition for c in ledger.captures.values() if c.day == finra.today}
+        touched = {p.week for p in taken if _has_changed(ledger.of(p))}  # a change in one tier is reason to look at the others
         for partition in looked_at:
             faults += [f"{partition.week} {partition.tier}: {fault}" for fault in self._taken(partition, finra, ledger, touched)]
             faults += [f"{partition.week} {partition.tier}: {fault}" for fault in _complete(partition, ledger)]
@@ -83,10 +83,10 @@ class Duties:
         if not self.dated or self._shows(partition, stored, served, known[0], finra) or partition.week in touched:
             yield f"OVERLOOKED: changed on {served.changed}, and the content of {known[0].day} is still the newest"
             return
-        self.unseen[partition] = self.unseen.get(partition, 0) + 1
+        self.unseen.setdefault(partition, set()).add(finra.today)  # a run repeated on the same day does not look further
         settled = window(finra.today)[-1] - timedelta(weeks=SETTLED)
-        if partition.week >= settled and self.unseen[partition] >= TURNS:
-            yield f"OVERLOOKED: changed on {served.changed} without a date, and not found in {self.unseen[partition]} runs"
+        if partition.week >= settled and len(self.unseen[partition]) >= TURNS:
+            yield f"OVERLOOKED: changed on {served.changed} without a date, and not found on {TURNS} days with runs"
 
     def _shows(self, partition: Partition, stored: Served, served: Served, capture: Capture, finra: Finra) -> bool:
         """Whether dates and counts tell of the change: within the window any difference, before it a date since the last run."""
@@ -140,6 +140,11 @@ def _refusal(ledger: Ledger, capture: Capture) -> Iterator[str]:
     withdrawn = capture.hashes[capture.newest] in ledger.withdrawn_hashes(capture.partition)
     if capture.normalized != capture.newest and (fault or withdrawn):
         yield f"{capture.capture_id}@{capture.newest} {fault or 'WITHDRAWN_CONTENT'}"
+
+
+def _has_changed(captures: list[Capture]) -> bool:
+    """Whether the last capture has another content than the one before; a forced one may have the same."""
+    return len(captures) > 1 and captures[-1].hashes[captures[-1].newest] != captures[-2].hashes[captures[-2].newest]
 
 
 def _complete(partition: Partition, ledger: Ledger) -> Iterator[str]:
