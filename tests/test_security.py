@@ -32,6 +32,7 @@ ASSEMBLED = {
     "operate/verify.py": "texts passed between its own functions",
     "query/answer.py": "texts from the table of views",
     "query/export.py": "texts from the table of views",
+    "query/vintages.py": "texts from the table of views",
     "work/outbox.py": "the schema that comes with Procrastinate",
     "work/procrastinate_feed.py": "the statements of db/postgres_session.py",
 }

@@ -45,7 +45,8 @@ class Partition(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A venue's volume in a security. Shares and notional in millionths; `updated` is FINRA's lastUpdateDate."""
+    """A venue's volume in a security. Shares and notional in millionths; `updated` is FINRA's lastUpdateDate, `published` its
+    initialPublishedDate, which a file does not have."""
 
     symbol: str
     name: str
@@ -58,6 +59,7 @@ class Line(NamedTuple):
     trades: int
     notional: int | None
     updated: date
+    published: date | None = None
 
 
 Content = tuple[Line, ...]
@@ -114,16 +116,17 @@ class Finra:
         draw = Random(f"{self.seed} {partition}")
         cells = [(symbol, venue) for symbol in SYMBOLS[partition.tier] for venue in VENUES]
         chosen = draw.sample(cells, draw.randint(FEWEST + 1, MOST - 2))
-        return tuple(sorted(new_line(partition.tier, symbol, venue, partition.due, draw) for symbol, venue in chosen))
+        day = self.published_on(partition)
+        return tuple(sorted(new_line(partition.tier, symbol, venue, day, day, draw) for symbol, venue in chosen))
 
 
-def new_line(tier: str, symbol: str, venue: tuple[str, str, int, str], day: date, draw: Random) -> Line:
+def new_line(tier: str, symbol: str, venue: tuple[str, str, int, str], day: date, published: date | None, draw: Random) -> Line:
     shares = draw.randint(LEAST_SHARES, MOST_SHARES) * MICRO
     if draw.random() < 0.2:
         shares += draw.choice((250_000, 171_560, 1))
     tape = "OTCE" if tier == "OTC" else "UTP"
     notional = draw.randint(10**5, 10**7) * 10_000
-    return Line(symbol, f"{symbol} Inc.  Common Stock", tape, *venue, shares, draw.randint(1, 50), notional, day)
+    return Line(symbol, f"{symbol} Inc.  Common Stock", tape, *venue, shares, draw.randint(1, 50), notional, day, published)
 
 
 # --- How a content changes; each returns None where it cannot --------------------------------------------------------
@@ -133,7 +136,8 @@ def amend(lines: Content, tier: str, day: date | None, draw: Random) -> Content 
     """Other figures in one line; without a day its date stays."""
     at = draw.randrange(len(lines))
     old = lines[at]
-    new = new_line(tier, old.symbol, (old.venue_class, old.mpid, old.crd, old.venue), day or old.updated, draw)
+    venue = (old.venue_class, old.mpid, old.crd, old.venue)
+    new = new_line(tier, old.symbol, venue, day or old.updated, old.published, draw)
     return (*lines[:at], new._replace(name=old.name), *lines[at + 1 :])
 
 
@@ -144,7 +148,7 @@ def add(lines: Content, tier: str, day: date | None, draw: Random) -> Content | 
     if len(lines) >= MOST or not free:
         return None
     symbol, venue = draw.choice(free)
-    return tuple(sorted((*lines, new_line(tier, symbol, venue, day or lines[0].updated, draw))))
+    return tuple(sorted((*lines, new_line(tier, symbol, venue, day or lines[0].updated, lines[0].published, draw))))
 
 
 def delete(lines: Content, tier: str, day: date | None, draw: Random) -> Content | None:
@@ -168,7 +172,8 @@ CHANGES = (amend, amend, add, delete, rename)
 
 
 def move_line(finra: Finra, week: date, source: str, target: str, dated: bool, draw: Random) -> bool:
-    """A security that was reported in one tier is in another: gone from the first without a date."""
+    """A security that was reported in one tier is in another: gone from the first without a date. Undated, it is dated no earlier
+    than the day on which the other tier was published: lastUpdateDate never is."""
     here, there = Partition(week, source), Partition(week, target)
     if here not in finra.partitions or there not in finra.partitions:
         return False
@@ -178,7 +183,8 @@ def move_line(finra: Finra, week: date, source: str, target: str, dated: bool, d
     if old.fault or new.fault or len(old.lines) <= FEWEST or len(new.lines) >= MOST or not movable:
         return False
     line = draw.choice(movable)
-    arrived = line._replace(updated=finra.today) if dated else line
+    published = new.lines[0].published or line.updated
+    arrived = line._replace(updated=finra.today if dated else max(line.updated, published), published=published)
     finra.change(here, Served(tuple(other for other in old.lines if other != line), finra.today))
     finra.change(there, Served(tuple(sorted((*new.lines, arrived))), finra.today))
     return True

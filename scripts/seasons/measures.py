@@ -54,6 +54,8 @@ def rows(view: str, shown: Shown) -> list[Row]:
     head = (shown.capture_id, shown.week, shown.tier)
     if view in _BY_FIRM:
         return [(*head, *row, shown.captured_at, shown.basis, *bounds) for row, bounds in _BY_FIRM[view](shown)]
+    if view == "normalized":
+        return [(*head, *row, shown.captured_at, *dates) for row, dates in _normalized(shown.lines)]
     return [(*head, *row, shown.captured_at) for row in _OF_TIER[view](shown.lines)]
 
 
@@ -62,9 +64,16 @@ def week_rows(view: str, result_id: str, week: str, captured_at: str, tiers: Seq
     return [(result_id, week, *row, captured_at) for row in _OF_WEEK[view](tiers)]
 
 
-def _normalized(lines: Content) -> list[Row]:
+def _normalized(lines: Content) -> list[tuple[Row, Row]]:
+    """The rows, each with its dates, which stand behind the capture's."""
     ordered = sorted(lines, key=lambda line: (line.symbol, line.name, line.tape, *_venue(line)))
-    return [(li.symbol, li.name, li.tape, *_named(li), figure(li.shares), li.trades, figure(li.notional)) for li in ordered]
+    return [
+        (
+            (li.symbol, li.name, li.tape, *_named(li), figure(li.shares), li.trades, figure(li.notional)),
+            (li.published and str(li.published), str(li.updated)),
+        )
+        for li in ordered
+    ]
 
 
 def _symbol_venue_share(lines: Content) -> list[Row]:
@@ -241,7 +250,6 @@ _BY_FIRM: dict[str, Callable[[Shown], list[tuple[Row, Row]]]] = {
     "concentration": _concentrated,
 }
 _OF_TIER: dict[str, Callable[[Content], list[Row]]] = {
-    "normalized": _normalized,
     "venue_volume": _venue_volume,
     "symbol_summary": _symbol_summary,
     "symbol_venue_share": _symbol_venue_share,

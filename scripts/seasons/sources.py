@@ -74,7 +74,7 @@ class Files:
     def stored(self, served: Served) -> Content:
         known = self._stored.get(id(served.lines))
         if known is None:
-            known = served.lines, tuple(line._replace(tape="", crd=0, notional=None) for line in served.lines)
+            known = served.lines, tuple(line._replace(tape="", crd=0, notional=None, published=None) for line in served.lines)
             self._stored[id(served.lines)] = known
         return known[1]
 
@@ -112,7 +112,7 @@ class Api:
     def show(self, finra: Finra, out_of_order: frozenset[str]) -> None:
         for partition, served in finra.partitions.items():
             if self._shown.get(partition) != served:
-                self._put(partition, served, finra)
+                self._put(partition, served)
         if self._fake.today != finra.today:
             self._fake.today = finra.today
         self._fake.heal()
@@ -136,10 +136,9 @@ class Api:
         content = raw(sha)
         return hashlib.sha256(content).hexdigest() == sha and _canonical(content) == sorted(map(_fields, served.lines))
 
-    def _put(self, partition: Partition, served: Served, finra: Finra) -> None:
+    def _put(self, partition: Partition, served: Served) -> None:
         monday, code = partition.monday, CODES[partition.tier]
-        first = finra.published_on(partition).isoformat()
-        made = [_row(partition, line) | {"initialPublishedDate": first} for line in served.lines]
+        made = [_row(partition, line) for line in served.lines]
         if partition in self._shown:
             self._fake.rows(monday, code)[:] = made
         else:
@@ -182,6 +181,7 @@ def _row(partition: Partition, line: Line) -> dict[str, Any]:
         totalWeeklyShareQuantity=Decimal(_number(line.shares)),
         totalWeeklyTradeCount=line.trades,
         lastUpdateDate=line.updated.isoformat(),
+        initialPublishedDate=str(line.published),
         totalNotionalSum=None if line.notional is None else line.notional / MICRO,
     )
 
@@ -211,6 +211,7 @@ _COMPARED = (
     "totalWeeklyTradeCount",
     "totalNotionalSum",
     "lastUpdateDate",
+    "initialPublishedDate",
 )
 
 
@@ -227,6 +228,7 @@ def _fields(line: Line) -> tuple[str, ...]:
         str(line.trades),
         "" if line.notional is None else _number(line.notional),
         str(line.updated),
+        str(line.published),
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from db.test_migrations import shape
-from support import desk, weekly_files
+from support import database_picture, desk, weekly_files
 from support.commands import RunCommand, StartCommand
+from support.desk import FRIDAYS, REVISED, WEEK, Desk
 from support.gates import Gate
 
 from market_spine import clock
@@ -19,8 +20,9 @@ from market_spine.app.context import Run
 from market_spine.core.locks import run_lock
 from market_spine.db import Database, connect, migrations
 from market_spine.db.migrations import Migration
-from market_spine.operate import verify
+from market_spine.operate import rollback, verify
 from market_spine.operate.rebuild import rebuild
+from market_spine.partition import OTC
 from market_spine.query import answer
 from market_spine.query.answer import Question
 from market_spine.query.views import VIEWS
@@ -72,6 +74,69 @@ def test_every_schema_there_was_becomes_todays(
     fresh.close()
     if "://" not in new_target:
         assert state(told["backup"]) == (number, ["kept"])
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Database:
+    """A store loaded by this program: rows with dates of their own, a restatement, a rollback, a file with all of FINRA's dates."""
+    store = connect(str(tmp_path / "fresh.db"))
+    migrations.prepare(store)
+    desk = Desk(tmp_path / "files", store)
+    desk.publish_weeks([WEEK])
+    _date(desk, OTC, "2025-12-29|2026-01-07")
+    desk.run(FRIDAYS[0])
+    desk.publish(WEEK, OTC, REVISED)
+    _date(desk, OTC, "2025-12-29|2026-01-14")
+    desk.publish(WEEK, "NMS_TIER_2", REVISED)
+    desk.run(FRIDAYS[1])
+    rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, ["NMS_TIER_2"], "why")
+    return store
+
+
+def _date(desk: Desk, tier: str, days: str) -> None:
+    """Gives a file a column of publication, and its last row these days."""
+    path = desk.folder / f"{tier.lower()}_week_{WEEK}.psv"
+    header, *rows = path.read_text("utf-8").splitlines()
+    rows = [f"{row[:-10]}2025-12-29|{row[-10:]}" for row in rows]
+    text = [header.replace("lastUpdateDate", "initialPublishedDate|lastUpdateDate"), *rows[:-1], f"{rows[-1][:-21]}{days}"]
+    path.write_text("\n".join(text) + "\n", "utf-8")
+
+
+def test_a_store_without_dates_has_them_after_a_rebuild_and_equals_one_loaded_anew(
+    run_command: RunCommand, new_target: str, old: Old, fresh: Database
+) -> None:
+    known = migrations.migrations("sqlite")
+    old(next(at for at, migration in enumerate(known) if migration.name == "row_dates"))
+    _fill(new_target, fresh)
+    assert run_command("spine", "db", "migrate", "--db", new_target).exit_code == 0
+    migrated = connect(new_target)
+    normalized = "finra_otc_transparency_normalized_latest"
+    expected, shown = database_picture.views(fresh), database_picture.views(migrated)
+    assert {days[-2:] for days in shown[normalized]} == {(None, None)}
+    assert [days[:-2] for days in shown[normalized]] == [days[:-2] for days in expected[normalized]]
+    assert len({days[-2:] for days in expected[normalized]}) == 4
+    assert run_command("spine", "rebuild", "--db", new_target, "--reason", "dates").exit_code == 0
+    assert database_picture.views(migrated) == expected
+    for table in ("finra_otc_transparency_capture", "finra_otc_transparency_row_date"):
+        columns = ", ".join(fresh.tables()[table])
+        assert _rows(migrated, table, columns) == _rows(fresh, table, columns)
+    migrated.close()
+    fresh.close()
+
+
+def _fill(target: str, source: Database) -> None:
+    """Writes what a store holds into one of an older schema, as far as it has a place there."""
+    store = connect(target)
+    with store.transaction():
+        for table, columns in store.tables().items():
+            if table not in ("core_migrations", "core_operator_actions"):
+                store.bulk_insert(table, columns, [tuple(row) for row in _rows(source, table, ", ".join(columns))])
+    store.reset_identities()
+    store.close()
+
+
+def _rows(db: Database, table: str, columns: str) -> list[tuple[object, ...]]:
+    return sorted(map(tuple, db.execute(f"SELECT {columns} FROM {table}").fetchall()), key=repr)
 
 
 def test_a_cron_run_never_migrates_by_itself(run_command: RunCommand, new_target: str, old: Old, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from market_spine.operate import anomalies, gaps, status
 from market_spine.query import answer, diff, history
 from market_spine.query.answer import Question
 from market_spine.query.views import VIEWS
+from market_spine.query.vintages import Releases
 
 WEEKS = 600
 ROWS = 3 * size.SYMBOLS * size.VENUES
@@ -89,6 +90,10 @@ def ask_history_as_of(db: Any) -> int:
     return len(list(answer.answer(db, Question(VIEWS["normalized"], symbol="SYM007", as_of=size.NEWEST))))
 
 
+def ask_releases(db: Any) -> int:
+    return len(list(Releases(db, Question(VIEWS["normalized"], symbol="SYM007"), first=True).read()))
+
+
 QUESTIONS = {
     "status": ask_status,
     "doctor": ask_doctor,
@@ -96,6 +101,7 @@ QUESTIONS = {
     "diff": ask_diff,
     "history": ask_history,
     "history as of": ask_history_as_of,
+    "releases": ask_releases,
 }
 
 

@@ -146,6 +146,7 @@ def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
 def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> Facts:
     """Replaces the rows and rejects of a capture, its sums and its manifest row. Call it inside a transaction."""
     from market_spine.measure import facts as facts_of
+    from market_spine.measure import row_dates
     from market_spine.parse.columns import whole_or_fraction
     from market_spine.parse.figures import total
 
@@ -154,16 +155,20 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     db.execute("DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?", (capture.capture_key,))
     for rows in facts_of.volume_columns(facts):
         db.bulk_columns("finra_otc_transparency_volume", {"capture_key": capture.capture_key}, rows)
+    dated = row_dates.of_rows(columns, facts)
+    db.execute("DELETE FROM finra_otc_transparency_row_date WHERE capture_key = ?", (capture.capture_key,))
+    db.bulk_columns("finra_otc_transparency_row_date", {"capture_key": capture.capture_key}, dated.others)
     _store_rejects(run, capture, reading)
     db.execute(
         """
         UPDATE finra_otc_transparency_capture
-        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?), basis = ?
+        SET row_count = ?, total_shares = ?, normalized_at = ?, source_last_updated = COALESCE(source_last_updated, ?),
+            basis = ?, published_on = ?, revised_on = ?
         WHERE capture_key = ?
         """,
         (
             len(columns.shares), whole_or_fraction(total(facts.shares)), normalized_at, file.last_updated,
-            reading.firm_totals.basis, capture.capture_key,
+            reading.firm_totals.basis, *dated.shared, capture.capture_key,
         ),
     )
     manifest.record_stage(

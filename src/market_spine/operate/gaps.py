@@ -280,6 +280,10 @@ _ORPHANS = {
     "finra_otc_transparency_response": """
         SELECT DISTINCT r.capture_id FROM finra_otc_transparency_response r WHERE NOT EXISTS
             (SELECT 1 FROM finra_otc_transparency_version v WHERE v.capture_id = r.capture_id)
+    """,
+    "finra_otc_transparency_row_date": """
+        SELECT DISTINCT d.capture_key FROM finra_otc_transparency_row_date d WHERE NOT EXISTS
+            (SELECT 1 FROM finra_otc_transparency_capture c WHERE c.capture_key = d.capture_key)
         """,
     "core_manifest": """
         SELECT DISTINCT m.capture_id FROM core_manifest m
@@ -294,5 +298,6 @@ _REMOVE = {
     "finra_otc_transparency_tier_measure": "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",
     "finra_otc_transparency_response": "DELETE FROM finra_otc_transparency_response WHERE capture_id = ?",
     "finra_otc_transparency_firm_total": "DELETE FROM finra_otc_transparency_firm_total WHERE capture_key = ?",
+    "finra_otc_transparency_row_date": "DELETE FROM finra_otc_transparency_row_date WHERE capture_key = ?",
     "core_manifest": "DELETE FROM core_manifest WHERE capture_id = ?",
 }

@@ -199,6 +199,7 @@ def _set_pin(db: Database, entry: Entry, name: str | None, now: datetime) -> Non
 _OF_KEY = (
     "DELETE FROM finra_otc_transparency_volume WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_firm_total WHERE capture_key = ?",
+    "DELETE FROM finra_otc_transparency_row_date WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?",
     "DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?",

@@ -19,7 +19,7 @@ from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import RECOVERY, PartitionError
 from market_spine.operate import gaps
-from market_spine.parse.columns import MICRO, UNKNOWN, millionths, whole_or_fraction
+from market_spine.parse.columns import MICRO, UNKNOWN, RowDates, millionths, whole_or_fraction
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:
@@ -236,10 +236,12 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
         week = capture.partition.week
         yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
-    rows, again = db.execute(_ROWS, (capture.capture_key,)), f"spine rebuild {capture.partition.week}"
-    stored_rows = {(*key, millionths(shares), trades, _micro(notional)) for *key, shares, trades, notional in rows}
-    if different := len(_rows_of(reading.file.columns) ^ stored_rows):
+    kept = {row.figures: row.dates for row in map(_Held._make, db.execute(_ROWS, (capture.capture_key,)))}
+    read_rows, again = _rows_of(reading.file.columns), f"spine rebuild {capture.partition.week}"
+    if different := len(read_rows.keys() ^ kept.keys()):
         yield Fault(capture.capture_id, f"{different:,} rows are not those of its bytes", again)
+    if dated := sum(kept.get(row, dates) != dates for row, dates in read_rows.items()):
+        yield Fault(capture.capture_id, f"{dated:,} rows have other dates than in its bytes", again)
     yield from _kept_totals(db, capture, reading.firm_totals, again)
 
 
@@ -278,15 +280,44 @@ def _stored_money(micro: int) -> int:
     return UNKNOWN if micro == UNKNOWN else millionths(micro / MICRO)
 
 
-def _rows_of(columns: Columns) -> set[tuple[object, ...]]:
-    """A file's rows as the tables hold them."""
+class _Held(NamedTuple):
+    """A row of _ROWS."""
+
+    symbol: str
+    issue_name: str
+    product_type: str
+    venue_class: str
+    mpid: str
+    firm_crd: int
+    venue_name: str
+    shares: float
+    trades: int
+    notional: float | None
+    published_on: str | None
+    revised_on: str | None
+
+    @property
+    def figures(self) -> tuple[object, ...]:
+        """What the row is of and its figures, in millionths."""
+        return (
+            self.symbol, self.issue_name, self.product_type, self.venue_class, self.mpid, self.firm_crd, self.venue_name,
+            millionths(self.shares), self.trades, _micro(self.notional),
+        )
+
+    @property
+    def dates(self) -> RowDates:
+        return RowDates(self.published_on, self.revised_on)
+
+
+def _rows_of(columns: Columns) -> dict[tuple[object, ...], RowDates]:
+    """A file's rows as the tables hold them → their dates."""
     from market_spine.parse.figures import as_stored
 
     notional = [UNKNOWN] * len(columns.shares) if columns.notional is None else as_stored(columns.notional).tolist()
-    of_file = (columns.issue, columns.venue, as_stored(columns.shares), columns.trades)
+    of_file = (columns.issue, columns.venue, columns.dated, as_stored(columns.shares), columns.trades)
     return {
-        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money)
-        for i, v, shares, trades, money in zip(*(column.tolist() for column in of_file), notional, strict=True)
+        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money): columns.dates[dated]
+        for i, v, dated, shares, trades, money in zip(*(column.tolist() for column in of_file), notional, strict=True)
     }
 
 
@@ -351,10 +382,14 @@ FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?
 """
 _ROWS = """
 SELECT i.symbol, i.issue_name, i.product_type, v.venue_class, v.mpid, v.firm_crd, v.venue_name, f.total_shares, f.total_trades,
-       f.total_notional
+       f.total_notional, CASE WHEN d.capture_key IS NULL THEN c.published_on ELSE d.published_on END,
+       CASE WHEN d.capture_key IS NULL THEN c.revised_on ELSE d.revised_on END
 FROM finra_otc_transparency_volume f
+JOIN finra_otc_transparency_capture c ON c.capture_key = f.capture_key
 JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
 JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
+LEFT JOIN finra_otc_transparency_row_date d
+    ON d.capture_key = f.capture_key AND d.issue_id = f.issue_id AND d.venue_id = f.venue_id
 WHERE f.capture_key = ?
 """
 _FIRM_SUMS = """

@@ -58,8 +58,16 @@ class Venue(NamedTuple):
         return self.mpid or (f"{self.venue_name} (CRD {self.firm_crd})" if self.firm_crd else self.venue_name)
 
 
+class RowDates(NamedTuple):
+    """The days FINRA declares for a row, YYYY-MM-DD: of its publication and of its last change (the same if it never changed).
+    None where the source does not give it: the 8-column download has no day of publication."""
+
+    published_on: str | None
+    revised_on: str | None
+
+
 class Columns(NamedTuple):
-    """n rows. `issue` and `venue` (n,) index the lists `issues` and `venues` (None where a text was rejected).
+    """n rows. `issue`, `venue` and `dated` (n,) index the lists `issues`, `venues` (None where a text was rejected) and `dates`.
 
     `shares` and `notional` (n,) int64 in millionths, `trades` (n,) int64 in trades; `notional` is None where the file has no
     such column, and UNKNOWN in the rows that leave it blank.
@@ -69,6 +77,8 @@ class Columns(NamedTuple):
     venues: list[Venue | None]
     issue: NDArray[np.int32]
     venue: NDArray[np.int32]
+    dates: list[RowDates]
+    dated: NDArray[np.int32]
     shares: NDArray[np.int64]
     trades: NDArray[np.int64]
     notional: NDArray[np.int64] | None

@@ -27,6 +27,7 @@ from market_spine.parse.grid import Grid, Interner, find_grid, joined
 from market_spine.parse.lines import CONTROL, UNIT_SEPARATOR, Header, is_cut, read_header, unquoted, whole_lines
 from market_spine.parse.repeats import are_tapes, move_to_second_tape
 from market_spine.parse.repeats import find as find_repeats
+from market_spine.parse.row_dates import PUBLISHED, UPDATED, date_text, read_dates
 from market_spine.partition import Partition
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 SYMBOL, ISSUE_NAME, PRODUCT = "issuesymbolidentifier", "issuename", "producttypecode"
 VENUE_NAME, MPID, CRD, SUMMARY = "marketparticipantname", "mpid", "firmcrdnumber", "summarytypecode"
-TIER_NAME, TIER_CODE, MONDAY, UPDATED = "tierdescription", "tieridentifier", "weekstartdate", "lastupdatedate"
+TIER_NAME, TIER_CODE, MONDAY = "tierdescription", "tieridentifier", "weekstartdate"
 _WRITTEN = {TIER_NAME: "tierDescription", TIER_CODE: "tierIdentifier", MONDAY: "weekStartDate"}
 
 REQUIRED = (SYMBOL, VENUE_NAME, MPID, SHARES, TRADES)
@@ -104,14 +105,14 @@ class _Reader:
         self._delimiter = UNIT_SEPARATOR if header.quoted else header.delimiter
         self._issue_fields = _present(header, (SYMBOL, ISSUE_NAME, PRODUCT))
         self._venue_fields = _present(header, (VENUE_NAME, MPID, CRD, SUMMARY))
-        self._issues, self._venues, self._summaries = Interner(), Interner(), Interner()
+        self._date_fields = _present(header, (PUBLISHED, UPDATED))
+        self._issues, self._venues, self._summaries, self._dates = Interner(), Interner(), Interner(), Interner()
         self._plain_issue = [header.fields[at] for at in self._issue_fields] == [SYMBOL, ISSUE_NAME]
         self._parts: list[dict[str, Any]] = []
         self._rejects: list[Reject] = []
         self._excluded = 0
         self._totals: list[TotalRow] = []
         self._second_tapes = 0
-        self._updated: set[bytes] = set()
 
     def take(self, block: bytes, lines_before: int) -> int:
         """Adds the block's rows and returns its number of lines."""
@@ -127,6 +128,7 @@ class _Reader:
         part: dict[str, Any] = {
             "issue": self._codes_of(grid, self._issue_fields, self._issues, runs=True),
             "venue": self._codes_of(grid, self._venue_fields, self._venues, runs=False),
+            "dated": self._codes_of(grid, self._date_fields, self._dates, runs=True),
             "line": lines,
         }
         good: Mask = np.ones(len(lines), dtype=np.bool_)
@@ -157,10 +159,7 @@ class _Reader:
         return grid.only(~out) if out.any() else grid
 
     def _of_this_partition(self, grid: Grid, lines_before: int) -> Grid:
-        """Rejects rows whose tier or week is unknown; collects lastUpdateDate. Refuses a file with rows of another partition."""
-        at = self._header.at(UPDATED)
-        if at is not None:
-            self._updated |= grid.distinct(at)
+        """Rejects rows whose tier or week is unknown. Refuses a file with rows of another partition."""
         for name in (TIER_NAME, TIER_CODE, MONDAY):
             at = self._header.at(name)
             if at is None or not self._foreign(name, grid.distinct(at)):
@@ -192,12 +191,15 @@ class _Reader:
     def _is_ours(self, name: str, text: str) -> tuple[bool, bool]:
         """Whether a tier or week is this partition's, and whether it is a valid one."""
         if name == MONDAY:
-            day = _date_text(text.encode())
+            day = date_text(text)
             return text == self._partition.monday.isoformat(), day == text and date.fromisoformat(text).weekday() == 0
         return TIER_OF_CODE.get(text) == self._partition.tier, text in TIER_OF_CODE
 
     def _codes_of(self, grid: Grid, fields: tuple[int, ...], table: Interner, *, runs: bool) -> NDArray[np.int32]:
-        """A number for each row's distinct combination of fields; the combination's bytes are joined by the delimiter."""
+        """A number for each row's distinct combination of fields; the combination's bytes are joined by the delimiter. Without
+        fields all rows have number 0."""
+        if not fields:
+            return np.zeros(len(grid.lines), dtype=np.int32)
         if all(b - a == 1 for a, b in pairwise(fields)):
             return grid.codes(fields[0], fields[-1], table, runs=runs)
         columns = [grid.texts(at) for at in fields]
@@ -233,16 +235,19 @@ class _Reader:
         rows = self._without(rows, "issue", bad_issues)
         rows = self._without(rows, "venue", bad_venues)
         rows, duplicates = self._collapse(rows, issues, venues)
+        dates = read_dates(self._dates, [self._header.fields[at] for at in self._date_fields], self._delimiter)
         columns = Columns(
             issues=issues,
             venues=venues,
             issue=rows["issue"],
             venue=rows["venue"],
+            dates=dates,
+            dated=rows["dated"],
             shares=rows[SHARES],
             trades=rows[TRADES],
             notional=rows.get(NOTIONAL),
         )
-        updated = sorted(day for value in self._updated if (day := _date_text(value)))
+        updated = sorted(day.revised_on for day in dates if day.revised_on)
         rejects = tuple(sorted(self._rejects, key=lambda reject: reject.line_number))
         return WeeklyFile(
             columns,
@@ -260,7 +265,7 @@ class _Reader:
         """The columns of all blocks, concatenated."""
         if not self._parts:
             empty = np.zeros(0, dtype=np.int64)
-            return {"issue": empty, "venue": empty, "line": empty, SHARES: empty, TRADES: empty}
+            return {"issue": empty, "venue": empty, "dated": empty, "line": empty, SHARES: empty, TRADES: empty}
         first = self._parts[0]
         rows: dict[str, Any] = {}
         for name in list(first):
@@ -383,9 +388,3 @@ def _crd(text: str) -> int:
         raise _NotAValue("unreadable firm CRD number")
     return int(match[1])
 
-
-def _date_text(value: bytes) -> str | None:
-    try:
-        return date.fromisoformat(value.decode("ascii")[:10]).isoformat()
-    except ValueError:
-        return None

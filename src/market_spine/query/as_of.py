@@ -41,6 +41,14 @@ class KnownWeek:
     capture_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """From the end of `day` on this capture was the current one of its partition; None: it had none."""
+
+    day: str
+    capture: Known | None
+
+
 def end_of(day: date) -> str:
     """The end of a day in New York, as times are stored: whatever has an earlier stamp was known on that day."""
     midnight = datetime.combine(day + timedelta(days=1), time(), clock.market_zone())
@@ -53,13 +61,41 @@ def current_captures(
     """The current capture of every partition (of these weeks and tiers), by week and tier; `before` is what end_of returns."""
     current: dict[tuple[str, str], Known] = {}
     withdrawals = _withdrawals(db)
-    kept = _captures(db, weeks)
-    kept_ids = {capture.capture_id for capture in kept}
-    gone = [capture for capture in _tombstones(db, weeks, before) if capture.capture_id not in kept_ids]
-    for capture in sorted(kept + gone, key=lambda capture: capture.run_date):
+    for capture in _every(db, weeks, before):
         if capture.tier in tiers and _was_valid(capture, withdrawals.get(capture.capture_id, ()), before):
             current[capture.week, capture.tier] = capture
     return [current[key] for key in sorted(current)]
+
+
+def spells(db: Database, weeks: Iterable[date] | None = None, tiers: Sequence[str] = TIERS) -> dict[tuple[str, str], list[Spell]]:
+    """By week and tier, which captures were current, one after the other; a partition that never had one is left out."""
+    by_partition: dict[tuple[str, str], list[Known]] = {}
+    for capture in _every(db, weeks, "9"):
+        if capture.tier in tiers:
+            by_partition.setdefault((capture.week, capture.tier), []).append(capture)
+    withdrawals = _withdrawals(db)
+    changes = {key: _spells(by_partition[key], withdrawals) for key in sorted(by_partition)}
+    return {key: of_partition for key, of_partition in changes.items() if of_partition}
+
+
+def _spells(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> list[Spell]:
+    """Of one partition, its captures by run date."""
+    changes: list[Spell] = []
+    for day in sorted({clock.market_date(datetime.fromisoformat(moment)) for moment in _moments(captures, withdrawals)}):
+        before = end_of(day)
+        valid = [c for c in captures if _was_valid(c, withdrawals.get(c.capture_id, ()), before)]
+        current = valid[-1] if valid else None
+        if current != (changes[-1].capture if changes else None):
+            changes.append(Spell(day.isoformat(), current))
+    return changes
+
+
+def _moments(captures: Iterable[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> set[str]:
+    """When another one of these captures may have become current."""
+    moments = {capture.normalized_at for capture in captures if capture.normalized_at}
+    return moments | {
+        moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell if moment
+    }
 
 
 def current_weeks(db: Database, captures: Iterable[Known], before: str | None = None) -> list[KnownWeek]:
@@ -98,10 +134,8 @@ def current_until(db: Database) -> dict[str, str | None]:
 
 def _current_until(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> dict[str, str | None]:
     """The same for one partition, whose captures are sorted by run date: what was current between one change and the next."""
-    changes = {capture.normalized_at for capture in captures if capture.normalized_at}
-    changes |= {moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell if moment}
     last: dict[str, str | None] = {}
-    for until in (*sorted(changes), None):
+    for until in (*sorted(_moments(captures, withdrawals)), None):
         candidates = [c for c in captures if _was_valid(c, withdrawals.get(c.capture_id, ()), until)]
         if candidates:
             last[candidates[-1].capture_id] = until
@@ -124,6 +158,14 @@ def _was_valid(capture: Known, withdrawn: Sequence[Interval], before: str | None
     if capture.normalized_at is None or capture.normalized_at >= limit or (capture.pruned_at or "9") < limit:
         return False
     return not any(since < limit and (until is None or until >= limit) for since, until in withdrawn)
+
+
+def _every(db: Database, weeks: Iterable[date] | None, before: str | None) -> list[Known]:
+    """The captures by run date, those that were pruned after `before` among them."""
+    kept = _captures(db, weeks)
+    kept_ids = {capture.capture_id for capture in kept}
+    gone = [capture for capture in _tombstones(db, weeks, before) if capture.capture_id not in kept_ids]
+    return sorted(kept + gone, key=lambda capture: capture.run_date)
 
 
 def _captures(db: Database, weeks: Iterable[date] | None) -> list[Known]:

@@ -3,6 +3,8 @@
 A file is written under a temporary name and renamed, so a reader sees the old one or the new one. `_market_spine.json` at the
 root records which capture each file is of: only files of another capture, or missing or truncated ones, are written again, and
 those of partitions without a current capture are removed. The partition columns are in the path, not in the files.
+
+The view VERSIONS is exported with a row for every version of a row that any capture has shown, whatever is current now.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from typing import Any
 from market_spine.db import Database
 from market_spine.errors import ConfigurationError, UsageError
 from market_spine.query.answer import readable
-from market_spine.query.as_of import current_captures, current_weeks, end_of
-from market_spine.query.views import View
+from market_spine.query.as_of import Known, Spell, current_captures, current_weeks, end_of, spells
+from market_spine.query.views import VERSIONS, View
+from market_spine.query.vintages import read_vintages
 
 PARQUET, CSV = "parquet", "csv"
 STATE_FILE = "_market_spine.json"
@@ -38,24 +41,33 @@ _FLOATS = frozenset(
         "average_trade_size",
     }
 )
+_DATES = frozenset({"published_on", "revised_on", "held_from", "known_from", "known_to"})
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file of the dataset: its folder below the root, its capture (or week-level result), and a mark of its content."""
+    """A file of the dataset: its folder below the root, its capture (or week-level result), and a mark of its content. `spells`
+    is empty unless it holds versions."""
 
     folder: str
     capture_id: str
     mark: str
+    spells: tuple[Spell, ...] = ()
+
+    @property
+    def pruned(self) -> set[Known]:
+        """The captures whose versions it lacks."""
+        return {spell.capture for spell in self.spells if spell.capture and spell.capture.pruned_at}
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did, as folders below the root."""
+    """What an export did, as folders below the root; and how many pruned captures' versions are not in it."""
 
     written: tuple[str, ...]
     kept: tuple[str, ...]
     removed: tuple[str, ...]
+    pruned: int = 0
 
 
 def export(db: Database, view: View, root: Path, form: str, as_of: date | None = None, *, seen_at: str | None = None) -> Exported:
@@ -81,11 +93,15 @@ def export(db: Database, view: View, root: Path, form: str, as_of: date | None =
         _clear_up(root)
     except OSError as error:
         raise ConfigurationError(f"cannot write to {root}: {error.strerror}", hint="choose a writable --to") from error
-    return Exported(tuple(p.folder for p in written), tuple(p.folder for p in parts if p not in written), tuple(gone))
+    kept, pruned = (p.folder for p in parts if p not in written), sum(len(part.pruned) for part in parts)
+    return Exported(tuple(p.folder for p in written), tuple(kept), tuple(gone), pruned)
 
 
 def _parts(db: Database, view: View, as_of: date | None) -> Iterator[Part]:
     """The files that the dataset should have, by week and tier."""
+    if view is VERSIONS:
+        yield from _parts_of_versions(db)
+        return
     before = None if as_of is None else end_of(as_of)
     captures = current_captures(db, before)
     if view.of_week:
@@ -94,6 +110,23 @@ def _parts(db: Database, view: View, as_of: date | None) -> Iterator[Part]:
     else:
         for capture in readable(captures, view, before):
             yield Part(f"week_ending={capture.week}/tier={capture.tier}", capture.capture_id, _mark(db, capture.capture_id))
+
+
+def _parts_of_versions(db: Database) -> Iterator[Part]:
+    for (week, tier), of_partition in spells(db).items():
+        held = [(spell.day, spell.capture.capture_id) for spell in of_partition if spell.capture]
+        marks = json.dumps([(day, capture_id, _mark(db, capture_id)) for day, capture_id in held])
+        mark = hashlib.sha256((marks + of_partition[-1].day).encode()).hexdigest()[:16]
+        yield Part(f"week_ending={week}/tier={tier}", held[-1][1], mark, tuple(of_partition))
+
+
+def _rows(db: Database, view: View, part: Part) -> Iterator[Sequence[Any]]:
+    """The rows of a file under the columns of its view."""
+    if not part.spells:
+        yield from db.execute(view.of_capture, (part.capture_id,))
+        return
+    _, week, _, tier = part.folder.replace("/", "=").split("=")
+    yield from (version.values for version in read_vintages(db, week, tier, part.spells).versions)
 
 
 def _mark(db: Database, capture_id: str) -> str:
@@ -128,7 +161,7 @@ def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[
     beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     columns = _columns(view)
     in_file = [name in columns for name in view.columns]
-    rows = (list(compress(row, in_file)) for row in db.execute(view.of_capture, (part.capture_id,)))
+    rows = (list(compress(row, in_file)) for row in _rows(db, view, part))
     try:
         (_write_parquet if form == PARQUET else _write_csv)(beside, columns, rows)
         beside.replace(file)
@@ -181,6 +214,8 @@ def _array(arrow: Any, type_: Any, values: Sequence[Any]) -> Any:
 
         millionth = Decimal("0.000001")
         return arrow.array([None if value is None else Decimal(repr(value)).quantize(millionth) for value in values], type_)
+    if arrow.types.is_date(type_):
+        values = [value and date.fromisoformat(value) for value in values]
     if arrow.types.is_floating(type_):
         values = [None if value is None else float(value) for value in values]
     return arrow.array(values, type_)
@@ -191,6 +226,8 @@ def _type(arrow: Any, name: str) -> Any:
         return arrow.decimal128(20, 6)
     if name in _INTEGERS:
         return arrow.int64()
+    if name in _DATES:
+        return arrow.date32()
     return arrow.float64() if name in _FLOATS else arrow.string()
 
 

@@ -17,7 +17,8 @@ CURRENT, SUPERSEDED, WITHDRAWN, UNFINISHED, PRUNED = "current", "superseded", "w
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One capture. `state` is current, superseded, withdrawn, unfinished (not normalized) or pruned (a tombstone)."""
+    """One capture. `state` is current, superseded, withdrawn, unfinished (not normalized) or pruned (a tombstone);
+    `published_on`, `revised_on` are the dates that most of its rows have."""
 
     capture_key: int
     capture_id: str
@@ -33,6 +34,8 @@ class Entry:
     state: str
     pinned_as: str | None
     withdrawn_reason: str | None
+    published_on: str | None = None
+    revised_on: str | None = None
 
     def entry(self) -> dict[str, object]:
         """The capture, for machines."""
@@ -41,6 +44,7 @@ class Entry:
             "captured_at": self.captured_at, "reason": self.reason, "stage": self.stage, "rows": self.rows,
             "shares": self.shares, "content_hash": self.content_hash, "state": self.state,
             "is_current": self.state == CURRENT, "pinned_as": self.pinned_as, "withdrawn_reason": self.withdrawn_reason,
+            "published_on": self.published_on, "revised_on": self.revised_on,
         }
 
 
@@ -103,6 +107,8 @@ class _Row(NamedTuple):
     current: int | None
     pinned_as: str | None
     withdrawn_reason: str | None
+    published_on: str | None
+    revised_on: str | None
 
 
 class _Tombstone(NamedTuple):
@@ -123,7 +129,7 @@ class _Tombstone(NamedTuple):
 _COLUMNS = """
 SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, raw.metadata_json, calc.stage,
        c.row_count, raw.row_count, c.total_shares, c.content_hash, c.normalized_at, c.withdrawn_at, now.capture_key,
-       c.pinned_as, c.withdrawn_reason
+       c.pinned_as, c.withdrawn_reason, c.published_on, c.revised_on
 FROM finra_otc_transparency_capture c
 LEFT JOIN core_manifest raw ON raw.capture_id = c.capture_id AND raw.stage = 'RAW'
 LEFT JOIN core_manifest calc ON calc.capture_id = c.capture_id AND calc.stage = 'CALC'
@@ -160,7 +166,7 @@ def _entry(row: _Row) -> Entry:
         reason=json.loads(row.raw).get("reason") if row.raw else None,
         stage="CALC" if row.calc else "NORMALIZED" if normalized else "RAW" if row.raw else None,
         rows=row.row_count if normalized else row.lines, shares=row.shares, content_hash=row.content_hash[:16], state=state,
-        pinned_as=row.pinned_as, withdrawn_reason=row.withdrawn_reason,
+        pinned_as=row.pinned_as, withdrawn_reason=row.withdrawn_reason, published_on=row.published_on, revised_on=row.revised_on,
     )
 
 

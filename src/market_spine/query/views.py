@@ -5,7 +5,7 @@ One text serves both engines, and the order is total (NULL becomes 0 or ''), so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market_spine.errors import UsageError
 
@@ -39,7 +39,7 @@ def find_view(name: str) -> View:
 
 _NORMALIZED = (
     "capture_id, week_ending, tier, symbol, issue_name, product_type, venue_class, mpid, firm_crd, venue_name, "
-    "total_shares, total_trades, total_notional, captured_at"
+    "total_shares, total_trades, total_notional, captured_at, published_on, revised_on"
 )
 _NORMALIZED_ORDER = "symbol, issue_name, product_type, venue_class, mpid, COALESCE(firm_crd, 0), venue_name"
 _VENUE_VOLUME = (
@@ -152,3 +152,7 @@ VIEWS: dict[str, View] = {
         ),
     )
 }
+
+# One row for every version of a row of `normalized`: query/vintages.py makes them.
+_VERSIONS = f"{_NORMALIZED}, held_from, basis, known_from, known_to"
+VERSIONS = replace(VIEWS["normalized"], name="normalized_pit", column_names=_VERSIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from market_spine.calendar.publication import Calendar
     from market_spine.db import Database
     from market_spine.outcome import Outcome
+    from market_spine.query.as_of import Known
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "raw": (_INSPECT, "market_spine.cli.commands.raw", "The stored content of a partition, byte for byte."),
     "diff": (_INSPECT, "market_spine.cli.commands.diff", "What a restatement changed."),
     "query": (_INSPECT, "market_spine.cli.commands.query", "Query a view, now or as of a date."),
+    "vintages": (_INSPECT, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
     "export": (_INSPECT, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
     "run": (_REPAIR, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
     "rollback": (_REPAIR, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
@@ -233,6 +235,14 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
         click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
     week = failed[0].week_ending
     click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
+
+
+def say_left_out(gone: Sequence[Known]) -> None:
+    """Lists the captures whose rows were pruned, and exits with 1; does nothing where there are none."""
+    if gone:
+        names = ", ".join(f"{c.week} / {c.tier} (on {str(c.pruned_at)[:10]})" for c in gone)
+        click.echo(f"Left out, rows pruned: {names}. Try: spine captures {gone[0].week} {gone[0].tier}", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def next_line(command: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Responses = dict[str, list[Response]]  # by name of the content
 
-_COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "")
+_COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "published", "revised", "")
 _LIST_COLUMNS = ("capture", "captured at", "why", "rows", "from", "to", "hash")
 _RESPONSE_COLUMNS = ("no", "status", "request id", "rows in all", "offset", "FINRA's date", "received at", "bytes", "hash", "")
 
@@ -48,7 +48,7 @@ Examples:
 @db_option
 @json_option
 def command(week: date | None, tier: str | None, responses: bool, dataset: str | None, db: str, as_json: bool) -> None:
-    """List captures: when, why, stage, rows, shares, hash, and whether current.
+    """List captures: when, why, stage, rows, shares, hash, whether current, and the dates FINRA gives most of its rows.
 
     With WEEK, every content of a capture that had several on one day is listed as well; spine raw prints it.
     """
@@ -77,10 +77,12 @@ def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, 
         return
     rows = [
         (e.capture_id.partition(":")[2], e.captured_at[:16].replace("T", " "), e.reason, e.stage, e.rows, e.shares,
-         e.content_hash[:8], e.state, _remark(e.pinned_as, e.withdrawn_reason))
+         e.content_hash[:8], e.state, e.published_on, e.revised_on, _remark(e.pinned_as, e.withdrawn_reason))
         for e in captures
     ]
     click.echo(table.render(_COLUMNS, rows))
+    if any(e.revised_on and not e.published_on for e in captures):
+        click.echo("published is empty where a source gives no day of publication: the 8-column download has lastUpdateDate only")
     for content in others:
         click.echo(content.description())
     _say_responses(responses)

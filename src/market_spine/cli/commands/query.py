@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Iterable
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +19,13 @@ from market_spine.cli.commands import (
     db_option,
     json_option,
     print_json,
+    say_left_out,
 )
+from market_spine.errors import UsageError
+
+if TYPE_CHECKING:
+    from market_spine.query.answer import Row
+    from market_spine.query.views import View
 
 _SHOWN = 100
 
@@ -29,6 +37,7 @@ Examples:
   spine query venue_share --week 2025-12-26 --tier OTC
   spine query normalized --symbol BRK.B --csv
   spine query weekly_totals --as-of 2026-01-09 --nl
+  spine query normalized --week 2025-12-26 --tier OTC --first-release --csv
 \b
 Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary, symbol_venue_share
 (of a tier), weekly_totals, tier_split (of a week).""",
@@ -40,42 +49,58 @@ Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary
 )
 @click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
 @click.option("--as-of", callback=as_day, help="As known at the end of that day in New York, YYYY-MM-DD.")
+@click.option("--first-release", is_flag=True, help="Each row as first published; unknown if revised before the first capture.")
+@click.option("--latest", is_flag=True, help="As known now; the default.")
+@click.option("--all-releases", is_flag=True, help="Every version of each row, and from when to when it was known.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated, with a header line.")
 @click.option("--nl", "form", flag_value="nl", help="One JSON object per line.")
 @db_option
 @json_option
 def command(
-    view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None, form: str | None,
-    db: str, as_json: bool,
+    view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None,
+    first_release: bool, latest: bool, all_releases: bool, form: str | None, db: str, as_json: bool,
 ) -> None:
     """Query a view, now or as of a date: the result equals, byte for byte, what was returned then.
 
-    All rows come from one snapshot of the database (with --json, seen_at is its time). Partitions whose rows of that day were
-    pruned since are left out and listed, exit 1.
+    Of normalized also the first release of each row, or all of them. All rows come from one snapshot of the database (with
+    --json, seen_at is its time). Partitions whose rows of that day were pruned since are left out and listed, exit 1.
     """
     from market_spine import clock
-    from market_spine.cli import table
     from market_spine.cli.commands import reading
     from market_spine.query import answer
-    from market_spine.query.views import find_view
+    from market_spine.query.views import VERSIONS, find_view
+    from market_spine.query.vintages import Releases
 
+    if sum((as_of is not None, first_release, latest, all_releases)) > 1:
+        raise UsageError("--as-of, --first-release, --latest and --all-releases exclude each other", hint="leave all but one out")
     question = answer.Question(find_view(view), weeks, tiers, symbol, as_of)
-    columns = question.view.columns
     seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
-    with reading(db) as store, contextlib.closing(answer.answer(store, question)) as rows:
-        gone = answer.left_out(store, question)
-        if as_json:
-            entries = [dict(zip(columns, row, strict=True)) for row in rows]
-            left_out = [capture.capture_id for capture in gone]
-            print_json(view=question.view.name, seen_at=seen_at, rows=entries, left_out=left_out)
-        elif form is not None:
-            for text in answer.as_csv(question.view, rows) if form == "csv" else answer.as_nl(question.view, rows):
-                click.echo(text, nl=False)
-        else:
-            click.echo(table.render(columns, itertools.islice(rows, _SHOWN)))
-            if more := sum(1 for _ in rows):
-                click.echo(f"… and {more:,} rows more. Try: --csv, or a narrower --week, --tier or --symbol", err=True)
-    if gone:
-        names = ", ".join(f"{c.week} / {c.tier} (on {str(c.pruned_at)[:10]})" for c in gone)
-        click.echo(f"Left out, rows pruned: {names}. Try: spine captures {gone[0].week} {gone[0].tier}", err=True)
-        raise click.exceptions.Exit(1)
+    with reading(db) as store:
+        releases = Releases(store, question, first=first_release) if first_release or all_releases else None
+        shown = VERSIONS if releases else question.view
+        with contextlib.closing(releases.read() if releases else answer.answer(store, question)) as rows:
+            entries = [dict(zip(shown.columns, row, strict=True)) for row in rows] if as_json else []
+            if not as_json:
+                _print(shown, rows, form)
+        gone = releases.pruned if releases else answer.left_out(store, question)
+    if as_json:
+        noted = {"revised_before_capture": releases.revised_before_capture} if releases and first_release else {}
+        left_out = [capture.capture_id for capture in gone]
+        print_json(view=question.view.name, seen_at=seen_at, rows=entries, left_out=left_out, **noted)
+    if releases and (remark := releases.remark()):
+        click.echo(remark, err=True)
+    say_left_out(gone)
+
+
+def _print(view: View, rows: Iterable[Row], form: str | None) -> None:
+    from market_spine.cli import table
+    from market_spine.query import answer
+
+    if form is not None:
+        for text in answer.as_csv(view, rows) if form == "csv" else answer.as_nl(view, rows):
+            click.echo(text, nl=False)
+        return
+    left = iter(rows)
+    click.echo(table.render(view.columns, itertools.islice(left, _SHOWN)))
+    if more := sum(1 for _ in left):
+        click.echo(f"… and {more:,} rows more. Try: --csv, or a narrower --week, --tier or --symbol", err=True)
