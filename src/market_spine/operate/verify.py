@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from market_spine.app import readiness
 from market_spine.core import captures, contents
 from market_spine.core.captures import Capture
 from market_spine.db import Database
 from market_spine.errors import RECOVERY, PartitionError
-from market_spine.operate import gaps
-from market_spine.parse.columns import MICRO, UNKNOWN, RowDates, millionths, whole_or_fraction
+from market_spine.operate import gaps, verify_rows
+from market_spine.parse.columns import MICRO, millionths, whole_or_fraction
 from market_spine.partition import Partition
-
-if TYPE_CHECKING:
-    from market_spine.measure.firm_totals import Checked
-    from market_spine.parse.columns import Columns
 
 _NEAR = 1e-12
 
@@ -236,89 +232,8 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
         week = capture.partition.week
         yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
         return
-    kept = {row.figures: row.dates for row in map(_Held._make, db.execute(_ROWS, (capture.capture_key,)))}
-    read_rows, again = _rows_of(reading.file.columns), f"spine rebuild {capture.partition.week}"
-    if different := len(read_rows.keys() ^ kept.keys()):
-        yield Fault(capture.capture_id, f"{different:,} rows are not those of its bytes", again)
-    if dated := sum(kept.get(row, dates) != dates for row, dates in read_rows.items()):
-        yield Fault(capture.capture_id, f"{dated:,} rows have other dates than in its bytes", again)
-    yield from _kept_totals(db, capture, reading.firm_totals, again)
-
-
-def _kept_totals(db: Database, capture: Capture, checked: Checked, again: str) -> Iterator[Fault]:
-    """The firm totals are those read, and the capture rests on what they allow."""
-    from market_spine.parse.columns import Venue
-
-    rows = map(_FirmTotal._make, db.execute(_FIRM_TOTALS, (capture.capture_key,)))
-    named = ((Venue(row.venue_class, row.mpid, row.firm_crd, row.venue_name), row) for row in rows)
-    kept = {(venue.firm, _micro(row.shares), row.trades, _micro(row.notional)) for venue, row in named}
-    of_bytes = {
-        (total.venue.firm, millionths(whole_or_fraction(total.shares)), total.trades, _stored_money(total.notional))
-        for total in checked.totals
-    }
-    if different := len(kept ^ of_bytes):
-        yield Fault(capture.capture_id, f"{different:,} firm totals are not those of its bytes", again)
-    (basis,) = db.execute(_BASIS, (capture.capture_key,)).fetchone()
-    if basis not in (None, checked.basis):
-        yield Fault(capture.capture_id, f"rests on {basis}, by its bytes on {checked.basis}", again)
-
-
-class _FirmTotal(NamedTuple):
-    """A row of _FIRM_TOTALS."""
-
-    venue_class: str
-    mpid: str
-    firm_crd: int
-    venue_name: str
-    shares: float
-    trades: int
-    notional: float | None
-
-
-def _stored_money(micro: int) -> int:
-    """Millionths of a notional as they come back from a table."""
-    return UNKNOWN if micro == UNKNOWN else millionths(micro / MICRO)
-
-
-class _Held(NamedTuple):
-    """A row of _ROWS."""
-
-    symbol: str
-    issue_name: str
-    product_type: str
-    venue_class: str
-    mpid: str
-    firm_crd: int
-    venue_name: str
-    shares: float
-    trades: int
-    notional: float | None
-    published_on: str | None
-    revised_on: str | None
-
-    @property
-    def figures(self) -> tuple[object, ...]:
-        """What the row is of and its figures, in millionths."""
-        return (
-            self.symbol, self.issue_name, self.product_type, self.venue_class, self.mpid, self.firm_crd, self.venue_name,
-            millionths(self.shares), self.trades, _micro(self.notional),
-        )
-
-    @property
-    def dates(self) -> RowDates:
-        return RowDates(self.published_on, self.revised_on)
-
-
-def _rows_of(columns: Columns) -> dict[tuple[object, ...], RowDates]:
-    """A file's rows as the tables hold them → their dates."""
-    from market_spine.parse.figures import as_stored
-
-    notional = [UNKNOWN] * len(columns.shares) if columns.notional is None else as_stored(columns.notional).tolist()
-    of_file = (columns.issue, columns.venue, columns.dated, as_stored(columns.shares), columns.trades)
-    return {
-        (*(columns.issues[i] or ()), *(columns.venues[v] or ()), shares, trades, money): columns.dates[dated]
-        for i, v, dated, shares, trades, money in zip(*(column.tolist() for column in of_file), notional, strict=True)
-    }
+    for difference in verify_rows.differences(db, capture, reading):
+        yield Fault(capture.capture_id, difference, f"spine rebuild {capture.partition.week}")
 
 
 def _weeks(db: Database) -> Iterator[Fault]:
@@ -357,10 +272,6 @@ def _near(a: float | None, b: float | None) -> bool:
     return a is not None and b is not None and abs(a - b) <= _NEAR * max(abs(a), abs(b))
 
 
-def _micro(value: float | None) -> int:
-    return UNKNOWN if value is None else millionths(value)
-
-
 def _shown(value: float | None) -> str:
     return "none" if value is None else f"{whole_or_fraction(millionths(value)):,}"
 
@@ -380,28 +291,11 @@ SELECT COUNT(*), SUM(CAST(total_shares AS BIGINT)),
        SUM(CAST(ROUND((total_shares - CAST(total_shares AS BIGINT)) * 1000000) AS BIGINT))
 FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?
 """
-_ROWS = """
-SELECT i.symbol, i.issue_name, i.product_type, v.venue_class, v.mpid, v.firm_crd, v.venue_name, f.total_shares, f.total_trades,
-       f.total_notional, CASE WHEN d.capture_key IS NULL THEN c.published_on ELSE d.published_on END,
-       CASE WHEN d.capture_key IS NULL THEN c.revised_on ELSE d.revised_on END
-FROM finra_otc_transparency_volume f
-JOIN finra_otc_transparency_capture c ON c.capture_key = f.capture_key
-JOIN finra_otc_transparency_issue i ON i.issue_id = f.issue_id
-JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id
-LEFT JOIN finra_otc_transparency_row_date d
-    ON d.capture_key = f.capture_key AND d.issue_id = f.issue_id AND d.venue_id = f.venue_id
-WHERE f.capture_key = ?
-"""
 _FIRM_SUMS = """
 SELECT COUNT(*), SUM(CAST(f.total_shares AS BIGINT)),
        SUM(CAST(ROUND((f.total_shares - CAST(f.total_shares AS BIGINT)) * 1000000) AS BIGINT))
 FROM finra_otc_transparency_capture c JOIN finra_otc_transparency_firm_total f ON f.capture_key = c.capture_key
 WHERE c.capture_key = ? AND c.basis = 'firm_total'
-"""
-_BASIS = "SELECT basis FROM finra_otc_transparency_capture WHERE capture_key = ?"
-_FIRM_TOTALS = """
-SELECT v.venue_class, v.mpid, v.firm_crd, v.venue_name, f.total_shares, f.total_trades, f.total_notional
-FROM finra_otc_transparency_firm_total f JOIN finra_otc_transparency_venue v ON v.venue_id = f.venue_id WHERE f.capture_key = ?
 """
 _WEEK_SUMS = """
 SELECT w.capture_id, w.week_ending, w.total_shares,
