@@ -34,6 +34,18 @@ def hostname() -> str:
     return platform.node()
 
 
+def actor() -> str:
+    """Who is asking: MARKET_SPINE_ACTOR, else the user's name."""
+    if named := os.environ.get("MARKET_SPINE_ACTOR"):
+        return named
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
 def this_process() -> Process:
     """The current process."""
     pid = os.getpid()

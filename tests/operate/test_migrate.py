@@ -227,7 +227,8 @@ def test_a_store_of_the_schema_before_firm_totals_shows_the_same_as_of_every_pas
             ]
             assert {row["basis"] for row in rows if "basis" in row} <= {"symbol_rows"}
             assert {row[column] for row in rows for column in NEW & row.keys()} <= {None}
-    assert list(verify.verify(upgraded, deep=True)) == []
+    undated = "have other dates than in its bytes"  # a store of that schema has none until it is rebuilt
+    assert [fault for fault in verify.verify(upgraded, deep=True) if undated not in fault.what] == []
     rebuild(Run(upgraded, desk.FRIDAYS[3], clock.moment_of(desk.FRIDAYS[3]), "again"), None)
     assert {day: shown(upgraded, day) for day in days} == before
     upgraded.close()

@@ -11,8 +11,9 @@ from market_spine import clock
 from market_spine.app.context import Run
 from market_spine.app.forecast import Used, UsedTiers
 from market_spine.categories import Category
-from market_spine.core import anomalies, captures, manifest
+from market_spine.core import anomalies, captures, events, manifest
 from market_spine.core.captures import Capture
+from market_spine.core.events import Kind
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
@@ -85,6 +86,10 @@ def _store_measures(run: Run, capture: Capture, measured: TierMeasures) -> int:
     manifest.record_stage(
         run.db, manifest.CALC, capture.partition, capture.capture_id, row_count=made,
         metadata={"ingest_no": capture.ingest_no}, captured_at=capture.captured_at, now=run.now,
+    )
+    subject = events.subject_of(capture.partition.key)
+    events.record(
+        run.db, Kind.CAPTURE_MEASURED, subject, run.stamp, capture_id=capture.capture_id, ingest_no=capture.ingest_no
     )
     return made
 
@@ -243,6 +248,7 @@ def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str
         run.db, manifest.CALC, result.week, result.capture_id, row_count=1 + len(TIERS), metadata={"made_from": made_from},
         captured_at=result.captured_at, now=run.now,
     )
+    events.record(run.db, Kind.WEEK_MADE, result.week, run.stamp, result_id=result.capture_id, made_from=made_from)
 
 
 def _exact_sum(values: list[float | None]) -> int | float | None:

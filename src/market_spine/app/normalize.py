@@ -10,8 +10,10 @@ from market_spine.app.content import Reading, read
 from market_spine.app.context import Run
 from market_spine.app.refusals import Known
 from market_spine.categories import Category
-from market_spine.core import anomalies, captures, manifest
-from market_spine.core.captures import Capture, Withdrawal
+from market_spine.core import anomalies, captures, events, manifest, withdrawals
+from market_spine.core.captures import Capture
+from market_spine.core.events import Kind
+from market_spine.core.withdrawals import Withdrawal
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition
@@ -76,7 +78,7 @@ def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
             facts = _store(run, capture, reading, run.stamp)
             _note_rejects(run, capture, reading.file)
             _note_totals(run, capture, reading.firm_totals)
-            run.judge(capture.partition.week_ending)
+            run.judge_if_ready(capture.partition.week_ending)
     except BaseException:
         run.dimensions.forget()
         raise
@@ -135,7 +137,7 @@ def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
 
 def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
     """The withdrawal that applies to the content; None where an operator forced the content, now or at its ingest."""
-    held = captures.withdrawal_of(run.db, capture.partition, capture.content_hash)
+    held = withdrawals.withdrawal_of(run.db, capture.partition, capture.content_hash)
     if held is None or run.force:
         return None
     if run.forecast.stores(capture):
@@ -174,6 +176,11 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
     manifest.record_stage(
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),
         metadata=_metadata(capture, file), captured_at=capture.captured_at, now=run.now,
+    )
+    events.record(
+        db, Kind.CAPTURE_NORMALIZED, events.subject_of(capture.partition.key), run.stamp, capture_id=capture.capture_id,
+        ingest_no=capture.ingest_no, rows=len(columns.shares), shares=events.figure(whole_or_fraction(total(facts.shares))),
+        normalized_at=normalized_at,
     )
     return facts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ from market_spine import clock
 from market_spine.app.forecast import Forecast
 from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, Calendar, Due
-from market_spine.core import anomalies, manifest
+from market_spine.core import anomalies, events, manifest
+from market_spine.core.events import Kind
 from market_spine.core.manifest import StageRow
 from market_spine.db import Connection, writing
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
@@ -97,6 +98,17 @@ def evaluate_readiness(
         _write(db_connection, rows, ready_for, stamp)
     issues = judged.week.issues()
     return Readiness(not issues, issues)
+
+
+def counts_as_ready(week_ending: date | str, connection: Connection) -> bool:
+    """Whether a week or one of its tiers is stored as ready."""
+    week = str(week_ending)
+    keys = (partition_key(week), *(partition_key(week, tier) for tier in TIERS))
+    row = connection.execute(
+        "SELECT 1 FROM core_data_readiness WHERE domain = ? AND partition_key IN (?, ?, ?, ?) AND is_ready = 1 LIMIT 1",
+        (DOMAIN, *keys),
+    ).fetchone()
+    return row is not None
 
 
 def look(
@@ -224,17 +236,46 @@ _REPLACE = """
 
 
 def _write(connection: Connection, judged: Mapping[str, Findings], ready_for: str, moment: str) -> None:
-    """Inserts or updates the row of a week, or of a week and its tiers, by key; rows for other purposes copy them.
+    """Inserts or updates the rows of a week and its tiers if any of them changed; rows for other purposes copy them.
 
-    One statement for all rows, whether one or four: a run judges a week after each stage of each tier.
+    A run judges a week after each stage of each tier: mostly nothing changed, and one statement shows it. What changed for
+    the purpose of trading is an event.
     """
+    columns = {key: _columns(findings) for key, findings in judged.items()}
+    stored = _stored(connection, list(columns), ready_for)
+    changed = {key: findings for key, findings in judged.items() if stored.get(key) != columns[key]}
+    if not changed:
+        return
+    _upsert(connection, columns, ready_for, moment)
+    for key, findings in changed.items() if ready_for == READY_FOR else ():
+        issues = findings.issues()
+        events.record(connection, Kind.READINESS_CHANGED, events.subject_of(key), moment, ready=not issues, issues=issues)
+
+
+def _stored(connection: Connection, keys: list[str], ready_for: str) -> dict[str, tuple[object, ...]]:
+    """What core_data_readiness holds of these keys, as _columns returns it."""
+    rows = connection.execute(
+        """
+        SELECT partition_key, is_ready, all_partitions_present, all_stages_complete, no_critical_anomalies, blocking_issues
+        FROM core_data_readiness WHERE domain = ? AND ready_for = ? AND partition_key IN (?, ?, ?, ?)
+        """,
+        (DOMAIN, ready_for, *_four(keys)),
+    ).fetchall()
+    return {key: tuple(columns) for key, *columns in rows}
+
+
+def _four(keys: Iterable[str]) -> list[str]:
+    """One key, or those of a week and its tiers, for a statement with four parameters."""
+    return (list(keys) * 4)[:4]
+
+
+def _upsert(connection: Connection, columns: Mapping[str, tuple[object, ...]], ready_for: str, moment: str) -> None:
     connection.execute(
         f"INSERT INTO core_data_readiness ({_COLUMNS}) VALUES {_ROW} {_REPLACE}"
-        if len(judged) == 1
+        if len(columns) == 1
         else f"INSERT INTO core_data_readiness ({_COLUMNS}) VALUES {_ROW}, {_ROW}, {_ROW}, {_ROW} {_REPLACE}",
-        [value for key, findings in judged.items() for value in (DOMAIN, key, ready_for, *_columns(findings), moment, moment)],
+        [value for key, facts in columns.items() for value in (DOMAIN, key, ready_for, *facts, moment, moment)],
     )
-    keys = (list(judged) * 4)[:4]  # one key fills all four parameters
     connection.execute(
         """
         UPDATE core_data_readiness AS other SET
@@ -245,7 +286,7 @@ def _write(connection: Connection, judged: Mapping[str, Findings], ready_for: st
         WHERE judged.domain = ? AND judged.ready_for = ? AND judged.partition_key IN (?, ?, ?, ?)
           AND other.domain = judged.domain AND other.partition_key = judged.partition_key AND other.ready_for <> judged.ready_for
         """,
-        (DOMAIN, ready_for, *keys),
+        (DOMAIN, ready_for, *_four(columns)),
     )
 
 

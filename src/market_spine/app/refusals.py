@@ -14,7 +14,8 @@ from market_spine.partition import Partition
 
 if TYPE_CHECKING:
     from market_spine.app.context import Limits
-    from market_spine.core.captures import Current, Withdrawal
+    from market_spine.core.captures import Current
+    from market_spine.core.withdrawals import Withdrawal
     from market_spine.parse.weekly_file import WeeklyFile
 
 MOST_UNITS = 33 * 10**12

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from market_spine import clock
 from market_spine.categories import Category, Severity
+from market_spine.core import events
+from market_spine.core.events import Kind
 from market_spine.db import Connection, Database, writing
 from market_spine.partition import DOMAIN, Partition, partition_key
 
+_NORMALIZED = "NORMALIZED"
 INFO, WARN, ERROR, CRITICAL = SEVERITIES = tuple(severity.value for severity in Severity)
 
 
@@ -59,7 +62,38 @@ def record_anomaly(
                 resolution_note, moment,
             ),
         ).fetchone()
+        if resolution_note is None:
+            _log_opened(db_connection, int(anomaly_id), moment)
     return int(anomaly_id)
+
+
+class _Opened(NamedTuple):
+    """What the event of an open anomaly holds of its row."""
+
+    severity: str
+    category: str
+    stage: str | None
+    message: str
+    capture_id: str | None
+
+
+def _log_opened(connection: Connection, anomaly_id: int, at: str) -> None:
+    """Logs an anomaly as it is now; of its details, which content it is about and what to do."""
+    key, details, *facts = connection.execute(
+        "SELECT partition_key, details_json, severity, category, stage, message, capture_id FROM core_anomalies WHERE id = ?",
+        (anomaly_id,),
+    ).fetchone()
+    kept = {name: value for name, value in json.loads(details or "{}").items() if name in ("ingest_no", "hint") and value}
+    body = _Opened._make(facts)._asdict() | kept
+    events.record(connection, Kind.ANOMALY_OPENED, events.subject_of(key), at, id=anomaly_id, **body)
+
+
+def closed(db: Database, rows: Iterable[tuple[int, str | None]], note: str, now: datetime) -> int:
+    """Records that these anomalies (id, partition_key) were resolved, in the transaction that does it; returns how many."""
+    which = list(rows)
+    for number, key in which:
+        events.record(db, Kind.ANOMALY_CLOSED, events.subject_of(key), clock.stamp(now), id=number, note=note)
+    return len(which)
 
 
 def observe(
@@ -83,7 +117,14 @@ def observe(
         known = _known(run.db, category, key, stage, capture_id, is_open=resolution_note is None)
         if known is not None:
             _see_again(run, known, category, message, details, affected_records)
-            return known
+            if resolution_note is None and known != _Known(known.id, message):
+                _log_opened(run.db, known.id, clock.stamp(run.now))
+            return known.id
+        if stage == _NORMALIZED and capture_id is not None and category.severity is Severity.ERROR:
+            facts = {"capture_id": capture_id, "ingest_no": (details or {}).get("ingest_no"), "category": category.value}
+            events.record(
+                run.db, Kind.CAPTURE_REJECTED, events.subject_of(key), clock.stamp(run.now), message=message, **facts
+            )
         return record_anomaly(
             run.db, domain=DOMAIN, severity=category.severity.value, category=category.value, message=message, partition_key=key,
             stage=stage, details_json=details, affected_records=affected_records, execution_id=run.execution_id,
@@ -98,24 +139,34 @@ def observe_of_domain(
     partition_key of the first time."""
     with run.db.transaction():
         row = run.db.execute(
-            "SELECT id FROM core_anomalies WHERE domain = ? AND category = ? AND resolved_at IS NULL ORDER BY id LIMIT 1",
+            """
+            SELECT id, message FROM core_anomalies WHERE domain = ? AND category = ? AND resolved_at IS NULL
+            ORDER BY id LIMIT 1
+            """,
             (domain, category.value),
         ).fetchone()
         if row is not None:
-            (known,) = row
-            _see_again(run, int(known), category, message, details, None)
-            return int(known)
+            known = _Known._make(row)
+            _see_again(run, known, category, message, details, None)
+            return known.id
         return record_anomaly(
             run.db, domain=domain, severity=category.severity.value, category=category.value, message=message, partition_key=key,
             stage=category.stage, details_json=details, execution_id=run.execution_id, now=run.now,
         )
 
 
-def _known(db: Database, category: Category, key: str, stage: str, capture_id: str | None, *, is_open: bool) -> int | None:
-    """The id of the newest row of the same fault."""
+class _Known(NamedTuple):
+    """A row of the same fault."""
+
+    id: int
+    message: str
+
+
+def _known(db: Database, category: Category, key: str, stage: str, capture_id: str | None, *, is_open: bool) -> _Known | None:
+    """The newest row of the same fault."""
     row = db.execute(
         """
-        SELECT id FROM core_anomalies
+        SELECT id, message FROM core_anomalies
         WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
           AND partition_key = ? AND domain = ? AND category = ? AND stage = ?
           AND COALESCE(capture_id, '') = ? AND (resolved_at IS NULL) = ?
@@ -123,19 +174,18 @@ def _known(db: Database, category: Category, key: str, stage: str, capture_id: s
         """,
         (key, key, DOMAIN, category.value, stage, capture_id or "", is_open),
     ).fetchone()
-    (anomaly_id,) = row or (None,)
-    return anomaly_id
+    return _Known._make(row) if row else None
 
 
 def _see_again(
-    run: Observing, anomaly_id: int, category: Category, message: str, details: Mapping[str, object] | None, affected: int | None
+    run: Observing, known: _Known, category: Category, message: str, details: Mapping[str, object] | None, affected: int | None
 ) -> None:
     run.db.execute(
         """
         UPDATE core_anomalies SET severity = ?, message = ?, details_json = ?, affected_records = ?, execution_id = ?,
                last_seen_at = ?, seen_count = seen_count + 1 WHERE id = ?
         """,
-        (category.severity.value, message, _json(details), affected, run.execution_id, clock.stamp(run.now), anomaly_id),
+        (category.severity.value, message, _json(details), affected, run.execution_id, clock.stamp(run.now), known.id),
     )
 
 
@@ -148,43 +198,46 @@ def resolve_stage(
     """
     lasting, capture_id = but or (None, "")
     with db.transaction():
-        cursor = db.execute(
+        rows = db.execute(
             """
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
               AND partition_key = ? AND domain = ? AND stage = ? AND resolved_at IS NULL
               AND NOT (category = ? AND COALESCE(capture_id, '') = ?)
+            RETURNING id, partition_key
             """,
             (clock.stamp(now), note, key, key, DOMAIN, stage, lasting.value if lasting else "", capture_id),
-        )
-        return cursor.rowcount
+        ).fetchall()
+        return closed(db, rows, note, now)
 
 
 def resolve_damage(db: Database, key: str, capture_id: str, note: str, now: datetime) -> int:
     """Resolves the open anomalies about the damaged bytes of a capture; returns how many."""
     with db.transaction():
-        cursor = db.execute(
+        rows = db.execute(
             """
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
               AND domain = ? AND category = ? AND capture_id = ? AND resolved_at IS NULL
+            RETURNING id, partition_key
             """,
             (clock.stamp(now), note, key, DOMAIN, Category.RAW_DAMAGED.value, capture_id),
-        )
-        return cursor.rowcount
+        ).fetchall()
+        return closed(db, rows, note, now)
 
 
 def resolve_category(db: Database, category: Category, note: str, now: datetime, *, domain: str = DOMAIN) -> int:
     """Resolves every open anomaly of a category in a domain, in any partition; returns how many."""
     with db.transaction():
-        cursor = db.execute(
+        rows = db.execute(
             """
             UPDATE core_anomalies SET resolved_at = ?, resolution_note = ?
             WHERE domain = ? AND category = ? AND severity <> 'INFO' AND resolved_at IS NULL
+            RETURNING id, partition_key
             """,
             (clock.stamp(now), note, domain, category.value),
-        )
-        return cursor.rowcount
+        ).fetchall()
+        return closed(db, rows, note, now)
 
 
 def has_failed(db: Database, key: str, capture_id: str, stage: str, ingest_no: int) -> bool:

@@ -8,13 +8,12 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from market_spine import clock
-from market_spine.core import responses
-from market_spine.core.manifest import CALC, NORMALIZED, RAW, WITHDRAWN, forget_stage, record_stage
+from market_spine.core import events, responses, withdrawals
+from market_spine.core.events import Kind
+from market_spine.core.manifest import CALC, NORMALIZED, RAW, forget_stage, record_stage
 from market_spine.db import Database
 from market_spine.errors import DamagedRaw
 from market_spine.partition import DOMAIN, Partition, generate_capture_id
-
-BY_INGEST = "ingest"  # what ended a withdrawal when another content replaced the one withdrawn; otherwise an operator
 
 
 class Version(NamedTuple):
@@ -57,16 +56,6 @@ class Current(NamedTuple):
     total_shares: float
 
 
-class Withdrawal(NamedTuple):
-    """That an operator withdrew a capture: which, when, who and why."""
-
-    capture_id: str
-    withdrawn_at: str
-    withdrawn_by: str
-    reason: str
-    undone_by: str | None
-
-
 def observe(db: Database, partition: Partition, capture_id: str, run_date: date, version: Version, now: datetime) -> None:
     """Records a content the source has delivered: the first one of a new capture, or another one on the same day.
 
@@ -91,6 +80,14 @@ def observe(db: Database, partition: Partition, capture_id: str, run_date: date,
         ),
     )
     _record_raw(db, partition, capture_id, version, now)
+    events.record(
+        db, Kind.CAPTURE_STORED, _subject(partition), clock.stamp(now), capture_id=capture_id, run_date=run_date.isoformat(),
+        ingest_no=version.ingest_no, content_hash=version.content_hash, lines=version.row_count, observed_at=version.observed_at,
+    )
+
+
+def _subject(partition: Partition) -> str:
+    return events.subject_of(partition.key)
 
 
 def add_version(db: Database, capture_id: str, version: Version) -> None:
@@ -165,7 +162,7 @@ def take_on(db: Database, capture: Capture) -> None:
             taken.metadata.get("source_last_updated"), capture.capture_key,
         ),
     )
-    _end_withdrawal(db, capture.capture_id, by=BY_INGEST, at=taken.observed_at)
+    withdrawals.end(db, capture.capture_id, by=withdrawals.BY_INGEST, at=taken.observed_at)
     _drop_results(db, capture)
 
 
@@ -207,6 +204,10 @@ def set_aside(db: Database, capture: Capture, now: datetime) -> None:
     """Makes the RAW row name the content the capture's rows were made from; the one set aside is kept as a version."""
     if capture.stage_no is not None:
         _record_raw(db, capture.partition, capture.capture_id, version(db, capture.capture_id, capture.stage_no), now)
+        events.record(
+            db, Kind.CAPTURE_REJECTED, _subject(capture.partition), clock.stamp(now), capture_id=capture.capture_id,
+            ingest_no=capture.ingest_no, category=None, message="superseded before it was normalized",
+        )
 
 
 def content_of_day(db: Database, partition: Partition, run_date: date) -> str | None:
@@ -243,81 +244,6 @@ def is_superseded(db: Database, capture: Capture) -> bool:
         (capture.partition.week, capture.partition.tier, capture.run_date),
     ).fetchone()
     return later is not None
-
-
-def withdraw(
-    db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime, content_too: bool = True
-) -> None:
-    """Withdraws a capture: it is kept, but is no longer current. With `content_too` its content is withdrawn as well, and stays
-    withdrawn when the source delivers it again. Call it inside a transaction."""
-    at = clock.stamp(now)
-    captured_at, row_count, content_hash = db.execute(
-        """
-        UPDATE finra_otc_transparency_capture SET withdrawn_at = ?, withdrawn_by = ?, withdrawn_reason = ?
-        WHERE capture_id = ? RETURNING captured_at, row_count, content_hash
-        """,
-        (at, by, reason, capture_id),
-    ).fetchone()
-    db.execute(
-        """
-        INSERT INTO finra_otc_transparency_withdrawal (capture_id, withdrawn_at, withdrawn_by, reason, content_hash)
-        VALUES (?, ?, ?, ?, ?)
-        """,
-        (capture_id, at, by, reason, content_hash if content_too else None),
-    )
-    record_stage(
-        db, WITHDRAWN, partition, capture_id, row_count=row_count or 0, metadata={"reason": reason, "by": by},
-        captured_at=captured_at, now=now,
-    )
-
-
-def reinstate(db: Database, capture_id: str, *, by: str, now: datetime) -> None:
-    """Undoes the withdrawal of a capture and of its content. Call it inside a transaction."""
-    _end_withdrawal(db, capture_id, by=by, at=clock.stamp(now))
-    db.execute(
-        """
-        UPDATE finra_otc_transparency_withdrawal SET undone_by = ? WHERE undone_by = ? AND content_hash = (
-            SELECT c.content_hash FROM finra_otc_transparency_capture c WHERE c.capture_id = ?)
-        """,
-        (by, BY_INGEST, capture_id),
-    )
-
-
-def _end_withdrawal(db: Database, capture_id: str, *, by: str, at: str) -> None:
-    """Ends the withdrawal of a capture, if there is one."""
-    db.execute(
-        """
-        UPDATE finra_otc_transparency_capture SET withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_reason = NULL
-        WHERE capture_id = ?
-        """,
-        (capture_id,),
-    )
-    db.execute(
-        """
-        UPDATE finra_otc_transparency_withdrawal SET undone_at = ?, undone_by = ? WHERE capture_id = ? AND undone_at IS NULL
-        """,
-        (at, by, capture_id),
-    )
-    forget_stage(db, WITHDRAWN, capture_id)
-
-
-def withdrawal_of(db: Database, partition: Partition, content_hash: str) -> Withdrawal | None:
-    """The withdrawal that still applies to a content of the partition: no operator undid it, and no capture of the same content
-    was accepted since."""
-    begins = f"{DOMAIN}:{partition.tier}:{partition.week}:"
-    row = db.execute(
-        """
-        SELECT w.capture_id, w.withdrawn_at, w.withdrawn_by, w.reason, w.undone_by FROM finra_otc_transparency_withdrawal w
-        WHERE w.content_hash = ? AND SUBSTR(w.capture_id, 1, ?) = ? AND (w.undone_at IS NULL OR w.undone_by = ?)
-          AND NOT EXISTS (
-            SELECT 1 FROM finra_otc_transparency_capture c
-            WHERE c.week_ending = ? AND c.tier = ? AND c.content_hash = w.content_hash AND c.withdrawn_at IS NULL
-              AND c.normalized_at > w.withdrawn_at)
-        ORDER BY w.id DESC LIMIT 1
-        """,
-        (content_hash, len(begins), begins, BY_INGEST, partition.week, partition.tier),
-    ).fetchone()
-    return Withdrawal._make(row) if row else None
 
 
 class _Staged(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +11,12 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import __version__, clock, exit_rule
+from market_spine.core import events
+from market_spine.core.events import Kind
 from market_spine.core.timeline import PRESENT, Permits, check_day
 from market_spine.db import Database
 from market_spine.errors import DatabaseError
+from market_spine.process import actor as actor
 from market_spine.process import hostname
 
 _FINAL_WRITE_SECONDS = 1.0
@@ -58,6 +62,21 @@ def finish(
             "UPDATE core_executions SET finished_at = ?, exit_code = ?, outcomes_json = ?, error = ? WHERE execution_id = ?",
             (clock.exact_stamp(now), exit_code, None if outcomes is None else json.dumps(outcomes), error, execution_id),
         )
+        _record_end(db, execution_id, exit_code, now, error)
+
+
+def _record_end(db: Database, execution_id: str, exit_code: int, now: datetime, error: str | None) -> None:
+    """The event of a run's end; `settings` is the hash of its arguments."""
+    row = db.execute(
+        "SELECT pipeline, run_date, arguments_json FROM core_executions WHERE execution_id = ?", (execution_id,)
+    ).fetchone()
+    pipeline, run_date, arguments = row or (None, None, "{}")
+    given = json.loads(arguments)
+    events.record(
+        db, Kind.RUN_FINISHED, execution_id, clock.stamp(now), exit_code=exit_code, error=error, pipeline=pipeline,
+        run_date=run_date, settings=hashlib.sha256(arguments.encode()).hexdigest()[:16],
+        **{name: given.get(name) for name in ("source", "data_dir", "only_stage")},
+    )
 
 
 def end(db: Database, execution_id: str, exit_code: int, now: datetime, *, outcomes: object) -> None:
@@ -75,6 +94,7 @@ def correct(exit_code: int) -> None:
         db.patience = _FINAL_WRITE_SECONDS
         with db.transaction():
             db.execute("UPDATE core_executions SET exit_code = ? WHERE execution_id = ?", (exit_code, _ended.execution_id))
+            _record_end(db, _ended.execution_id, exit_code, clock.utc_now(), None)
 
 
 @contextlib.contextmanager
@@ -124,15 +144,3 @@ def last_source(db: Database) -> Asked:
         """
     ).fetchone()
     return Asked._make(row) if row else Asked()
-
-
-def actor() -> str:
-    """Who runs the program: MARKET_SPINE_ACTOR, else the user's name."""
-    if named := os.environ.get("MARKET_SPINE_ACTOR"):
-        return named
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"

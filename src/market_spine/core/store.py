@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import Enum
 
 from market_spine import clock
+from market_spine.core.genesis import begin
 from market_spine.db import Database, connect, is_postgres, resolve
 from market_spine.db.migrations import check_schema, prepare, schema_version
 from market_spine.errors import ConfigurationError
@@ -35,7 +36,9 @@ def open_store(target: str, mode: Mode = Mode.EXISTING, now: datetime | None = N
             hint = "run run_finra_weekly_schedule first, or give --db"
             raise ConfigurationError(f"nothing is stored in {db.label} yet", hint=hint)
         else:
-            prepare(db, now)
+            with db.transaction():
+                made = clock.utc_now()  # a run may be dated in the past, and by mistake in the future
+                begin(db, prepare(db, now), min(now or made, made))
             facts = {"event": "database_created", "database": db.label, "aloud": True}
             logging.getLogger("market_spine").warning("new database %s", db.label, extra=facts)
         yield db

@@ -38,6 +38,8 @@ class Database(Protocol):
     engine: str
     label: str
     guard: Callable[[], None] | None  # called at the beginning and the end of every transaction; what it raises rolls back
+    before_commit: list[Callable[[], None]]  # of the open transaction: called once its block is through, then forgotten
+    execution_id: str  # of the run this session works for; events name it
     patience: float  # seconds to wait for another process's write transaction
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...

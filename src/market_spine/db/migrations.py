@@ -71,12 +71,12 @@ def applied(db: Database) -> dict[int, str | None]:
     return {number: digest[0] if digest else None for number, _name, _applied_at, *digest in rows}
 
 
-def prepare(db: Database, now: datetime | None = None) -> None:
-    """Creates the schema in an empty database; checks it in any other, as check_schema does."""
+def prepare(db: Database, now: datetime | None = None) -> list[Migration]:
+    """Creates the schema in an empty database, and returns its migrations; checks it in any other, as check_schema does."""
     if schema_version(db) == 0:
-        apply(db, now or clock.utc_now())
-    else:
-        check_schema(db)
+        return apply(db, now or clock.utc_now())
+    check_schema(db)
+    return []
 
 
 def check_schema(db: Database) -> None:

@@ -45,6 +45,8 @@ class Postgres:
             ) from error
         self.label = redact(target)
         self.guard: Callable[[], None] | None = None
+        self.before_commit: list[Callable[[], None]] = []
+        self.execution_id = ""
         self.patience: float = SERVER_BUSY_SECONDS
         self._target, self._read_only, self._psycopg = target, read_only, psycopg
         self._session = "market-spine"

@@ -42,6 +42,8 @@ class Sqlite:
         self.label = path
         self._read_only = read_only
         self.guard: Callable[[], None] | None = None
+        self.before_commit: list[Callable[[], None]] = []
+        self.execution_id = ""
         self.patience: float = BUSY_SECONDS
         self._at_rest: tuple[int, int] | None = None
         check_location(path, read_only=read_only, create=create)

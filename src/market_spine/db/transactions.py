@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 class _Engine(Protocol):
     guard: Callable[[], None] | None
+    before_commit: list[Callable[[], None]]
 
     def execute(self, sql: str, /) -> Any: ...
     def rollback(self) -> None: ...
@@ -19,7 +20,8 @@ def transaction(db: _Engine, begin: str, *, joins: bool) -> Iterator[None]:
     """`begin` … COMMIT, or ROLLBACK when anything is raised; if it `joins` an open one, only that one commits.
 
     The guard (locks.py: is the run lock still ours?) is called first and last. First, so that nothing is written without the
-    lock; last, since the lock may have been lost while the block ran, and its rows must not be committed then.
+    lock; last, since the lock may have been lost while the block ran, and its rows must not be committed then. Before that
+    comes what was to be written at the end, `before_commit` (events.py: short locks come last).
     """
     if joins:
         yield
@@ -29,9 +31,13 @@ def transaction(db: _Engine, begin: str, *, joins: bool) -> Iterator[None]:
         if db.guard:
             db.guard()
         yield
+        for write in db.before_commit:
+            write()
         if db.guard:
             db.guard()
         db.execute("COMMIT")
     except BaseException:
         db.rollback()
         raise
+    finally:
+        db.before_commit.clear()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from market_spine import clock
 from market_spine.app.scheduler import evaluate_readiness
 from market_spine.core import executions
-from market_spine.core.anomalies import SEVERITIES
+from market_spine.core.anomalies import SEVERITIES, closed
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
 from market_spine.operate.operation import record_action
@@ -88,10 +88,11 @@ def resolve(db: Database, anomaly_id: int, note: str, now: datetime) -> Anomaly:
     """Resolves an anomaly and evaluates its week again. Raises NotFound, or UsageError when it is already resolved."""
     anomaly = _open(db, anomaly_id)
     with db.transaction():
-        db.execute(
-            "UPDATE core_anomalies SET resolved_at = ?, resolution_note = ? WHERE id = ?",
+        rows = db.execute(
+            "UPDATE core_anomalies SET resolved_at = ?, resolution_note = ? WHERE id = ? RETURNING id, partition_key",
             (clock.stamp(now), f"{note} ({executions.actor()})", anomaly_id),
-        )
+        ).fetchall()
+        closed(db, rows, note, now)
         record_action(db, "resolve", f"anomaly {anomaly_id}", note, now)
         if anomaly.week is not None:
             evaluate_readiness(anomaly.week, db, now=now)

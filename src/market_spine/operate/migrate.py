@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from market_spine.core import genesis
 from market_spine.core.locks import run_lock
 from market_spine.db import Database, migrations
 from market_spine.db.migrations import Migration
@@ -42,5 +43,7 @@ def bring_up(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0
     with run_lock(db, owner, wait_seconds=wait_seconds):
         copies = backup and before < newest
         copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if copies else None
-        new = migrations.apply(db, now)
+        with db.transaction():
+            new = migrations.apply(db, now)
+            genesis.begin(db, new, now)
         return Migrated(before, migrations.schema_version(db), tuple(new), copied)

@@ -14,11 +14,13 @@ from market_spine.app.context import Expectations, Limits, Run
 from market_spine.app.report import entry
 from market_spine.core import executions
 from market_spine.core.locks import LEASE_SECONDS, run_lock
+from market_spine.core.past import store_before
 from market_spine.core.store import Mode, open_store
 from market_spine.core.timeline import PRESENT, Permits
 from market_spine.db import Connection, Database, writing
 from market_spine.outcome import Outcome
 from market_spine.partition import Partition
+from market_spine.query import as_of
 
 _LOCK_WAIT_SECONDS = 3.0
 
@@ -88,6 +90,7 @@ def operation(task: Task, observer: Observer | None = None) -> Iterator[Operatio
     with open_store(task.target, task.mode, task.now) as db:
         done = Operation(run_of(task, db))
         run = done.run
+        db.execution_id = run.execution_id
         with run_lock(db, run.execution_id, wait_seconds=task.lock_wait, lease_seconds=task.lock_lease):
             if observer is not None:
                 observer.began(run)
@@ -120,6 +123,13 @@ def looking(target: str, run_date: date, now: datetime, expected: Expectations |
     """A read-only run on a snapshot, without a row in core_executions. Raises ConfigurationError where no database exists."""
     with open_store(target, Mode.READ_ONLY) as db:
         yield Run(db, run_date, now, "", expected=expected or Expectations())
+
+
+@contextlib.contextmanager
+def looking_back(target: str, day: date, expected: Expectations | None = None) -> Iterator[Run]:
+    """A run that only looks at the store as it was known at the end of a day in New York. Raises NotFound before the log."""
+    with open_store(target, Mode.READ_ONLY) as db, store_before(db, as_of.end_of(day)) as past:
+        yield Run(past, day, clock.moment_of(day), "", expected=expected or Expectations())
 
 
 def record_action(

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.app.context import Run
-from market_spine.core import executions
+from market_spine.core import events, executions
+from market_spine.core.events import Kind
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
 from market_spine.operate.operation import record_action
@@ -65,6 +66,10 @@ def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
         with run.db.transaction():
             _bury(run, pruning.entry, rule, reason)
             _remove(run.db, pruning.entry)
+            events.record(
+                run.db, Kind.CAPTURE_PRUNED, f"{pruning.entry.week}/{pruning.entry.tier}", run.stamp,
+                capture_id=pruning.capture_id, rule=rule, reason=reason,
+            )
             record_action(run.db, "prune", pruning.capture_id, reason, run.now, {"rule": rule})
             run.judge(pruning.entry.week)  # a withdrawn capture that is removed no longer blocks its week
     return prunings
@@ -194,6 +199,8 @@ def _set_pin(db: Database, entry: Entry, name: str | None, now: datetime) -> Non
         "UPDATE finra_otc_transparency_capture SET pinned_as = ?, pinned_at = ? WHERE capture_key = ?",
         (name, clock.stamp(now) if name else None, entry.capture_key),
     )
+    subject = f"{entry.week}/{entry.tier}"
+    events.record(db, Kind.CAPTURE_PINNED, subject, clock.stamp(now), capture_id=entry.capture_id, name=name)
 
 
 _OF_KEY = (

@@ -14,7 +14,7 @@ from itertools import chain
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan, only
 from market_spine.app.scheduler import run_schedule
-from market_spine.core import anomalies, captures, executions, manifest
+from market_spine.core import anomalies, captures, executions, manifest, withdrawals
 from market_spine.errors import NotFound
 from market_spine.operate.operation import record_action
 from market_spine.outcome import Outcome, Phase
@@ -60,7 +60,7 @@ def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollba
         raise NotFound(f"{_names(partitions)} has no current capture to withdraw", hint=f"spine captures {week}")
     with run.db.transaction():
         for partition, capture_id in current.items():
-            captures.withdraw(run.db, partition, capture_id, by=executions.actor(), reason=reason, now=run.now)
+            withdrawals.withdraw(run.db, partition, capture_id, by=executions.actor(), reason=reason, now=run.now)
             record_action(run.db, "rollback", capture_id, reason, run.now)
         return _follow(run, current)
 
@@ -85,7 +85,7 @@ def _withdraw_all(run: Run, ids: Mapping[Partition, Sequence[str]], reason: str)
         for partition, of_partition in ids.items():
             for capture_id in of_partition:
                 by = executions.actor()  # the day was wrong, not the content: that may come again at once
-                captures.withdraw(run.db, partition, capture_id, by=by, reason=reason, now=run.now, content_too=False)
+                withdrawals.withdraw(run.db, partition, capture_id, by=by, reason=reason, now=run.now, content_too=False)
                 record_action(run.db, "rollback --future", capture_id, reason, run.now)
         return _follow(run, before)
 
@@ -104,7 +104,7 @@ def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
     before = {partition: _current_id(run, partition) for partition in partitions}
     with run.db.transaction():
         for capture_id in withdrawn.values():
-            captures.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
+            withdrawals.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
             record_action(run.db, "rollback --undo", capture_id, reason, run.now)
         for partition in withdrawn:
             anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the withdrawal was undone", run.now)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from market_spine.core import events
 from market_spine.db import Database
 from market_spine.errors import DatabaseError, DatabaseLost, Interrupted
 
@@ -62,11 +63,13 @@ class ItemTransaction:
             return
         self._inside = True
         self._db.execute("SAVEPOINT pipeline_step")
+        marked = events.mark(self._db)
         try:
             yield
             self._check()
         except BaseException:
             self._roll_back()
+            events.rewind(self._db, marked)
             raise
         finally:
             self._inside = False

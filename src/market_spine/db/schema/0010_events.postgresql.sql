@@ -1,0 +1,23 @@
+-- Every change of state, as a line of canonical JSON, in the order of the commits. core_events is never changed or shortened:
+-- the triggers guard against accidents, not against who owns the server; `spine audit verify --against` finds those.
+CREATE TABLE core_events (
+    seq bigint PRIMARY KEY,
+    line text COLLATE "C" NOT NULL,
+    leaf bytea NOT NULL
+);
+CREATE INDEX core_events_subject ON core_events (json_extract(line, '$.subject'), seq);
+CREATE INDEX core_events_kind ON core_events (json_extract(line, '$.kind'), seq);
+
+-- How far the log goes, made by the first event. Its one row is updated in the transaction of the events: its lock makes seq
+-- gapless and in the order of the commits.
+CREATE TABLE core_event_head (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    size bigint NOT NULL,
+    last_leaf text COLLATE "C" NOT NULL,
+    frontier text COLLATE "C" NOT NULL
+);
+
+CREATE FUNCTION core_events_refuse() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'core_events is append-only'; END $$;
+CREATE TRIGGER core_events_never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON core_events
+    FOR EACH STATEMENT EXECUTE FUNCTION core_events_refuse();
