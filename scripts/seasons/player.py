@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from itertools import zip_longest
 from random import Random
 
+from market_spine.operate import audit
 from seasons.answers import Answers, readiness
 from seasons.changes import World
 from seasons.duties import Duties, at_the_end, window
@@ -35,6 +36,7 @@ class Player:
         self._provenance = Provenance()
         self._seen = Observed({}, {}, {})
         self._number = 0
+        self._printed: dict[date, str] = {}  # by day: `spine status` at its end
         self._interrupted = False  # since the last whole run
 
     @property
@@ -61,6 +63,7 @@ class Player:
             if self.engine.exists():
                 with self.engine.database() as db:
                     self._provenance.day_ends(db, self.today)
+                self._printed[self.today] = self._status(self.today, "--run-date")
             self.world.finra.move_to(day)
         self.counts[step.action] += 1
         if self.world.is_known(step.action):
@@ -267,7 +270,26 @@ class Player:
         faults = readiness(self._seen.ready, self.ledger, interrupted=self._interrupted)
         days = self._days(luck, all_days=all_days)
         with self.engine.database() as db:
+            faults += [f"audit: {fault}" for fault in audit.verify(db).faults]
+        faults += self._status_of_the_past(days)
+        with self.engine.database() as db:
             return faults + self.answers.differences(db, self.ledger, self.today, days)
+
+    def _status(self, day: date, option: str) -> str:
+        """The state of twelve weeks as it is printed, without what is typed next."""
+        done = self.engine.spine("status", "--weeks", "12", option, str(day), "--json")
+        text = json.dumps(done.document.get("weeks", done.stderr[-500:]))
+        return text.replace(self.engine.source.arguments[-1], "…").replace(" --data-dir …", "")  # a killed run is not logged
+
+    def _status_of_the_past(self, days: Sequence[date]) -> list[str]:
+        """`spine status --as-of` of one of these days is what was printed when it ended."""
+        printed = [day for day in days if day in self._printed]
+        if not printed:
+            return []
+        day = Random(self._number).choice(printed)
+        shown = self._status(day, "--as-of")
+        self.counts["status --as-of"] += 1
+        return [] if shown == self._printed[day] else [f"status --as-of {day}: {_apart(shown, self._printed[day])}"]
 
     def _days(self, luck: int | None, *, all_days: bool) -> list[date]:
         """Past days to compare: after a command a few by luck; when a day ends the latest and some earlier ones, and all of
@@ -316,6 +338,12 @@ class Player:
         young = [p for p in partitions if p.week > self.today - timedelta(weeks=9)]
         chosen = young if young and draw.random() < 0.8 else list(partitions)
         return draw.choice(chosen) if chosen else None
+
+
+def _apart(shown: str, printed: str) -> str:
+    """Where two documents first differ."""
+    at = next((n for n, (a, b) in enumerate(zip(shown, printed, strict=False)) if a != b), min(len(shown), len(printed)))
+    return f"shown …{shown[max(0, at - 150) : at + 150]}… printed …{printed[max(0, at - 150) : at + 150]}…"
 
 
 def _crashed(done: Finished) -> list[str]:

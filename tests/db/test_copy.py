@@ -44,6 +44,11 @@ def test_there_and_back_again(run_command: RunCommand, tmp_path: Path, new_targe
         pictures.append(database_picture.everything(db))
         db.close()
     assert pictures[0] == pictures[1] == pictures[2]
+    checkpoint = tmp_path / "checkpoint.txt"
+    checkpoint.write_text(run_command("spine", "audit", "checkpoint", "--db", here).stdout, "utf-8")
+    for place in (new_target, back):
+        audited = run_command("spine", "audit", "verify", "--against", checkpoint, "--db", place)
+        assert audited.exit_code == 0, audited.stdout
 
 
 def test_the_copy_goes_on_where_the_original_stood(run_command: RunCommand, tmp_path: Path, new_target: str) -> None:

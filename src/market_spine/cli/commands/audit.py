@@ -1,0 +1,71 @@
+"""`spine audit`: whether the log of events is whole, and how far it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from market_spine.cli.commands import db_option, json_option, print_json, reading
+from market_spine.errors import UsageError
+
+
+@click.group("audit", epilog="Example: spine audit verify")
+def command() -> None:
+    """Verify the log of events, and print how far it goes."""
+
+
+@command.command(
+    "verify",
+    epilog="""\b
+Examples:
+  spine audit verify
+  spine audit verify --against checkpoint.txt --json""",
+)
+@click.option(
+    "--against", "kept", multiple=True, metavar="FILE", help="A checkpoint kept elsewhere, as spine audit checkpoint prints it."
+)
+@db_option
+@json_option
+def verify(kept: tuple[str, ...], db: str, as_json: bool) -> None:
+    """Check the chain and the tree of the log, and that the tables are what its events add up to.
+
+    Exit 0: whole. Exit 1: every fault is named. Without a checkpoint kept elsewhere nothing shows that the log was not written
+    anew by somebody who owns the database.
+    """
+    from market_spine.operate import audit
+
+    checkpoints = [audit.read_checkpoint(_text(path)) for path in kept]
+    with reading(db) as store:
+        verdict = audit.verify(store, checkpoints)
+    if as_json:
+        print_json(events=verdict.size, faults=verdict.faults, checkpoint=verdict.checkpoint and verdict.checkpoint.line)
+    else:
+        for fault in verdict.faults:
+            click.echo(f"✗ {fault}")
+        click.echo(f"{verdict.size:,} events, {len(verdict.faults)} faults, {len(checkpoints)} checkpoints compared")
+    raise click.exceptions.Exit(1 if verdict.faults else 0)
+
+
+@command.command("checkpoint", epilog="Example: spine audit checkpoint > checkpoint.txt")
+@db_option
+@json_option
+def checkpoint(db: str, as_json: bool) -> None:
+    """Print how far the log goes: origin, size and root. Kept elsewhere, it shows later that nothing before it was changed."""
+    from market_spine.operate import audit
+
+    with reading(db) as store:
+        made = audit.checkpoint(store)
+    if made is None:
+        raise UsageError("the log holds no events yet", hint="run run_finra_weekly_schedule first")
+    if as_json:
+        print_json(origin=f"{audit.ORIGIN}/{made.store}", size=made.size, root=made.root.hex())
+    else:
+        click.echo(str(made), nl=False)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}", hint="--against takes a file with a checkpoint") from error
