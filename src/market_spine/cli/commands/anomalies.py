@@ -6,7 +6,16 @@ from datetime import date
 
 import click
 
-from market_spine.cli.commands import as_week, db_option, json_option, moment, next_line, print_json, reading, run_date_option
+from market_spine.cli.commands import (
+    as_of_option,
+    as_week,
+    db_option,
+    json_option,
+    moment,
+    next_line,
+    print_json,
+    run_date_option,
+)
 from market_spine.cli.options import Whole
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.errors import UsageError
@@ -35,6 +44,7 @@ Examples:
 @click.option("--unresolved", is_flag=True, help="Only unresolved anomalies.")
 @click.option("--limit", type=Whole(1), metavar="N", default=50, show_default=True, help="Show at most N, newest first.")
 @run_date_option
+@as_of_option
 @db_option
 @json_option
 def command(
@@ -43,19 +53,22 @@ def command(
     unresolved: bool,
     limit: int,
     run_date_text: str | None,
+    as_of: date | None,
     db: str,
     as_json: bool,
 ) -> None:
-    """List anomalies, newest first: severity, partition, how often seen, and state."""
-    from market_spine.app.context import Run
-    from market_spine.cli import table
-    from market_spine.operate import anomalies, status
+    """List anomalies, newest first: severity, partition, how often seen, and state.
 
-    now, today = moment(run_date_text)
-    with reading(db) as store:
-        shown = anomalies.list_anomalies(store, severities, week, unresolved)
+    With --as-of, those of a past day, without how often they had been seen by then.
+    """
+    from market_spine.cli import table
+    from market_spine.operate import anomalies, operation, status
+
+    now, today = moment(str(as_of) if as_of else run_date_text)
+    with operation.looking_back(db, as_of) if as_of else operation.looking(db, today, now) as run:
+        shown = anomalies.list_anomalies(run.db, severities, week, unresolved)
         first_open = next((a for a in shown if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
-        command = None if first_open is None else status.command_against(Run(store, today, now, ""), first_open)
+        command = None if first_open is None else status.command_against(run, first_open)
     if as_json:
         print_json(total=len(shown), anomalies=[{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in shown[:limit]])
         return

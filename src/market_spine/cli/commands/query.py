@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from market_spine.cli.commands import (
-    as_day,
+    as_of_option,
     as_tiers,
     as_weeks,
     complete_tier,
@@ -48,7 +48,7 @@ Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary
     "--tier", "tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier."
 )
 @click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
-@click.option("--as-of", callback=as_day, help="As known at the end of that day in New York, YYYY-MM-DD.")
+@as_of_option
 @click.option("--first-release", is_flag=True, help="Each row as first published; unknown if revised before the first capture.")
 @click.option("--latest", is_flag=True, help="As known now; the default.")
 @click.option("--all-releases", is_flag=True, help="Every version of each row, and from when to when it was known.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import click
 
 from market_spine.cli.commands import (
+    as_of_option,
     calendar_options,
     db_option,
     expectations,
@@ -22,25 +25,29 @@ from market_spine.cli.options import Whole
     epilog="""\b
 Examples:
   spine status
-  spine status --weeks 26 --json""",
+  spine status --weeks 26 --json
+  spine status --as-of 2026-01-09""",
 )
 @click.option("--weeks", type=Whole(1, 1000), default=6, show_default=True, help="Weeks, counted back from today.")
 @calendar_options
 @run_date_option
+@as_of_option
 @db_option
 @json_option
-def command(weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool) -> None:
+def command(
+    weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, as_of: date | None, db: str, as_json: bool
+) -> None:
     """Show weeks × tiers: ready, awaiting, late, missing, failed, withdrawn or pending, with the stage reached.
 
-    Below the table: what blocks readiness, and the next command.
+    Below the table: what blocks readiness, and the next command. With --as-of, all of it as it was at the end of a past day.
     """
     from market_spine.cli import table
     from market_spine.operate import operation, status
     from market_spine.partition import TIERS, weeks_back
 
-    now, run_date = moment(run_date_text)
+    now, run_date = moment(str(as_of) if as_of else run_date_text)
     expected = expectations(calendar_file, grace_days)
-    with operation.looking(db, run_date, now, expected) as run:
+    with operation.looking_back(db, as_of, expected) if as_of else operation.looking(db, run_date, now, expected) as run:
         rows = status.examine(run, weeks_back(weeks, run_date))
     next_command = status.next_command(rows)
     if as_json:
