@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+from collections.abc import Iterator
+from datetime import date
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
@@ -16,12 +19,14 @@ from market_spine.api.problem import Refusal
 from market_spine.app.context import Run
 from market_spine.core import manifest
 from market_spine.core.anomalies import SEVERITIES
+from market_spine.core.past import store_before
 from market_spine.db import Database
 from market_spine.errors import InvalidWeek, UnknownTier
 from market_spine.operate import gaps
 from market_spine.operate.anomalies import list_anomalies
 from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key, weeks_back
-from market_spine.query import answer
+from market_spine.query import answer, changes
+from market_spine.query.as_of import end_of
 from market_spine.query.views import VIEWS
 
 router = APIRouter(prefix="/api/v1", tags=["data"])
@@ -33,11 +38,42 @@ Severity = Enum("Severity", {name: name for name in SEVERITIES}, type=str)  # ty
 Domain = Enum("Domain", {"FINRA": DOMAIN}, type=str)
 Format = Enum("Format", {"json": "json", "csv": "csv"}, type=str)
 _MOST_ROWS = 50_000
+_LONGEST_WAIT, _POLL_SECONDS = 5, 0.25
 _KEY = '{"week_ending": "2025-12-26", "tier": "OTC"}'
 
 
 def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {"application/json": {"example": document}}}}
+
+
+@contextlib.contextmanager
+def _state(request: Request, day: date | None) -> Iterator[Database]:
+    """The store now, or as it was known at the end of a day. Raises NotFound for a day before the log of events."""
+    with request.app.state.connections.reading() as db:
+        if day is None:
+            yield db
+            return
+        with store_before(db, end_of(day)) as past:
+            yield past
+
+
+@router.get("/changes", summary="List every change of state since a cursor", responses=_example({"events": [], "cursor": 0}))
+def list_changes(
+    request: Request,
+    _caller: Reader,
+    since: Annotated[int, Query(ge=0, le=2**53, description="The last event seen.")] = 0,
+    limit: Limit = 100,
+    wait: Annotated[float, Query(ge=0, le=_LONGEST_WAIT, description="Seconds to wait for an event.")] = 0,
+) -> dict[str, Any]:
+    """Events of the log after `since`, oldest first, in the order of their commits: none is missed and none comes twice. The next
+    request takes `cursor`. With `wait` the response comes with the next event, or empty after that time."""
+    deadline = clock.ticks() + wait
+    while True:
+        with request.app.state.connections.reading() as db:
+            entries = changes.since(db, since, limit)
+        if entries or clock.ticks() >= deadline:
+            return {"events": entries, "cursor": entries[-1]["seq"] if entries else since}
+        clock.pause(_POLL_SECONDS)
 
 
 @router.get("/manifest", summary="List the stages that are done", responses=_example({"manifest": [{"id": 1, "stage": "RAW"}]}))
@@ -78,11 +114,13 @@ def readiness(
     week: Friday | None = None,
     ready_for: Word | None = None,
     is_ready: bool | None = None,
+    as_of: Day | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Readiness as the last run recorded it, newest weeks first; one entry for the week and one for each of its tiers."""
-    with request.app.state.connections.reading() as db:
+    """Readiness as the last run recorded it, or as it was known at the end of the day `as_of`, newest weeks first; one entry for
+    the week and one for each of its tiers."""
+    with _state(request, as_of) as db:
         rows = _readiness(
             db, (str(week) if week else None, ready_for, None if is_ready is None else int(is_ready), limit, offset)
         )
@@ -131,14 +169,15 @@ def anomalies(
     severity: Severity | None = None,
     week: Friday | None = None,
     unresolved: bool = False,
+    as_of: Day | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Anomalies with their state, newest first."""
+    """Anomalies with their state, newest first; with `as_of`, those known at the end of that day."""
     severities = (severity.value,) if severity else SEVERITIES
-    with request.app.state.connections.reading() as db:
+    with _state(request, as_of) as db:
         listed = list_anomalies(db, severities, week, unresolved)
-    today = clock.market_date()
+    today = as_of or clock.market_date()
     shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in listed[offset : offset + limit]]
     return {"anomalies": shown, "page": {"total": len(listed), "limit": limit, "offset": offset}}
 

@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "calendar": (_INSPECT, "market_spine.cli.commands.calendar", "Publication days: due dates, and what is due next."),
     "captures": (_INSPECT, "market_spine.cli.commands.captures", "Captures: when, why, rows, shares, current or not."),
     "raw": (_INSPECT, "market_spine.cli.commands.raw", "The stored content of a partition, byte for byte."),
+    "log": (_INSPECT, "market_spine.cli.commands.log", "The story of a week: every change of state, in order."),
+    "changes": (_INSPECT, "market_spine.cli.commands.changes", "Every change of state since a cursor."),
     "diff": (_INSPECT, "market_spine.cli.commands.diff", "What a restatement changed."),
     "query": (_INSPECT, "market_spine.cli.commands.query", "Query a view, now or as of a date."),
     "vintages": (_INSPECT, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
@@ -51,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": (_QUEUE, "market_spine.cli.commands.serve", "Serve the HTTP API."),
     "rebuild": (_MAINTAIN, "market_spine.cli.commands.rebuild", "Recompute everything from the stored content."),
     "verify": (_MAINTAIN, "market_spine.cli.commands.verify", "Check hashes, counts and sums of everything stored."),
+    "audit": (_MAINTAIN, "market_spine.cli.commands.audit", "Check that the log of events is whole; print a checkpoint."),
     "prune": (_MAINTAIN, "market_spine.cli.commands.prune", "Remove old captures; a tombstone stays for each."),
     "pin": (_MAINTAIN, "market_spine.cli.commands.pin", "Name a capture and never prune it."),
     "completion": (_SET_UP, "market_spine.cli.commands.completion", "Print the shell completion script."),
@@ -201,6 +204,12 @@ def as_tiers(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
     """Callback of an option that is a date."""
     return None if value is None else parse_day(value)
+
+
+def as_of_option(command: Command) -> Command:
+    """A past day."""
+    help_line = "As known at the end of that day in New York, YYYY-MM-DD."
+    return click.option("--as-of", callback=as_day, help=help_line)(command)
 
 
 @contextlib.contextmanager
