@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from market_spine import clock
+from market_spine.app.source.web import Pace
 from market_spine.cli.exit import guarded
 from market_spine.cli.spine import command as spine
 from market_spine.cli.weekly import command as weekly
@@ -139,6 +140,7 @@ class Engine:
             mock.patch.object(clock, "utc_now", lambda: self.moment),
             mock.patch.object(clock, "exact_now", lambda: self.moment),
             mock.patch.object(executions, "_ended", None, create=True),  # each command is a process of its own
+            mock.patch.object(Pace, "wait", lambda pace: None),  # the fake has no limit of requests a second
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
         ):
