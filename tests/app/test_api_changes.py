@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from support.finra_fake import FinraFake, Row
+from support.finra_fake import FinraFake, Row, status
 from support.schedules import ingested, schedule
 
 from market_spine.app.scheduler import Result
@@ -102,6 +102,19 @@ def test_a_change_in_one_tier_has_the_others_compared_in_the_same_run(
     taken = {outcome.tier for outcome in run.of(Phase.INGEST) if outcome.reason in (Reason.CHANGED, Reason.REVISED)}
     assert taken == {NMS_TIER_2, OTC}
     assert sum(outcome.where == f"{WHOLE} / {NMS_TIER_1}" for outcome in run.of(Phase.INGEST)) == 1
+
+
+def test_what_a_run_did_not_come_to_is_compared_by_the_next_one(fake: FinraFake, on_friday: OnFriday) -> None:
+    """The change in one tier is stored, and the run ends before the others are compared: the store shows it, not a memory."""
+    on_friday(0)
+    rename(fake.rows(MONDAY, "T2")[0])
+    fake.revise(FRIDAY, MONDAY, "OTCE", more_shares)
+    fake.fail(status(503), when=lambda seen: seen.is_data and seen.tier == "T2")
+    on_friday(1, rehash_share=0)
+    fake.heal()
+    run = on_friday(2, rehash_share=0)
+    assert {o.where for o in run.of(Phase.INGEST) if o.reason in (Reason.CHANGED, Reason.REVISED)} == {f"{WHOLE} / {NMS_TIER_2}"}
+    assert f"{WHOLE} / {NMS_TIER_2}" not in ingested(on_friday(3, rehash_share=0))
 
 
 def test_a_deletion_without_a_date_is_found_after_the_week_has_left_the_window(

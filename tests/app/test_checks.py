@@ -11,7 +11,7 @@ import pytest
 
 from market_spine import clock
 from market_spine.app import coverage
-from market_spine.app.checks import due, overdue
+from market_spine.app.checks import beside, due, overdue
 from market_spine.db import connect, migrations
 from market_spine.partition import TIERS, Partition
 
@@ -24,6 +24,23 @@ def partitions(count: int) -> list[Partition]:
 
 def days_ago(days: int) -> datetime:
     return clock.moment_of(DAY - timedelta(days=days))
+
+
+@pytest.mark.parametrize(
+    ("checked_days_ago", "changed_days_ago", "expected"),
+    [
+        pytest.param([7, 7, 7], None, [], id="nothing changed"),
+        pytest.param([0, 7, 7], 0, [1, 2], id="the others were not reached"),
+        pytest.param([7, 7, 7], 7, [], id="all compared by the run that found it"),
+        pytest.param([0, 0, 7], 3, [2], id="one of them was not there"),
+    ],
+)
+def test_the_other_tiers_of_a_change_are_compared_after_it(
+    checked_days_ago: list[int], changed_days_ago: int | None, expected: list[int]
+) -> None:
+    held = {Partition(DAY, tier): days_ago(ago) for tier, ago in zip(TIERS, checked_days_ago, strict=True)}
+    changed = {} if changed_days_ago is None else {DAY: days_ago(changed_days_ago)}
+    assert beside(held, changed) == [Partition(DAY, TIERS[n]) for n in expected]
 
 
 @pytest.mark.parametrize(

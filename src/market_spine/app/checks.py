@@ -73,7 +73,15 @@ def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
     settled = min(plan.weeks) - timedelta(weeks=SETTLED_WEEKS if plan.sweeps else 0)
     held = _held(run.db, source.name, settled, max(plan.weeks))
     checked = {p: at for p, at in held.items() if p.tier in plan.tiers and (plan.sweeps or p.week_ending in plan.weeks)}
-    return tuple(due(checked, day, share) if plan.sweeps else overdue(checked, day, share))
+    turn = due(checked, day, share) if plan.sweeps else overdue(checked, day, share)
+    left = beside(checked, _changes(run.db, settled, max(plan.weeks)))
+    return tuple(dict.fromkeys((*left, *turn)))
+
+
+def beside(checked: Mapping[Partition, datetime], changed: Mapping[date, datetime]) -> list[Partition]:
+    """Those of which another tier changed after they were last compared: a run that was killed, or that the source failed,
+    stored the change and did not come to the other tiers of its week."""
+    return [partition for partition, at in checked.items() if at < changed.get(partition.week_ending, at)]
 
 
 def due(checked: Mapping[Partition, datetime], day: date, share: float) -> list[Partition]:
@@ -96,6 +104,19 @@ def overdue(checked: Mapping[Partition, datetime], day: date, share: float) -> l
 
 def _rounds(share: float) -> int:
     return max(1, round(1 / share))
+
+
+def _changes(db: Database, first: date, last: date) -> dict[date, datetime]:
+    """When a partition of each of these weeks last got another content than its first."""
+    rows = db.execute(
+        """
+        SELECT c.week_ending, MAX(v.observed_at) FROM finra_otc_transparency_version v
+        JOIN finra_otc_transparency_capture c ON c.capture_id = v.capture_id
+        WHERE v.ingest_no > 1 AND c.week_ending BETWEEN ? AND ? GROUP BY c.week_ending
+        """,
+        (first.isoformat(), last.isoformat()),
+    )
+    return {date.fromisoformat(week): datetime.fromisoformat(at) for week, at in rows}
 
 
 def _held(db: Database, source: str, first: date, last: date) -> dict[Partition, datetime]:
