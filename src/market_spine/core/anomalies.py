@@ -63,7 +63,7 @@ def record_anomaly(
             ),
         ).fetchone()
         if resolution_note is None:
-            _log_opened(db_connection, int(anomaly_id), moment)
+            log_opened(db_connection, int(anomaly_id), moment)
     return int(anomaly_id)
 
 
@@ -77,14 +77,14 @@ class _Opened(NamedTuple):
     capture_id: str | None
 
 
-def _log_opened(connection: Connection, anomaly_id: int, at: str) -> None:
-    """Logs an anomaly as it is now; of its details, which content it is about and what to do."""
+def log_opened(connection: Connection, anomaly_id: int, at: str, **more: object) -> None:
+    """Logs an open anomaly as it is now; of its details, which content it is about and what to do."""
     key, details, *facts = connection.execute(
         "SELECT partition_key, details_json, severity, category, stage, message, capture_id FROM core_anomalies WHERE id = ?",
         (anomaly_id,),
     ).fetchone()
     kept = {name: value for name, value in json.loads(details or "{}").items() if name in ("ingest_no", "hint") and value}
-    body = _Opened._make(facts)._asdict() | kept
+    body = _Opened._make(facts)._asdict() | kept | more
     events.record(connection, Kind.ANOMALY_OPENED, events.subject_of(key), at, id=anomaly_id, **body)
 
 
@@ -116,10 +116,7 @@ def observe(
     with run.db.transaction():
         known = _known(run.db, category, key, stage, capture_id, is_open=resolution_note is None)
         if known is not None:
-            _see_again(run, known, category, message, details, affected_records)
-            if resolution_note is None and known != _Known(known.id, message):
-                _log_opened(run.db, known.id, clock.stamp(run.now))
-            return known.id
+            return _see_again(run, known, category, message, details, affected_records, is_open=resolution_note is None)
         if stage == _NORMALIZED and capture_id is not None and category.severity is Severity.ERROR:
             facts = {"capture_id": capture_id, "ingest_no": (details or {}).get("ingest_no"), "category": category.value}
             events.record(
@@ -146,9 +143,7 @@ def observe_of_domain(
             (domain, category.value),
         ).fetchone()
         if row is not None:
-            known = _Known._make(row)
-            _see_again(run, known, category, message, details, None)
-            return known.id
+            return _see_again(run, _Known._make(row), category, message, details, None, is_open=True)
         return record_anomaly(
             run.db, domain=domain, severity=category.severity.value, category=category.value, message=message, partition_key=key,
             stage=category.stage, details_json=details, execution_id=run.execution_id, now=run.now,
@@ -178,8 +173,10 @@ def _known(db: Database, category: Category, key: str, stage: str, capture_id: s
 
 
 def _see_again(
-    run: Observing, known: _Known, category: Category, message: str, details: Mapping[str, object] | None, affected: int | None
-) -> None:
+    run: Observing, known: _Known, category: Category, message: str, details: Mapping[str, object] | None, affected: int | None,
+    *, is_open: bool,
+) -> int:
+    """Notes that a fault was seen again and returns its id; an open one whose message changed is logged anew."""
     run.db.execute(
         """
         UPDATE core_anomalies SET severity = ?, message = ?, details_json = ?, affected_records = ?, execution_id = ?,
@@ -187,6 +184,9 @@ def _see_again(
         """,
         (category.severity.value, message, _json(details), affected, run.execution_id, clock.stamp(run.now), known.id),
     )
+    if is_open and known != _Known(known.id, message):
+        log_opened(run.db, known.id, clock.stamp(run.now))
+    return known.id
 
 
 def resolve_stage(

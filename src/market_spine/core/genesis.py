@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from market_spine import clock
-from market_spine.core import events
+from market_spine.core import anomalies, events
 from market_spine.core.events import Kind
 from market_spine.core.replay import State, differences
 from market_spine.db import Database
@@ -118,13 +118,5 @@ def _import_judgements(db: Database, at: str) -> None:
     for key, is_ready, issues in judged:
         body = {"ready": bool(is_ready), "issues": json.loads(issues or "[]"), "imported": True}
         events.record(db, Kind.READINESS_CHANGED, events.subject_of(key), at, **body)
-    standing = db.execute(
-        """
-        SELECT partition_key, id, severity, category, stage, message, capture_id FROM core_anomalies
-        WHERE resolved_at IS NULL ORDER BY id
-        """
-    ).fetchall()
-    for key, *facts in standing:
-        names = ("id", "severity", "category", "stage", "message", "capture_id")
-        body = dict(zip(names, facts, strict=True)) | {"imported": True}
-        events.record(db, Kind.ANOMALY_OPENED, events.subject_of(key), at, **body)
+    for (number,) in db.execute("SELECT id FROM core_anomalies WHERE resolved_at IS NULL ORDER BY id").fetchall():
+        anomalies.log_opened(db, number, at, imported=True)

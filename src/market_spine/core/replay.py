@@ -233,14 +233,14 @@ def differences(db: Database, state: State) -> list[Difference]:
         ({f"readiness of {subject}": judged for subject, judged in state.readiness.items()}, _readiness(db)),
         ({f"anomaly {n}": (a.body["category"], a.subject) for n, a in _open(state).items()}, _anomalies(db)),
     ]
-    rows = [
+    different = [
         Difference(subject, by_events.get(subject), by_tables.get(subject))
         for by_events, by_tables in pairs
         for subject in sorted(by_events.keys() | by_tables.keys())
         if by_events.get(subject) != by_tables.get(subject)
     ]
     results = db.execute("SELECT capture_id FROM finra_otc_transparency_week ORDER BY capture_id").fetchall()
-    return rows + [Difference(name, None, "a result of the week") for (name,) in results if name not in state.week_results]
+    return different + [Difference(name, None, "a result of the week") for (name,) in results if name not in state.week_results]
 
 
 def _open(state: State) -> dict[int, AnomalyState]:
@@ -305,7 +305,7 @@ def _readiness(db: Database) -> dict[str, object]:
         (DOMAIN,),
     )
     judged = {subject_of(key): Judged(bool(is_ready), _issues(issues)) for key, is_ready, issues in rows}
-    return {f"readiness of {subject}": rows for subject, rows in judged.items()}
+    return {f"readiness of {subject}": judgement for subject, judgement in judged.items()}
 
 
 def _issues(text: str | None) -> tuple[str, ...]:

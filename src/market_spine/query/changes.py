@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from itertools import islice
 from typing import Any
 
 from market_spine.core import events
@@ -18,7 +17,7 @@ Entry = Mapping[str, Any]
 
 def since(db: Database, cursor: int, limit: int) -> list[dict[str, Any]]:
     """At most `limit` events after the event `cursor`, oldest first."""
-    return [json.loads(line.line) for line in islice(events.lines(db, cursor, cursor + limit), limit)]
+    return [json.loads(line.line) for line in events.lines(db, cursor, cursor + limit)]
 
 
 def of_week(db: Database, week: date, tiers: Iterable[str] = TIERS) -> list[dict[str, Any]]:
