@@ -42,6 +42,8 @@ class _Standing(NamedTuple):
     rows: int | None
     shares: float | None
     withdrawn_at: str | None
+    withdrawn_by: str | None
+    withdrawn_reason: str | None
     pinned_as: str | None
 
 
@@ -72,8 +74,7 @@ def _import_captures(db: Database, at: str) -> None:
     standing = db.execute(
         """
         SELECT c.capture_id, c.week_ending || '/' || c.tier, m.metadata_json, calc.metadata_json, c.normalized_at, c.row_count,
-               c.total_shares,
-               c.withdrawn_at, c.pinned_as
+               c.total_shares, c.withdrawn_at, c.withdrawn_by, c.withdrawn_reason, c.pinned_as
         FROM finra_otc_transparency_capture c
         LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'NORMALIZED'
         LEFT JOIN core_manifest calc ON calc.capture_id = c.capture_id AND calc.stage = 'CALC' ORDER BY c.run_date, c.capture_id
@@ -102,7 +103,8 @@ def _import_standing(db: Database, at: str, capture: _Standing) -> None:
         number = json.loads(capture.measured_json)["ingest_no"]
         events.record(db, Kind.CAPTURE_MEASURED, capture.subject, at, **facts, ingest_no=number)
     if capture.withdrawn_at:
-        events.record(db, Kind.CAPTURE_WITHDRAWN, capture.subject, at, **facts, withdrawn_at=capture.withdrawn_at)
+        taken = {"withdrawn_at": capture.withdrawn_at, "by": capture.withdrawn_by, "reason": capture.withdrawn_reason}
+        events.record(db, Kind.CAPTURE_WITHDRAWN, capture.subject, at, **facts, **taken)
     if capture.pinned_as:
         events.record(db, Kind.CAPTURE_PINNED, capture.subject, at, **facts, name=capture.pinned_as)
 
