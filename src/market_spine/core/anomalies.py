@@ -83,9 +83,13 @@ def log_opened(connection: Connection, anomaly_id: int, at: str, **more: object)
         "SELECT partition_key, details_json, severity, category, stage, message, capture_id FROM core_anomalies WHERE id = ?",
         (anomaly_id,),
     ).fetchone()
-    kept = {name: value for name, value in json.loads(details or "{}").items() if name in ("ingest_no", "hint") and value}
-    body = _Opened._make(facts)._asdict() | kept | more
+    body = _Opened._make(facts)._asdict() | _logged(details) | more
     events.record(connection, Kind.ANOMALY_OPENED, events.subject_of(key), at, id=anomaly_id, **body)
+
+
+def _logged(details: str | None) -> dict[str, object]:
+    """The part of the details that the log holds."""
+    return {name: value for name, value in json.loads(details or "{}").items() if name in ("ingest_no", "hint") and value}
 
 
 def closed(db: Database, rows: Iterable[tuple[int, str | None]], note: str, now: datetime) -> int:
@@ -137,7 +141,7 @@ def observe_of_domain(
     with run.db.transaction():
         row = run.db.execute(
             """
-            SELECT id, message FROM core_anomalies WHERE domain = ? AND category = ? AND resolved_at IS NULL
+            SELECT id, message, details_json FROM core_anomalies WHERE domain = ? AND category = ? AND resolved_at IS NULL
             ORDER BY id LIMIT 1
             """,
             (domain, category.value),
@@ -155,13 +159,19 @@ class _Known(NamedTuple):
 
     id: int
     message: str
+    details: str | None
+
+    @property
+    def logged(self) -> tuple[str, dict[str, object]]:
+        """What its event holds that may change."""
+        return self.message, _logged(self.details)
 
 
 def _known(db: Database, category: Category, key: str, stage: str, capture_id: str | None, *, is_open: bool) -> _Known | None:
     """The newest row of the same fault."""
     row = db.execute(
         """
-        SELECT id, message FROM core_anomalies
+        SELECT id, message, details_json FROM core_anomalies
         WHERE json_extract(partition_key, '$.week_ending') = json_extract(?, '$.week_ending')
           AND partition_key = ? AND domain = ? AND category = ? AND stage = ?
           AND COALESCE(capture_id, '') = ? AND (resolved_at IS NULL) = ?
@@ -176,15 +186,16 @@ def _see_again(
     run: Observing, known: _Known, category: Category, message: str, details: Mapping[str, object] | None, affected: int | None,
     *, is_open: bool,
 ) -> int:
-    """Notes that a fault was seen again and returns its id; an open one whose message changed is logged anew."""
+    """Notes that a fault was seen again and returns its id; an open one that says something else is logged anew."""
+    seen = _Known(known.id, message, _json(details))
     run.db.execute(
         """
         UPDATE core_anomalies SET severity = ?, message = ?, details_json = ?, affected_records = ?, execution_id = ?,
                last_seen_at = ?, seen_count = seen_count + 1 WHERE id = ?
         """,
-        (category.severity.value, message, _json(details), affected, run.execution_id, clock.stamp(run.now), known.id),
+        (category.severity.value, message, seen.details, affected, run.execution_id, clock.stamp(run.now), known.id),
     )
-    if is_open and known != _Known(known.id, message):
+    if is_open and known.logged != seen.logged:
         log_opened(run.db, known.id, clock.stamp(run.now))
     return known.id
 

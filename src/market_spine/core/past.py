@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from market_spine import __version__
 from market_spine.core import contents, events
 from market_spine.core.manifest import CALC, NORMALIZED, RANK, RAW, WITHDRAWN
 from market_spine.core.replay import AnomalyState, CaptureState, State, replay
@@ -32,6 +31,7 @@ def store_before(db: Database, before: str) -> Iterator[Database]:
         migrations.prepare(past)
         with past.transaction():
             _fill(past, db, replay(events.lines(db), before))
+            _put_runs(past, db, before)
         yield past
 
 
@@ -48,9 +48,6 @@ def _fill(past: Database, db: Database, state: State) -> None:
         _put_judged(past, subject, is_ready=judged.is_ready, issues=list(judged.issues))
     for number, anomaly in state.anomalies.items():
         _put_anomaly(past, number, anomaly)
-    for run in state.runs:
-        if run.body.get("source") and run.body["error"] is None:
-            _put_run(past, run.execution_id, run.at, run.body)
 
 
 def _put_capture(past: Database, key: int, capture_id: str, capture: CaptureState) -> None:
@@ -166,12 +163,21 @@ def _put_anomaly(past: Database, number: int, anomaly: AnomalyState) -> None:
     )
 
 
-def _put_run(past: Database, execution_id: str, at: str, body: Mapping[str, Any]) -> None:
-    arguments = json.dumps({name: body[name] for name in ("source", "data_dir", "only_stage")})
-    past.execute(
+def _put_runs(past: Database, db: Database, before: str) -> None:
+    """The runs that had begun and had not failed: where data was fetched from decides what is suggested. A killed run has no
+    event, but its row says what it was asked to do."""
+    runs = db.execute(
         """
-        INSERT INTO core_executions (execution_id, pipeline, run_date, started_at, version, host, pid, arguments_json, exit_code)
-        VALUES (?, ?, ?, ?, ?, '', 0, ?, ?) ON CONFLICT (execution_id) DO UPDATE SET exit_code = excluded.exit_code
+        SELECT execution_id, pipeline, run_date, started_at, arguments_json FROM core_executions
+        WHERE started_at < ? AND (error IS NULL OR finished_at >= ?)
         """,
-        (execution_id, body["pipeline"], body["run_date"], at, __version__, arguments, body["exit_code"]),
+        (before, before),
     )
+    for run in runs:
+        past.execute(
+            """
+            INSERT INTO core_executions (execution_id, pipeline, run_date, started_at, arguments_json, version, host, pid)
+            VALUES (?, ?, ?, ?, ?, '', '', 0)
+            """,
+            tuple(run),
+        )

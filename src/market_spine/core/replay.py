@@ -80,14 +80,6 @@ class WeekResult(NamedTuple):
     made_from: Mapping[str, Mapping[str, Any]]
 
 
-class LastRun(NamedTuple):
-    """The newest run that queried a source."""
-
-    execution_id: str
-    at: str
-    body: Mapping[str, Any]
-
-
 @dataclass(slots=True)
 class State:
     """What the events add up to; subjects are `2026-01-09` or `2026-01-09/OTC`."""
@@ -96,7 +88,6 @@ class State:
     readiness: dict[str, Judged] = field(default_factory=dict)
     anomalies: dict[int, AnomalyState] = field(default_factory=dict)
     week_results: dict[str, WeekResult] = field(default_factory=dict)
-    runs: list[LastRun] = field(default_factory=list)
 
     @property
     def current(self) -> dict[str, str]:
@@ -191,10 +182,6 @@ def _closed(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> 
     anomaly.closed_at, anomaly.note = entry["at"], body["note"]
 
 
-def _run(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    state.runs.append(LastRun(entry["subject"], entry["at"], body))
-
-
 _CHANGES: dict[str, Callable[[State, Mapping[str, Any], Mapping[str, Any]], None]] = {
     Kind.CAPTURE_STORED.value: _stored,
     Kind.CAPTURE_NORMALIZED.value: _normalized,
@@ -210,7 +197,6 @@ _CHANGES: dict[str, Callable[[State, Mapping[str, Any], Mapping[str, Any]], None
     Kind.READINESS_CHANGED.value: _judged,
     Kind.ANOMALY_OPENED.value: _opened,
     Kind.ANOMALY_CLOSED.value: _closed,
-    Kind.RUN_FINISHED.value: _run,
 }
 
 
