@@ -78,6 +78,7 @@ class Ledger:
     firms: Callable[[Partition, Served], tuple[Firm, ...] | None]
     captures: dict[str, Capture] = field(default_factory=dict)
     withdrawn: list[str] = field(default_factory=list)  # capture ids, in the order of their rollbacks
+    taken_back: list[tuple[Partition, str, Served]] = field(default_factory=list)  # contents of captures that hold another since
     results: dict[str, list[tuple[str, str, str, dict[str, tuple[str, int]]]]] = field(default_factory=dict)
     history: dict[date, Picture] = field(default_factory=dict)
 
@@ -102,13 +103,21 @@ class Ledger:
             self.captures[name].hashes[self.captures[name].normalized or self.captures[name].newest]
             for name in self.withdrawn
             if self.captures[name].partition == partition
-        }
+        } | {content_hash for where, content_hash, _ in self.taken_back if where == partition}
 
     def is_withdrawn(self, partition: Partition, served: Served) -> bool:
         """Whether that content of the partition was taken back."""
         captures = [self.captures[name] for name in self.withdrawn if self.captures[name].partition == partition]
         contents = [capture.versions[capture.normalized or capture.newest] for capture in captures]
+        contents += [content for where, _, content in self.taken_back if where == partition]
         return any(self.stored(content) == self.stored(served) and content.raw == served.raw for content in contents)
+
+    def undo(self, capture_id: str) -> None:
+        """An operator ends a withdrawal, and that of the same content before it."""
+        capture = self.captures[capture_id]
+        content = (capture.partition, capture.hashes[capture.normalized or capture.newest])
+        self.withdrawn.remove(capture_id)
+        self.taken_back = [each for each in self.taken_back if each[:2] != content]
 
     def is_ready(self, week: str, results: Mapping[str, WeekShowing]) -> bool:
         """Every tier current and measured, the week's result made of just these, no rollback without a newer capture."""
@@ -213,6 +222,7 @@ class Ledger:
                 yield "a withdrawn content was made current again"
             if known.normalized is not None and known.day != moment.day:
                 yield f"its rows were replaced on {moment.day}"
+            self._accept(known, stored.normalized)
         if stored.normalized is None and known.normalized is not None and known.day != moment.day:
             yield f"lost its rows on {moment.day}"
         known.normalized, known.measured = stored.normalized, stored.measured
@@ -220,6 +230,15 @@ class Ledger:
             yield "its content_hash is not that of the rows it holds"
         if known.measured is not None and known.normalized is None:
             yield "is measured and not normalized"
+
+    def _accept(self, known: Capture, normalized: int) -> None:
+        """A content that is accepted is not taken back any more; if another one of that day was, its capture is current again."""
+        partition, accepted = known.partition, known.hashes[normalized]
+        if known.capture_id in self.withdrawn:
+            self.withdrawn.remove(known.capture_id)
+            before = known.normalized or known.newest
+            self.taken_back.append((partition, known.hashes[before], known.versions[before]))
+        self.taken_back = [each for each in self.taken_back if each[:2] != (partition, accepted)]
 
     def _learn_weeks(self, seen: Observed, moment: Moment) -> Iterator[str]:
         known = {entry[1]: (week, entry) for week, entries in self.results.items() for entry in entries}

@@ -167,7 +167,7 @@ class Player:
         if done.exit_code:
             return [f"rollback --undo exits {done.exit_code}: {done.stderr[-300:]}"]
         last = [name for name in withdrawn if self.ledger.captures[name].partition == partition][-1]
-        self.ledger.withdrawn.remove(last)
+        self.ledger.undo(last)
         return self._learn()
 
     def _prune(self, draw: Random) -> list[str]:
@@ -243,14 +243,8 @@ class Player:
     # What is checked.
 
     def _learn(self, *, forced: bool = False) -> list[str]:
-        """Takes over what the command stored. A rollback that a forced run of the same day ends is over."""
-        seen = self.engine.observe()
-        if forced:
-            stands = {
-                name for name, stored in seen.captures.items() if stored.run_date == str(self.today) and not stored.withdrawn
-            }
-            self.ledger.withdrawn = [name for name in self.ledger.withdrawn if name not in stands]
-        self._seen = seen
+        """Takes over what the command stored."""
+        self._seen = seen = self.engine.observe()
         moment = Moment(self.today, self.world.finra.partitions, self.world.out_of_order, forced, self._is_content)
         faults = self.ledger.learn(seen, moment)
         self.duties.captured(self.ledger)
