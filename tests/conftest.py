@@ -25,6 +25,11 @@ os.environ["MARKET_SPINE_SETTLE_SECONDS"] = "0"  # tests run on files that they 
 ENGINES = ("sqlite", "postgresql")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """More processes than cores: tests wait for servers, disks and each other a quarter of their time."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine a test runs on; everything below that touches a database follows it."""
