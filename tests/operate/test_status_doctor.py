@@ -39,10 +39,10 @@ def found(desk: Desk, on: date = DAY) -> list[tuple[str, str | None, str]]:
     ("on", "expected"),
     [
         (DUE_T1 - timedelta(days=1), ["awaiting", "awaiting", "awaiting"]),
-        (DUE_T1, ["late", "awaiting", "awaiting"]),
+        (DUE_T1, ["due", "awaiting", "awaiting"]),
         (DUE_T1 + timedelta(days=1), ["late", "awaiting", "awaiting"]),
         (DUE_T1 + timedelta(days=2), ["missing", "awaiting", "awaiting"]),
-        (DUE_OTHERS, ["missing", "late", "late"]),
+        (DUE_OTHERS, ["missing", "due", "due"]),
         (DUE_OTHERS + timedelta(days=2), ["missing", "missing", "missing"]),
     ],
     ids=str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ from market_spine.categories import Category
 from market_spine.core import anomalies, captures, events, manifest
 from market_spine.core.captures import Capture
 from market_spine.core.events import Kind
+from market_spine.core.manifest import StageRow
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
@@ -54,7 +55,9 @@ def measure(run: Run, capture: Capture) -> Outcome:
         made = _store_measures(run, capture, measured)
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
         run.judge(capture.partition.week_ending)
-    message = f"Measured {measured.tier.venue_count:,} venues, {measured.tier.symbol_count:,} symbols"
+    tier = measured.tier
+    hhi = "" if tier.hhi is None else f", HHI {tier.hhi:.4f}"
+    message = f"Measured {tier.venue_count:,} venues, {tier.symbol_count:,} symbols{hhi}"
     return Outcome.of(Phase.CALC, Status.DONE, capture.partition, message, capture_id=capture.capture_id, rows=made)
 
 
@@ -222,9 +225,12 @@ def _current_tiers(db: Database, week: str) -> dict[str, Used]:
 def _is_fresh(db: Database, week: str, made_from: dict[str, dict[str, object]]) -> bool:
     """Whether the week's current result was made from exactly these captures."""
     rows = db.execute("SELECT capture_id FROM finra_otc_transparency_current_week WHERE week_ending = ?", (week,))
-    current = {capture_id for (capture_id,) in rows}
-    results = [row for row in manifest.week_rows(week, db) if row.tier is None]
-    return any(row.capture_id in current and row.metadata.get("made_from") == made_from for row in results)
+    return is_made_from(manifest.week_rows(week, db), {capture_id for (capture_id,) in rows}, made_from)
+
+
+def is_made_from(rows: Iterable[StageRow], current: Collection[str], made_from: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether one of the week's current results, of its manifest rows, was made from exactly these captures."""
+    return any(r.tier is None and r.capture_id in current and r.metadata.get("made_from") == made_from for r in rows)
 
 
 def store_week(run: Run, result: WeekResult, made_from: Mapping[str, Mapping[str, object]]) -> None:

@@ -25,8 +25,8 @@ class Open(NamedTuple):
     weeks: tuple[date, ...] = ()  # whose own results are behind
 
 
-def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
-    """By tier of the plan, the first week that a window requested or a capture holds; this window counts."""
+def known_weeks(db: Database) -> dict[str, date]:
+    """By tier, the first week that a window requested or a capture holds."""
     rows = db.execute(
         """
         SELECT tier, first_week FROM core_coverage WHERE domain = ?
@@ -35,8 +35,14 @@ def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
         """,
         (DOMAIN,),
     ).fetchall()
-    known = [(tier, date.fromisoformat(week)) for tier, week in rows]
-    return {tier: min([min(plan.weeks), *(week for other, week in known if other == tier)]) for tier in plan.tiers}
+    known = sorted((week, tier) for tier, week in rows)
+    return {tier: date.fromisoformat(week) for week, tier in reversed(known)}
+
+
+def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
+    """The same for the tiers of a plan; its window counts."""
+    known = known_weeks(db)
+    return {tier: min(min(plan.weeks), known.get(tier, min(plan.weeks))) for tier in plan.tiers}
 
 
 def record(run: Run, plan: Plan) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from market_spine.app import firm_totals, refusals
@@ -30,10 +32,15 @@ def pending(run: Run, partition: Partition) -> list[Capture]:
     """The captures whose rows are missing or made from older bytes; a superseded one that failed is left alone."""
     stored = captures.of_partition(run.db, partition, manifest.NORMALIZED)
     standing = [c for c in run.forecast.standing(stored, partition, manifest.NORMALIZED) if run.works_on(c.run_date)]
+    return unfinished(standing, partial(failed_before, run))
+
+
+def unfinished(standing: Sequence[Capture], has_failed: Callable[[Capture], bool]) -> list[Capture]:
+    """Which of a partition's captures, oldest first, are still to be normalized."""
     return [
         capture
         for capture in standing
-        if capture.stage_no != capture.ingest_no and (capture is standing[-1] or not failed_before(run, capture))
+        if capture.stage_no != capture.ingest_no and (capture is standing[-1] or not has_failed(capture))
     ]
 
 
@@ -64,7 +71,10 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     status = Status.WARNING if file.rejects or reading.firm_totals.problem else Status.DONE
     return Outcome.of(
         Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
-        details={"rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded},
+        details={
+            "rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded,
+            "totals_problem": reading.firm_totals.problem,
+        },
     )
 
 

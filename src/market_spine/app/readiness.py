@@ -43,6 +43,11 @@ class Findings(NamedTuple):
     def is_present(self) -> bool:
         return not self.missing_tiers and not self.awaiting
 
+    @property
+    def only_awaits(self) -> bool:
+        """Whether it is not ready, and only because FINRA has not published a tier yet."""
+        return bool(self.awaiting) and not (self.missing_tiers or self.incomplete or self.withdrawn or self.critical)
+
     def issues(self) -> list[str]:
         """The blocking issues, in words."""
         issues = list(self.withdrawn)
@@ -89,6 +94,14 @@ def evaluate_readiness(
     With `now`, the publication calendar separates what is awaited from what is missing, and each tier is judged too, in a row
     of its own: Tier 1 can be used two weeks before the others exist.
     """
+    issues = evaluate(week_ending, db_connection, ready_for, now=now, calendar=calendar).issues()
+    return Readiness(not issues, issues)
+
+
+def evaluate(
+    week_ending: date | str, db_connection: Connection, ready_for: str, *, now: datetime | None, calendar: Calendar | None
+) -> Findings:
+    """The same, with what was found of the week."""
     week, stamp = str(week_ending), clock.stamp(now or clock.utc_now())
     with writing(db_connection):
         judged = look(week, db_connection, now, calendar)
@@ -96,8 +109,7 @@ def evaluate_readiness(
         if now:
             rows |= {partition_key(week, tier): findings for tier, findings in judged.tiers.items()}
         _write(db_connection, rows, ready_for, stamp)
-    issues = judged.week.issues()
-    return Readiness(not issues, issues)
+    return judged.week
 
 
 def counts_as_ready(week_ending: date | str, connection: Connection) -> bool:
@@ -121,7 +133,7 @@ def look(
     if results is not None and day in forecast.results:
         results = [*results, str(forecast.results[day].capture_id)]
     criticals = [tier for tier, stage in _criticals(week, connection) if (day, tier, stage) not in forecast.resolved]
-    return judge(Evidence(rows, criticals, results), _expected(week, rows, now, calendar))
+    return judge(Evidence(rows, criticals, results), expected(week, rows, now, calendar))
 
 
 def judge(evidence: Evidence, expected: Mapping[str, Due]) -> Judgement:
@@ -134,7 +146,7 @@ def judge(evidence: Evidence, expected: Mapping[str, Due]) -> Judgement:
     return Judgement(examine(evidence.rows, len(evidence.criticals), expected, TIERS, evidence.results), tiers)
 
 
-def _expected(week: str, rows: list[StageRow], now: datetime | None, calendar: Calendar | None) -> dict[str, Due]:
+def expected(week: str, rows: list[StageRow], now: datetime | None, calendar: Calendar | None) -> dict[str, Due]:
     """By absent tier, what is not yet due on the day of `now`."""
     if now is None or calendar is None:
         return {}
@@ -313,8 +325,6 @@ class Difference(NamedTuple):
 
 def differences(connection: Connection, week: date) -> list[Difference]:
     """Where the stored judgement of a week is out of date. A missing row counts as not ready."""
-    judged = look(week, connection)
-    now = {None: judged.week} | dict(judged.tiers)
     rows = connection.execute(
         """
         SELECT json_extract(partition_key, '$.tier'), is_ready FROM core_data_readiness
@@ -325,12 +335,46 @@ def differences(connection: Connection, week: date) -> list[Difference]:
     stored: dict[str | None, set[bool]] = {}
     for tier, is_ready in rows:
         stored.setdefault(tier, set()).add(bool(is_ready))
-    stored.setdefault(None, {False})
+    return differing(week, stored, look(week, connection))
+
+
+def differing(week: date, judged_before: Mapping[str | None, set[bool]], judged: Judgement) -> list[Difference]:
+    """Where what was judged before, by tier (None for the week itself), differs from the judgement."""
+    now = {None: judged.week} | dict(judged.tiers)
+    stored = {None: {False}} | dict(judged_before)
     return [
         Difference(week, tier, not is_ready, is_ready)
         for tier, shown in stored.items()
         if tier in now and shown != {is_ready := not now[tier].issues()}
     ]
+
+
+def results_between(connection: Connection, first: date, last: date) -> dict[date, list[str]]:
+    """By week, the week-level results of the captures that are current; one statement, however many weeks."""
+    rows = connection.execute(
+        "SELECT week_ending, capture_id FROM finra_otc_transparency_current_week WHERE week_ending BETWEEN ? AND ?",
+        (first.isoformat(), last.isoformat()),
+    ).fetchall()
+    results: dict[date, list[str]] = {}
+    for week, capture_id in rows:
+        results.setdefault(date.fromisoformat(week), []).append(capture_id)
+    return results
+
+
+def judged_between(connection: Connection, first: date, last: date) -> dict[date, dict[str | None, set[bool]]]:
+    """By week and tier (None for the week itself), whether it is stored as ready; one statement, however many weeks."""
+    rows = connection.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), is_ready
+        FROM core_data_readiness
+        WHERE domain = ? AND json_extract(partition_key, '$.week_ending') BETWEEN ? AND ?
+        """,
+        (DOMAIN, first.isoformat(), last.isoformat()),
+    ).fetchall()
+    judged: dict[date, dict[str | None, set[bool]]] = {}
+    for week, tier, is_ready in rows:
+        judged.setdefault(date.fromisoformat(week), {}).setdefault(tier, set()).add(bool(is_ready))
+    return judged
 
 
 def judged_weeks(connection: Connection) -> list[date]:

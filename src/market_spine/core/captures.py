@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from market_spine import clock
@@ -246,7 +247,7 @@ def is_superseded(db: Database, capture: Capture) -> bool:
     return later is not None
 
 
-class _Staged(NamedTuple):
+class Staged(NamedTuple):
     """A capture with the manifest's metadata of the preceding stage and of the stage itself."""
 
     capture_key: int
@@ -254,8 +255,17 @@ class _Staged(NamedTuple):
     run_date: str
     captured_at: str
     withdrawn_at: str | None
-    ready: str
-    done: str | None
+    ready: Mapping[str, Any]
+    done: Mapping[str, Any] | None
+
+    @classmethod
+    def of(
+        cls, capture_key: int, capture_id: str, run_date: str, captured_at: str, withdrawn_at: str | None, ready: str,
+        done: str | None,
+    ) -> Staged:
+        """A row as the tables hold it."""
+        made = json.loads(done) if done else None
+        return cls(capture_key, capture_id, run_date, captured_at, withdrawn_at, json.loads(ready), made)
 
 
 def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture]:
@@ -276,13 +286,17 @@ def of_partition(db: Database, partition: Partition, stage: str) -> list[Capture
         """,
         (before, stage, partition.week, partition.tier),
     ).fetchall()
-    kept = []
-    for row in map(_Staged._make, rows):
-        content, stage_no = json.loads(row.ready), json.loads(row.done)["ingest_no"] if row.done else None
-        if row.withdrawn_at is None or (stage == NORMALIZED and stage_no != content["ingest_no"]):
-            facts = (row.run_date, row.captured_at, content["sha256"], content["ingest_no"], stage_no)
-            kept.append(Capture(row.capture_key, row.capture_id, partition, *facts))
-    return kept
+    staged = (staged_capture(partition, stage, row) for row in starmap(Staged.of, rows))
+    return [capture for capture in staged if capture is not None]
+
+
+def staged_capture(partition: Partition, stage: str, row: Staged) -> Capture | None:
+    """The capture with the content that `stage` is to be made from; None for a withdrawn one that nothing waits to replace."""
+    content, stage_no = row.ready, row.done["ingest_no"] if row.done else None
+    if row.withdrawn_at is not None and (stage != NORMALIZED or stage_no == content["ingest_no"]):
+        return None
+    facts = (row.run_date, row.captured_at, content["sha256"], content["ingest_no"], stage_no)
+    return Capture(row.capture_key, row.capture_id, partition, *facts)
 
 
 def current(db: Database, partition: Partition, as_of: date | None = None) -> Current | None:

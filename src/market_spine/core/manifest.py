@@ -90,6 +90,24 @@ def week_rows(week_ending: date | str, connection: Connection, tier: str | None 
     return [row for row in stages if tier is None or row.tier == tier]
 
 
+def rows_between(first: date, last: date, connection: Connection) -> dict[date, list[StageRow]]:
+    """The manifest rows of each of these weeks, newest capture first; one statement, however many weeks."""
+    rows = connection.execute(
+        """
+        SELECT json_extract(partition_key, '$.tier'), stage, capture_id, row_count, metadata_json, captured_at,
+               json_extract(partition_key, '$.week_ending')
+        FROM core_manifest
+        WHERE json_extract(partition_key, '$.week_ending') BETWEEN ? AND ? AND domain = ?
+        ORDER BY captured_at DESC, id DESC
+        """,
+        (first.isoformat(), last.isoformat(), DOMAIN),
+    ).fetchall()
+    weeks: dict[date, list[StageRow]] = {}
+    for *stage, week in rows:
+        weeks.setdefault(date.fromisoformat(week), []).append(StageRow.of(*stage))
+    return weeks
+
+
 def entries(
     connection: Connection, domain: str | None, key: str | None, stage: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:

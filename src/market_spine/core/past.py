@@ -32,6 +32,7 @@ def store_before(db: Database, before: str) -> Iterator[Database]:
         with past.transaction():
             _fill(past, db, replay(events.lines(db), before))
             _put_runs(past, db, before)
+            _copy_coverage(past, db, before)
         yield past
 
 
@@ -48,6 +49,15 @@ def _fill(past: Database, db: Database, state: State) -> None:
         _put_judged(past, subject, is_ready=judged.is_ready, issues=list(judged.issues))
     for number, anomaly in state.anomalies.items():
         _put_anomaly(past, number, anomaly)
+
+
+def _copy_coverage(past: Database, db: Database, before: str) -> None:
+    """The first weeks asked for; where an earlier one was asked for since, the captures show how far the store reached."""
+    rows = db.execute(
+        "SELECT domain, tier, first_week, updated_at FROM core_coverage WHERE domain = ? AND updated_at < ?", (DOMAIN, before)
+    ).fetchall()
+    for row in rows:
+        past.execute("INSERT INTO core_coverage (domain, tier, first_week, updated_at) VALUES (?, ?, ?, ?)", row)
 
 
 def _put_capture(past: Database, key: int, capture_id: str, capture: CaptureState) -> None:

@@ -15,6 +15,7 @@ from market_spine.core.anomalies import SEVERITIES, closed
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
 from market_spine.operate.operation import record_action
+from market_spine.partition import DOMAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Anomaly:
     acknowledged_reason: str | None
     resolved_at: str | None
     resolution_note: str | None
+    ingest_no: int | None = None
 
     def entry(self) -> dict[str, object]:
         """The anomaly, for machines."""
@@ -69,6 +71,23 @@ def list_anomalies(
         rows = db.execute(_COLUMNS + "ORDER BY id DESC")
     anomalies = (_anomaly(row) for row in rows)
     return [a for a in anomalies if a.severity in severities and (a.resolved_at is None or not unresolved)]
+
+
+def faults_between(db: Database, first: date, last: date) -> dict[date, list[Anomaly]]:
+    """The anomalies of severity ERROR and CRITICAL of each of these weeks, newest first, resolved ones too; one statement,
+    however many weeks."""
+    rows = db.execute(
+        _COLUMNS
+        + """
+        WHERE json_extract(partition_key, '$.week_ending') BETWEEN ? AND ? AND domain = ? AND severity IN ('ERROR', 'CRITICAL')
+        ORDER BY id DESC
+        """,
+        (first.isoformat(), last.isoformat(), DOMAIN),
+    )
+    faults: dict[date, list[Anomaly]] = {}
+    for anomaly in map(_anomaly, rows):
+        faults.setdefault(date.fromisoformat(str(anomaly.week)), []).append(anomaly)
+    return faults
 
 
 def resolve_command(anomaly_id: int) -> str:
@@ -146,7 +165,8 @@ def _anomaly(values: tuple[object, ...]) -> Anomaly:
     key, details = (json.loads(text) if text else {} for text in (row.partition_key, row.details_json))
     own = {name: value for name, value in row._asdict().items() if name not in ("partition_key", "details_json")}
     own["last_seen_at"] = row.last_seen_at or row.detected_at
-    return Anomaly(**own, week=key.get("week_ending"), tier=key.get("tier"), hint=details.get("hint"))
+    facts = {"hint": details.get("hint"), "ingest_no": details.get("ingest_no")}
+    return Anomaly(**own, week=key.get("week_ending"), tier=key.get("tier"), **facts)
 
 
 _COLUMNS = """

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from market_spine.app import calc, normalize, readiness
 from market_spine.app.context import Run
 from market_spine.app.pipelines import command_for
 from market_spine.app.source import DEFAULT_DATA_DIR
@@ -16,10 +15,13 @@ from market_spine.calendar import publication
 from market_spine.calendar.publication import PublicationState
 from market_spine.core import captures, contents, executions
 from market_spine.core.captures import Capture
+from market_spine.core.executions import Asked
 from market_spine.db import Database
 from market_spine.operate import raw_rows
+from market_spine.operate.evidence import Evidence
+from market_spine.operate.evidence import read as read_evidence
 from market_spine.partition import TIERS, Partition
-from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, Entry, list_captures
+from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, list_captures
 
 
 class Kind(str, Enum):
@@ -82,11 +84,11 @@ def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, tod
     """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, and captures of a
     day after `today`."""
     gaps: list[Gap] = []
+    evidence = read_evidence(run.db, min(weeks, default=date.min), max(weeks, default=date.min))
     for week in sorted(weeks):
-        entries = list_captures(run.db, week)
         for tier in tiers:
-            gaps += of_partition(run, Partition(week, tier), [e for e in entries if e.tier == tier and e.state != PRUNED])
-        gaps += of_week(run, week)
+            gaps += of_partition(run, Partition(week, tier), evidence)
+        gaps += of_week(evidence, week)
         gaps += _damaged(run.db, week)
     return gaps + orphans(run.db) + (of_the_future(run.db, today) if today else [])
 
@@ -101,42 +103,42 @@ def of_the_future(db: Database, today: date) -> list[Gap]:
     return gaps
 
 
-def of_partition(run: Run, partition: Partition, entries: Sequence[Entry]) -> Iterator[Gap]:
-    """The gaps of a partition, first stage first; `entries` are its captures, oldest first."""
+def of_partition(run: Run, partition: Partition, evidence: Evidence) -> Iterator[Gap]:
+    """The gaps of a partition, first stage first."""
     week, tier = partition.week_ending, partition.tier
+    entries, fetch = evidence.entries.get(partition, ()), fetch_from(evidence.asked, week, tier)
     standing = [entry for entry in entries if entry.state != WITHDRAWN]
     withdrawn = entries[-1] if entries and entries[-1].state == WITHDRAWN else None
     if withdrawn:
         what = f"withdrawn ({withdrawn.withdrawn_reason}); a good capture is awaited"
-        yield Gap(Kind.RAW, week, tier, what, Remedy.FETCH, fetch_command(run.db, week, tier))
+        yield Gap(Kind.RAW, week, tier, what, Remedy.FETCH, fetch)
     elif not standing and (absent := _absent(run, partition)):
-        yield Gap(Kind.RAW, week, tier, absent, Remedy.FETCH, fetch_command(run.db, week, tier))
-    for capture in normalize.pending(run, partition):
-        yield _not_normalized(run, capture)
-    for capture in calc.pending(run, partition):
+        yield Gap(Kind.RAW, week, tier, absent, Remedy.FETCH, fetch)
+    for capture in evidence.to_normalize(run, partition):
+        yield _not_normalized(evidence, capture, fetch)
+    for capture in evidence.to_measure(run, partition):
         command = command_for("compute_venue_volume", week, tier)
         yield Gap(Kind.CALC, week, tier, f"capture …:{capture.capture_id[-8:]} is not measured", Remedy.CALC, command)
 
 
-def _not_normalized(run: Run, capture: Capture) -> Gap:
+def _not_normalized(evidence: Evidence, capture: Capture, fetch: str) -> Gap:
     """The gap of a capture that is not normalized; where its content was refused, other content has to be fetched."""
     week, tier, name = capture.partition.week_ending, capture.partition.tier, f"capture …:{capture.capture_id[-8:]}"
-    if not normalize.failed_before(run, capture):
+    if not evidence.failures(capture):
         command = command_for("normalize_week", week, tier)
         return Gap(Kind.NORMALIZED, week, tier, f"{name} is not normalized", Remedy.NORMALIZE, command)
     what = f"{name} could not be normalized; another file is needed"
-    if contents.is_intact(run.db, capture.content_hash):
-        return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH, fetch_command(run.db, week, tier))
-    command = f"{fetch_command(run.db, week, tier)} --force"
-    return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH_AGAIN, command)
+    if evidence.is_damaged(capture):
+        return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH_AGAIN, f"{fetch} --force")
+    return Gap(Kind.NORMALIZED, week, tier, what, Remedy.FETCH, fetch)
 
 
-def of_week(run: Run, week: date) -> Iterator[Gap]:
+def of_week(evidence: Evidence, week: date) -> Iterator[Gap]:
     """Results of the week that are missing or computed from other captures, and a stored readiness that is out of date."""
-    if calc.week_is_pending(run, week):
+    if evidence.lacks_results(week):
         command = command_for("compute_weekly_totals", week)
         yield Gap(Kind.WEEK, week, None, "week totals and tier split are missing or stale", Remedy.CALC, command)
-    elif different := readiness.differences(run.db, week):
+    elif different := evidence.differences(week):
         yield Gap(Kind.READINESS, week, None, different[0].what, Remedy.JUDGE, judge_command(week))
 
 
@@ -147,12 +149,20 @@ def judge_command(week: date) -> str:
 
 def fetch_command(db: Database, week: date, tier: str) -> str:
     """The command that fetches a partition from the source of the newest run; defaults are left out."""
-    return f"spine backfill --from {week} --to {week} --tiers {tier}{_source_options(db)}"
+    return fetch_from(executions.last_source(db), week, tier)
+
+
+def fetch_from(last: Asked, week: date, tier: str) -> str:
+    """The same for a source that is known."""
+    return f"spine backfill --from {week} --to {week} --tiers {tier}{_options_of(last)}"
 
 
 def _source_options(db: Database) -> str:
     """The options that name the source of the newest run."""
-    last = executions.last_source(db)
+    return _options_of(executions.last_source(db))
+
+
+def _options_of(last: Asked) -> str:
     if last.source != "file":
         return f" --source {last.source}"
     return "" if last.data_dir in (None, DEFAULT_DATA_DIR) else f" --data-dir {shlex.quote(last.data_dir)}"

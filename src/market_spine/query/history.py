@@ -55,6 +55,12 @@ def list_captures(db: Database, week: date | None = None, tiers: Sequence[str] =
     return sorted((e for e in entries if e.tier in tiers), key=lambda e: (e.week, e.tier, e.run_date))
 
 
+def captures_between(db: Database, first: date, last: date) -> list[Entry]:
+    """Every capture of these weeks that is kept, by week and tier, oldest first; one statement, however many weeks."""
+    rows = db.execute(_COLUMNS + "WHERE c.week_ending BETWEEN ? AND ?", (first.isoformat(), last.isoformat())).fetchall()
+    return sorted((_entry(_Row._make(row)) for row in rows), key=lambda e: (e.week, e.tier, e.run_date))
+
+
 def find_capture(db: Database, text: str) -> Entry:
     """The capture with that id or pin name, or whose id ends with it (`OTC:2025-12-26:20260109`). Raises NotFound, UsageError."""
     ids = [
