@@ -125,9 +125,17 @@ def test_the_first_line_has_no_password(run_command: RunCommand, folder: Path, t
     assert password not in ran.stdout + ran.stderr
 
 
-def test_cron_gets_one_line_when_all_is_well(run_command: RunCommand, folder: Path) -> None:
+def test_cron_gets_the_card_when_all_is_well(run_command: RunCommand, folder: Path) -> None:
     ran = run_command("run_finra_weekly_schedule", *ARGUMENTS, "--cron", cwd=folder)
-    assert (ran.exit_code, ran.stdout, ran.stderr) == (0, "2026-01-30: 3 ingested, 0 unchanged, 1 of 1 weeks ready\n", "")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert lines[:3] == [
+        "Market Spine  Friday 2026-01-30 · spine.db",
+        "Last run      today: exit 0, 3 ingested, 0 unchanged",
+        "Weeks         1 ready, 3 awaiting, 2 blocked",
+    ]
+    assert "Open          2026-01-02 / NMS_TIER_1: missing, was due 2026-01-20" in lines
+    assert (len(lines) <= 12, lines[-1].startswith("next: spine backfill --from 2026-01-02")) == (True, True)
 
 
 def test_cron_gets_nothing_with_quiet(run_command: RunCommand, folder: Path) -> None:
@@ -143,7 +151,8 @@ def test_cron_gets_summary_and_log_when_something_fails(run_command: RunCommand,
     assert ran.stderr.startswith("[INFO]      market-spine ")
     assert f"[ERROR]     {WEEK} / OTC: ✗ EMPTY_FILE" in ran.stderr
     assert f"{WEEK} / NMS_TIER_1: ✓ Ingested" in ran.stderr
-    assert ran.stdout.startswith("SUMMARY\n")
+    assert ran.stdout.startswith("SUMMARY\n" if "-q" in quiet else "Market Spine ")
+    assert "\nSUMMARY\n" in f"\n{ran.stdout}"
 
 
 def test_the_lines_of_a_failed_run_come_before_the_summary_they_lead_to(folder: Path) -> None:
@@ -155,7 +164,8 @@ def test_the_lines_of_a_failed_run_come_before_the_summary_they_lead_to(folder: 
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, check=False, timeout=60, text=True
     )
     assert ran.returncode == 1
-    assert ran.stdout.startswith("[INFO]      market-spine ")
+    card, log_lines, summary = (ran.stdout.index(text) for text in ("Market Spine ", "[INFO]      market-spine ", "SUMMARY\n"))
+    assert 0 == card < log_lines < summary
     assert ran.stdout.endswith("Exit code: 1\n")
 
 

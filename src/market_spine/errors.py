@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from market_spine.categories import Category
 
-RECOVERY = "restore a backup: workflows/incident/DATABASE_RECOVERY.md"
+RECOVERY = "spine help recovery"
 
 
 class MarketSpineError(Exception):

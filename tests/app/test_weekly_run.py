@@ -47,6 +47,7 @@ def test_the_summary_has_the_shape_the_runbook_knows(run_command: RunCommand, ta
     rule = "=" * 70
     expected = f"""SUMMARY
 {rule}
+Target weeks:         2025-12-26
 Weeks processed:      1
 Total partitions:     3 (1 weeks × 3 tiers)
 
@@ -64,8 +65,11 @@ Analytics:
   Calculations failed: 0
 
 Readiness:
+  Weeks:              1 ready, 0 awaiting, 0 blocked
   Weeks ready:        1
   Weeks not ready:    0
+
+Anomalies:            0 CRITICAL, 0 ERROR, 0 WARN, 0 INFO
 {rule}
 Exit code: 0
 """
@@ -245,7 +249,7 @@ def test_rejects_are_kept_with_line_and_reason(run_command: RunCommand, target: 
     weekly_files.write(folder, WEEK, "OTC", rows)
     done = weekly(run_command, target, folder)
     assert done.exit_code == 0
-    assert "⚠ Normalized 119 rows (1 rejected)" in done.stderr
+    assert "✓ Normalized 119 rows (1 rejected)" in done.stderr
     assert [tuple(row) for row in db.execute("SELECT line_number, reason, line FROM core_rejects")] == [
         (5, "blank symbol", rows[3])
     ]
@@ -328,8 +332,12 @@ def test_a_dry_run_on_nothing_creates_nothing(run_command: RunCommand, tmp_path:
     before = sorted(tmp_path.rglob("*"))
     done = weekly(run_command, str(tmp_path / "deep" / "new.db"), folder, "--mode", "dry-run")
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "[DRY-RUN] Would ingest 2025-12-26 / NMS_TIER_1 (NEW)"
-    assert done.stdout.splitlines()[-2:] == ["Summary: 3 ingests, 0 skips, 3 to normalize, 4 to calculate", "No database writes performed."]
+    assert done.stdout.splitlines()[:2] == [
+        "Would process weeks: 2025-12-26", "[DRY-RUN] Would ingest 2025-12-26 / NMS_TIER_1 (NEW)",
+    ]
+    assert done.stdout.splitlines()[-3:] == [
+        "Summary: 3 ingests, 0 skips, 3 to normalize, 4 to calculate", "No database writes performed.", "Exit code: 0",
+    ]
     assert sorted(tmp_path.rglob("*")) == before
 
 

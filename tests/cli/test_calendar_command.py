@@ -14,18 +14,18 @@ import pytest
 from support.commands import RunCommand
 
 ON_A_TERMINAL = """\
-week ending  NMS_TIER_1               NMS_TIER_2               OTC
-2026-02-06   awaiting Mon 2026-02-23  awaiting Mon 2026-03-09  awaiting Mon 2026-03-09
-2026-01-30   awaiting Tue 2026-02-17  awaiting Mon 2026-03-02  awaiting Mon 2026-03-02
-2026-01-23   due Mon 2026-02-09       awaiting Mon 2026-02-23  awaiting Mon 2026-02-23
-2026-01-16   due Mon 2026-02-02       awaiting Tue 2026-02-17  awaiting Tue 2026-02-17
+week ending  NMS_TIER_1          NMS_TIER_2          OTC
+2026-02-06   awaiting Mon 02-23  awaiting Mon 03-09  awaiting Mon 03-09
+2026-01-30   awaiting Tue 02-17  awaiting Mon 03-02  awaiting Mon 03-02
+2026-01-23   late Mon 02-09      awaiting Mon 02-23  awaiting Mon 02-23
+2026-01-16   missing Mon 02-02   awaiting Tue 02-17  awaiting Tue 02-17
 
 Next: Tuesday 2026-02-17: 2026-01-16 / NMS_TIER_2, 2026-01-16 / OTC, 2026-01-30 / NMS_TIER_1
 """
 
 
-def test_without_a_terminal_it_answers_in_json(run_command: RunCommand) -> None:
-    done = run_command("spine", "calendar", "--weeks", "2", "--run-date", "2026-10-02")
+def test_asked_for_json_it_prints_a_document(run_command: RunCommand) -> None:
+    done = run_command("spine", "calendar", "--weeks", "2", "--run-date", "2026-10-02", "--json")
     assert (done.exit_code, done.stderr) == (0, "")
     reported = json.loads(done.stdout)
     assert (reported["schema_version"], reported["run_date"], len(reported["partitions"])) == (1, "2026-10-02", 6)
@@ -54,7 +54,7 @@ def test_on_a_terminal_it_is_a_table_that_moves_for_presidents_day() -> None:
 
 def test_an_operators_closures_count(run_command: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "closures.toml").write_text("closed = [2026-10-12]\n", encoding="utf-8")
-    done = run_command("spine", "calendar", "--run-date", "2026-10-02", "--calendar-file", tmp_path / "closures.toml")
+    done = run_command("spine", "calendar", "--run-date", "2026-10-02", "--calendar-file", tmp_path / "closures.toml", "--json")
     days = {(p["week_ending"], p["tier"]): p["due"] for p in json.loads(done.stdout)["partitions"]}
     assert days["2026-09-25", "NMS_TIER_1"] == "2026-10-13"
 

@@ -93,7 +93,7 @@ def test_a_named_file_must_be_there(run_command: RunCommand, folder: Path) -> No
 def test_a_list_is_what_one_would_have_typed(run_command: RunCommand, folder: Path) -> None:
     (folder / "market_spine.toml").write_text('tiers = ["OTC", "NMS_TIER_1"]\nrun-date = 2026-01-30\ndb = "x.db"')
     ran = run_command("run_finra_weekly_schedule", *RUN[:4], "--cron", cwd=folder)
-    assert ran.stdout.startswith("2026-01-30: 2 ingested")
+    assert "exit 0, 2 ingested" in ran.stdout
 
 
 def test_settings_without_an_option_stand_below_the_environment(tmp_path: Path) -> None:

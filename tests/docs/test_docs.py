@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import tomllib
 import yaml
 from clone import tool
 from conftest import ENGINES
-from pages import make_anomaly_reference, make_cli_reference, make_schema_reference
+from pages import make_anomaly_reference, make_cli_reference, make_pictures, make_runbooks, make_schema_reference
 from support import page_code, page_desks, pages, transcripts
 from support.finra_fake import FinraFake
 from support.page_desks import Desks
@@ -271,6 +271,12 @@ def test_the_page_of_commands_is_the_one_the_program_makes() -> None:
 def test_the_page_of_tables_is_the_one_the_schema_makes() -> None:
     stale = "docs/architecture/schema.md is not up to date: python scripts make_schema_reference"
     assert make_schema_reference.PAGE.read_text("utf-8") == make_schema_reference.render(), stale
+
+
+@pytest.mark.parametrize(("tool", "made"), [("make_runbooks", make_runbooks.originals), ("make_pictures", make_pictures.draw)])
+def test_what_is_made_of_pages_and_files_is_up_to_date(tool: str, made: Callable[[], dict[Path, str]]) -> None:
+    stale = [path.name for path, text in made().items() if not path.exists() or path.read_text("utf-8") != text]
+    assert stale == [], f"python scripts {tool}"
 
 
 def test_every_environment_variable_is_in_its_reference_page() -> None:

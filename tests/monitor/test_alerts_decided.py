@@ -20,6 +20,7 @@ BEFORE, LATER = NOW - timedelta(days=7), NOW + timedelta(days=7)
 EVENT = Event("SOURCE_UNAVAILABLE", "2025-12-26", "OTC", "ERROR", "not found", BEFORE)
 KEY = EVENT.key
 HOUR = timedelta(hours=1)
+NEWS = replace(EVENT, kind="RESTATED", severity="NOTICE")
 
 DECISIONS = [
     pytest.param(EVENT, None, [Action.BEGAN], id="it begins"),
@@ -35,6 +36,10 @@ DECISIONS = [
     pytest.param(replace(EVENT, silent_until=NOW), None, [Action.BEGAN], id="its date has come, never notified"),
     pytest.param(replace(EVENT, severity="CRITICAL"), Delivered(EVENT, BEFORE), [], id="it got worse: the same event"),
     pytest.param(None, None, [], id="nothing"),
+    pytest.param(NEWS, None, [Action.NEWS], id="news"),
+    pytest.param(NEWS, Delivered(NEWS, BEFORE, over_at=BEFORE), [], id="the same news again"),
+    pytest.param(NEWS, Delivered(replace(NEWS, since=BEFORE - HOUR), BEFORE, over_at=BEFORE), [Action.NEWS], id="newer news"),
+    pytest.param(None, Delivered(NEWS, BEFORE, over_at=BEFORE), [], id="news is never over"),
 ]
 
 

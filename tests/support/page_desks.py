@@ -20,8 +20,15 @@ class Desk(NamedTuple):
     commands: tuple[str, ...]
 
 
+# The folder as it is on that Friday: of each tier the weeks that FINRA has published by then. The other files wait in data/coming.
+_KEEP_WHAT_IS_PUBLISHED = (
+    "mkdir data/coming && mv data/fixtures/finra_otc/*.psv data/coming/ && cp data/coming/*_week_2025-12-05.psv "
+    "data/coming/nms_tier_1_week_2025-12-{12,19}.psv data/fixtures/finra_otc/"
+)
 DESKS = {
     "empty": Desk("2026-01-09", None, ()),
+    "published": Desk("2026-01-09", "empty", (_KEEP_WHAT_IS_PUBLISHED,)),
+    "first Friday": Desk("2026-01-09", "published", ("run_finra_weekly_schedule",)),
     "six weeks": Desk("2026-01-09", "empty", ("run_finra_weekly_schedule",)),
     "revised": Desk(
         "2026-01-30",

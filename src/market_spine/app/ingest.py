@@ -209,6 +209,10 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     return Outcome.of(
         Phase.INGEST, Status.DONE, partition, f"Ingested {rows:,} rows ({decision.reason.value}, capture …:{capture_id[-8:]})",
         reason=decision.reason.value, capture_id=capture_id, rows=rows,
+        details={
+            "source_uri": offer.uri, "sha256": decision.content_hash, "bytes": len(offer.content),
+            "requests": len(offer.responses) + len(totals.responses),
+        },
     )
 
 

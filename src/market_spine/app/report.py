@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan
 from market_spine.app.scheduler import Result
+from market_spine.categories import Severity
 from market_spine.outcome import Outcome, Phase, Reason, Status
+from market_spine.query.restatements import Restatement
 
 if TYPE_CHECKING:
     from market_spine.app.daily_list import Taken
@@ -27,28 +31,77 @@ MARK = {
     Status.FAILED: "✗",
 }
 _RULE = "=" * 70
+_LISTED = 8  # more weeks than these are written as a range
+_NORMAL_REJECTS = 0.01
+
+
+class Facts(NamedTuple):
+    """What a run finds out once its phases are done: how many weeks are in which state, how many anomalies of which severity it
+    observed, what it took in that replaces something, what to type next, and how long each phase took."""
+
+    weeks: Mapping[str, int] = MappingProxyType({})
+    anomalies: Mapping[str, int] = MappingProxyType({})
+    restated: Sequence[Restatement] = ()
+    command: str | None = None
+    seconds: Mapping[str, float] = MappingProxyType({})
+
+
+NO_FACTS = Facts()
+
+
+def mark_of(outcome: Outcome) -> str:
+    """The mark of a line: ⚠ only where somebody should look at it, not for a stray bad line or a week that is not due."""
+    details, rows = outcome.details, outcome.rows or 0
+    if outcome.status is Status.NOT_READY and details.get("only_awaits"):
+        return MARK[Status.AWAITING]
+    rejects = details.get("rejects")
+    if outcome.status is Status.WARNING and isinstance(rejects, int) and not details.get("totals_problem"):
+        return MARK[Status.WARNING if rejects > rows * _NORMAL_REJECTS else Status.DONE]
+    return MARK[outcome.status]
 
 
 def line(outcome: Outcome) -> str:
     """`2026-01-09 / NMS_TIER_1: ✓ Ingested 48,765 rows (NEW, capture …:20260109)`."""
     hint = f". Try: {outcome.hint}" if outcome.hint else ""
-    return f"{outcome.where}: {MARK[outcome.status]} {outcome.message}{hint}"
+    return f"{outcome.where}: {mark_of(outcome)} {outcome.message}{hint}"
 
 
-def summary(result: Result) -> str:
-    """The summary of a run."""
-    count, plan = result.count, result.plan
+def summary(result: Result, facts: Facts = NO_FACTS) -> str:
+    """The summary of a run; what failed stands again at its end."""
+    plan = result.plan
     weeks, tiers = len(plan.weeks), len(plan.tiers)
-    calculated, failed = _calculations(result)
-    awaiting, late = count(Phase.INGEST, Status.AWAITING), count(Phase.INGEST, Status.LATE)
     lines = [
         "SUMMARY",
         _RULE,
+        f"Target weeks:         {_weeks(plan.weeks)}",
         f"Weeks processed:      {weeks}",
         f"Total partitions:     {weeks * tiers} ({weeks} weeks × {tiers} tiers)",
         *([f"Open:                 {_open(plan)}"] if plan.open_count else []),
         *([f"Revised earlier:      {len(plan.revised)} partitions outside these weeks"] if plan.revised else []),
         "",
+        *_phase_lines(result),
+        "",
+        "Readiness:",
+        *([f"  Weeks:              {_tally(facts.weeks)}"] if facts.weeks else []),
+        f"  Weeks ready:        {result.count(Phase.READINESS, Status.READY)}",
+        f"  Weeks not ready:    {result.count(Phase.READINESS, Status.NOT_READY)}",
+        *(["", f"Anomalies:            {_severities(facts.anomalies)}"] if facts.anomalies else []),
+        *_section("Restated", [f"{each.where}: {each.change}" for each in facts.restated]),
+        *_section("Seconds", [f"{phase} {seconds:.2f}" for phase, seconds in facts.seconds.items()]),
+        *_section("Failures", [line(outcome) for outcome in result.outcomes if outcome.status is Status.FAILED]),
+        *([f"next: {facts.command}"] if facts.command else []),
+        _RULE,
+        f"Exit code: {result.exit_code}",
+    ]
+    return "\n".join(lines)
+
+
+def _phase_lines(result: Result) -> list[str]:
+    """What the first three phases did, in numbers."""
+    count = result.count
+    calculated, failed = _calculations(result)
+    awaiting, late = count(Phase.INGEST, Status.AWAITING), count(Phase.INGEST, Status.LATE)
+    return [
         "Ingestion:",
         f"  Ingested:           {count(Phase.INGEST, Status.DONE)}",
         f"  Skipped (unchanged): {count(Phase.INGEST, Status.SKIPPED)}",
@@ -63,25 +116,45 @@ def summary(result: Result) -> str:
         "Analytics:",
         f"  Calculations OK:    {calculated}",
         f"  Calculations failed: {failed}",
-        "",
-        "Readiness:",
-        f"  Weeks ready:        {count(Phase.READINESS, Status.READY)}",
-        f"  Weeks not ready:    {count(Phase.READINESS, Status.NOT_READY)}",
-        _RULE,
-        f"Exit code: {result.exit_code}",
     ]
-    return "\n".join(lines)
 
 
-def one_line(result: Result, run_date: date) -> str:
-    """`2026-01-09: 2 ingested, 16 unchanged, 6 of 6 weeks ready`: what cron mails after a run without problems."""
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return ["", f"{title}:", *(f"  {each}" for each in lines)] if lines else []
+
+
+def _weeks(weeks: Sequence[date]) -> str:
+    """The weeks, or the first and the last of many."""
+    if len(weeks) <= _LISTED:
+        return ", ".join(map(str, weeks))
+    return f"{weeks[0]} to {weeks[-1]} ({len(weeks)} weeks)"
+
+
+def _tally(weeks: Mapping[str, int]) -> str:
+    """`1 ready, 5 awaiting, 0 blocked`."""
+    return ", ".join(f"{count} {state}" for state, count in weeks.items())
+
+
+def _severities(counts: Mapping[str, int]) -> str:
+    """`0 CRITICAL, 1 ERROR, 1 WARN, 15 INFO`."""
+    return ", ".join(f"{counts.get(severity, 0)} {severity}" for severity in reversed(Severity))
+
+
+def one_line(result: Result, facts: Facts) -> str:
+    """`2 ingested, 16 unchanged; weeks: 6 ready, 0 awaiting, 0 blocked; 2025-12-26 / OTC restated: +500 shares`."""
+    return "; ".join([partitions_line(result), f"weeks: {_tally(facts.weeks)}", *map(str, facts.restated)])
+
+
+def partitions_line(result: Result) -> str:
+    """`2 ingested, 16 unchanged`."""
     count, plan = result.count, result.plan
-    ready = sum(outcome.status is Status.READY and outcome.week_ending in plan.weeks for outcome in result.of(Phase.READINESS))
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingested", f"{count(Phase.INGEST, Status.SKIPPED)} unchanged"]
     absent = {"awaiting publication": Status.AWAITING, "late": Status.LATE}
     parts += [f"{count(Phase.INGEST, status)} {words}" for words, status in absent.items() if count(Phase.INGEST, status)]
-    parts += [f"{ready} of {len(plan.weeks)} weeks ready", *([_open(plan)] if plan.open_count else [])]
-    return f"{run_date}: {', '.join(parts)}"
+    failed = sum(outcome.status is Status.FAILED for outcome in result.outcomes)
+    parts += [f"{failed} failed"] if failed else []
+    parts += [_open(plan)] if plan.open_count else []
+    return ", ".join(parts)
 
 
 def _open(plan: Plan) -> str:
@@ -98,7 +171,7 @@ def _calculations(result: Result) -> tuple[int, int]:
     return len(made - failed), len(failed)
 
 
-def document(result: Result, run: Run, mode: str) -> dict[str, object]:
+def document(result: Result, run: Run, mode: str, facts: Facts = NO_FACTS) -> dict[str, object]:
     """The content of the summary and the phase lines, for machines. A contract: `schema_version` changes with its shape."""
     plan = result.plan
     return {
@@ -124,7 +197,10 @@ def document(result: Result, run: Run, mode: str) -> dict[str, object]:
             }
             for outcome in result.of(Phase.READINESS)
         ],
-        "counts": _counts(result),
+        "counts": _counts(result) | {f"weeks_{state}": facts.weeks[state] for state in ("awaiting", "blocked") if facts.weeks},
+        "anomalies": dict(facts.anomalies),
+        "line": partitions_line(result),
+        "restatements": [each.entry() for each in facts.restated],
         "exit_code": result.exit_code,
         "error": None,
     }
@@ -191,6 +267,11 @@ def entry(outcome: Outcome) -> dict[str, object]:
     }
 
 
+def dry_weeks(weeks: Sequence[date]) -> str:
+    """`Would process weeks: 2026-01-09, 2026-01-02`."""
+    return f"Would process weeks: {_weeks(weeks)}"
+
+
 def dry_line(outcome: Outcome) -> str:
     """`[DRY-RUN] Would ingest 2026-01-09 / NMS_TIER_1 (NEW)`."""
     return f"[DRY-RUN] Would {_would(outcome)}"
@@ -230,7 +311,7 @@ def _blocking(outcome: Outcome) -> str:
 
 
 def dry_summary(result: Result) -> str:
-    """The result of a dry run, in two lines."""
+    """The result of a dry run, in three lines."""
     count = result.count
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingests", f"{count(Phase.INGEST, Status.SKIPPED)} skips"]
     others = {
@@ -241,4 +322,4 @@ def dry_summary(result: Result) -> str:
     }
     parts += [f"{number} {name}" for name, number in others.items() if number]
     parts += [_open(result.plan)] if result.plan.open_count else []
-    return f"Summary: {', '.join(parts)}\nNo database writes performed."
+    return f"Summary: {', '.join(parts)}\nNo database writes performed.\nExit code: {result.exit_code}"

@@ -17,7 +17,7 @@ from market_spine.app import calc, checks, ingest, normalize, readiness, sweep
 from market_spine.app.agenda import Agenda, Ask
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan
-from market_spine.app.readiness import evaluate_readiness
+from market_spine.app.readiness import Findings, evaluate_readiness
 from market_spine.app.source import Source
 from market_spine.app.widen import Wide, widen
 from market_spine.categories import Category
@@ -167,17 +167,18 @@ def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for week in plan.all_weeks:
         judged = _judge(run, week)
-        status = Status.READY if judged.is_ready else Status.NOT_READY
-        message = "Ready" if judged.is_ready else f"Not ready: {'; '.join(judged.blocking_issues)}"
-        yield Outcome(Phase.READINESS, status, week, None, message, details={"blocking_issues": judged.blocking_issues})
+        issues = judged.issues()
+        status = Status.NOT_READY if issues else Status.READY
+        message = f"Not ready: {'; '.join(issues)}" if issues else "Ready"
+        details = {"blocking_issues": issues, "only_awaits": judged.only_awaits}
+        yield Outcome(Phase.READINESS, status, week, None, message, details=details)
 
 
-def _judge(run: Run, week: date) -> readiness.Readiness:
+def _judge(run: Run, week: date) -> Findings:
     now, calendar = run.present or run.now, run.expected.calendar
     if run.dry:
-        issues = readiness.look(week, run.db, now, calendar, run.forecast).week.issues()
-        return readiness.Readiness(not issues, issues)
-    return evaluate_readiness(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
+        return readiness.look(week, run.db, now, calendar, run.forecast).week
+    return readiness.evaluate(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
 
 
 _PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = {

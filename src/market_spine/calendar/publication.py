@@ -77,7 +77,11 @@ def awaited(partition: Partition, day: date, calendar: Calendar = EXCHANGE) -> b
 
 def state(partition: Partition, run_date: date, grace_days: int = GRACE_DAYS, calendar: Calendar = EXCHANGE) -> PublicationState:
     """What the absence of a partition means on `run_date`."""
-    due = due_date(partition, calendar)
+    return state_by(due_date(partition, calendar), run_date, grace_days)
+
+
+def state_by(due: date, run_date: date, grace_days: int = GRACE_DAYS) -> PublicationState:
+    """The same for the day it is due."""
     if run_date < due:
         return PublicationState.AWAITING
     if run_date == due:

@@ -15,6 +15,9 @@ from market_spine.cli.options import blame
 from market_spine.errors import Interrupted, MarketSpineError, UsageError
 from market_spine.log import UNPRINTABLE, printable
 
+# A group without a command prints its help; before click 8.2 that was no error.
+_NO_COMMAND: tuple[type[click.UsageError], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
+
 
 def guarded(group: click.Command, arguments: list[str]) -> int:
     """Runs a click command and returns its exit code; an error is printed in one line, and as JSON with --json."""
@@ -51,6 +54,9 @@ def _invoke(group: click.Command, arguments: list[str]) -> int:
         _check_text(arguments)
         result = group.main(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0
+    except _NO_COMMAND as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        return 0
     except SystemExit:
         if sys.stdout is not stdout:  # click replaces stdout after a broken pipe, and exits with 1
             raise BrokenPipeError from None

@@ -15,6 +15,7 @@ from market_spine.log import printable
 from market_spine.monitor.observers import DEFAULT_EXPECTED_BY, ObserverSettings
 
 if TYPE_CHECKING:
+    from market_spine.cli.table import Shape
     from market_spine.config import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -188,8 +189,8 @@ notify_option = _option(
     help="Send notifications to mailto://, slack://, pagerduty:// … (apprise). May be repeated.",
 )
 notify_level_option = _option(
-    "--notify-level", type=click.Choice(["WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
-    help="Lowest severity to notify of.",
+    "--notify-level", type=click.Choice(["NOTICE", "WARN", "ERROR", "CRITICAL"]), default="ERROR", show_default=True,
+    help="Lowest severity to notify of; NOTICE: restatements, too.",
 )
 ping_url_option = _option(
     "--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."
@@ -198,6 +199,24 @@ expected_by_option = _option(
     "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
     help="Deadline of a run, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
 )
+
+
+def table_options(command: Command) -> Command:
+    """The options of a command that prints a table; `shape_of` takes their values."""
+    for option in (
+        click.option("--top", type=Whole(1), metavar="N", help="Show at most N rows."),
+        click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN: largest first."),
+        click.option("--columns", metavar="A,B", help="Only these columns, in this order."),
+    ):
+        command = option(command)
+    return command
+
+
+def shape_of(columns: str | None, sort: str | None, top: int | None) -> Shape:
+    """What `table_options` ask for."""
+    from market_spine.cli.table import Shape
+
+    return Shape(tuple(name.strip() for name in columns.split(",")) if columns else (), sort, top)
 
 
 def observed_options(command: Command) -> Command:

@@ -16,7 +16,12 @@ from market_spine.cli.weekly import check_settings
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module only when that command is called; groups the help by task."""
+    """Imports a command's module only when that command is called; groups the help by task. Without one it is `card`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        of_group = [*self.get_help_option_names(ctx), "--version"]
+        alone = not args or (args[0].startswith("-") and args[0] not in of_group)
+        return super().parse_args(ctx, ["card", *args] if alone and not ctx.resilient_parsing else args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -93,7 +93,7 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
 @click.option("--lock-wait", type=Number(0), default=3600, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="No output unless something fails.")
-@click.option("--cron", is_flag=True, help="One line on success; the whole log when something fails.")
+@click.option("--cron", is_flag=True, help="The card (see spine card); the log and the summary, too, when something fails.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, with tracebacks.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Log format on stderr."

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from market_spine import log
-from market_spine.errors import LockLost, RunLocked
+from market_spine.errors import DatabaseError, LockLost, RunLocked
 from market_spine.log import ProgressHandler
 from market_spine.monitor.observers import Observers, ObserverSettings
 
 if TYPE_CHECKING:
     from market_spine.app.context import Expectations, Run
     from market_spine.app.daily_list import Taken
+    from market_spine.app.journal import Line
     from market_spine.app.plan import Plan
+    from market_spine.app.report import Facts
     from market_spine.app.scheduler import Result
     from market_spine.app.source import Source
     from market_spine.core.timeline import Permits
@@ -108,15 +110,51 @@ def _run(options: Options, handler: logging.Handler, observers: Observers) -> in
     work_in_bulk()
     source, plan = _source(options), _plan(options)
     with operation(_task(options), observers) as done:
-        result = run_schedule(done.run, source, plan, _outcome_logger(handler, plan, observers))
+        narrator = _Narrator(handler, plan, observers, options)
+        result = run_schedule(done.run, source, plan, narrator.log)
+        narrator.finish()
         listed = _daily_list(options, done.run, source)
-        document = report.document(result, done.run, "run") | {"phase_seconds": observers.phase_seconds, **_entry(listed)}
+        facts = _facts(done.run, result, observers.phase_seconds if options.verbose else {})
+        document = report.document(result, done.run, "run", facts) | {"phase_seconds": observers.phase_seconds, **_entry(listed)}
         done.outcomes, done.asked = result.outcomes, result.plan.partitions
-        done.report, done.summary = document, report.summary(result)
+        done.report, done.summary = document, report.summary(result, facts)
+    if options.cron and not (options.as_json or options.quiet):
+        _print_card(options, report.one_line(result, facts))
     if result.exit_code or isinstance(handler, ProgressHandler):
         log.release(handler)  # before the summary on stdout
-    _print_result(options, result, document)
+    _print_result(options, result, document, done.summary)
     return done.exit_code
+
+
+def _facts(run: Run, result: Result, seconds: Mapping[str, float]) -> Facts:
+    """What is known once the phases are done."""
+    from market_spine.app.report import Facts
+    from market_spine.cli.commands import pasteable
+    from market_spine.core import anomalies
+    from market_spine.operate import status, status_grid
+    from market_spine.outcome import Phase
+    from market_spine.query import restatements
+
+    weeks = status_grid.read(run, result.plan.all_weeks)
+    taken = [o.capture_id for o in result.of(Phase.NORMALIZE) if o.rows is not None and o.capture_id]
+    command = (status.next_command(weeks) or "spine retry") if result.exit_code else None
+    return Facts(
+        {state.value: count for state, count in status_grid.tally(weeks).items()}, anomalies.observed_at(run.db, run.stamp),
+        restatements.taken_in(run.db, taken), pasteable(command) if command else None, seconds,
+    )
+
+
+def _print_card(options: Options, line: str) -> None:
+    """The card, at the head of what cron mails; the run's one line where it cannot be read any more."""
+    from market_spine.cli.commands.card import lines
+    from market_spine.operate import card, operation
+
+    try:
+        with operation.looking(options.db, options.run_date, options.now, expectations(options)) as run:
+            text = "\n".join(lines(card.read(run)))
+    except DatabaseError:
+        text = f"{options.run_date}: {line}"
+    click.echo(text)
 
 
 def _skipped(options: Options, error: RunLocked) -> int:
@@ -130,39 +168,56 @@ def _skipped(options: Options, error: RunLocked) -> int:
     return 0
 
 
-def _print_result(options: Options, result: Result, document: dict[str, object]) -> None:
-    """The run's result on stdout: the document, the summary, one line, or nothing."""
-    from market_spine.app import report
-
+def _print_result(options: Options, result: Result, document: dict[str, object], summary: str) -> None:
+    """The run's result on stdout: the document, the summary, or nothing."""
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
     elif result.exit_code or not (options.quiet or options.cron):
-        click.echo(report.summary(result))
-    elif not options.quiet:
-        click.echo(report.one_line(result, options.run_date))
+        click.echo(summary)
 
 
 def _dry_run(options: Options) -> int:
     from market_spine import clock
     from market_spine.app import report
+    from market_spine.app.journal import Journal
     from market_spine.app.scheduler import run_schedule
     from market_spine.core.store import open_for_dry_run
     from market_spine.core.timeline import check_day
     from market_spine.operate.operation import run_of
 
     source, task = _source(options), _task(options)
-    show = (lambda outcome: None) if options.as_json or options.quiet else (lambda outcome: click.echo(report.dry_line(outcome)))
+    silent = options.as_json or options.quiet
+    journal = Journal(expectations(options).calendar, folds=not options.verbose)
+    if not silent:
+        click.echo(report.dry_weeks(options.weeks))
+
+    def show(outcome: Outcome) -> None:
+        for line in () if silent else journal.lines(outcome):
+            _echo_dry(line)
+
     with open_for_dry_run(options.db) as db:
         check_day(db, options.run_date, clock.market_date(clock.utc_now()), options.permits)
         run_ = run_of(task, db, dry=True)
         result = run_schedule(run_, source, _plan(options), show)
         listed = _daily_list(options, run_, source)
         document = report.document(result, run_, "dry-run") | _entry(listed)
+    for line in journal.rest():
+        _echo_dry(line)
     if options.as_json:
         click.echo(json.dumps(document, indent=2))
     elif not options.quiet:
         click.echo("".join(f"{report.dry_daily_list(taken)}\n" for taken in [listed] if taken) + report.dry_summary(result))
     return result.exit_code
+
+
+def _echo_dry(line: Line) -> None:
+    """A line about an outcome, or about several that only wait; headings are for a run."""
+    from market_spine.app import report
+
+    if line.outcome is not None:
+        click.echo(report.dry_line(line.outcome))
+    elif not line.is_heading:
+        click.echo(f"[DRY-RUN] {line.text}")
 
 
 def _daily_list(options: Options, run: Run, source: Source | None) -> Taken | None:
@@ -226,29 +281,44 @@ def expectations(options: Options) -> Expectations:
     return Expectations(None if options.ignore_calendar else calendar, options.grace_days, options.rehash_share)
 
 
-def _outcome_logger(handler: logging.Handler, plan: Plan, observers: Observers) -> Callable[[Outcome], None]:
-    """The function that logs each outcome as it happens, and updates the progress bar if there is one."""
-    from market_spine.app import report
-    from market_spine.outcome import Phase, Status
+class _Narrator:
+    """Logs each outcome as it happens, and updates the progress bar if there is one."""
 
-    partitions, weeks = len(plan.partitions), len(plan.weeks)
-    total = {Phase.INGEST: partitions, Phase.NORMALIZE: partitions, Phase.CALC: partitions + weeks, Phase.READINESS: weeks}
-    levels = {Status.FAILED: logging.ERROR, Status.WARNING: logging.WARNING, Status.LATE: logging.WARNING}
-    logger = logging.getLogger("market_spine")
-    done: Counter[Phase] = Counter()
+    def __init__(self, handler: logging.Handler, plan: Plan, observers: Observers, options: Options) -> None:
+        from market_spine.app.journal import Journal
+        from market_spine.outcome import Phase
 
-    def log_outcome(outcome: Outcome) -> None:
-        observers.progressed(outcome)
+        partitions, weeks = len(plan.partitions), len(plan.weeks)
+        self._total = {
+            Phase.INGEST: partitions, Phase.NORMALIZE: partitions, Phase.CALC: partitions + weeks, Phase.READINESS: weeks,
+        }
+        folds = options.log_format == "text" and not options.verbose
+        self._journal = Journal(expectations(options).calendar, folds, explains=options.verbose)
+        self._handler, self._observers = handler, observers
+        self._done: Counter[Phase] = Counter()
+
+    def log(self, outcome: Outcome) -> None:
+        self._observers.progressed(outcome)
+        for line in self._journal.lines(outcome):
+            _write(line)
+        phase, done = outcome.phase, self._done
+        done[phase] += 1
+        if isinstance(self._handler, ProgressHandler):
+            self._handler.show(done[phase], max(done[phase], self._total[phase]), phase.value)
+
+    def finish(self) -> None:
+        """Logs what the journal still keeps."""
+        for line in self._journal.rest():
+            _write(line)
+
+
+def _write(line: Line) -> None:
+    """A line about an outcome has its facts."""
+    outcome = line.outcome
+    facts: dict[str, object] = {"event": "phase"}
+    if outcome is not None:
         facts = {
-            "event": "partition",
-            "week": str(outcome.week_ending),
-            "tier": outcome.tier,
-            "stage": outcome.phase.value,
+            "event": "partition", "week": str(outcome.week_ending), "tier": outcome.tier, "stage": outcome.phase.value,
             "outcome": outcome.status.value,
         }
-        logger.log(levels.get(outcome.status, logging.INFO), report.line(outcome), extra=facts)
-        done[outcome.phase] += 1
-        if isinstance(handler, ProgressHandler):
-            handler.show(done[outcome.phase], max(done[outcome.phase], total[outcome.phase]), outcome.phase.value)
-
-    return log_outcome
+    logging.getLogger("market_spine").log(line.level, line.text, extra=facts)

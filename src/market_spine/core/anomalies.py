@@ -251,6 +251,14 @@ def resolve_category(db: Database, category: Category, note: str, now: datetime,
         return closed(db, rows, note, now)
 
 
+def observed_at(db: Database, moment: str) -> dict[str, int]:
+    """How many anomalies of each severity were observed, for the first time or again, at that moment: by the run of that time."""
+    rows = db.execute(
+        "SELECT severity, COUNT(*) FROM core_anomalies WHERE COALESCE(last_seen_at, detected_at) = ? GROUP BY severity", (moment,)
+    )
+    return dict.fromkeys(SEVERITIES, 0) | dict(rows)
+
+
 def has_failed(db: Database, key: str, capture_id: str, stage: str, ingest_no: int) -> bool:
     """Whether a stage of exactly this content has failed before, resolved or not."""
     failure = db.execute(

@@ -339,7 +339,7 @@ class Sqlite:
         if self._at_rest is not None and _state_of(name) != self._at_rest:
             return self._has_changed()
         if "not a database" in text:
-            return NotADatabase(f"{name} is not a SQLite database", hint=f"name another file with --db, or {RECOVERY}")
+            return NotADatabase(f"{name} is not a SQLite database", hint=f"name another file with --db; or: {RECOVERY}")
         if _is_busy(error):
             return DatabaseLocked(
                 f"{name} has been locked by another process for {self.patience:.0f} s",

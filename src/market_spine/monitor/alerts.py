@@ -18,12 +18,14 @@ from market_spine import clock
 from market_spine.core.anomalies import CRITICAL, ERROR, WARN
 from market_spine.db import Database
 
+NOTICE = "NOTICE"  # news: nothing is wrong
 LEVELS: Mapping[str, tuple[str, str, str]] = {
+    NOTICE: (WARN, ERROR, CRITICAL),
     WARN: (WARN, ERROR, CRITICAL),
     ERROR: (ERROR, CRITICAL, CRITICAL),
     CRITICAL: (CRITICAL, CRITICAL, CRITICAL),
 }
-RUN_FAILED, WORK_ITEM_FAILED, TEST = "RUN_FAILED", "WORK_ITEM_FAILED", "TEST"
+RUN_FAILED, WORK_ITEM_FAILED, RESTATED, TEST = "RUN_FAILED", "WORK_ITEM_FAILED", "RESTATED", "TEST"
 CRITICAL_EXIT = 2
 
 
@@ -33,6 +35,7 @@ class Action(str, Enum):
     BEGAN = "began"
     STILL = "still there"
     OVER = "over"
+    NEWS = "news"  # sent once; it does not last, and so it is never over
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,10 @@ def decide(unresolved: Mapping[str, Event], delivered: Mapping[str, Delivered], 
 
 
 def _action(event: Event, last: Delivered | None, now: datetime) -> Action | None:
-    """BEGAN for one not notified yet; STILL for one acknowledged since its notification, once that has expired."""
+    """BEGAN for one not notified yet; STILL for one acknowledged since its notification, once that has expired. Of news, NEWS
+    for what is newer than the last one of its key."""
+    if event.severity == NOTICE:
+        return Action.NEWS if last is None or last.event.since < event.since else None
     if event.silent_until is not None and event.silent_until > now:
         return None
     if last is None or last.over_at is not None:
@@ -97,14 +103,14 @@ def _action(event: Event, last: Delivered | None, now: datetime) -> Action | Non
 
 def title(notice: Notice) -> str:
     """`Market Spine: SOURCE_UNAVAILABLE 2025-12-26 / OTC`, prefixed by the action unless it begins."""
-    word = {Action.BEGAN: "", Action.STILL: "still there: ", Action.OVER: "over: "}[notice.action]
+    word = {Action.BEGAN: "", Action.STILL: "still there: ", Action.OVER: "over: ", Action.NEWS: ""}[notice.action]
     return f"Market Spine: {word}{notice.event.kind} {notice.event.where}".rstrip()
 
 
-def body(notice: Notice, context: Mapping[str, str]) -> str:
-    """The message, what to do next, since when; then the entries of `context` and the key, one per line."""
+def body(notice: Notice, context: Mapping[str, str], card: str = "") -> str:
+    """The card, if there is one; the message, what to do next, since when; then the entries of `context` and the key."""
     event = notice.event
-    lines = [event.message]
+    lines = [card, "", event.message] if card else [event.message]
     if event.hint and notice.action is not Action.OVER:
         lines.append(f"Try: {event.hint}")
     facts = {"severity": event.severity, "since": clock.stamp(event.since), **context, "key": event.key}
@@ -117,9 +123,11 @@ def channel_id(url: str) -> str:
 
 
 def unresolved_events(db: Database, level: str, extra: Iterable[Event] = ()) -> dict[str, Event]:
-    """The unresolved events, by key: anomalies of that severity and above, failed work items, and `extra`."""
+    """The unresolved events, by key: anomalies of that severity and above, failed work items, and `extra`; at the lowest level
+    also what the last weekly run took in that FINRA restated."""
     events: dict[str, Event] = {}
-    for event in (*_anomalies(db, level), *_work_items(db), *_last_run(db), *extra):
+    news = _restatements(db) if level == NOTICE else []
+    for event in (*_anomalies(db, level), *_work_items(db), *_last_run(db), *news, *extra):
         before = events.get(event.key)
         events[event.key] = event if before is None else _joined(before, event)
     return events
@@ -209,6 +217,22 @@ def _last_run(db: Database) -> list[Event]:
         return []
     message = error or "every partition of the run failed"
     return [Event(RUN_FAILED, None, None, CRITICAL, message, datetime.fromisoformat(finished_at))]
+
+
+def _restatements(db: Database) -> list[Event]:
+    """One event for each restatement of the last weekly run."""
+    last = db.execute(
+        """
+        SELECT finished_at, outcomes_json FROM core_executions
+        WHERE pipeline = 'weekly_schedule' AND outcomes_json IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
+        """
+    ).fetchone()
+    if last is None:
+        return []
+    finished_at, report = last
+    since, restated = datetime.fromisoformat(finished_at).replace(microsecond=0), json.loads(report).get("restatements", [])
+    places = ((each["week_ending"], each["tier"], each["text"]) for each in restated)
+    return [Event(RESTATED, week, tier, NOTICE, text, since, f"spine diff {week} {tier}") for week, tier, text in places]
 
 
 def _hint(details: str | None) -> str | None:

@@ -34,13 +34,13 @@ class Channel:
         self._address = ""
         self._service: Any = None
 
-    def send(self, notice: Notice, context: Mapping[str, str]) -> None:
+    def send(self, notice: Notice, context: Mapping[str, str], card: str = "") -> None:
         """Sends one notice. Raises ConfigurationError for a URL apprise does not know, else NotDelivered."""
         with _Captured() as captured:
             service = self._open(addressed(self._url, notice))
             try:
                 delivered = service.notify(
-                    body=alerts.body(notice, context), title=alerts.title(notice), notify_type=_type_of(notice)
+                    body=alerts.body(notice, context, card), title=alerts.title(notice), notify_type=_type_of(notice)
                 )
             except Exception as error:  # an error in a plugin must not block the other channels
                 raise NotDelivered(f"{mask(self._url, whole=True)}: {type(error).__name__}: {error}") from error
@@ -82,7 +82,7 @@ def addressed(url: str, notice: Notice) -> str:
 def _type_of(notice: Notice) -> str:
     if notice.action is Action.OVER:
         return "success"
-    return {"INFO": "info", "WARN": "warning"}.get(notice.event.severity, "failure")
+    return {"INFO": "info", alerts.NOTICE: "info", "WARN": "warning"}.get(notice.event.severity, "failure")
 
 
 class _Captured(logging.Handler):

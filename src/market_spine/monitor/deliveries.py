@@ -63,7 +63,7 @@ def write(db: Database, channel: str, notice: Notice, now: datetime) -> None:
             """,
             (
                 event.key, channel, event.kind, event.week, event.tier, event.severity, event.message,
-                clock.stamp(event.since), moment, moment if notice.action is Action.OVER else None,
+                clock.stamp(event.since), moment, moment if notice.action in (Action.OVER, Action.NEWS) else None,
             ),
         )
 

@@ -29,6 +29,7 @@ class Messenger:
     level: str
     context: Mapping[str, str]
     environ: Mapping[str, str]
+    card: str = ""  # at the head of every message
 
     def notify(self, db: Database, now: datetime, extra: Event | None = None) -> Iterator[str]:
         """Notifies of the events in the database; yields a line for each channel that failed."""
@@ -60,7 +61,7 @@ class Messenger:
         channel = channels.Channel(url)
         for notice in alerts.decide(unresolved, before, now):
             try:
-                channel.send(notice, self.context)
+                channel.send(notice, self.context, self.card)
             except MarketSpineError as error:
                 yield f"{alerts.title(notice)} could not be sent: {error.message}"
                 return

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,11 +90,12 @@ class Observers:
         self._run_id = ""
         self._ticks = clock.ticks()
         self._expected: Expectations | None = None
+        self._run_date: date | None = None
         self.phase_seconds: dict[str, float] = {}
 
     def began(self, run: Run) -> None:
         """After the run has its lock and its id: logs the first line and sends the start ping."""
-        self._run_id, self._expected = run.execution_id, run.expected
+        self._run_id, self._expected, self._run_date = run.execution_id, run.expected, run.run_date
         self._ticks = clock.ticks()
         if self._handler is not None:
             log.bind(self._handler, run=run.execution_id)
@@ -191,9 +192,19 @@ class Observers:
 
         context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
-            sender = messenger.Messenger(self._settings.notify, self._settings.notify_level, context, os.environ)
+            head = self._card(db, now) if db else ""
+            sender = messenger.Messenger(self._settings.notify, self._settings.notify_level, context, os.environ, head)
             for failure in sender.notify(db, now, crash) if db else sender.notify_without_database(now, crash):
                 warn(failure)
+
+    def _card(self, db: Database, now: datetime) -> str:
+        """The card of the run's day; nothing where it cannot be read: a notification is more important."""
+        from market_spine.operate import card
+
+        with _warned("the card could not be read"):
+            run = card.looking_at(db, self._run_date or clock.market_date(now), now, self._expected)
+            return "\n".join(card.read(run).lines())
+        return ""
 
     def _ping(self, event: str, body: str, *, hurried: bool = False) -> None:
         if not self._settings.ping_url:
@@ -212,7 +223,7 @@ class UpdateObservers(Observers):
 
     def began(self, run: Run) -> None:
         """Keeps the run's id for the notifications."""
-        self._run_id, self._expected = run.execution_id, run.expected
+        self._run_id, self._expected, self._run_date = run.execution_id, run.expected, run.run_date
 
     def ended(self, db: Database, exit_code: int, summary: str) -> None:
         """Only metrics and notifications."""

@@ -47,6 +47,10 @@ METRICS: Mapping[str, Kind] = {
     "market_spine_last_run_duration_seconds": Kind("gauge", (), "How long the last weekly run took."),
     "market_spine_last_run_phase_seconds": Kind("gauge", ("phase",), "How long each phase of it took."),
     "market_spine_last_run_weeks": Kind("gauge", (), "Weeks it checked."),
+    "market_spine_last_run_weeks_in_state": Kind(
+        "gauge", ("state",), "Weeks it checked: ready, awaiting publication, or blocked: to be looked at."
+    ),
+    "market_spine_last_run_restatements": Kind("gauge", ("tier",), "Partitions it took in that FINRA had restated."),
     "market_spine_last_run_partitions": Kind(
         "gauge", ("phase", "outcome", "tier"), "Partitions of it by phase, outcome and tier; tier 'all' is a whole week."
     ),
@@ -151,9 +155,13 @@ def _document(document: Mapping[str, Any]) -> list[Sample]:
         partitions[labels] = partitions.get(labels, 0) + 1
         if labels[::2] in rows and entry["rows"]:
             rows[entry["phase"], entry["tier"]] += entry["rows"]
-    seconds = document.get("phase_seconds", {})
+    seconds, counts = document.get("phase_seconds", {}), document.get("counts", {})
+    restated = [each["tier"] for each in document.get("restatements", ())]
+    states = {state: counts[f"weeks_{state}"] for state in ("ready", "awaiting", "blocked") if f"weeks_{state}" in counts}
     return [
         Sample("market_spine_last_run_weeks", len(document.get("weeks", ()))),
+        *(Sample("market_spine_last_run_weeks_in_state", count, (state,)) for state, count in states.items()),
+        *(Sample("market_spine_last_run_restatements", restated.count(tier), (tier,)) for tier in TIERS),
         *(Sample("market_spine_last_run_phase_seconds", value, (phase,)) for phase, value in seconds.items()),
         *(Sample("market_spine_last_run_partitions", count, labels) for labels, count in partitions.items()),
         *(Sample("market_spine_last_run_rows", count, labels) for labels, count in rows.items()),

@@ -20,7 +20,7 @@ from market_spine.outcome import Outcome, Phase
 from market_spine.partition import DOMAIN, TIERS
 
 AT_SOURCE, DAMAGED, LATER = "at_source", "damaged", "later"
-_REPEATABLE = ("weekly_schedule", "backfill", "retry", "doctor --fix")
+REPEATABLE = ("weekly_schedule", "backfill", "retry", "doctor --fix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def find_failed(db: Database, execution_id: str) -> Retry:
         "SELECT arguments_json, outcomes_json, pipeline FROM core_executions WHERE execution_id = ?", (execution_id,)
     ).fetchone()
     if row is None:
-        raise NotFound(f"there is no run {execution_id}", hint="spine doctor")
+        raise NotFound(f"there is no run {execution_id}", hint="spine runs")
     arguments_json, outcomes_json, pipeline = row
-    if pipeline not in _REPEATABLE and pipeline.removeprefix(f"{DOMAIN}.") not in PIPELINES:
+    if pipeline not in REPEATABLE and pipeline.removeprefix(f"{DOMAIN}.") not in PIPELINES:
         raise UsageError(f"{execution_id} was a {pipeline}, which fetches nothing to repeat", hint="spine doctor")
     arguments, outcomes = json.loads(arguments_json), json.loads(outcomes_json) if outcomes_json else None
     weeks = _all(arguments) if outcomes is None else failed_of(outcomes)

@@ -30,7 +30,10 @@ _MAINTAIN, _SET_UP = "Maintain the database", "Set up and monitor"
 
 # command → (task it belongs to in --help, module, one line)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "card": (_INSPECT, "market_spine.cli.commands.card", "This morning on one card: the same as spine alone."),
     "status": (_INSPECT, "market_spine.cli.commands.status", "Weeks × tiers, what blocks them, and the next command."),
+    "runs": (_INSPECT, "market_spine.cli.commands.runs", "The runs: what they did and how they ended."),
+    "trend": (_INSPECT, "market_spine.cli.commands.trend", "A measure over the weeks, as a curve."),
     "doctor": (_INSPECT, "market_spine.cli.commands.doctor", "Gaps: what is expected and missing, and how to fix it."),
     "anomalies": (_INSPECT, "market_spine.cli.commands.anomalies", "Anomalies: severity, state and message."),
     "calendar": (_INSPECT, "market_spine.cli.commands.calendar", "Publication days: due dates, and what is due next."),
@@ -56,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": (_MAINTAIN, "market_spine.cli.commands.audit", "Check that the log of events is whole; print a checkpoint."),
     "prune": (_MAINTAIN, "market_spine.cli.commands.prune", "Remove old captures; a tombstone stays for each."),
     "pin": (_MAINTAIN, "market_spine.cli.commands.pin", "Name a capture and never prune it."),
+    "help": (_SET_UP, "market_spine.cli.commands.help", "A runbook: what to do on Fridays, for a revision, for a gap."),
     "completion": (_SET_UP, "market_spine.cli.commands.completion", "Print the shell completion script."),
     "db": (_MAINTAIN, "market_spine.cli.commands.db", "Create, migrate and copy a database."),
     "preflight": (_SET_UP, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
@@ -227,7 +231,7 @@ def print_outcomes(outcomes: Iterable[Outcome]) -> None:
     from market_spine.cli import table
 
     for outcome in outcomes:
-        mark = report.MARK[outcome.status]
+        mark = report.mark_of(outcome)
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
 
 

@@ -16,11 +16,12 @@ from market_spine.cli.commands import (
     print_json,
     run_date_option,
 )
-from market_spine.cli.options import Whole
+from market_spine.cli.options import Whole, shape_of, table_options
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.errors import UsageError
 
 _COLUMNS = ("id", "severity", "category", "where", "stage", "last seen", "times", "state", "message")
+_LEAST = ("stage", "times", "last seen")
 
 
 def as_severities(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -43,6 +44,7 @@ Examples:
 @click.option("--week", callback=as_week, help="One week's Friday, YYYY-MM-DD.")
 @click.option("--unresolved", is_flag=True, help="Only unresolved anomalies.")
 @click.option("--limit", type=Whole(1), metavar="N", default=50, show_default=True, help="Show at most N, newest first.")
+@table_options
 @run_date_option
 @as_of_option
 @db_option
@@ -52,6 +54,9 @@ def command(
     week: date | None,
     unresolved: bool,
     limit: int,
+    columns: str | None,
+    sort: str | None,
+    top: int | None,
     run_date_text: str | None,
     as_of: date | None,
     db: str,
@@ -77,7 +82,8 @@ def command(
          a.state(today), a.message)
         for a in shown[:limit]
     ]
-    click.echo(table.render(_COLUMNS, rows) if rows else "No anomalies.")
+    shape = shape_of(columns, sort, top)
+    table.show(table.render(*table.shaped(_COLUMNS, rows, shape), least=_LEAST) if rows else "No anomalies.")
     if len(shown) > limit:
         click.echo(f"… and {len(shown) - limit:,} older. Try: --limit {len(shown)}", err=True)
     if command is not None:

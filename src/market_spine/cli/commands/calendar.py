@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ Examples:
 @run_date_option
 @json_option
 def command(weeks: int, calendar_file: str | None, run_date_text: str | None, as_json: bool) -> None:
-    """Show due dates by tier, and what is due next: a table on a terminal, JSON otherwise."""
+    """Show by tier when each week is due and what its absence would mean today, and what is due next."""
     from market_spine.calendar.publication import EXCHANGE, Due, due_date, next_due, read_calendar
     from market_spine.partition import TIERS, Partition, weeks_back
 
@@ -39,7 +38,7 @@ def command(weeks: int, calendar_file: str | None, run_date_text: str | None, as
     listed = [Partition(week, tier) for week in weeks_back(weeks, day) for tier in TIERS]
     dues = [Due(due_date(partition, calendar), partition) for partition in listed]
     coming = next_due(day, calendar=calendar)
-    if as_json or not sys.stdout.isatty():
+    if as_json:
         print_json(
             run_date=day,
             partitions=[{**_entry(due), "state": _state(due, day)} for due in dues],
@@ -54,8 +53,10 @@ def _entry(due: Due) -> dict[str, object]:
 
 
 def _state(due: Due, day: date) -> str:
-    """`awaiting` before its day, `due` from then on; `spine status` shows whether it was captured."""
-    return "awaiting" if day < due.day else "due"
+    """What it means when it is absent: awaiting, due, late or missing; `spine status` shows whether it was captured."""
+    from market_spine.calendar.publication import state_by
+
+    return state_by(due.day, day).value
 
 
 def _table(dues: list[Due], coming: list[Due], day: date) -> str:
@@ -63,7 +64,7 @@ def _table(dues: list[Due], coming: list[Due], day: date) -> str:
     from market_spine.partition import TIERS
 
     weeks = dict.fromkeys(due.partition.week for due in dues)
-    cells = {(due.partition.week, due.partition.tier): f"{_state(due, day)} {due.day:%a %Y-%m-%d}" for due in dues}
+    cells = {(due.partition.week, due.partition.tier): f"{_state(due, day)} {due.day:%a %m-%d}" for due in dues}
     rows = [[week, *(cells[week, tier] for tier in TIERS)] for week in weeks]
     named = ", ".join(str(due.partition) for due in coming)
     return f"{table.render(['week ending', *TIERS], rows)}\n\nNext: {coming[0].day:%A %Y-%m-%d}: {named}"

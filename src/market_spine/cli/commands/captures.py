@@ -17,10 +17,12 @@ from market_spine.cli.commands import (
     print_json,
     reading,
 )
+from market_spine.cli.options import shape_of, table_options
 from market_spine.errors import UsageError
 from market_spine.partition import TIERS
 
 if TYPE_CHECKING:
+    from market_spine.cli.table import Shape
     from market_spine.core.responses import Response
     from market_spine.db import Database
     from market_spine.query.raw import Content
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     Responses = dict[str, list[Response]]  # by name of the content
 
 _COLUMNS = ("capture", "captured at", "why", "stage", "rows", "shares", "hash", "state", "published", "revised", "")
+_LEAST = ("hash", "captured at", "published", "revised", "why", "stage")
+_LEAST_OF_RESPONSE = ("received at",)
 _LIST_COLUMNS = ("capture", "captured at", "why", "rows", "from", "to", "hash")
 _RESPONSE_COLUMNS = ("no", "status", "request id", "rows in all", "offset", "FINRA's date", "received at", "bytes", "hash", "")
 
@@ -45,9 +49,13 @@ Examples:
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--responses", is_flag=True, help="The HTTP responses that each content was made from, too.")
 @dataset_option
+@table_options
 @db_option
 @json_option
-def command(week: date | None, tier: str | None, responses: bool, dataset: str | None, db: str, as_json: bool) -> None:
+def command(
+    week: date | None, tier: str | None, responses: bool, dataset: str | None, columns: str | None, sort: str | None,
+    top: int | None, db: str, as_json: bool,
+) -> None:
     """List captures: when, why, stage, rows, shares, hash, whether current, and the dates FINRA gives most of its rows.
 
     With WEEK, every content of a capture that had several on one day is listed as well; spine raw prints it.
@@ -59,10 +67,10 @@ def command(week: date | None, tier: str | None, responses: bool, dataset: str |
     if dataset:
         _daily_lists(db, responses, as_json)
     else:
-        _weekly(db, week, tier, responses, as_json)
+        _weekly(db, week, tier, responses, shape_of(columns, sort, top), as_json)
 
 
-def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, as_json: bool) -> None:
+def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, shape: Shape, as_json: bool) -> None:
     from market_spine.cli import table
     from market_spine.query import history, raw
 
@@ -80,7 +88,7 @@ def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, 
          e.content_hash[:8], e.state, e.published_on, e.revised_on, _remark(e.pinned_as, e.withdrawn_reason))
         for e in captures
     ]
-    click.echo(table.render(_COLUMNS, rows))
+    table.show(table.render(*table.shaped(_COLUMNS, rows, shape), least=_LEAST))
     if any(e.revised_on and not e.published_on for e in captures):
         click.echo("published is empty where a source gives no day of publication: the 8-column download has lastUpdateDate only")
     for content in others:
@@ -133,7 +141,7 @@ def _say_responses(responses: Responses) -> None:
              r.content_sha256[:8], "kept" if r.is_kept else "")
             for r in of_content
         ]
-        click.echo(f"\n{name}:\n{table.render(_RESPONSE_COLUMNS, rows)}")
+        click.echo(f"\n{name}:\n{table.render(_RESPONSE_COLUMNS, rows, least=_LEAST_OF_RESPONSE)}")
 
 
 def _remark(pinned_as: str | None, reason: str | None) -> str:

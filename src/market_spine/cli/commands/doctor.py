@@ -96,6 +96,6 @@ def _print_gaps(open_gaps: list[Gap], as_json: bool) -> None:
         click.echo("No gaps.")
     else:
         rows = [(gap.where, gap.kind.value, gap.what, gap.command or "") for gap in open_gaps]
-        click.echo(table.render(("where", "stage", "what", "command"), rows))
+        click.echo(table.render(("where", "stage", "what", "command"), rows, whole_last=True))
         if command := next((gap.command for gap in open_gaps if gap.command), None):
             click.echo(next_line(command))

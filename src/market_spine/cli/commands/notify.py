@@ -41,10 +41,12 @@ def send(notify: tuple[str, ...], notify_level: str, db: str) -> None:
     from market_spine import clock
     from market_spine.core.store import open_store
     from market_spine.monitor import messenger
+    from market_spine.operate import card
 
     now = clock.utc_now()
-    sender = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ)
     with open_store(db) as store:
+        head = "\n".join(card.read(card.looking_at(store, clock.market_date(now), now, None)).lines())
+        sender = messenger.Messenger(_needed(notify), notify_level, _context(), os.environ, head)
         failures = list(sender.notify(store, now))
     for failure in failures:
         click.echo(f"✗ {failure}", err=True)

@@ -21,9 +21,11 @@ from market_spine.cli.commands import (
     print_json,
     say_left_out,
 )
+from market_spine.cli.options import shape_of, table_options
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
+    from market_spine.cli.table import Shape
     from market_spine.query.answer import Row
     from market_spine.query.views import View
 
@@ -54,11 +56,13 @@ Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary
 @click.option("--all-releases", is_flag=True, help="Every version of each row, and from when to when it was known.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated, with a header line.")
 @click.option("--nl", "form", flag_value="nl", help="One JSON object per line.")
+@table_options
 @db_option
 @json_option
 def command(
     view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None,
-    first_release: bool, latest: bool, all_releases: bool, form: str | None, db: str, as_json: bool,
+    first_release: bool, latest: bool, all_releases: bool, form: str | None, columns: str | None, sort: str | None,
+    top: int | None, db: str, as_json: bool,
 ) -> None:
     """Query a view, now or as of a date: the result equals, byte for byte, what was returned then.
 
@@ -67,7 +71,7 @@ def command(
     """
     from market_spine import clock
     from market_spine.cli.commands import reading
-    from market_spine.query import answer
+    from market_spine.query import answer, symbols
     from market_spine.query.views import VERSIONS, find_view
     from market_spine.query.vintages import Releases
 
@@ -81,26 +85,32 @@ def command(
         with contextlib.closing(releases.read() if releases else answer.answer(store, question)) as rows:
             entries = [dict(zip(shown.columns, row, strict=True)) for row in rows] if as_json else []
             if not as_json:
-                _print(shown, rows, form)
+                is_empty = _print(shown, rows, form, shape_of(columns, sort, top))
+                other = symbols.meant(store, symbol) if is_empty and symbol else None
         gone = releases.pruned if releases else answer.left_out(store, question)
     if as_json:
         noted = {"revised_before_capture": releases.revised_before_capture} if releases and first_release else {}
         left_out = [capture.capture_id for capture in gone]
         print_json(view=question.view.name, seen_at=seen_at, rows=entries, left_out=left_out, **noted)
+    elif other:
+        click.echo(symbols.hint(other), err=True)
     if releases and (remark := releases.remark()):
         click.echo(remark, err=True)
     say_left_out(gone)
 
 
-def _print(view: View, rows: Iterable[Row], form: str | None) -> None:
+def _print(view: View, rows: Iterable[Row], form: str | None, shape: Shape) -> bool:
+    """Prints the rows; whether there were none."""
     from market_spine.cli import table
     from market_spine.query import answer
 
     if form is not None:
         for text in answer.as_csv(view, rows) if form == "csv" else answer.as_nl(view, rows):
             click.echo(text, nl=False)
-        return
-    left = iter(rows)
-    click.echo(table.render(view.columns, itertools.islice(left, _SHOWN)))
-    if more := sum(1 for _ in left):
-        click.echo(f"… and {more:,} rows more. Try: --csv, or a narrower --week, --tier or --symbol", err=True)
+        return False
+    first = list(rows) if shape.sort else list(itertools.islice(rows, shape.top or _SHOWN))
+    more = max(0, len(first) - (shape.top or _SHOWN)) + (sum(1 for _ in rows) if not shape.sort else 0)
+    table.show(table.render(*table.shaped(view.columns, first, shape._replace(top=shape.top or _SHOWN))))
+    if more and not shape.top:
+        click.echo(f"… and {more:,} rows more. Try: --csv, --top N, or a narrower --week, --tier or --symbol", err=True)
+    return not first

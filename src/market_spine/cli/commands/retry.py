@@ -22,8 +22,14 @@ from market_spine.cli.commands import (
 from market_spine.cli.options import observer_settings, update_options
 
 
-@click.command("retry", epilog="Example: spine retry 20260109T120000-1a2b3c4d")
-@click.argument("run_id")
+@click.command(
+    "retry",
+    epilog="""\b
+Examples:
+  spine retry
+  spine retry 20260109T120000-1a2b3c4d""",
+)
+@click.argument("run_id", required=False)
 @click.option("--reason", default="retry", show_default=True, help="Reason, recorded in core_operator_actions.")
 @calendar_options
 @run_date_option
@@ -31,20 +37,22 @@ from market_spine.cli.options import observer_settings, update_options
 @db_option
 @json_option
 def command(
-    run_id: str, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool,
-    **given: Any,
+    run_id: str | None, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str,
+    as_json: bool, **given: Any,
 ) -> None:
-    """Repeat what failed in a run, today and with the same source; an unfinished run is repeated as a whole.
+    """Repeat what failed in a run, by default the last that failed, today and with the same source.
 
-    A partition whose content was refused is fetched again first: FINRA may have replaced it.
+    An unfinished run is repeated as a whole. A partition whose content was refused is fetched again first: FINRA may have
+    replaced it.
     Exit 0: all well, 1: something failed, 2: everything failed.
     """
     from market_spine.monitor import observers
-    from market_spine.operate import operation, retry
+    from market_spine.operate import operation, retry, runs
 
     watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
     now, run_date = moment(run_date_text)
     with reading(db) as store:
+        run_id = run_id or runs.last_failed(store, retry.REPEATABLE)
         failed = retry.find_failed(store, run_id)
     source = source_of(*failed.source) if failed.asks_source else None
     expected = expectations(calendar_file, grace_days)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +20,11 @@ from market_spine.cli.commands import (
     run_date_option,
 )
 from market_spine.cli.options import Whole
+
+if TYPE_CHECKING:
+    from market_spine.operate.status_grid import WeekStatus
+
+_LISTED = 13  # more weeks than these are columns
 
 
 @click.command(
@@ -37,13 +44,14 @@ Examples:
 def command(
     weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, as_of: date | None, db: str, as_json: bool
 ) -> None:
-    """Show weeks × tiers: ready, awaiting, late, missing, failed, withdrawn or pending, with the stage reached.
+    """Show weeks × tiers: ready, awaiting, due, late, missing, failed, withdrawn or pending, with the stage reached. More than 13
+    weeks are columns, a character each.
 
     Below the table: what blocks readiness, and the next command. With --as-of, all of it as it was at the end of a past day.
     """
-    from market_spine.cli import table
+    from market_spine.cli import strips, table
     from market_spine.operate import operation, status
-    from market_spine.partition import TIERS, weeks_back
+    from market_spine.partition import weeks_back
 
     now, run_date = moment(str(as_of) if as_of else run_date_text)
     expected = expectations(calendar_file, grace_days)
@@ -53,11 +61,18 @@ def command(
     if as_json:
         print_json(run_date=run_date, weeks=[row.entry() for row in rows], next=next_command)
         return
-    grid = [(str(row.week), *map(str, row.cells), "ready" if row.is_ready else "") for row in rows]
-    click.echo(table.render(("week", *TIERS, "week is"), grid))
+    lines = strips.grid(rows) if weeks > _LISTED else [_listed(rows)]
     blocks = [(str(row.week), cell.partition.tier, cell.problem) for row in rows for cell in row.cells if cell.problem]
     blocks += [(str(row.week), "", row.problem) for row in rows if row.problem]
     if blocks:
-        click.echo("\n" + table.render(("week", "tier", "blocked by"), sorted(blocks)))
-    if next_command:
-        click.echo("\n" + next_line(next_command))
+        lines += ["", table.render(("week", "tier", "blocked by"), sorted(blocks))]
+    click.echo("\n".join([*lines, *(["", next_line(next_command)] if next_command else [])]))
+
+
+def _listed(rows: Sequence[WeekStatus]) -> str:
+    """A line a week."""
+    from market_spine.cli import table
+    from market_spine.partition import TIERS
+
+    cells = [(str(row.week), *(f"{cell.glyph} {cell}" for cell in row.cells), row.state.value) for row in rows]
+    return table.render(("week", *TIERS, "week is"), cells)
