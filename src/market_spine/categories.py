@@ -21,6 +21,7 @@ INFO, WARN, ERROR, CRITICAL = Severity
 RAW, NORMALIZED, CROSS_TIER, FOLDER, SWEEP, ANY = "RAW", "NORMALIZED", "CROSS_TIER", "FOLDER", "SWEEP", "any"
 DAILY_LIST = "DAILY_LIST"
 TOTALS = "TOTALS"  # of the firm totals beside a partition: nothing waits for it
+OPERATOR = "OPERATOR"  # of what a person has noticed: no stage that succeeds closes it
 
 
 @unique
@@ -163,6 +164,11 @@ class Category(StrEnum):
     RAW_DAMAGED = (
         "RAW_DAMAGED", ERROR, ANY, "the stored bytes of a capture are missing, or no longer match their hash",
         "run `spine doctor`: it names the command that fetches them again",
+    )
+    RAISED = (
+        "RAISED", CRITICAL, OPERATOR,
+        "a person raised it with `spine raise`, and chose the severity; a CRITICAL one keeps its week from being ready",
+        "look at its reason; `spine resolve ID --note …` closes it, and nothing else does",
     )
     DATABASE_LOST = (
         "DATABASE_LOST", ERROR, ANY, "the connection was lost during a stage, which was rolled back",

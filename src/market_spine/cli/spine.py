@@ -45,7 +45,9 @@ def _configure(command: click.Command, table: str) -> None:
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _configure(inner, table)
-    elif "--config" not in (option for param in command.params for option in param.opts):
+        if not command.invoke_without_command:
+            return
+    if "--config" not in (option for param in command.params for option in param.opts):
         config_option(command, table, check_settings)
 
 

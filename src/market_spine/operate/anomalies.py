@@ -1,4 +1,4 @@
-"""What an operator does with anomalies: list them, resolve them with a note, or acknowledge them until a day."""
+"""What an operator does with anomalies: list them, raise one, resolve them with a note, or acknowledge them until a day."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.app.scheduler import evaluate_readiness
+from market_spine.categories import Category
 from market_spine.core import executions
-from market_spine.core.anomalies import SEVERITIES, closed
+from market_spine.core.anomalies import SEVERITIES, closed, record_anomaly
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
 from market_spine.operate.operation import record_action
-from market_spine.partition import DOMAIN
+from market_spine.partition import DOMAIN, check_friday, partition_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,25 @@ def find(db: Database, anomaly_id: int) -> Anomaly:
     if row is None:
         raise NotFound(f"there is no anomaly {anomaly_id}", hint="spine anomalies --unresolved")
     return _anomaly(row)
+
+
+def details_of(db: Database, anomaly_id: int) -> dict[str, object]:
+    """What was recorded beside the message of an anomaly."""
+    (details,) = db.execute("SELECT details_json FROM core_anomalies WHERE id = ?", (anomaly_id,)).fetchone()
+    kept: dict[str, object] = json.loads(details or "{}")
+    return kept
+
+
+def raise_anomaly(db: Database, week: date, tier: str | None, severity: str, reason: str, now: datetime) -> Anomaly:
+    """Records what a person has noticed about a week, or a tier of it, and evaluates the week again."""
+    with db.transaction():
+        anomaly_id = record_anomaly(
+            db, domain=DOMAIN, severity=severity, category=Category.RAISED.value, message=f"{reason} ({executions.actor()})",
+            partition_key=partition_key(check_friday(week).isoformat(), tier), stage=Category.RAISED.stage, now=now,
+        )
+        record_action(db, "raise", f"anomaly {anomaly_id}", reason, now)
+        evaluate_readiness(week, db, now=now)
+    return find(db, anomaly_id)
 
 
 def resolve(db: Database, anomaly_id: int, note: str, now: datetime) -> Anomaly:

@@ -1,4 +1,4 @@
-"""`spine anomalies`: list anomalies."""
+"""`spine anomalies`: list anomalies, or show one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from market_spine.cli.commands import (
     print_json,
     run_date_option,
 )
-from market_spine.cli.options import Whole, shape_of, table_options
+from market_spine.cli.options import LARGEST_ID, Whole, shape_of, table_options
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.errors import UsageError
 
@@ -33,12 +33,14 @@ def as_severities(_ctx: click.Context, _param: click.Parameter, value: str | Non
     return severities
 
 
-@click.command(
+@click.group(
     "anomalies",
+    invoke_without_command=True,
     epilog="""\b
 Examples:
   spine anomalies --unresolved
-  spine anomalies --severity ERROR,CRITICAL --week 2025-12-26 --json""",
+  spine anomalies --severity ERROR,CRITICAL --week 2025-12-26 --json
+  spine anomalies show 17""",
 )
 @click.option("--severity", "severities", callback=as_severities, help="INFO, WARN, ERROR, CRITICAL, comma-separated.")
 @click.option("--week", callback=as_week, help="One week's Friday, YYYY-MM-DD.")
@@ -49,7 +51,9 @@ Examples:
 @as_of_option
 @db_option
 @json_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     severities: tuple[str, ...],
     week: date | None,
     unresolved: bool,
@@ -66,6 +70,8 @@ def command(
 
     With --as-of, those of a past day, without how often they had been seen by then.
     """
+    if ctx.invoked_subcommand:
+        return
     from market_spine.cli import table
     from market_spine.operate import anomalies, operation, status
 
@@ -88,3 +94,28 @@ def command(
         click.echo(f"… and {len(shown) - limit:,} older. Try: --limit {len(shown)}", err=True)
     if command is not None:
         click.echo(next_line(command))
+
+
+@command.command("show", epilog="Example: spine anomalies show 17")
+@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
+@run_date_option
+@db_option
+@json_option
+def show(anomaly_id: int, run_date_text: str | None, db: str, as_json: bool) -> None:
+    """Show one anomaly: everything that was recorded about it, and the command against it."""
+    from market_spine.operate import anomalies, operation, status
+
+    now, today = moment(run_date_text)
+    with operation.looking(db, today, now) as run:
+        anomaly = anomalies.find(run.db, anomaly_id)
+        details = anomalies.details_of(run.db, anomaly_id)
+        next_command = status.command_against(run, anomaly) if anomaly.state(today) == "open" else None
+    facts = {**anomaly.entry(), "state": anomaly.state(today)}
+    if as_json:
+        print_json(anomaly=facts, details=details, next=next_command)
+        return
+    shown = facts | {name: value for name, value in details.items() if name != "hint"}
+    width = max(map(len, shown)) + 2
+    click.echo("\n".join(f"{name.replace('_', ' ') + ':':<{width}}{value}" for name, value in shown.items() if value is not None))
+    if next_command is not None:
+        click.echo(next_line(next_command))
