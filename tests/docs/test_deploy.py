@@ -14,9 +14,10 @@ import kubernetes_validate
 import pytest
 import tree_sitter_powershell
 import yaml
-from click import Option
+from click import Command, Context, Group, Option
 from tree_sitter import Language, Parser
 
+from market_spine.cli import spine
 from market_spine.cli.weekly import command as weekly_run
 
 DEPLOY = Path(__file__).resolve().parents[2] / "docs" / "ops" / "deploy"
@@ -65,6 +66,8 @@ def test_there_is_one_of_each() -> None:
     assert set(DOCUMENTS) == {
         "kubernetes/cronjob.yaml CronJob", "kubernetes/cronjob-postgresql.yaml CronJob", "kubernetes/worker.yaml Deployment",
         "kubernetes/secret.yaml Secret", "kubernetes/volume.yaml PersistentVolumeClaim",
+        "kubernetes/cronjob-backup.yaml CronJob", "kubernetes/cronjob-backup.yaml PersistentVolumeClaim",
+        "kubernetes/cronjob-enqueue.yaml CronJob", "kubernetes/api.yaml Deployment", "kubernetes/api.yaml Service",
         "openshift/cronjob.yaml ServiceAccount", "openshift/cronjob.yaml CronJob",
     }
 
@@ -73,9 +76,10 @@ def test_there_is_one_of_each() -> None:
 def test_a_run_is_alone_and_has_an_end(name: str) -> None:
     spec = CRON_JOBS[name]["spec"]
     job = spec["jobTemplate"]["spec"]
-    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("0 8 * * 5", "America/New_York", "Forbid")
+    schedule = "30 20 * * 1-6" if "backup" in name else "0 8 * * 5"
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == (schedule, "America/New_York", "Forbid")
     assert spec["startingDeadlineSeconds"] >= 3600
-    assert job["activeDeadlineSeconds"] == 7200
+    assert job["activeDeadlineSeconds"] == (600 if "enqueue" in name else 7200)
     assert pod(CRON_JOBS[name])["restartPolicy"] == "Never"  # podFailurePolicy wants it
 
 
@@ -117,16 +121,30 @@ def test_secrets_come_as_files_and_what_is_mounted_is_there(name: str) -> None:
     assert volumes["settings"]["secret"]["secretName"] == "market-spine"
     assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
     claims = [volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
-    assert claims == ([] if "postgresql" in name or "worker" in name else ["market-spine-data"])
+    of_sqlite = ["market-spine-data", *["market-spine-backups"] * ("backup" in name)]
+    assert claims == ([] if any(part in name for part in ("postgresql", "worker", "enqueue", "api")) else of_sqlite)
 
 
-@pytest.mark.parametrize("name", CRON_JOBS)
+@pytest.mark.parametrize("name", PODS)
 def test_the_command_has_only_options_there_are(name: str) -> None:
-    (container,) = pod(CRON_JOBS[name])["containers"]
+    (container,) = PODS[name]["containers"]
     program, *arguments = container["command"]
-    assert program == "run_finra_weekly_schedule"
-    options = {option for param in weekly_run.params if isinstance(param, Option) for option in param.opts}
+    command: Command = weekly_run if program == "run_finra_weekly_schedule" else spine.command
+    while isinstance(command, Group):
+        member = command.get_command(Context(command), arguments.pop(0))
+        assert member is not None
+        command = member
+    options = {option for param in command.params if isinstance(param, Option) for option in param.opts}
     assert {argument for argument in arguments if argument.startswith("--")} <= options
+
+
+def test_the_service_leads_to_the_api() -> None:
+    service, api = DOCUMENTS["kubernetes/api.yaml Service"]["spec"], DOCUMENTS["kubernetes/api.yaml Deployment"]["spec"]
+    assert service["selector"] == api["template"]["metadata"]["labels"]
+    (container,) = api["template"]["spec"]["containers"]
+    hosts = {container[probe]["httpGet"]["httpHeaders"][0]["value"] for probe in ("livenessProbe", "readinessProbe")}
+    allowed = container["command"][container["command"].index("--allow-host") + 1]
+    assert hosts == {allowed} == {f"{DOCUMENTS['kubernetes/api.yaml Service']['metadata']['name']}:8000"}
 
 
 def test_on_openshift_nobody_asks_for_a_user() -> None:

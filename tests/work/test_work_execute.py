@@ -179,7 +179,7 @@ def test_an_item_of_a_past_run_date_makes_that_days_captures(db: Database, tmp_p
     write_week(folder, "2025-12-26")
     (item,) = ask(db, request(params=Params(date(2026, 1, 2))))
     claimed = take(db, item)
-    perform = Pipelines(lambda: FileSource(str(folder), max_bytes=1 << 20))
+    perform = Pipelines(lambda url: FileSource(str(folder), max_bytes=1 << 20))
     assert execute(db, ItemTransaction(db, serial="x"), claimed, perform) is State.COMPLETE
     found = db.execute("SELECT capture_id FROM finra_otc_transparency_capture").fetchall()
     assert [capture_id for (capture_id,) in found] == ["finra.otc_transparency:OTC:2025-12-26:20260102"]

@@ -86,11 +86,12 @@ def list_manifest(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Rows of core_manifest, newest first."""
+    """Rows of core_manifest, newest first; with a partition and a stage, `row_count` is that of the newest one."""
     key = None if partition_key is None else _canonical(partition_key)
     with request.app.state.connections.reading() as db:
         rows = manifest.entries(db, domain, key, stage.value if stage else None, limit, offset)
-    return {"manifest": rows, "page": {"limit": limit, "offset": offset}}
+    counted = {"row_count": rows[0]["row_count"]} if rows and key and stage else {}  # of the newest capture
+    return {"manifest": rows, "page": {"limit": limit, "offset": offset}, **counted}
 
 
 def _canonical(text: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from market_spine.app.pipelines import PIPELINES
 from market_spine.partition import DOMAIN, TIERS, check_friday
 from market_spine.work.item import MAX_ATTEMPTS, Params, Request, State
+from market_spine.work.requests import of_every_tier
 
 ITEMS_AT_ONCE = 500
 LONGEST_PAGE = 500
@@ -78,14 +79,17 @@ class PartitionKey(_Body):
 
 
 class WorkParams(_Body):
-    """`run_date` names the captures (default: the day the item is executed); `force` ingests unchanged content, too."""
+    """`run_date` names the captures (default: the day the item is executed); `force` ingests unchanged content, too; `tier`
+    may be here instead of in the partition key; `file_url` is the file to ingest, on a host that the worker allows."""
 
     run_date: Day | None = None
     force: StrictBool = False
+    tier: Tier | None = None
+    file_url: Annotated[str, Field(max_length=2000, pattern=r"^https?://[\x21-\x7e]+$")] | None = None
 
 
 class WorkRequest(_Body):
-    """A work item to enqueue."""
+    """A work item to enqueue; without a tier, where the pipeline needs one, an item for each tier."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -108,32 +112,43 @@ class WorkRequest(_Body):
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = MAX_ATTEMPTS
     rerun: StrictBool = False
 
-    def as_request(self) -> Request:
-        """The value the queue takes. Raises UsageError."""
-        tier = self.partition_key.tier
-        return Request(
-            pipeline=self.pipeline.value, week_ending=self.partition_key.week_ending, tier=tier.value if tier else None,
-            domain=self.domain, params=Params(self.params.run_date, self.params.force), desired_at=self.desired_at,
-            priority=self.priority, max_attempts=self.max_attempts, rerun=self.rerun,
+    def as_requests(self) -> list[Request]:
+        """The values the queue takes. Raises UsageError."""
+        tier, params = self.partition_key.tier or self.params.tier, self.params
+        return of_every_tier(
+            {
+                "pipeline": self.pipeline.value, "week_ending": self.partition_key.week_ending, "tier": tier and tier.value,
+                "domain": self.domain, "params": Params(params.run_date, params.force, params.file_url),
+                "desired_at": self.desired_at, "priority": self.priority, "max_attempts": self.max_attempts, "rerun": self.rerun,
+            }
         )
 
 
-class RetryBody(_Body):
+class _Items(_Body):
+    """Items by their ids, or one by its id."""
+
+    ids: Annotated[list[ItemId], Field(max_length=ITEMS_AT_ONCE)] = []
+    work_item_id: ItemId | None = None
+
+    @property
+    def named(self) -> list[int]:
+        return [*self.ids, *([] if self.work_item_id is None else [self.work_item_id])]
+
+
+class RetryBody(_Items):
     """The items to retry: those named, or all FAILED ones of a domain."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [123], "reason": "the source is back"}]})
 
-    ids: Annotated[list[ItemId], Field(max_length=ITEMS_AT_ONCE)] = []
     domain: Annotated[str, Field(pattern=f"^{re.escape(DOMAIN)}$")] | None = None
     reason: Reason
 
 
-class CancelBody(_Body):
+class CancelBody(_Items):
     """The items to cancel."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [123], "reason": "a mistake"}]})
 
-    ids: Annotated[list[ItemId], Field(min_length=1, max_length=ITEMS_AT_ONCE)]
     reason: Reason
 
 

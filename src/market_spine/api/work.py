@@ -60,7 +60,7 @@ def enqueue(
 ) -> dict[str, Any]:
     """One pipeline of one partition each. `created`; `existing`: open, unchanged; `reported`: ended, unchanged; `reset`: ended
     and started again because the request has `"rerun": true`. Status 201 when anything was created or reset."""
-    requests = [one.as_request() for one in (body if isinstance(body, list) else [body])]
+    requests = [item for one in (body if isinstance(body, list) else [body]) for item in one.as_requests()]
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
         enqueued = queue.enqueue(db, requests, db.now())
@@ -99,11 +99,11 @@ def pending(
 @router.post("/retry", summary="Make items due now", responses=_example({"retried": [_ITEM], "unchanged": []}))
 def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]:
     """By id: FAILED, CANCELLED and waiting items; by domain: its FAILED ones. Their attempts start again at 0."""
-    if not body.ids and body.domain is None:
-        raise Refusal(422, "no items to retry", hint='send "ids" or "domain"')
+    if not body.named and body.domain is None:
+        raise Refusal(422, "no items to retry", hint='send "ids", "work_item_id" or "domain"')
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
-        ids = [*body.ids, *(queue.failed_of(db, body.domain) if body.domain else [])]
+        ids = [*body.named, *(queue.failed_of(db, body.domain) if body.domain else [])]
         done = queue.retry(db, ids, db.now(), body.reason, caller.name)
     return {"retried": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 
@@ -111,9 +111,11 @@ def retry(request: Request, caller: Operator, body: RetryBody) -> dict[str, Any]
 @router.post("/cancel", summary="Cancel items that have not ended", responses=_example({"cancelled": [_ITEM], "unchanged": []}))
 def cancel(request: Request, caller: Operator, body: CancelBody) -> dict[str, Any]:
     """What a worker has written for a running item is rolled back."""
+    if not body.named:
+        raise Refusal(422, "no items to cancel", hint='send "ids" or "work_item_id"')
     with request.app.state.connections.writing() as db:
         _refuse_if_gone(request)
-        done = queue.cancel(db, body.ids, db.now(), body.reason, caller.name)
+        done = queue.cancel(db, body.named, db.now(), body.reason, caller.name)
     return {"cancelled": [i.as_document() for i in done.changed], "unchanged": [i.as_document() for i in done.unchanged]}
 
 

@@ -15,7 +15,10 @@ from typing import Any, Protocol
 from market_spine.db.bulk_sql import Row, Values
 from market_spine.target import is_postgres, redact, resolve
 
-__all__ = ["Connection", "Cursor", "Database", "connect", "is_postgres", "redact", "resolve", "writing"]
+__all__ = ["Connection", "Cursor", "Database", "Tell", "connect", "is_postgres", "redact", "resolve", "writing"]
+
+
+Tell = Callable[[int, int], None]  # is called with how much is done, and of how much
 
 
 class Cursor(Protocol):
@@ -66,6 +69,7 @@ class Database(Protocol):
     def size_bytes(self) -> int: ...
     def damage(self) -> list[str]: ...
     def backup_beside(self, name: str) -> Path | None: ...
+    def dump_to(self, path: Path, tell: Tell) -> None: ...
     def close(self) -> None: ...
 
 

@@ -16,7 +16,9 @@ from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, D
 from market_spine.target import redact
 
 if TYPE_CHECKING:
-    from market_spine.db import Cursor
+    from pathlib import Path
+
+    from market_spine.db import Cursor, Tell
 
 _COPY_ROWS = 5_000
 _INSERT_ROWS = 1_000  # a message to the server and back for each statement
@@ -260,6 +262,12 @@ class Postgres:
     def damage(self) -> list[str]:
         """Empty: a server has no such check; a damaged page is an error when it is read."""
         return []
+
+    def dump_to(self, path: Path, tell: Tell) -> None:
+        """A dump in pg_dump's custom format, which pg_restore then reads to its end."""
+        from market_spine.db import postgres_dump
+
+        postgres_dump.dump(self._psycopg.conninfo.conninfo_to_dict(self._target), path, self.label)
 
     def backup_beside(self, name: str) -> None:
         """None: a server has its own backups (pg_dump), and its migrations roll back as a whole."""

@@ -21,7 +21,7 @@ from market_spine.errors import RECOVERY, ConfigurationError, DamagedDatabase, D
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from market_spine.db import Cursor
+    from market_spine.db import Cursor, Tell
 
 _Result = TypeVar("_Result")
 BUSY_SECONDS = 10
@@ -30,6 +30,7 @@ _STAGING = "staging"
 _DESERIALIZES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
 _FEWEST_PAGED_ROWS = 500  # below that, binding their values is as fast
 _PAGED_ROWS = 50_000  # in one statement: some 2 MB
+_BACKUP_PAGES = 2_000  # in one step: some 16 MB
 _BUSY_TIMEOUT = 0.2  # seconds: SQLite handles no signal while it waits, so it waits briefly and `_patiently` repeats
 
 
@@ -310,6 +311,13 @@ class Sqlite:
     def backup_to(self, path: Path) -> None:
         """A compact copy of the whole database, by VACUUM INTO."""
         self.execute("VACUUM INTO ?", (str(path),))
+
+    def dump_to(self, path: Path, tell: Tell) -> None:
+        """A copy of the open snapshot by SQLite's backup API, page by page, while others write; a file without a -wal."""
+        make_private(path)
+        with self._translated(), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            self._connection.backup(copy, pages=_BACKUP_PAGES, progress=lambda _, left, pages: tell(pages - left, pages))
+            copy.execute("PRAGMA journal_mode = DELETE")
 
     def backup_beside(self, name: str) -> Path:
         """A copy beside the file, `FILE.NAME.bak`; it gets that name only when it is complete and on the disk."""

@@ -39,9 +39,10 @@ Perform = Callable[[ItemTransaction, Item, datetime], Sequence[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Pipelines:
-    """Runs an item's pipeline. `open_source` is called only for a pipeline that needs one."""
+    """Runs an item's pipeline. `open_source` is called only for a pipeline that needs one: with the address that the item
+    names, or None."""
 
-    open_source: Callable[[], Source]
+    open_source: Callable[[str | None], Source]
     limits: Limits = field(default_factory=Limits)
 
     def __call__(self, db: ItemTransaction, item: Item, now: datetime) -> Sequence[Outcome]:
@@ -52,7 +53,7 @@ class Pipelines:
         moment = clock.moment_of(run_date) if params.run_date else now
         check_day(db.database, run_date, clock.market_date(now))
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
-        source = self.open_source() if pipelines.needs_source(item.pipeline) else None
+        source = self.open_source(params.file_url) if pipelines.needs_source(item.pipeline) else None
         if pipelines.find(item.pipeline).reads_rows:
             db.begin()  # what it reads must still be true when it writes; the others fetch or read a file first, without a lock
         try:

@@ -41,10 +41,12 @@ class Answer(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """Parameters of an item's pipeline: the run date that names its captures, and whether to ingest unchanged content."""
+    """Parameters of an item's pipeline: the run date that names its captures, whether to ingest unchanged content, and the
+    address of a file to ingest instead of what the worker's source has."""
 
     run_date: date | None = None
     force: bool = False
+    file_url: str | None = None
 
     def to_json(self) -> str:
         return json.dumps({name: str(v) if isinstance(v, date) else v for name, v in asdict(self).items() if v})
@@ -54,7 +56,7 @@ class Params:
         """Reads what to_json wrote."""
         facts = json.loads(text)
         day = facts.get("run_date")
-        return cls(date.fromisoformat(day) if day else None, bool(facts.get("force", False)))
+        return cls(date.fromisoformat(day) if day else None, bool(facts.get("force", False)), facts.get("file_url"))
 
 
 @dataclass(frozen=True, slots=True)

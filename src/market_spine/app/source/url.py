@@ -47,9 +47,15 @@ class UrlSource:
                 "--source file_url needs MARKET_SPINE_FILE_URL, an address with placeholders for the partition",
                 hint="for example https://files.example.com/{tier}_week_{week_ending}.psv.gz",
             )
-        hosts = environ.get("MARKET_SPINE_FILE_URL_HOSTS", "").split(",")
+        return cls.at(template, settings)
+
+    @classmethod
+    def at(cls, url: str, settings: SourceSettings) -> UrlSource:
+        """The files at that address, with or without placeholders, on the hosts of MARKET_SPINE_FILE_URL_HOSTS. Raises
+        ConfigurationError."""
+        hosts = settings.environ.get("MARKET_SPINE_FILE_URL_HOSTS", "").split(",")
         allowed = frozenset(name.strip().lower() for name in hosts if name.strip())
-        return cls(template, allowed, max_bytes=settings.max_bytes, totals=asks_totals(environ))
+        return cls(url, allowed, max_bytes=settings.max_bytes, totals=asks_totals(settings.environ))
 
     def glance(self, partition: Partition) -> Glance | Absent | None:
         """None: only the content of a file shows whether it changed."""

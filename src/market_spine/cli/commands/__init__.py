@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pin": (_MAINTAIN, "market_spine.cli.commands.pin", "Name a capture and never prune it."),
     "help": (_SET_UP, "market_spine.cli.commands.help", "A runbook: what to do on Fridays, for a revision, for a gap."),
     "completion": (_SET_UP, "market_spine.cli.commands.completion", "Print the shell completion script."),
-    "db": (_MAINTAIN, "market_spine.cli.commands.db", "Create, migrate and copy a database."),
+    "db": (_MAINTAIN, "market_spine.cli.commands.db", "Create, migrate, copy and back up a database."),
     "preflight": (_SET_UP, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
     "config": (_SET_UP, "market_spine.cli.commands.config", "Show every setting, its value and its origin."),
     "notify": (_SET_UP, "market_spine.cli.commands.notify", "Test and send notifications."),
@@ -144,8 +144,10 @@ def expectations(calendar_file: str | None, grace_days: int) -> Expectations:
     return Expectations(calendar_of(calendar_file), grace_days)
 
 
-def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool, keep_wire: bool = False) -> Source:
-    """The source selected by source_options. Raises ConfigurationError."""
+def source_of(
+    source: str, data_dir: str, max_file_mb: int, allow_links: bool, keep_wire: bool = False, *, file_url: str | None = None
+) -> Source:
+    """The source selected by source_options, or the file at `file_url`. Raises ConfigurationError."""
     from market_spine import clock
     from market_spine.app.source import SourceSettings, open_source
     from market_spine.cli.options import environment
@@ -153,7 +155,11 @@ def source_of(source: str, data_dir: str, max_file_mb: int, allow_links: bool, k
     settings = SourceSettings(
         data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment(), keep_wire=keep_wire
     )
-    return open_source(source, settings)
+    if file_url is None:
+        return open_source(source, settings)
+    from market_spine.app.source.url import UrlSource
+
+    return UrlSource.at(file_url, settings)
 
 
 def moment(run_date_text: str | None) -> tuple[datetime, date]:

@@ -1,20 +1,21 @@
-"""`spine db`: create, migrate and copy a database."""
+"""`spine db`: create, migrate, copy and back up a database."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 import click
 
 from market_spine import clock
-from market_spine.cli.commands import db_option, json_option
-from market_spine.cli.options import Number, as_target
+from market_spine.cli.commands import db_option, json_option, print_json
+from market_spine.cli.options import Number, Whole, as_target
 
 
 @click.group("db", epilog="Example: spine db migrate --db data/market_spine.db")
 def command() -> None:
-    """Create, migrate and copy a database."""
+    """Create, migrate, copy and back up a database."""
 
 
 @command.command("init", epilog="Example: spine db init --db data/market_spine.db")
@@ -77,3 +78,37 @@ def copy(source: str, destination: str, as_json: bool) -> None:
     for done in copied:
         click.echo(f"{done.table:<45} {done.rows:>12,}  {done.digest[:16]}")
     click.echo(f"Copied and verified {sum(done.rows for done in copied):,} rows from {old.label} to {new.label}")
+
+
+@command.command(
+    "backup",
+    epilog="""\b
+Examples:
+  spine db backup
+  spine db backup /srv/backups --keep 30
+  spine db backup /srv/backups --db postgresql://spine@db.example/spine""",
+)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--keep", type=Whole(1, 100_000), default=14, show_default=True, help="Keep the newest N backups of this database.")
+@db_option
+@json_option
+def backup(folder: Path | None, keep: int, db: str, as_json: bool) -> None:
+    """Back up the database into DIR (default: backups, beside a SQLite file), verify the copy, remove the oldest.
+
+    Runs may go on meanwhile: the copy is one moment of the database. SQLite: a database file, checked page by page. PostgreSQL:
+    a dump by pg_dump, read back by pg_restore.
+    """
+    from market_spine.cli.progress import progress
+    from market_spine.db import is_postgres
+    from market_spine.operate.backup import back_up
+
+    folder = folder or (Path("backups") if is_postgres(db) else Path(db).parent / "backups")
+    with progress("backup", "pages") as tell:
+        made = back_up(db, folder, clock.utc_now(), keep, tell)
+    if as_json:
+        facts = {"path": str(made.path), "bytes": made.size, "sha256": made.sha256, "schema": made.schema}
+        print_json(**facts, events=made.events, removed=list(made.removed))
+        return
+    click.echo(f"{made.path}: {made.size:,} bytes, schema {made.schema}, {made.events:,} events, verified")
+    if made.removed:
+        click.echo(f"removed {len(made.removed)} older: {', '.join(made.removed)}")

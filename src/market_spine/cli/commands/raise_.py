@@ -30,7 +30,8 @@ Examples:
 @click.argument("week", callback=as_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option(
-    "--severity", required=True, type=click.Choice(SEVERITIES, case_sensitive=False), help="CRITICAL keeps the week from being ready."
+    "--severity", required=True, type=click.Choice(SEVERITIES, case_sensitive=False),
+    help="CRITICAL keeps the week from being ready.",
 )
 @click.option("--reason", required=True, help="What is wrong; the message of the anomaly.")
 @run_date_option

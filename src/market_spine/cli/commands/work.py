@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from market_spine.cli.commands import as_day, as_tier, as_week, db_option, json_option, print_json, reason_option
+from market_spine.cli.commands import (
+    as_day,
+    as_tier,
+    as_week,
+    db_option,
+    json_option,
+    moment,
+    print_json,
+    reason_option,
+    run_date_option,
+)
 from market_spine.cli.options import LARGEST_ID, Whole
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
     from market_spine.db import Database
     from market_spine.work.item import Item
-    from market_spine.work.queue import Changed
+    from market_spine.work.queue import Answered, Changed
 
 _COLUMNS = ("id", "pipeline", "week", "tier", "state", "attempts", "desired at", "last error")
 
@@ -32,27 +42,60 @@ def command() -> None:
 @click.option("--tier", callback=as_tier, help="The tier; not for pipelines of a whole week.")
 @click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Not before, e.g. 2026-01-09T12:00:00+00:00.")
 @click.option("--priority", type=Whole(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
+@click.option("--max-attempts", type=Whole(1, 20), default=3, show_default=True, help="Attempts before it is FAILED.")
 @click.option("--run-date", callback=as_day, help="Run date of its captures; default: the day it is executed.")
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too; recompute existing measures.")
 @click.option("--rerun", is_flag=True, help="Reset an item that has ended.")
 @db_option
 @json_option
 def enqueue(
-    pipeline: str, week: date, tier: str | None, at: datetime | None, priority: int, run_date: date | None, force: bool,
-    rerun: bool, db: str, as_json: bool,
+    pipeline: str, week: date, tier: str | None, at: datetime | None, priority: int, max_attempts: int, run_date: date | None,
+    force: bool, rerun: bool, db: str, as_json: bool,
 ) -> None:
-    """Enqueue one item; an existing one is only reported, unless --rerun."""
+    """Enqueue one item, without a tier one for each tier; an existing one is only reported, unless --rerun."""
     from market_spine.work import queue
-    from market_spine.work.item import Params, Request
+    from market_spine.work.item import Params
+    from market_spine.work.requests import of_every_tier
 
     short = pipeline.removeprefix("finra.otc_transparency.")
-    request = Request(short, week, tier, params=Params(run_date, force), desired_at=at, priority=priority, rerun=rerun)
+    requests = of_every_tier(
+        {
+            "pipeline": short, "week_ending": week, "tier": tier, "params": Params(run_date, force), "desired_at": at,
+            "priority": priority, "max_attempts": max_attempts, "rerun": rerun,
+        }
+    )
     with _database(db, create=True) as (store, now):
-        (enqueued,) = queue.enqueue(store, [request], now)
+        enqueued = queue.enqueue(store, requests, now)
     if as_json:
-        print_json(outcome=enqueued.answer.value, item=enqueued.item.as_document())
+        entries = [{"outcome": one.answer.value, "item": one.item.as_document()} for one in enqueued]
+        print_json(**entries[0], items=entries)
     else:
-        click.echo(f"{enqueued.item.where}: {enqueued.answer.value}, item {enqueued.item.id} is {enqueued.item.state.value}")
+        _print_enqueued(enqueued)
+
+
+@command.command("enqueue-due", epilog="Example: spine work enqueue-due --last 6")
+@click.option("--last", "count", type=Whole(1, 520), default=6, show_default=True, metavar="N", help="The last N weeks.")
+@click.option("--priority", type=Whole(-900, 1000), default=0, show_default=True, help="Of ingest; the others follow.")
+@run_date_option
+@db_option
+@json_option
+def enqueue_due(count: int, priority: int, run_date_text: str | None, db: str, as_json: bool) -> None:
+    """Enqueue every pipeline of what is published by today: the weekly run, done by workers. Safe to run twice."""
+    from market_spine.partition import weeks_back
+    from market_spine.work import queue, requests
+
+    _, day = moment(run_date_text)
+    with _database(db, create=True) as (store, now):
+        enqueued = queue.enqueue(store, requests.due(weeks_back(count, day), day, priority), now)
+    if as_json:
+        print_json(items=[{"outcome": one.answer.value, "item": one.item.as_document()} for one in enqueued])
+    else:
+        _print_enqueued(enqueued)
+
+
+def _print_enqueued(enqueued: Sequence[Answered]) -> None:
+    for one in enqueued:
+        click.echo(f"{one.item.where}: {one.answer.value}, item {one.item.id} is {one.item.state.value}")
 
 
 @command.command("list", epilog="Example: spine work list --state FAILED --json")

@@ -55,6 +55,6 @@ def command(
     settings = Settings(
         concurrency, once, drain, Lease(timedelta(minutes=lease_minutes)), timedelta(minutes=retry_minutes), grace
     )
-    worker = Worker(db, Pipelines(lambda: source_of(**source)), settings)  # type: ignore[arg-type]
+    worker = Worker(db, Pipelines(lambda url: source_of(**source, file_url=url)), settings)  # type: ignore[arg-type]
     start_log(worker, json_lines=log_format == "json", verbose=verbose)
     worker.run()
