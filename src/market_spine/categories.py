@@ -94,7 +94,7 @@ class Category(StrEnum):
     EMPTY_FILE = "EMPTY_FILE", ERROR, RAW, "the file has no bytes", "fetch it again"
     UNKNOWN_FILE = (
         "UNKNOWN_FILE", WARN, FOLDER, "files in the data folder have names that match no partition",
-        "rename them, or move them out of the folder",
+        "`spine import FILE` for a weekly file; move others out of the folder",
     )
     SWEEP_FAILED = (
         "SWEEP_FAILED", WARN, SWEEP, "FINRA could not be queried for revisions of earlier weeks",
@@ -137,13 +137,13 @@ class Category(StrEnum):
     )
     TOO_MANY_REJECTS = (
         "TOO_MANY_REJECTS", ERROR, NORMALIZED, "more than `--max-reject-percent` of the lines were rejected",
-        "read `core_rejects`, and fetch it again",
+        "look at `spine rejects WEEK TIER`, and fetch it again",
     )
     SHRUNK_CAPTURE = (
         "SHRUNK_CAPTURE", ERROR, NORMALIZED, "under `--min-kept-percent` of the current capture's rows or shares",
         "fetch it again; if FINRA means it, `--accept-shrink`",
     )
-    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines were rejected", "read `core_rejects`"
+    REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines were rejected", "look at `spine rejects WEEK TIER`"
     FIRM_TOTALS_MISSING = (
         "FIRM_TOTALS_MISSING", WARN, TOTALS, "the source gave a partition's rows and not its firm totals",
         "nothing: measures rest on the symbol rows; `spine backfill --force` for that week asks again",

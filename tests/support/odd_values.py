@@ -53,6 +53,8 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "export": ("--format", "csv", "--to", "out"), "prune": ("--older-than", "10", "--dry-run"), "pin": ("x", "--remove"),
     "completion": ("bash",), "work enqueue": ("ingest_week", "--week", "2025-12-26", "--tier", "OTC"), "work show": ("1",),
     "work retry": ("1", "--reason", "x"), "work cancel": ("1", "--reason", "x"), "db copy": ("spine.db", "copy.db"),
+    "raise": ("2025-12-26", "--severity", "WARN", "--reason", "x"), "rejects": ("2025-12-26", "OTC"), "anomalies show": ("1",),
+    "import": ("spine.db", "--yes"), "db backup": ("out",), "config init": ("out",), "man": ("status",),
     "worker": ("--drain",), "notify test": ("--notify", "json://127.0.0.1:1"), "notify send": ("--notify", "json://127.0.0.1:1"),
 }
 WEEKLY = ("--weeks", "2025-12-26", "--run-date", "2026-01-30")

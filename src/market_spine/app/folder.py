@@ -55,7 +55,7 @@ def record(run: Run, source: Source, plan: Plan, seen: Look) -> None:
 def remark(plan: Plan, seen: Look) -> Outcome:
     """The warning that names the unknown files; it does not change the exit code."""
     message = f"{Category.UNKNOWN_FILE}: {_message(seen.unknown)}"
-    hint = "name weekly files like nms_tier_1_week_2025-12-26.psv, or move these out of the data folder"
+    hint = "spine import FILE names a weekly file; move others out of the data folder"
     return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category=Category.UNKNOWN_FILE, hint=hint)
 
 

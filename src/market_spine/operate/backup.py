@@ -5,7 +5,6 @@ It takes no lock and writes nothing into the database, so a run may be active: t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from market_spine.core import events
 from market_spine.core.store import snapshot_of
-from market_spine.db import Database, Tell, connect
+from market_spine.db import Database, Tell
 from market_spine.db.migrations import schema_version
 from market_spine.errors import ConfigurationError, DatabaseError
 
@@ -79,7 +78,7 @@ def _check(db: Database, part: Path) -> None:
     """Raises DatabaseError where a copied SQLite file is damaged or its log ends elsewhere. A dump was read when it was made."""
     if db.engine != "sqlite":
         return
-    with contextlib.closing(connect(str(part), read_only=True)) as copy:
+    with snapshot_of(str(part.absolute())) as copy:
         faults = copy.damage()
         if not faults and db.has_table(_HEAD_TABLE) and events.head(copy) != events.head(db):
             faults = ["its log of events ends elsewhere"]

@@ -16,7 +16,7 @@ from market_spine.categories import Category
 from market_spine.errors import ConfigurationError, InvalidWeek, SourceError
 from market_spine.partition import TIERS, Partition, parse_week
 
-_ENDINGS = tuple(ending + packed for ending in (".psv", ".csv", ".txt") for packed in ("", ".gz"))
+ENDINGS = tuple(ending + packed for ending in (".psv", ".csv", ".txt") for packed in ("", ".gz"))
 _NAME = re.compile(rf"({'|'.join(tier.lower() for tier in TIERS)})_week_([0-9-]{{10}})(\.psv|\.csv|\.txt)(\.gz)?")
 # What other programs leave beside a file while they write it, or for themselves.
 _TEMPORARY = re.compile(r"\..*|.*(\.part|\.tmp|\.crdownload|~)|#.*#", re.DOTALL)
@@ -61,7 +61,7 @@ class FileSource:
         """The file's bytes, unpacked. Raises SourceError: two candidates, empty, unreadable, truncated or too large."""
         path = self._find(partition)
         if path is None:
-            return Absent(str(self._folder / f"{stem(partition)}{_ENDINGS[0]}"))
+            return Absent(str(self._folder / f"{stem(partition)}{ENDINGS[0]}"))
         fingerprint = _fingerprint(path)  # before it is read: the next run detects what is written meanwhile
         content = self._read(path)
         if not content:
@@ -95,7 +95,7 @@ class FileSource:
         """Nothing is held open."""
 
     def _find(self, partition: Partition) -> Path | None:
-        paths = [self._folder / (stem(partition) + ending) for ending in _ENDINGS]
+        paths = [self._folder / (stem(partition) + ending) for ending in ENDINGS]
         candidates = [path for path in paths if path.exists() or path.is_symlink()]
         if len(candidates) > 1:
             names = " and ".join(path.name for path in candidates)
