@@ -1,20 +1,35 @@
 #!/bin/sh
-# Enqueue a week through the HTTP API with curl: scripts/weekly_finra.sh 2025-12-26 [API_BASE]
+# Enqueue weeks through the HTTP API with curl: scripts/weekly_finra.sh [WEEK_ENDING] [API_BASE]
 #
+# Without a week: the two of which FINRA has published a tier since the Friday before (NMS Tier 1 of 21 days before the last
+# Friday, the others of 35). What is not published yet waits in the queue until it is.
 # Each stage is due STAGGER_MINUTES (10) after the one before. Safe to run twice. SPINE_TOKEN_FILE names a file with a bearer
 # token, where the API asks for one. Exit codes: 0 enqueued or there already, 1 refused or not reached, 2 usage.
 set -eu
 
-week="${1:-}"
+case "${1:-}" in
+    http://* | https://*) set -- "" "$@" ;;
+esac
+weeks="${1:-}"
 api="${2:-${API_BASE:-http://127.0.0.1:8000}}"
 stagger="${STAGGER_MINUTES:-10}"
 
-case "$week" in
-    [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;;
-    *) echo "usage: $0 WEEK_ENDING [API_BASE]    (a Friday, YYYY-MM-DD)" >&2; exit 2 ;;
-esac
-
 now=$(date -u +%s)
+
+# The day of a moment in New York. GNU date first, then BSD's.
+day_of() {
+    TZ=America/New_York date -d "@$1" "$2" 2>/dev/null || TZ=America/New_York date -r "$1" "$2"
+}
+
+case "$weeks" in
+    "")
+        noon=$((now - $(day_of "$now" +%H | sed 's/^0//') * 3600 + 43200))
+        friday=$((noon - ($(day_of "$now" +%u) + 2) % 7 * 86400))
+        weeks="$(day_of $((friday - 21 * 86400)) +%Y-%m-%d) $(day_of $((friday - 35 * 86400)) +%Y-%m-%d)"
+        ;;
+    [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;;
+    *) echo "usage: $0 [WEEK_ENDING] [API_BASE]    (a Friday, YYYY-MM-DD)" >&2; exit 2 ;;
+esac
 
 # The moment a stage is due. GNU date first, then BSD's.
 due() {
@@ -29,15 +44,17 @@ add() { # pipeline, stage, tier or nothing
     items="${items:+$items, }$item"
 }
 
-for tier in NMS_TIER_1 NMS_TIER_2 OTC; do
-    add ingest_week 0 "$tier"
-    add normalize_week 1 "$tier"
-    for pipeline in compute_venue_volume compute_venue_share compute_hhi; do
-        add "$pipeline" 2 "$tier"
+for week in $weeks; do
+    for tier in NMS_TIER_1 NMS_TIER_2 OTC; do
+        add ingest_week 0 "$tier"
+        add normalize_week 1 "$tier"
+        for pipeline in compute_venue_volume compute_venue_share compute_hhi; do
+            add "$pipeline" 2 "$tier"
+        done
     done
+    add compute_tier_split 3 ""
+    add compute_weekly_totals 3 ""
 done
-add compute_tier_split 3 ""
-add compute_weekly_totals 3 ""
 
 # The token goes by a file and not by the command line, where other users could read it.
 headers=$(mktemp)

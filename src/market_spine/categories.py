@@ -157,6 +157,10 @@ class Category(StrEnum):
         "FIRM_TOTALS_DIFFER", WARN, TOTALS, "symbol rows do not add up to the firm totals; the message has the figures",
         "nothing: measures rest on the symbol rows; report it to FINRA if it lasts",
     )
+    MISSING_DEPENDENCY = (
+        "MISSING_DEPENDENCY", ERROR, NORMALIZED, "`--only-stage normalize` of a partition that is due and was never ingested",
+        "run without `--only-stage`",
+    )
     INCOMPLETE_INPUT = (
         "INCOMPLETE_INPUT", WARN, CROSS_TIER, "a tier is missing, so the week's own measures were not computed",
         "nothing while it is awaited",

@@ -8,11 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from enqueue_weekly_finra import due_fridays
 from support import pages
 from support.api_server import Api, serving
+
+from market_spine import clock
+from market_spine.partition import weeks_back
 
 ROOT = pages.ROOT
 PAGE = pages.page("docs/ops/queue.md")
@@ -68,12 +73,33 @@ def test_a_week_is_enqueued_in_stages_and_twice_is_as_once(api: Api, script: str
     assert len({one["desired_at"] for one in items}) == 4
 
 
+def test_both_scripts_take_the_weeks_that_are_due(api: Api) -> None:
+    done = [shell(call, api) for call in (
+        'python scripts/enqueue_weekly_finra.py --api-base "$API" --json', 'scripts/weekly_finra.sh "$API"', 'scripts/weekly_finra.sh "" "$API"',
+    )]
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+    weeks = [{item["item"]["partition_key"]["week_ending"] for item in json.loads(one.stdout)["items"]} for one in done]
+    today = clock.market_date()
+    friday = weeks_back(1, today)[0]
+    assert weeks == [{str(friday - timedelta(days=21)), str(friday - timedelta(days=35))}] * 3
+    assert due_fridays(date(2026, 10, 2)) == due_fridays(date(2026, 10, 8)) == ["2026-09-11", "2026-08-28"]
+
+
+def test_a_range_of_any_days_is_enqueued_week_by_week(api: Api) -> None:
+    done = shell('python scripts/backfill_range.py --from 2025-09-30 --to 2025-10-12 --enqueue --api-base "$API"', api)
+    assert done.returncode == 0, done.stderr
+    pending = api.client.get("/api/v1/work/pending", params={"limit": 500, "pipeline": "ingest_week"}).json()["pending"]
+    own = {(one["partition_key"]["week_ending"], one["priority"]) for one in pending if one["partition_key"]["week_ending"] < "2025-11"}
+    assert own == {("2025-10-03", 25), ("2025-10-10", 25)}
+
+
 REFUSED = [
     ("a Monday", "python scripts/enqueue_weekly_finra.py --week-ending 2025-12-22", 2, "2025-12-26 is meant"),
     ("no date", "python scripts/enqueue_weekly_finra.py --week-ending soon", 2, "YYYY-MM-DD"),
     ("nobody there", f"python scripts/enqueue_weekly_finra.py --week-ending {WEEK} --api-base http://127.0.0.1:1", 2, "cannot reach"),
     ("a file for an address", f"python scripts/enqueue_weekly_finra.py --week-ending {WEEK} --api-base file:///etc", 2, "http://HOST"),
-    ("the shell script without a week", "scripts/weekly_finra.sh", 2, "usage:"),
+    ("the shell script with a word", "scripts/weekly_finra.sh soon", 2, "usage:"),
+    ("no Friday in the range", "python scripts/backfill_range.py --from 2025-12-20 --to 2025-12-25 --enqueue", 2, "no Friday lies"),
     ("the shell script with an injection", "scripts/weekly_finra.sh '2025-12-26\"; id'", 2, "usage:"),
     ("the shell script with a Monday", 'scripts/weekly_finra.sh 2025-12-22 "$API"', 1, "HTTP 422"),
 ]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from support import weekly_files
+from support.desk import Desk
 from support.schedules import ingested, open_anomalies, schedule
 
 from market_spine.app.source import Source, SourceSettings, open_source
 from market_spine.calendar.publication import Calendar
 from market_spine.db import Database
 from market_spine.outcome import Phase, Status
-from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS
 
 WEEK = date(2026, 1, 9)  # Tier 1 is due on 2026-01-26, the others on 2026-02-09
 
@@ -147,3 +148,26 @@ def test_a_dry_run_says_the_same_and_writes_nothing(db: Database, files: Source,
     assert {status for status, _ in told.values()} == {Status.DONE, Status.AWAITING}
     assert db.execute("SELECT COUNT(*) FROM core_anomalies").fetchone()[0] == 0
     assert ingested(schedule(db, files, date(2026, 1, 30), weeks=[WEEK])) == told
+
+
+def test_normalizing_what_was_never_ingested_is_an_error_once_it_is_due(db: Database, tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "files", db)
+    due, later = date(2025, 11, 28), date(2025, 12, 26)
+    desk.run(date(2026, 1, 16), [due, later], [OTC], only="normalize")
+    rows = db.execute("SELECT severity, category, partition_key, details_json FROM core_anomalies").fetchall()
+    key = '{"week_ending": "2025-11-28", "tier": "OTC"}'
+    assert [tuple(row) for row in rows] == [("ERROR", "MISSING_DEPENDENCY", key, '{"stage": "RAW"}')]
+    desk.publish(due, OTC)
+    desk.run(date(2026, 1, 16), [due], [OTC])
+    (closed,) = db.execute("SELECT resolved_at FROM core_anomalies WHERE category = 'MISSING_DEPENDENCY'").fetchone()
+    assert closed is not None
+
+
+def test_an_incomplete_week_names_the_tiers_it_expects_and_has(db: Database, tmp_path: Path) -> None:
+    desk, week = Desk(tmp_path / "files", db), date(2025, 12, 26)
+    desk.publish(week, NMS_TIER_1)
+    desk.run(date(2026, 1, 16), [week])
+    assert db.execute("SELECT 1 FROM core_anomalies WHERE category = 'INCOMPLETE_INPUT'").fetchall() == []
+    desk.run(date(2026, 1, 30), [week])
+    (details,) = db.execute("SELECT details_json FROM core_anomalies WHERE category = 'INCOMPLETE_INPUT'").fetchone()
+    assert json.loads(details) == {"expected_tiers": list(TIERS), "actual_tiers": [NMS_TIER_1]}

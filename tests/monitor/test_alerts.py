@@ -131,3 +131,8 @@ def test_each_metric_is_on_the_page_as_it_is() -> None:
         for m in re.finditer(r"^\| `(market_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", page, re.M)
     }
     assert rows == {name: (kind.type, kind.labels, kind.help) for name, kind in METRICS.items()}
+
+
+def test_every_alert_names_a_page_of_this_repository() -> None:
+    pages = [rule["annotations"]["runbook_url"].removeprefix("https://runbooks.example.com/") for rule in rules()]
+    assert [page for page in pages if not (ROOT / page).is_file()] == []

@@ -79,7 +79,7 @@ def test_the_command_and_its_door_end_with_the_next_command(desk: Desk, target: 
     first = run_command("spine", "backfill", "--from", str(WEEKS[0]), "--to", str(WEEKS[2]), *on, "--json")
     document = json.loads(first.stdout)
     assert (first.exit_code, [week["is_ready"] for week in document["weeks"]]) == (1, [True, False, True])
-    door = [sys.executable, str(ROOT / "scripts" / "backfill_range.py"), "--from", str(WEEKS[1]), "--to", str(WEEKS[1])]
+    door = [sys.executable, str(ROOT / "scripts" / "backfill_range.py"), "--from", str(WEEKS[1] - timedelta(days=3)), "--to", str(WEEKS[1] + timedelta(days=6))]
     text = subprocess.run([*door, *map(str, on)], capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
     assert text[0] == "2025-12-05: ✗ 2 unchanged, 1 failed; not ready: Missing tiers: OTC  [1/1]"
     assert text[1].startswith("  OTC: EMPTY_FILE: ") and text[1].endswith("; an empty file is never a publication")

@@ -31,3 +31,8 @@ def test_an_unknown_tool_is_an_error_with_a_command_that_lists_them(run_command:
 def test_the_path_is_changed_in_one_place() -> None:
     files = [path for folder in ("scripts", "tests") for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)]
     assert [path.relative_to(ROOT).as_posix() for path in files if "sys.path" in path.read_text("utf-8")] == ["scripts/clone.py"]
+
+
+def test_the_prune_door_gives_cron_a_reason(run_command: RunCommand, target: str) -> None:
+    done = run_command("python", SCRIPTS / "prune_old_captures.py", "--older-than", "730", "--db", target)
+    assert (done.exit_code, done.stdout) == (0, "pruned 0 captures, 0 rows, 0 bytes of RAW\n"), done.stderr

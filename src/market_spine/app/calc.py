@@ -121,6 +121,8 @@ def decide_week(week_ending: date, used: Collection[str], awaited: Collection[st
         return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details=details)
     if missing:
         message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"
+        expected = [tier for tier in TIERS if tier not in awaited]
+        details |= {"expected_tiers": expected, "actual_tiers": [tier for tier in TIERS if tier in used]}
         return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details=details)
     if is_fresh:
         return Outcome(Phase.CALC, Status.SKIPPED, week_ending, None, "Week totals and tier split are up to date")
@@ -133,7 +135,8 @@ def _act_on_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
     if outcome.status is Status.AWAITING:
         anomalies.resolve_stage(run.db, key, CROSS_TIER_STAGE, "nothing is missing that is due", run.now)
     elif outcome.status is Status.WARNING:
-        anomalies.observe(run, Category.INCOMPLETE_INPUT, outcome.week_ending, outcome.message)
+        tiers = {name: outcome.details[name] for name in ("expected_tiers", "actual_tiers")}
+        anomalies.observe(run, Category.INCOMPLETE_INPUT, outcome.week_ending, outcome.message, details=tiers)
     elif outcome.status is Status.SKIPPED:
         _resolve_all(run, key, "every tier is measured")
     else:

@@ -150,10 +150,18 @@ def _ingest_partition(run: Run, source: Source, ask: Ask) -> Outcome:
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for partition in plan.partitions if plan.phases[0] is Phase.NORMALIZE else ():
         if not check_stage_ready(partition.week, partition.tier, manifest.RAW, run.db):
-            yield Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, "RAW stage missing, nothing to normalize")
+            yield _without_raw(run, partition)
     pending = [capture for partition in plan.partitions for capture in normalize.pending(run, partition)]
     for capture in pending:
         yield guarded(run, Phase.NORMALIZE, capture.partition, partial(normalize.normalize, run, capture))
+
+
+def _without_raw(run: Run, partition: Partition) -> Outcome:
+    """A warning; for a partition that is due also an anomaly, which the stage closes once it succeeds."""
+    message = "RAW stage missing, nothing to normalize"
+    if not (run.dry or run.expected.awaits(partition, run.run_date)):
+        anomalies.observe(run, Category.MISSING_DEPENDENCY, partition, message, details={"stage": manifest.RAW})
+    return Outcome.of(Phase.NORMALIZE, Status.WARNING, partition, message)
 
 
 def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
