@@ -22,8 +22,9 @@ INTRODUCTION = """\
 Made by `python scripts make_cli_reference` from the program; a test fails while this page is not up to date.
 
 Where an option has an environment variable, the flag on the command line wins. Dates are `YYYY-MM-DD`, weeks are named by
-the Friday that ends them, tiers are `NMS_TIER_1`, `NMS_TIER_2` and `OTC` (in any case). Results go to stdout, what happens
-meanwhile to stderr; with `--json` stdout holds one JSON document with a `schema_version`, also when the command fails.
+the Friday that ends them or `latest` (the newest that is stored), tiers are `NMS_TIER_1`, `NMS_TIER_2` and `OTC` in any case,
+or FINRA's `T1`, `T2` and `OTCE`. A list has commas, a range of weeks is `2025-10-03..2025-12-26`. Results go to
+stdout, what happens meanwhile to stderr; with `--json` stdout holds one JSON document with a `schema_version`, also when the command fails.
 """
 
 # What is read from the environment and is no option of a command.
@@ -99,7 +100,7 @@ def options_of(path: str, command: click.Command) -> Iterator[tuple[str, str, st
     for param in command.params:
         if not isinstance(param, click.Option) or param.hidden:
             continue
-        names = ", ".join(f"`{name}`" for name in (*param.opts, *param.secondary_opts))
+        names = ", ".join(f"`{name}`" for name in (*getattr(param, "shown", param.opts), *param.secondary_opts))
         takes = "" if param.is_flag or param.count else f" {_takes(param)}"
         variable = environment_of(path, param)
         yield names + takes, f"`{variable}`" if variable else "", _default(param), _cell(param.help or "")

@@ -73,10 +73,12 @@ class Run:
 
     def forced(self) -> Run:
         """The same run, which also ingests what is unchanged."""
-        return Run(
+        made = Run(
             self.db, self.run_date, self.now, self.execution_id, self.limits, force=True, as_observed=self.as_observed,
-            present=self.present, expected=self.expected,
+            present=self.present, expected=self.expected, dry=self.dry,
         )
+        made.forecast = self.forecast
+        return made
 
     def judge(self, week_ending: date | str) -> None:
         """Evaluates a week in the transaction that changed its data, so that no kill leaves it ready by mistake."""

@@ -52,7 +52,8 @@ def _invoke(group: click.Command, arguments: list[str]) -> int:
     stdout = sys.stdout
     try:
         _check_text(arguments)
-        result = group.main(arguments, standalone_mode=False)
+        # Where FORCE_COLOR is set, colour goes into pipes too; otherwise click decides by the stream.
+        result = group.main(arguments, standalone_mode=False, color=True if os.environ.get("FORCE_COLOR") else None)
         return result if isinstance(result, int) else 0
     except _NO_COMMAND as error:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message())

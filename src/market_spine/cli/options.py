@@ -83,6 +83,13 @@ def config_option(command: click.Command, table: str, check: Callable[[Settings]
     return command
 
 
+def show_variables(command: click.Command) -> None:
+    """Has `--help` name the environment variable of each option."""
+    for param in command.params:
+        if isinstance(param, click.Option):
+            param.show_envvar = not param.hidden
+
+
 def _joined(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
     """Joins a list with commas, as it would be typed, for an option that takes one value."""
     several = {param.name for param in command.params if isinstance(param, click.Option) and param.multiple}
@@ -148,8 +155,8 @@ def effective(command: click.Command, flags: list[str]) -> list[Value]:
     settings: Settings | None = ctx.meta.get(_META)
     values = [
         Value(option.replace("_", "-"), config.shown(name, ctx.params.get(name)), origin(ctx, name))
-        for option, name in option_names(command).items()
-    ]
+        for name, option in {name: option for option, name in reversed(option_names(command).items())}.items()
+    ][::-1]
     merged = settings.environment(os.environ) if settings else os.environ
     for variable in config.SETTINGS:
         name = config.setting_name(variable)

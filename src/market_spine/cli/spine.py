@@ -10,9 +10,11 @@ import click
 from market_spine import __version__
 from market_spine.cli.commands import COMMANDS
 from market_spine.cli.exit import guarded
-from market_spine.cli.options import config_option
+from market_spine.cli.grammar import resolving
+from market_spine.cli.options import config_option, show_variables
 from market_spine.cli.quiet_exit import end_at_signal
 from market_spine.cli.weekly import check_settings
+from market_spine.errors import UsageError
 
 
 class LazyGroup(click.Group):
@@ -34,6 +36,15 @@ class LazyGroup(click.Group):
         _configure(command, name)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = " ".join(["spine", *close, *args[1:]]) if close else "spine --help"
+            raise UsageError(f"there is no command {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for task in dict.fromkeys(task for task, _, _ in COMMANDS.values()):
             with formatter.section(task):
@@ -49,6 +60,8 @@ def _configure(command: click.Command, table: str) -> None:
             return
     if "--config" not in (option for param in command.params for option in param.opts):
         config_option(command, table, check_settings)
+        show_variables(command)
+        command.callback = resolving(command.callback) if command.callback else None
 
 
 @click.group(cls=LazyGroup, context_settings={"auto_envvar_prefix": "MARKET_SPINE", "help_option_names": ["-h", "--help"]})

@@ -35,8 +35,8 @@ class Shape(NamedTuple):
 
 
 def coloured() -> bool:
-    """Whether stdout is a terminal and NO_COLOR is not set."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    """Whether stdout takes colour: a terminal, or FORCE_COLOR; never with NO_COLOR. An empty variable counts as not set."""
+    return not os.environ.get("NO_COLOR") and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
 
 
 def width() -> int | None:

@@ -11,6 +11,7 @@ from market_spine import __version__
 from market_spine.app.plan import OPEN_WEEKS
 from market_spine.cli.commands import COMMANDS, calendar_options, db_option, json_option, run_date_option, source_options
 from market_spine.cli.exit import guarded
+from market_spine.cli.grammar import LATEST, tiers_of, weeks_of
 from market_spine.cli.options import (
     Number,
     Whole,
@@ -20,10 +21,12 @@ from market_spine.cli.options import (
     observer_options,
     observer_settings,
     option_names,
+    show_variables,
 )
 from market_spine.cli.quiet_exit import end_at_signal
 from market_spine.cli.weekly_run import Options, run
-from market_spine.partition import TIERS, parse_day, parse_tier_list, parse_week_list, weeks_back
+from market_spine.errors import UsageError
+from market_spine.partition import TIERS, parse_day, weeks_back
 
 if TYPE_CHECKING:
     from market_spine.config import Settings
@@ -44,14 +47,14 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
     epilog=EPILOG,
 )
 @click.option(
-    "--lookback-weeks", type=Whole(1, 5200), default=6, show_default=True,
+    "--lookback-weeks", "--last", "lookback_weeks", type=Whole(1, 5200), default=6, show_default=True,
     help="Number of weeks, counted back from the run date.",
 )
 @click.option(
     "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
     help="Weeks before these in which a missing partition is still fetched.",
 )
-@click.option("--weeks", help="Week endings instead, YYYY-MM-DD,… (Fridays).")
+@click.option("--weeks", help="Week endings instead: YYYY-MM-DD,… (Fridays), or a range …..…")
 @click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to process, comma-separated.")
 @source_options
 @click.option(
@@ -118,8 +121,10 @@ def check(given: dict[str, object]) -> Options:
     if day := acting_day(as_observed_on, _text(given.pop("run_date_text"))):
         run_date = parse_day(day)
         now = clock.moment_of(run_date)
-    weeks = parse_week_list(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
-    tiers = parse_tier_list(str(given.pop("tiers")))
+    weeks = weeks_of(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)
+    if LATEST in weeks:
+        raise UsageError("latest is a stored week, and a run looks for new ones", hint="name the week with --weeks")
+    tiers = tiers_of(str(given.pop("tiers")))
     return Options(
         weeks=tuple(weeks), sweeps=not (weeks_text or as_observed_on), as_observed=bool(as_observed_on), tiers=tiers,
         dry=mode == "dry-run", run_date=run_date, now=now, observer_settings=watched, **given,  # type: ignore[arg-type]
@@ -138,6 +143,7 @@ def check_settings(settings: Settings) -> None:
 
 
 config_option(command, "run_finra_weekly_schedule", check_settings)
+show_variables(command)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from market_spine.app.context import Run
 from market_spine.app.plan import Plan, only
 from market_spine.app.scheduler import run_schedule
 from market_spine.app.source import Source
+from market_spine.core import manifest
 from market_spine.operate import gaps, raw_rows
 from market_spine.operate.gaps import Gap, Remedy
 from market_spine.outcome import Outcome, Phase
@@ -32,7 +33,7 @@ def fix(run: Run, open_source: Callable[[], Source], open_gaps: Sequence[Gap]) -
         outcomes += run_schedule(fetching, source, plan, lambda outcome: None).outcomes
     for week in sorted({gap.week for gap in open_gaps if gap.week}):
         outcomes += _later_stages(run, week)
-    for week in readiness.judged_weeks(run.db):
+    for week in [] if run.dry else readiness.judged_weeks(run.db):
         if readiness.differences(run.db, week):
             run.judge(week)
     return outcomes
@@ -52,6 +53,7 @@ def _to_fetch(open_gaps: Sequence[Gap]) -> dict[Partition, Remedy]:
 
 
 def _later_stages(run: Run, week: date) -> list[Outcome]:
-    plans = [Plan((week,), TIERS, only(phase)) for phase in (Phase.NORMALIZE, Phase.CALC)]
+    stored = tuple(tier for tier in TIERS if manifest.check_stage_ready(str(week), tier, manifest.RAW, run.db))
+    plans = [Plan((week,), stored, only(Phase.NORMALIZE)), Plan((week,), TIERS, only(Phase.CALC))]
     done = [run_schedule(run, None, plan, lambda outcome: None) for plan in plans]
     return [outcome for result in done for outcome in result.outcomes]

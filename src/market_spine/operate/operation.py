@@ -15,7 +15,7 @@ from market_spine.app.report import entry
 from market_spine.core import executions
 from market_spine.core.locks import LEASE_SECONDS, run_lock
 from market_spine.core.past import store_before
-from market_spine.core.store import Mode, open_store
+from market_spine.core.store import Mode, open_for_dry_run, open_store
 from market_spine.core.timeline import PRESENT, Permits
 from market_spine.db import Connection, Database, writing
 from market_spine.outcome import Outcome
@@ -100,6 +100,27 @@ def operation(task: Task, observer: Observer | None = None) -> Iterator[Operatio
             executions.end(db, run.execution_id, done.exit_code, clock.exact_now(), outcomes=done.report or done.document())
         if observer is not None:
             observer.ended(db, done.exit_code, done.summary)
+
+
+@contextlib.contextmanager
+def foreseen(task: Task) -> Iterator[Operation]:
+    """A dry run of the phases: the same body on a snapshot, in which each phase foresees what it would write."""
+    with open_for_dry_run(task.target) as db:
+        yield Operation(run_of(task, db, dry=True))
+
+
+@contextlib.contextmanager
+def undone(task: Task) -> Iterator[Operation]:
+    """A dry run of what only changes what is stored: the same body, under the lock, rolled back at its end."""
+    with open_store(task.target, task.mode, task.now) as db:
+        done = Operation(run_of(task, db))
+        with run_lock(db, done.run.execution_id, wait_seconds=task.lock_wait), contextlib.suppress(_Undone), db.transaction():
+            yield done
+            raise _Undone
+
+
+class _Undone(Exception):
+    """Ends the transaction of a dry run."""
 
 
 def run_of(task: Task, db: Database, *, dry: bool = False) -> Run:

@@ -61,6 +61,14 @@ def captures_between(db: Database, first: date, last: date) -> list[Entry]:
     return sorted((_entry(_Row._make(row)) for row in rows), key=lambda e: (e.week, e.tier, e.run_date))
 
 
+def newest_week(db: Database, tier: str | None = None) -> date | None:
+    """The newest week with a current capture, of any tier or of that one."""
+    (week,) = db.execute(
+        "SELECT MAX(week_ending) FROM finra_otc_transparency_current WHERE tier = COALESCE(?, tier)", (tier,)
+    ).fetchone()
+    return date.fromisoformat(week) if week else None
+
+
 def find_capture(db: Database, text: str) -> Entry:
     """The capture with that id or pin name, or whose id ends with it (`OTC:2025-12-26:20260109`). Raises NotFound, UsageError."""
     ids = [

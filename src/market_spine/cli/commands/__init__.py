@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
+from market_spine.cli import grammar
+from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
-from market_spine.partition import TIERS, check_tier, parse_day, parse_tier_list, parse_week, parse_week_list
+from market_spine.partition import TIERS, parse_day
 
 if TYPE_CHECKING:
     from market_spine.app.context import Expectations
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from market_spine.outcome import Outcome
     from market_spine.query.as_of import Known
 
+__all__ = ["complete_anomaly", "complete_capture", "complete_run", "complete_tier", "complete_week"]
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCHEMA_VERSION = 1
+UNDONE = "Dry run: all of this was rolled back."
 
 _INSPECT, _REPAIR, _QUEUE = "Inspect", "Repair", "Work queue"
 _MAINTAIN, _SET_UP = "Maintain the database", "Set up and monitor"
@@ -87,6 +92,7 @@ run_date_option = click.option(
     envvar="MARKET_SPINE_RUN_DATE",
     help="Run as on this day, YYYY-MM-DD, instead of today in New York.",
 )
+dry_run_option = click.option("--dry-run", is_flag=True, help="List what would be done, change nothing.")
 dataset_option = click.option(
     "--dataset", type=click.Choice(["otc_daily_list"]), help="FINRA's daily list of symbol changes instead of the weekly data."
 )
@@ -190,29 +196,24 @@ def complete_pipeline(_ctx: click.Context, _param: click.Parameter, begun: str) 
     return [name for name in (f"{DOMAIN}.{short}" for short in PIPELINES) if name.startswith(begun)]
 
 
-def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    """Shell completion of a tier."""
-    return [tier for tier in TIERS if tier.startswith(begun.upper())]
-
-
 def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
-    """Callback of an option or argument that is a week's Friday, `YYYY-MM-DD`."""
-    return None if value is None else parse_week(value)
+    """Callback of an option or argument that is a week's Friday, `YYYY-MM-DD` or `latest`."""
+    return None if value is None else grammar.week_of(value)
 
 
 def as_tier(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Callback of an option or argument that is a tier, in any case."""
-    return None if value is None else check_tier(value.upper())
+    """Callback of an option or argument that is a tier, in any case, or FINRA's name of it."""
+    return None if value is None else grammar.tier_of(value)
 
 
 def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[date, ...] | None:
-    """Callback of an option that is a list of weeks."""
-    return None if value is None else tuple(parse_week_list(value))
+    """Callback of an option that is a list of weeks, or a range."""
+    return None if value is None else grammar.weeks_of(value)
 
 
 def as_tiers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Callback of an option that is a list of tiers; all of them where it is left out."""
-    return TIERS if value is None else parse_tier_list(value)
+    return TIERS if value is None else grammar.tiers_of(value)
 
 
 def as_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
@@ -243,6 +244,15 @@ def print_outcomes(outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
         mark = report.mark_of(outcome)
         click.echo(report.line(outcome).replace(f": {mark} ", f": {table.mark(mark)} ", 1))
+
+
+def print_dry(outcomes: Iterable[Outcome]) -> None:
+    """Prints what each outcome of a dry run would have been."""
+    from market_spine.app import report
+
+    for outcome in outcomes:
+        click.echo(report.dry_line(outcome))
+    click.echo("No database writes performed.")
 
 
 def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:

@@ -6,12 +6,21 @@ from datetime import date
 
 import click
 
-from market_spine.cli.commands import as_day, db_option, json_option, moment, print_json, reason_option, run_date_option
+from market_spine.cli.commands import (
+    as_day,
+    complete_anomaly,
+    db_option,
+    json_option,
+    moment,
+    print_json,
+    reason_option,
+    run_date_option,
+)
 from market_spine.cli.options import LARGEST_ID, Whole
 
 
 @click.command("ack", epilog='Example: spine ack 17 --until 2026-01-16 --reason "FINRA will send the file on Thursday"')
-@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
+@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID", shell_complete=complete_anomaly)
 @click.option("--until", required=True, callback=as_day, help="Last day without notifications, YYYY-MM-DD.")
 @reason_option
 @run_date_option

@@ -9,6 +9,7 @@ import click
 from market_spine.cli.commands import (
     as_of_option,
     as_week,
+    complete_anomaly,
     db_option,
     json_option,
     moment,
@@ -97,7 +98,7 @@ def command(
 
 
 @command.command("show", epilog="Example: spine anomalies show 17")
-@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
+@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID", shell_complete=complete_anomaly)
 @run_date_option
 @db_option
 @json_option

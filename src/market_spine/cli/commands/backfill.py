@@ -10,36 +10,46 @@ import click
 from market_spine.cli.commands import (
     as_tiers,
     as_week,
+    as_weeks,
     calendar_options,
     complete_tier,
     db_option,
+    dry_run_option,
     expectations,
     json_option,
     moment,
+    print_dry,
     print_json,
     print_next,
     run_date_option,
     source_of,
     source_options,
 )
-from market_spine.cli.options import acting_day, observed_options, observer_settings, update_options
+from market_spine.cli.options import Whole, acting_day, observed_options, observer_settings, update_options
+from market_spine.errors import UsageError
+from market_spine.partition import weeks_back
 
 if TYPE_CHECKING:
     from market_spine.operate.backfill import WeekDone
+    from market_spine.operate.operation import Operation
 
 
 @click.command(
     "backfill",
     epilog="""\b
 Examples:
-  spine backfill --from 2025-10-03 --to 2025-12-26
-  spine backfill --from 2025-10-03 --to 2025-12-26 --tiers OTC --missing-only --source api""",
+  spine backfill --weeks 2025-10-03..2025-12-26
+  spine backfill --weeks 2025-10-03..2025-12-26 --tiers OTC --missing-only --source api
+  spine backfill --last 26 --dry-run""",
 )
-@click.option("--from", "first", required=True, callback=as_week, help="The first week's Friday, YYYY-MM-DD.")
-@click.option("--to", "last", required=True, callback=as_week, help="The last week's Friday, YYYY-MM-DD.")
+@click.option("--weeks", callback=as_weeks, help="Fridays, a list, or a range FIRST..LAST.")
+@click.option("--last", "count", type=Whole(1, 5200), metavar="N", help="The last N weeks instead.")
+@click.option("--from", "first", callback=as_week, hidden=True)
+@click.option("--to", "last", callback=as_week, hidden=True)
 @click.option("--tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier.")
 @click.option("--missing-only", is_flag=True, help="Fetch only partitions that are not complete.")
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
+@dry_run_option
 @click.option("--reason", default="backfill", show_default=True, help="Reason, recorded in core_operator_actions.")
 @source_options
 @calendar_options
@@ -49,9 +59,9 @@ Examples:
 @db_option
 @json_option
 def command(
-    first: date, last: date, tiers: tuple[str, ...], missing_only: bool, force: bool, reason: str, calendar_file: str | None,
-    grace_days: int, run_date_text: str | None, as_observed_on: str | None, allow_future: bool, db: str, as_json: bool,
-    **given: Any,
+    weeks: tuple[date, ...] | None, count: int | None, first: date | None, last: date | None, tiers: tuple[str, ...],
+    missing_only: bool, force: bool, dry_run: bool, reason: str, calendar_file: str | None, grace_days: int,
+    run_date_text: str | None, as_observed_on: str | None, allow_future: bool, db: str, as_json: bool, **given: Any,
 ) -> None:
     """Capture a range of weeks, oldest first. After an interruption, the same command resumes where it stopped.
 
@@ -66,26 +76,47 @@ def command(
     work_in_bulk()
     watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
     now, run_date = moment(acting_day(as_observed_on, run_date_text))
-    permits = Permits(past=bool(as_observed_on), future=allow_future)
-    weeks = backfill.weeks_between(first, last)
+    chosen = _weeks(weeks, count, first, last, run_date)
     opened = source_of(**given)
-    arguments = {"weeks": [str(week) for week in weeks], "tiers": list(tiers), "force": force, **given}
     ended: list[WeekDone] = []
     task = operation.Task(
-        db, "backfill", run_date, now, arguments, expected=expectations(calendar_file, grace_days), force=force, permits=permits,
-        mode=Mode.CREATE,
+        db, "backfill", run_date, now, {"weeks": [str(w) for w in chosen], "tiers": list(tiers), "force": force, **given},
+        expected=expectations(calendar_file, grace_days), force=force,
+        permits=Permits(past=bool(as_observed_on), future=allow_future), mode=Mode.CREATE,
     )
-    with operation.operation(task, watched) as done:
-        operation.record_action(done.run.db, "backfill", f"{first} to {last}", reason, now)
-        progress = _Progress(len(weeks), quiet=as_json)
-        for week, result in backfill.backfill(done.run, opened, weeks, tiers, done.outcomes.append, missing_only=missing_only):
+    with operation.foreseen(task) if dry_run else operation.operation(task, watched) as done:
+        if not dry_run:
+            operation.record_action(done.run.db, "backfill", f"{chosen[0]} to {chosen[-1]}", reason, now)
+        progress = _Progress(len(chosen), quiet=as_json or dry_run)
+        for week, result in backfill.backfill(done.run, opened, chosen, tiers, done.outcomes.append, missing_only=missing_only):
             ended.append(week)
             progress.show(week, bool(result))
+    _print(done, ended, dry_run=dry_run, as_json=as_json)
+    raise click.exceptions.Exit(done.exit_code)
+
+
+def _print(done: Operation, ended: list[WeekDone], *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        print_json(run_id=done.run.execution_id, weeks=[week.entry() for week in ended], exit_code=done.exit_code)
+        document = {"run_id": done.run.execution_id, "dry_run": dry_run, "weeks": [week.entry() for week in ended]}
+        print_json(**document, exit_code=done.exit_code)
+    elif dry_run:
+        print_dry(done.outcomes)
     elif done.exit_code:
         print_next(done.outcomes, done.run.execution_id)
-    raise click.exceptions.Exit(done.exit_code)
+
+
+def _weeks(
+    weeks: tuple[date, ...] | None, count: int | None, first: date | None, last: date | None, run_date: date
+) -> list[date]:
+    """The weeks that are named in one of the ways, oldest first. Raises UsageError."""
+    from market_spine.operate.backfill import weeks_between
+
+    ways = (weeks is not None, count is not None, first is not None or last is not None)
+    if sum(ways) != 1 or (first is None) is not (last is None):
+        raise UsageError("name the weeks in one way", hint="spine backfill --weeks 2025-10-03..2025-12-26")
+    if first and last:
+        return weeks_between(first, last)
+    return sorted(weeks if weeks is not None else weeks_back(count or 1, run_date))
 
 
 class _Progress:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from market_spine.cli.commands import json_option, moment, print_json, run_date_option
+from market_spine.cli.grammar import Renamed
 from market_spine.cli.options import Whole
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   spine calendar
-  spine calendar --weeks 10 --run-date 2026-01-09
+  spine calendar --last 10 --run-date 2026-01-09
   spine calendar --calendar-file closures.toml --json""",
 )
-@click.option("--weeks", type=Whole(1, 520), default=6, show_default=True, help="Weeks, counted back from the run date.")
+@click.option(
+    "--last", "--weeks", "weeks", cls=Renamed, old=["--weeks"], metavar="N", type=Whole(1, 520), default=6, show_default=True,
+    help="The last N weeks.",
+)
 @click.option(
     "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
 )

@@ -11,6 +11,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     dataset_option,
     db_option,
     json_option,
@@ -45,7 +46,7 @@ Examples:
   spine captures --dataset otc_daily_list
   spine captures --json""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--responses", is_flag=True, help="The HTTP responses that each content was made from, too.")
 @dataset_option

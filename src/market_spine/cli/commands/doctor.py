@@ -15,12 +15,14 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     next_line,
+    print_dry,
     print_json,
     print_outcomes,
     run_date_option,
     source_of,
     source_options,
 )
+from market_spine.cli.grammar import count_or_weeks
 from market_spine.cli.options import Whole
 from market_spine.errors import SchemaTooOld, UsageError
 
@@ -32,13 +34,16 @@ if TYPE_CHECKING:
     "doctor",
     epilog="""\b
 Examples:
-  spine doctor --weeks 26
-  spine doctor --from 2025-10-03 --to 2025-12-26 --fix --source api""",
+  spine doctor --last 26
+  spine doctor --weeks 2025-10-03..2025-12-26 --fix --dry-run
+  spine doctor --weeks 2025-10-03..2025-12-26 --fix --source api""",
 )
-@click.option("--weeks", type=Whole(1, 1000), default=13, show_default=True, help="Weeks, counted back from today.")
-@click.option("--from", "first", callback=as_week, help="The first week's Friday instead.")
-@click.option("--to", "last", callback=as_week, help="The last week's Friday.")
+@click.option("--last", "count", type=Whole(1, 1000), default=13, show_default=True, metavar="N", help="The last N weeks.")
+@click.option("--weeks", help="Weeks instead: Fridays, a list, a range FIRST..LAST.")
+@click.option("--from", "first", callback=as_week, hidden=True)
+@click.option("--to", "last", callback=as_week, hidden=True)
 @click.option("--fix", is_flag=True, help="Close the gaps that can be closed, then check again.")
+@click.option("--dry-run", is_flag=True, help="With --fix: list what would be done, change nothing.")
 @click.option("--reason", default="doctor --fix", show_default=True, help="Reason for --fix, kept in core_operator_actions.")
 @source_options
 @calendar_options
@@ -46,8 +51,8 @@ Examples:
 @db_option
 @json_option
 def command(
-    weeks: int, first: date | None, last: date | None, fix: bool, reason: str, calendar_file: str | None, grace_days: int,
-    run_date_text: str | None, db: str, as_json: bool, **source: object,
+    count: int, weeks: str | None, first: date | None, last: date | None, fix: bool, dry_run: bool, reason: str,
+    calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool, **source: object,
 ) -> None:
     """Compare what the publication calendar expects with what is stored, stage by stage. Exit 0: no gaps, 1: gaps.
 
@@ -58,7 +63,7 @@ def command(
     from market_spine.operate import doctor, gaps, operation
 
     (now, run_date), today = moment(run_date_text), clock.market_date()
-    chosen, expected = _weeks(weeks, first, last, run_date), expectations(calendar_file, grace_days)
+    chosen, expected = _weeks(count, weeks, first, last, run_date), expectations(calendar_file, grace_days)
     try:
         with operation.looking(db, run_date, now, expected) as run:
             open_gaps = gaps.find_gaps(run, chosen, today=today)
@@ -67,24 +72,29 @@ def command(
         raise click.exceptions.Exit(1) from None
     if open_gaps and fix:
         arguments = {"weeks": [str(week) for week in chosen], **(source if doctor.asks_source(open_gaps) else {})}
-        with operation.operation(operation.Task(db, "doctor --fix", run_date, now, arguments, expected=expected)) as done:
-            operation.record_action(done.run.db, "doctor --fix", f"{len(open_gaps)} gaps", reason, now)
+        task = operation.Task(db, "doctor --fix", run_date, now, arguments, expected=expected)
+        with operation.foreseen(task) if dry_run else operation.operation(task) as done:
+            if not dry_run:
+                operation.record_action(done.run.db, "doctor --fix", f"{len(open_gaps)} gaps", reason, now)
             done.outcomes = doctor.fix(done.run, lambda: source_of(**source), open_gaps)  # type: ignore[arg-type]
-            open_gaps = gaps.find_gaps(done.run, chosen, today=today)
+            open_gaps = open_gaps if dry_run else gaps.find_gaps(done.run, chosen, today=today)
             done.code = int(bool(open_gaps))
         if not as_json:
-            print_outcomes(done.outcomes)
+            (print_dry if dry_run else print_outcomes)(done.outcomes)
     _print_gaps(open_gaps, as_json)
     raise click.exceptions.Exit(int(bool(open_gaps)))
 
 
-def _weeks(weeks: int, first: date | None, last: date | None, run_date: date) -> list[date]:
+def _weeks(count: int, weeks: str | None, first: date | None, last: date | None, run_date: date) -> list[date]:
     from market_spine.operate.backfill import weeks_between
     from market_spine.partition import weeks_back
 
     if (first is None) != (last is None):
         raise UsageError("--from and --to belong together", hint="spine doctor --from 2025-10-03 --to 2025-12-26")
-    return weeks_between(first, last) if first and last else weeks_back(weeks, run_date)
+    if weeks is not None:
+        given = count_or_weeks(weeks)
+        return weeks_back(given, run_date) if isinstance(given, int) else list(given)
+    return weeks_between(first, last) if first and last else weeks_back(count, run_date)
 
 
 def _print_gaps(open_gaps: list[Gap], as_json: bool) -> None:

@@ -6,7 +6,7 @@ from datetime import date
 
 import click
 
-from market_spine.cli.commands import as_tier, as_week, complete_tier, db_option, json_option, print_json, reading
+from market_spine.cli.commands import as_tier, as_week, complete_tier, complete_week, db_option, json_option, print_json, reading
 from market_spine.partition import TIERS
 
 _LAST = 50
@@ -20,7 +20,7 @@ Examples:
   spine log 2025-12-26 OTC --json
   spine log""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @db_option
 @json_option

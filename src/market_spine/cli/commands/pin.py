@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from market_spine.cli.commands import db_option, json_option, moment, print_json, run_date_option
+from market_spine.cli.commands import complete_capture, db_option, json_option, moment, print_json, run_date_option
 from market_spine.errors import UsageError
 
 
@@ -15,7 +15,7 @@ Examples:
   spine pin OTC:2025-12-26:20260109 audit-2026
   spine pin audit-2026 --remove --reason "audit closed" """,
 )
-@click.argument("capture")
+@click.argument("capture", shell_complete=complete_capture)
 @click.argument("name", required=False)
 @click.option("--remove", is_flag=True, help="Remove the pin.")
 @click.option("--reason", default="pin", show_default=True, help="Reason, recorded in core_operator_actions.")

@@ -22,6 +22,7 @@ from market_spine.cli.commands import (
     say_left_out,
 )
 from market_spine.cli.options import shape_of, table_options
+from market_spine.cli.grammar import Renamed
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,18 +37,22 @@ _SHOWN = 100
     "query",
     epilog="""\b
 Examples:
-  spine query venue_share --week 2025-12-26 --tier OTC
+  spine query venue_share --weeks 2025-12-26 --tiers OTC
   spine query normalized --symbol BRK.B --csv
   spine query weekly_totals --as-of 2026-01-09 --nl
-  spine query normalized --week 2025-12-26 --tier OTC --first-release --csv
+  spine query normalized --weeks 2025-12-26 --tiers OTC --first-release --csv
 \b
 Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary, symbol_venue_share
 (of a tier), weekly_totals, tier_split (of a week).""",
 )
 @click.argument("view", shell_complete=complete_view)
-@click.option("--week", "weeks", callback=as_weeks, help="Week endings, YYYY-MM-DD,…; left out: every week.")
 @click.option(
-    "--tier", "tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier."
+    "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], callback=as_weeks,
+    help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.",
+)
+@click.option(
+    "--tiers", "--tier", "tiers", cls=Renamed, old=["--tier"], callback=as_tiers, shell_complete=complete_tier,
+    help="Tiers, comma-separated; left out: every tier.",
 )
 @click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
 @as_of_option

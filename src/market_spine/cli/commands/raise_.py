@@ -10,6 +10,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -27,7 +28,7 @@ Examples:
   spine raise 2025-12-26 OTC --severity CRITICAL --reason "FINRA announced a faulty file"
   spine raise 2025-12-26 --severity WARN --reason "short week" """,
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option(
     "--severity", required=True, type=click.Choice(SEVERITIES, case_sensitive=False),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from market_spine.cli.commands import as_day, as_tier, as_week, complete_tier, dataset_option, db_option
+from market_spine.cli.commands import as_day, as_tier, as_week, complete_tier, complete_week, dataset_option, db_option
 from market_spine.cli.options import Whole
 from market_spine.errors import UsageError
 
@@ -30,7 +30,7 @@ Examples:
   spine raw 2025-12-26 OTC --response 1 --out page.json
   spine raw --dataset otc_daily_list --as-of 2026-01-09""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--as-of", callback=as_day, help="What was current at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--capture", "name", help="Capture id (or its end) or pin; append @1 for one of its contents.")

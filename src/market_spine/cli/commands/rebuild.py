@@ -7,8 +7,11 @@ from datetime import date
 import click
 
 from market_spine.cli.commands import (
+    UNDONE,
     as_week,
+    complete_week,
     db_option,
+    dry_run_option,
     json_option,
     moment,
     print_json,
@@ -22,15 +25,16 @@ from market_spine.cli.commands import (
     "rebuild",
     epilog="""\b
 Examples:
-  spine rebuild 2025-12-26
+  spine rebuild 2025-12-26 --dry-run
   spine rebuild --reason "new parser"                    every week""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.option("--reason", default="rebuild", show_default=True, help="Reason, recorded in core_operator_actions.")
+@dry_run_option
 @run_date_option
 @db_option
 @json_option
-def command(week: date | None, reason: str, run_date_text: str | None, db: str, as_json: bool) -> None:
+def command(week: date | None, reason: str, dry_run: bool, run_date_text: str | None, db: str, as_json: bool) -> None:
     """Recompute NORMALIZED and CALC of a week (default: of every week) from the RAW content.
 
     As-of results do not change: an export before and after is the same. Exit 1 when a capture's content is damaged (it keeps
@@ -41,12 +45,14 @@ def command(week: date | None, reason: str, run_date_text: str | None, db: str, 
 
     now, run_date = moment(run_date_text)
     task = operation.Task(db, "rebuild", run_date, now, {"weeks": [str(week)] if week else []})
-    with operation.operation(task) as done:
+    with operation.undone(task) if dry_run else operation.operation(task) as done:
         operation.record_action(done.run.db, "rebuild", str(week or "every week"), reason, now)
         rebuild(done.run, week, done.outcomes.append)
     if as_json:
-        print_json(run_id=done.run.execution_id, **done.document(), exit_code=done.exit_code)
+        print_json(run_id=done.run.execution_id, dry_run=dry_run, **done.document(), exit_code=done.exit_code)
     else:
         print_outcomes(done.outcomes)
+        if dry_run:
+            click.echo(UNDONE)
         print_next(done.outcomes)
     raise click.exceptions.Exit(done.exit_code)

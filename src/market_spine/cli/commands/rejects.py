@@ -7,7 +7,7 @@ from datetime import date
 
 import click
 
-from market_spine.cli.commands import as_tier, as_week, complete_tier, db_option, json_option, print_json, reading
+from market_spine.cli.commands import as_tier, as_week, complete_tier, complete_week, db_option, json_option, print_json, reading
 from market_spine.cli.options import Whole
 from market_spine.errors import NotFound, UsageError
 
@@ -21,7 +21,7 @@ Examples:
   spine rejects 2025-12-26 OTC
   spine rejects 2025-12-26 OTC --capture 20260109 --json""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @click.option("--capture", "name", help="Capture id, its end, or a pin; default: the newest.")
 @click.option("--limit", type=Whole(1), metavar="N", default=50, show_default=True, help="Show at most N lines.")

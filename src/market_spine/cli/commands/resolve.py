@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from market_spine.cli.commands import db_option, json_option, moment, print_json, run_date_option
+from market_spine.cli.commands import complete_anomaly, db_option, json_option, moment, print_json, run_date_option
 from market_spine.cli.options import LARGEST_ID, Whole
 
 
 @click.command("resolve", epilog='Example: spine resolve 17 --note "FINRA confirmed the figures"')
-@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID")
+@click.argument("anomaly_id", type=Whole(1, LARGEST_ID), metavar="ID", shell_complete=complete_anomaly)
 @click.option("--note", required=True, help="Resolution, recorded with the anomaly and your user name.")
 @run_date_option
 @db_option

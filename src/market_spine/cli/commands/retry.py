@@ -8,10 +8,13 @@ import click
 
 from market_spine.cli.commands import (
     calendar_options,
+    complete_run,
     db_option,
+    dry_run_option,
     expectations,
     json_option,
     moment,
+    print_dry,
     print_json,
     print_next,
     print_outcomes,
@@ -29,16 +32,17 @@ Examples:
   spine retry
   spine retry 20260109T120000-1a2b3c4d""",
 )
-@click.argument("run_id", required=False)
+@click.argument("run_id", required=False, shell_complete=complete_run)
 @click.option("--reason", default="retry", show_default=True, help="Reason, recorded in core_operator_actions.")
+@dry_run_option
 @calendar_options
 @run_date_option
 @update_options
 @db_option
 @json_option
 def command(
-    run_id: str | None, reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str,
-    as_json: bool, **given: Any,
+    run_id: str | None, reason: str, dry_run: bool, calendar_file: str | None, grace_days: int, run_date_text: str | None,
+    db: str, as_json: bool, **given: Any,
 ) -> None:
     """Repeat what failed in a run, by default the last that failed, today and with the same source.
 
@@ -56,15 +60,17 @@ def command(
         failed = retry.find_failed(store, run_id)
     source = source_of(*failed.source) if failed.asks_source else None
     expected = expectations(calendar_file, grace_days)
-    with operation.operation(
-        operation.Task(db, "retry", run_date, now, failed.repeated(), failed.limits, expected, failed.force), watched
-    ) as done:
-        operation.record_action(done.run.db, "retry", run_id, reason, now)
+    task = operation.Task(db, "retry", run_date, now, failed.repeated(), failed.limits, expected, failed.force)
+    with operation.foreseen(task) if dry_run else operation.operation(task, watched) as done:
+        if not dry_run:
+            operation.record_action(done.run.db, "retry", run_id, reason, now)
         done.outcomes = retry.repeat(done.run, source, failed, lambda outcome: None)
     if as_json:
-        print_json(run_id=done.run.execution_id, retry_of=run_id, **done.document(), exit_code=done.exit_code)
+        print_json(run_id=done.run.execution_id, dry_run=dry_run, retry_of=run_id, **done.document(), exit_code=done.exit_code)
     elif not failed.weeks:
         click.echo(f"Nothing failed in {run_id}.")
+    elif dry_run:
+        print_dry(done.outcomes)
     else:
         print_outcomes(done.outcomes)
         print_next(done.outcomes, done.run.execution_id)

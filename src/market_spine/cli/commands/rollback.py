@@ -7,10 +7,13 @@ from datetime import date
 import click
 
 from market_spine.cli.commands import (
+    UNDONE,
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
+    dry_run_option,
     json_option,
     moment,
     pasteable,
@@ -27,19 +30,21 @@ from market_spine.partition import TIERS
     epilog="""\b
 Examples:
   spine rollback 2025-12-26 OTC --reason "FINRA announced a faulty file"
+  spine rollback latest T1 --reason "faulty" --dry-run
   spine rollback 2025-12-26 --undo""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--reason", help="Reason, recorded with the withdrawal. Required unless --undo.")
 @click.option("--undo", is_flag=True, help="Undo the last withdrawal.")
 @click.option("--future", is_flag=True, help="Withdraw every capture with a run date after today, of any week.")
+@dry_run_option
 @run_date_option
 @db_option
 @json_option
 def command(
-    week: date | None, tier: str | None, reason: str | None, undo: bool, future: bool, run_date_text: str | None, db: str,
-    as_json: bool,
+    week: date | None, tier: str | None, reason: str | None, undo: bool, future: bool, dry_run: bool,
+    run_date_text: str | None, db: str, as_json: bool,
 ) -> None:
     """Withdraw the current capture of a tier (default: of every tier). Nothing is deleted.
 
@@ -54,19 +59,22 @@ def command(
     now, run_date = moment(run_date_text)
     tiers, why = (tier,) if tier else TIERS, reason or "undo"
     arguments = {"weeks": [str(week)] if week else [], "tiers": list(tiers), "reason": why, "undo": undo, "future": future}
-    with operation.operation(operation.Task(db, "rollback", run_date, now, arguments)) as done:
+    task = operation.Task(db, "rollback", run_date, now, arguments)
+    with operation.undone(task) if dry_run else operation.operation(task) as done:
         if week is None:
             rolled = rollback.withdraw_future(done.run, why)
         else:
             rolled = (rollback.undo if undo else rollback.roll_back)(done.run, week, tiers, why)
         done.outcomes = list(rolled.outcomes)
     if as_json:
-        print_json(run_id=done.run.execution_id, changes=[c.entry() for c in rolled.changes], **done.document())
+        print_json(run_id=done.run.execution_id, dry_run=dry_run, changes=[c.entry() for c in rolled.changes], **done.document())
         raise click.exceptions.Exit(done.exit_code)
     for change in rolled.changes:
         click.echo(f"{change.partition}: {change.says}")
     print_outcomes(done.outcomes)
-    if week and not undo:
+    if dry_run:
+        click.echo(UNDONE)
+    elif week and not undo:
         click.echo(f"a good capture replaces it; to undo: {pasteable(_typed(week, tier, '--undo'))}")
     raise click.exceptions.Exit(done.exit_code)
 

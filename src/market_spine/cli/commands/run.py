@@ -11,6 +11,7 @@ from market_spine.cli.commands import (
     as_week,
     complete_pipeline,
     complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -21,23 +22,23 @@ from market_spine.cli.commands import (
     source_of,
     source_options,
 )
+from market_spine.cli.grammar import old_options
 
 
 @click.command(
     "run",
     epilog="""\b
 Examples:
-  spine run finra.otc_transparency.ingest_week --week 2025-12-26 --tier OTC
-  spine run finra.otc_transparency.compute_weekly_totals --week 2025-12-26
+  spine run finra.otc_transparency.ingest_week 2025-12-26 OTC
+  spine run finra.otc_transparency.compute_weekly_totals latest
 \b
 Pipelines: ingest_week, normalize_week, compute_venue_volume, compute_venue_share, compute_hhi (of a tier),
 compute_tier_split, compute_weekly_totals (of a week).""",
 )
 @click.argument("pipeline", shell_complete=complete_pipeline)
-@click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
-@click.option(
-    "--tier", callback=as_tier, shell_complete=complete_tier, help="One tier; default: every tier that is ready for it."
-)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
+@click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
+@old_options
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too; recompute existing measures.")
 @click.option("--reason", default="run", show_default=True, help="Reason, recorded in core_operator_actions.")
 @source_options
@@ -48,7 +49,9 @@ def command(
     pipeline: str, week: date, tier: str | None, force: bool, reason: str, run_date_text: str | None, db: str, as_json: bool,
     **source: object,
 ) -> None:
-    """Run one pipeline; a missing prerequisite is named with the command that creates it.
+    """Run one pipeline of WEEK, of one TIER or of every tier that is ready for it.
+
+    A missing prerequisite is named with the command that creates it.
 
     Exit 0: all well, 1: something failed, 2: everything failed.
     """

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from market_spine.cli.commands import as_tier, as_week, complete_tier, db_option, json_option, print_json, reading, say_left_out
+from market_spine.cli.commands import (
+    as_tier,
+    as_week,
+    complete_tier,
+    complete_week,
+    db_option,
+    json_option,
+    print_json,
+    reading,
+    say_left_out,
+)
 from market_spine.errors import NotFound
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ Examples:
   spine vintages 2025-12-26 OTC --symbol BRK.B
   spine vintages 2025-12-26 NMS_TIER_1 --json""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
 @db_option

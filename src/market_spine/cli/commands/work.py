@@ -13,6 +13,8 @@ from market_spine.cli.commands import (
     as_day,
     as_tier,
     as_week,
+    complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -20,6 +22,7 @@ from market_spine.cli.commands import (
     reason_option,
     run_date_option,
 )
+from market_spine.cli.grammar import old_options
 from market_spine.cli.options import LARGEST_ID, Whole
 from market_spine.errors import UsageError
 
@@ -36,10 +39,11 @@ def command() -> None:
     """Enqueue, list, retry and cancel work items."""
 
 
-@command.command("enqueue", epilog="Example: spine work enqueue ingest_week --week 2025-12-26 --tier OTC --priority 5")
+@command.command("enqueue", epilog="Example: spine work enqueue ingest_week 2025-12-26 OTC --priority 5")
 @click.argument("pipeline")
-@click.option("--week", required=True, callback=as_week, help="The week's Friday, YYYY-MM-DD.")
-@click.option("--tier", callback=as_tier, help="The tier; not for pipelines of a whole week.")
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
+@click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
+@old_options
 @click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Not before, e.g. 2026-01-09T12:00:00+00:00.")
 @click.option("--priority", type=Whole(-1000, 1000), default=0, show_default=True, help="Higher goes first.")
 @click.option("--max-attempts", type=Whole(1, 20), default=3, show_default=True, help="Attempts before it is FAILED.")

@@ -1,0 +1,166 @@
+"""How weeks and tiers are written: `latest`, T1, lists and ranges; options that were renamed; and their completion."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from typing import Any
+
+import click
+
+from market_spine.calendar.tiers import TIER_OF_CODE
+from market_spine.errors import UsageError
+from market_spine.log import printable
+from market_spine.partition import TIERS, check_tier, parse_tier_list, parse_week, parse_week_list
+
+LATEST = date.max  # stands for the newest week that is stored, until the database is known
+_LATEST, _RANGE = "latest", ".."
+
+
+def tier_of(text: str) -> str:
+    """A tier in any case, or FINRA's name of it: T1, T2, OTCE. Raises UnknownTier."""
+    return check_tier(TIER_OF_CODE.get(text.upper(), text.upper()))
+
+
+def tiers_of(text: str) -> tuple[str, ...]:
+    """A list of tiers, in the order of TIERS. Raises UnknownTier."""
+    return parse_tier_list(",".join(tier_of(part.strip()) for part in text.split(",") if part.strip()))
+
+
+def week_of(text: str) -> date:
+    """A Friday, or LATEST. Raises InvalidWeek."""
+    return LATEST if text.strip().lower() == _LATEST else parse_week(text)
+
+
+def count_or_weeks(text: str) -> int | tuple[date, ...]:
+    """A list as weeks_of, or, as it was once written, how many weeks. Raises InvalidWeek, UsageError."""
+    if not text.strip().isascii() or not text.strip().isdigit():
+        return weeks_of(text)
+    if not 1 <= len(text.strip()) <= 4 or not 1 <= int(text) <= 1000:
+        raise UsageError(f"'{printable(text, 40)}' is not a whole number from 1 to 1,000", hint="--last 13")
+    return int(text)
+
+
+def weeks_of(text: str) -> tuple[date, ...]:
+    """A list of Fridays, ranges `2025-10-03..2025-12-26` (oldest first) and `latest`; each once. Raises InvalidWeek."""
+    weeks: list[date] = []
+    for part in text.split(","):
+        first, is_range, last = part.strip().partition(_RANGE)
+        if is_range:
+            begin, end = sorted((parse_week(first.strip()), parse_week(last.strip())))
+            weeks += [begin + timedelta(weeks=n) for n in range((end - begin).days // 7 + 1)]
+        elif first:
+            weeks.append(week_of(first))
+    return tuple(dict.fromkeys(weeks)) or tuple(parse_week_list(text))
+
+
+class Renamed(click.Option):
+    """An option whose old names keep working and are not shown."""
+
+    def __init__(self, declared: list[str], *, old: Iterable[str], **how: Any) -> None:
+        super().__init__(declared, **how)
+        self.old = tuple(old)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        names, self.opts = self.opts, self.shown
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = names
+
+    @property
+    def shown(self) -> list[str]:
+        """Its names but the old ones."""
+        return [name for name in self.opts if name not in self.old]
+
+
+def old_options(command: Any) -> Any:
+    """`--week` and `--tier` of a command that takes them as positions now."""
+    for name, complete in (("tier", complete_tier), ("week", complete_week)):
+        command = click.option(f"--{name}", f"old_{name}", hidden=True, shell_complete=complete)(command)
+    return command
+
+
+def resolving(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """The callback of a command, called with the values of old options in their new place, and `latest` looked up."""
+
+    @functools.wraps(callback)
+    def call(*args: Any, **params: Any) -> Any:
+        _take_old(params)
+        for name, value in params.items():
+            if value is LATEST:
+                params[name] = _newest(params)
+            elif isinstance(value, tuple) and LATEST in value:
+                params[name] = tuple(_newest(params) if week is LATEST else week for week in value)
+        return callback(*args, **params)
+
+    return call
+
+
+def _take_old(params: dict[str, Any]) -> None:
+    if "old_week" not in params:
+        return
+    week, tier = params.pop("old_week"), params.pop("old_tier")
+    params["week"] = params["week"] if week is None else week_of(week)
+    params["tier"] = params["tier"] if tier is None else tier_of(tier)
+    if params["week"] is None:
+        raise click.UsageError("Missing argument 'WEEK'.", click.get_current_context())
+
+
+def _newest(params: dict[str, Any]) -> date:
+    """The newest week with a current capture: of the tier that is named, if one is. Raises NotFound."""
+    from market_spine.cli.commands import reading
+    from market_spine.errors import NotFound
+    from market_spine.query.history import newest_week
+
+    with reading(params["db"]) as store:
+        week = newest_week(store, params.get("tier"))
+    if week is None:
+        raise NotFound("no week is stored yet", hint="spine status")
+    return week
+
+
+def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Shell completion of a tier, or of the last one of a list."""
+    before, comma, last = begun.rpartition(",")
+    return [f"{before}{comma}{tier}" for tier in TIERS if tier.startswith(last.upper())]
+
+
+def complete_week(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Shell completion of a stored week, newest first."""
+    return _completed(ctx, begun, "SELECT DISTINCT week_ending FROM finra_otc_transparency_capture ORDER BY week_ending DESC")
+
+
+def complete_run(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Shell completion of the id of a run, newest first."""
+    return _completed(ctx, begun, "SELECT execution_id FROM core_executions ORDER BY execution_id DESC LIMIT 200")
+
+
+def complete_anomaly(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Shell completion of the id of an unresolved anomaly, newest first."""
+    return _completed(ctx, begun, "SELECT id FROM core_anomalies WHERE resolved_at IS NULL ORDER BY id DESC LIMIT 200")
+
+
+def complete_capture(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Shell completion of a capture id without its domain, newest first."""
+    ids = _completed(ctx, "", "SELECT capture_id FROM finra_otc_transparency_capture ORDER BY run_date DESC, capture_id")
+    short = (name.partition(":")[2] for name in ids)
+    return [name for name in short if name.startswith(begun)]
+
+
+def _completed(ctx: click.Context, begun: str, sql: str) -> list[str]:
+    """The values of a statement's only column that begin so; none where the database cannot be read: the shell waits."""
+    from market_spine.cli.commands import reading
+
+    with contextlib.suppress(Exception), reading(_database(ctx)) as store:
+        values = (str(value) for (value,) in store.execute(sql))
+        return [value for value in values if value.startswith(begun)]
+    return []
+
+
+def _database(ctx: click.Context) -> str:
+    """The database of the command line that is being completed."""
+    option = next(param for param in ctx.command.params if param.name == "db")
+    return str(ctx.params.get("db") or option.get_default(ctx))
