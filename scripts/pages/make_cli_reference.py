@@ -23,8 +23,8 @@ Made by `python scripts make_cli_reference` from the program; a test fails while
 
 Where an option has an environment variable, the flag on the command line wins. Dates are `YYYY-MM-DD`, weeks are named by
 the Friday that ends them or `latest` (the newest that is stored), tiers are `NMS_TIER_1`, `NMS_TIER_2` and `OTC` in any case,
-or FINRA's `T1`, `T2` and `OTCE`. A list has commas, a range of weeks is `2025-10-03..2025-12-26`. Results go to
-stdout, what happens meanwhile to stderr; with `--json` stdout holds one JSON document with a `schema_version`, also when the command fails.
+or FINRA's `T1`, `T2` and `OTCE`. A list has commas, a range of weeks is `2025-10-03..2025-12-26`. Results go to stdout, what
+happens meanwhile to stderr; with `--json` stdout holds one JSON document with a `schema_version`, also when the command fails.
 """
 
 # What is read from the environment and is no option of a command.

@@ -1,4 +1,4 @@
-"""A progress line on a terminal for what takes more than two seconds: how much is done, how fast, and the time left."""
+"""What a terminal shows of long work: how much is done, how fast, and the time left; and what a server does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from market_spine import clock
-from market_spine.db import Tell
+from market_spine.db import Tell, silent
 
 _QUIET_SECONDS, _BETWEEN_SECONDS, _WIDTH = 2.0, 0.2, 24
 _UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
@@ -21,7 +21,7 @@ def progress(what: str, unit: str = "") -> Iterator[Tell]:
     `unit` is what is counted: `rows`, `files`, …; `bytes` are shown as MB.
     """
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda done, total: None
+        yield silent
         return
     bar = _Bar(what, unit)
     try:
@@ -37,6 +37,18 @@ def line(what: str, unit: str, done: int, total: int, seconds: float) -> str:
     left = f", {_time(seconds * (total - done) / done)} left" if 0 < done < total else ""
     speed = f", {_amount(rate, unit)}/s" if rate >= 1 else ""
     return f"{what} {'█' * filled}{'░' * (_WIDTH - filled)} {_amount(done, unit)} of {_amount(total, unit)}{speed}{left}"
+
+
+def writes_json(log_format: str | None) -> bool:
+    """Whether a server's log is JSON: when asked for, and by default where nobody watches."""
+    return log_format == "json" or (log_format is None and not sys.stderr.isatty())
+
+
+def greet(text: str, log_format: str | None) -> None:
+    """Says on a terminal what a server does and how it is stopped."""
+    if not writes_json(log_format) and sys.stderr.isatty():
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 class _Bar:

@@ -15,10 +15,14 @@ from typing import Any, Protocol
 from market_spine.db.bulk_sql import Row, Values
 from market_spine.target import is_postgres, redact, resolve
 
-__all__ = ["Connection", "Cursor", "Database", "Tell", "connect", "is_postgres", "redact", "resolve", "writing"]
+__all__ = ["Connection", "Cursor", "Database", "Tell", "connect", "is_postgres", "redact", "resolve", "silent", "writing"]
 
 
 Tell = Callable[[int, int], None]  # is called with how much is done, and of how much
+
+
+def silent(_done: int, _total: int) -> None:
+    """Where nobody watches the progress."""
 
 
 class Cursor(Protocol):

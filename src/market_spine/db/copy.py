@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from market_spine.db import Database, migrations
+from market_spine.db import Database, Tell, migrations, silent
 from market_spine.db.bulk_sql import Row
 from market_spine.errors import RECOVERY, DamagedDatabase, DatabaseError, MarketSpineError, UsageError
 
@@ -27,8 +27,8 @@ class TableCopy:
     digest: str
 
 
-def copy(source: Database, destination: Database, now: datetime) -> list[TableCopy]:
-    """Copies every table in one transaction and verifies counts and digests before it commits.
+def copy(source: Database, destination: Database, now: datetime, tell: Tell = silent) -> list[TableCopy]:
+    """Copies every table in one transaction and verifies counts and digests before it commits; `tell` counts rows, each twice.
 
     Raises UsageError when the destination is not empty, DatabaseError when the two differ afterwards.
     """
@@ -39,11 +39,30 @@ def copy(source: Database, destination: Database, now: datetime) -> list[TableCo
         raise DatabaseError("the two databases do not have the same tables", hint="spine db migrate both first")
     with source.snapshot(), destination.transaction():
         _check_empty(destination, tables)
-        copied = [_copy_table(source, destination, name, columns) for name, columns in tables.items()]
+        rows = _Rows(2 * sum(_count(source, name) for name in tables), tell)
+        copied = [_copy_table(source, destination, name, columns, rows) for name, columns in tables.items()]
         destination.reset_identities()
         for done in copied:
-            _verify(destination, done, tables[done.table])
+            _verify(destination, done, tables[done.table], rows)
     return copied
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Counts the rows that are copied or verified."""
+
+    total: int
+    tell: Tell
+    done: int = 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        self.tell(self.done, self.total)
+
+
+def _count(db: Database, name: str) -> int:
+    (count,) = db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()
+    return int(count)
 
 
 def _check_source(source: Database) -> None:
@@ -60,13 +79,14 @@ def _check_empty(destination: Database, tables: Iterable[str]) -> None:
             raise UsageError(f"{destination.label} is not empty: {name} has rows", hint="copy into a new database")
 
 
-def _copy_table(source: Database, destination: Database, name: str, columns: list[str]) -> TableCopy:
+def _copy_table(source: Database, destination: Database, name: str, columns: list[str], progress: _Rows) -> TableCopy:
     digest, count = _Digest(), 0
     rows = source.stream(f"SELECT {', '.join(columns)} FROM {name}")
     for batch in _batches(rows):
         digest.add(batch)
         count += len(batch)
         _insert(destination, name, columns, batch)
+        progress.add(len(batch))
     return TableCopy(name, count, digest.hex())
 
 
@@ -80,11 +100,12 @@ def _insert(destination: Database, name: str, columns: list[str], rows: list[Row
         raise DatabaseError(f"{destination.label} cannot hold a row of {name}: {error}", hint=hint) from error
 
 
-def _verify(destination: Database, done: TableCopy, columns: list[str]) -> None:
+def _verify(destination: Database, done: TableCopy, columns: list[str], progress: _Rows) -> None:
     digest, count = _Digest(), 0
     for batch in _batches(destination.stream(f"SELECT {', '.join(columns)} FROM {done.table}")):
         digest.add(batch)
         count += len(batch)
+        progress.add(len(batch))
     if (count, digest.hex()) != (done.rows, done.digest):
         raise DatabaseError(
             f"{done.table} differs after the copy: {done.rows} rows {done.digest[:16]}, now {count} rows {digest.hex()[:16]}",

@@ -18,7 +18,7 @@ from market_spine import clock
 from market_spine.app.context import Run
 from market_spine.core import events, executions
 from market_spine.core.events import Kind
-from market_spine.db import Database
+from market_spine.db import Database, Tell, silent
 from market_spine.errors import NotFound, UsageError
 from market_spine.operate.operation import record_action
 from market_spine.partition import DOMAIN, partition_key
@@ -58,11 +58,11 @@ def choose(entries: Iterable[Entry], until: Mapping[str, str | None], first_kept
     ]
 
 
-def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
+def prune(run: Run, older_than_days: int, reason: str, tell: Tell = silent) -> list[Pruning]:
     """Removes what `plan` names, each capture in a transaction of its own, and returns what it removed."""
     prunings = plan(run, older_than_days)
     rule = f"older than {older_than_days} days on {run.run_date}; not current, last good, newest or pinned"
-    for pruning in prunings:
+    for number, pruning in enumerate(prunings, 1):
         with run.db.transaction():
             _bury(run, pruning.entry, rule, reason)
             _remove(run.db, pruning.entry)
@@ -72,6 +72,7 @@ def prune(run: Run, older_than_days: int, reason: str) -> list[Pruning]:
             )
             record_action(run.db, "prune", pruning.capture_id, reason, run.now, {"rule": rule})
             run.judge(pruning.entry.week)  # a withdrawn capture that is removed no longer blocks its week
+        tell(number, len(prunings))
     return prunings
 
 

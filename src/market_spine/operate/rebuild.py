@@ -18,19 +18,24 @@ from market_spine.app.context import Run
 from market_spine.app.scheduler import guarded
 from market_spine.core import anomalies, manifest
 from market_spine.core.captures import Capture
-from market_spine.db import Database
+from market_spine.db import Database, Tell, silent
 from market_spine.errors import PartitionError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
 
 
-def rebuild(run: Run, week: date | None, tell: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
-    """Rebuilds every capture of a week (of all weeks), and then the week-level results; returns the outcomes."""
+def rebuild(
+    run: Run, week: date | None, tell: Callable[[Outcome], None] = lambda outcome: None, done: Tell = silent
+) -> list[Outcome]:
+    """Rebuilds every capture of a week (of all weeks), and then the week-level results; returns the outcomes. `done` counts
+    weeks."""
     outcomes = []
-    for of_week in [week] if week else _weeks(run.db):
+    weeks = [week] if week else _weeks(run.db)
+    for number, of_week in enumerate(weeks, 1):
         for outcome in (*_remake_captures(run, of_week), *_remake_results(run, of_week)):
             outcomes.append(outcome)
             tell(outcome)
+        done(number, len(weeks))
     return outcomes
 
 

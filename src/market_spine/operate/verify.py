@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from market_spine.app import readiness
 from market_spine.core import captures, contents
 from market_spine.core.captures import Capture
-from market_spine.db import Database
+from market_spine.db import Database, Tell, silent
 from market_spine.errors import RECOVERY, PartitionError
 from market_spine.operate import gaps, verify_rows
 from market_spine.parse.columns import MICRO, millionths, whole_or_fraction
@@ -80,17 +80,19 @@ class _WeekSums(NamedTuple):
     tiers: int
 
 
-def verify(db: Database, *, deep: bool = False, today: date | None = None) -> Iterator[Fault]:
+def verify(db: Database, *, deep: bool = False, today: date | None = None, tell: Tell = silent) -> Iterator[Fault]:
     """Yields every fault; with `today`, captures of a later day are faults too. A damaged file yields only that fault: nothing
-    that is read from it can be trusted."""
+    that is read from it can be trusted. `tell` counts captures."""
     damaged = [Fault(db.label, f"is damaged: {what}", RECOVERY) for what in db.damage()]
     yield from damaged
     if damaged:
         return
     yield from _readable("the stored contents", chain(_blobs(db), _lost_contents(db)))
     yield from _of_the_future(db, today) if today else ()
-    for row in _rows_of_captures(db):
+    rows = list(_rows_of_captures(db))
+    for number, row in enumerate(rows, 1):
         yield from _readable(row.capture_id, _of_capture(db, row, deep))
+        tell(number, len(rows))
     yield from _readable("the weeks", chain(_weeks(db), _readiness(db)))
 
 

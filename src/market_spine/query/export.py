@@ -21,7 +21,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from market_spine.db import Database
+from market_spine.db import Database, Tell, silent
 from market_spine.errors import ConfigurationError, UsageError
 from market_spine.query.answer import readable
 from market_spine.query.as_of import Known, Spell, current_captures, current_weeks, end_of, spells
@@ -70,11 +70,13 @@ class Exported:
     pruned: int = 0
 
 
-def export(db: Database, view: View, root: Path, form: str, as_of: date | None = None, *, seen_at: str | None = None) -> Exported:
+def export(
+    db: Database, view: View, root: Path, form: str, as_of: date | None = None, *, seen_at: str | None = None, tell: Tell = silent
+) -> Exported:
     """Brings the dataset at `root` up to the captures current at `seen_at`, when the open snapshot was taken.
 
-    Raises UsageError when the folder holds another view or format, ConfigurationError when it cannot be written or pyarrow
-    is not installed.
+    `tell` counts files. Raises UsageError when the folder holds another view or format, ConfigurationError when it cannot be
+    written or pyarrow is not installed.
     """
     if form == PARQUET:
         _pyarrow()
@@ -84,8 +86,9 @@ def export(db: Database, view: View, root: Path, form: str, as_of: date | None =
         root.mkdir(parents=True, exist_ok=True)
         done = {part.folder: recorded[part.folder] for part in parts if _is_kept(root, form, part, recorded)}
         written = [part for part in parts if part.folder not in done]
-        for part in written:
+        for number, part in enumerate(written, 1):
             done[part.folder] = _write(db, view, root, form, part)
+            tell(number, len(written))
         gone = sorted((recorded.keys() | _present(root, form)) - done.keys())
         for folder in gone:
             _remove(root, form, folder)

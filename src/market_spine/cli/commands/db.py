@@ -11,6 +11,7 @@ import click
 from market_spine import clock
 from market_spine.cli.commands import db_option, json_option, print_json
 from market_spine.cli.options import Number, Whole, as_target
+from market_spine.cli.progress import progress
 
 
 @click.group("db", epilog="Example: spine db migrate --db data/market_spine.db")
@@ -69,8 +70,8 @@ def copy(source: str, destination: str, as_json: bool) -> None:
     from market_spine.db import connect
     from market_spine.db import copy as db_copy
 
-    with snapshot_of(source) as old, contextlib.closing(connect(destination)) as new:
-        copied = db_copy.copy(old, new, clock.utc_now())
+    with snapshot_of(source) as old, contextlib.closing(connect(destination)) as new, progress("copy", "rows") as tell:
+        copied = db_copy.copy(old, new, clock.utc_now(), tell)
     if as_json:
         tables = [{"table": done.table, "rows": done.rows, "digest": done.digest} for done in copied]
         click.echo(json.dumps({"schema_version": 1, "source": old.label, "destination": new.label, "tables": tables}, indent=2))
@@ -98,7 +99,6 @@ def backup(folder: Path | None, keep: int, db: str, as_json: bool) -> None:
     Runs may go on meanwhile: the copy is one moment of the database. SQLite: a database file, checked page by page. PostgreSQL:
     a dump by pg_dump, read back by pg_restore.
     """
-    from market_spine.cli.progress import progress
     from market_spine.db import is_postgres
     from market_spine.operate.backup import back_up
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from market_spine.cli.commands import as_day, complete_view, db_option, json_option, print_json, reading
+from market_spine.cli.progress import progress
 from market_spine.errors import UsageError
 
 
@@ -48,8 +49,8 @@ def command(form: str, folder: Path, view: str, as_of: date | None, pit: bool, d
         raise UsageError("--pit holds every day of normalized: it takes no --as-of and no other --view", hint="leave these out")
     asked = VERSIONS if pit else find_view(view)
     seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
-    with reading(db) as store:
-        done = export(store, asked, folder, form, as_of, seen_at=seen_at)
+    with reading(db) as store, progress("export", "files") as tell:
+        done = export(store, asked, folder, form, as_of, seen_at=seen_at, tell=tell)
     if as_json:
         counts = {"written": done.written, "kept": len(done.kept), "removed": done.removed}
         print_json(view=asked.name if pit else view, format=form, to=str(folder), seen_at=seen_at, **counts)

@@ -6,6 +6,7 @@ import click
 
 from market_spine.cli.commands import db_option, json_option, moment, print_json, run_date_option
 from market_spine.cli.options import Whole
+from market_spine.cli.progress import progress
 from market_spine.errors import UsageError
 
 
@@ -40,8 +41,9 @@ def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | N
         with operation.looking(db, run_date, now) as run:
             goes = prune.plan(run, days)
     else:
-        with operation.operation(operation.Task(db, "prune", run_date, now, arguments)) as done:
-            goes = prune.prune(done.run, days, str(reason))
+        task = operation.Task(db, "prune", run_date, now, arguments)
+        with operation.operation(task) as done, progress("prune", "captures") as tell:
+            goes = prune.prune(done.run, days, str(reason), tell)
     if as_json:
         print_json(dry_run=dry_run, captures=[{**p.entry.entry(), "bytes": p.bytes} for p in goes])
         return

@@ -19,6 +19,7 @@ from market_spine.cli.commands import (
     print_outcomes,
     run_date_option,
 )
+from market_spine.cli.progress import progress
 
 
 @click.command(
@@ -45,9 +46,9 @@ def command(week: date | None, reason: str, dry_run: bool, run_date_text: str | 
 
     now, run_date = moment(run_date_text)
     task = operation.Task(db, "rebuild", run_date, now, {"weeks": [str(week)] if week else []})
-    with operation.undone(task) if dry_run else operation.operation(task) as done:
+    with operation.undone(task) if dry_run else operation.operation(task) as done, progress("rebuild", "weeks") as tell:
         operation.record_action(done.run.db, "rebuild", str(week or "every week"), reason, now)
-        rebuild(done.run, week, done.outcomes.append)
+        rebuild(done.run, week, done.outcomes.append, tell)
     if as_json:
         print_json(run_id=done.run.execution_id, dry_run=dry_run, **done.document(), exit_code=done.exit_code)
     else:

@@ -9,7 +9,9 @@ import click
 
 from market_spine.cli.commands import calendar_of, calendar_options, db_option
 from market_spine.cli.options import Number, Whole, expected_by_option
+from market_spine.cli.progress import greet, writes_json
 from market_spine.errors import ConfigurationError, Interrupted
+from market_spine.target import redact
 
 
 @click.command(
@@ -38,14 +40,14 @@ Examples:
     "--request-seconds", type=Number(1, 3600), default=30, show_default=True,
     help="Time for a request body; the head has a third of it.",
 )
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), help="Log format; default: text on a terminal, else json.")
 @expected_by_option
 @calendar_options
 @db_option
 def command(
     host: str, port: int, token_file: str | None, allowed_hosts: tuple[str, ...], rate: float, max_body_kb: int,
-    max_connections: int, request_seconds: float, log_format: str, expected_by: str, calendar_file: str | None, grace_days: int,
-    db: str,
+    max_connections: int, request_seconds: float, log_format: str | None, expected_by: str, calendar_file: str | None,
+    grace_days: int, db: str,
 ) -> None:
     """Serve the HTTP API: work queue, data, health. Its description is at /openapi.json."""
     from market_spine import log
@@ -65,10 +67,11 @@ def command(
         db, host, port, token_file, allowed_hosts, rate, max_body_kb << 10, request_seconds, expected_by, calendar, grace_days
     )
     app = build(serving)
-    log_lines.set_up(log.set_up(quiet=False, verbose=False, json_lines=log_format == "json"))
+    log_lines.set_up(log.set_up(quiet=False, verbose=False, json_lines=writes_json(log_format)))
     with open_store(db):
         pass  # checked before anything is served
     _warn_of_readers(token_file, db)
+    greet(f"Serving {redact(db)} on http://{host}:{port}, described at /openapi.json. Stop with Ctrl-C.", log_format)
     guard = Guard(most_connections(max_connections), request_seconds / 3)
     server = uvicorn.Server(
         uvicorn.Config(

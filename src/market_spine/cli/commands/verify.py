@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from market_spine.cli.commands import db_option, json_option, next_line, print_json, reading
+from market_spine.cli.progress import progress
 
 
 @click.command(
@@ -22,9 +23,9 @@ def command(deep: bool, db: str, as_json: bool) -> None:
     from market_spine import clock
     from market_spine.operate.verify import verify
 
-    with reading(db) as store:
+    with reading(db) as store, progress("verify", "captures") as tell:
         faults = []
-        for fault in verify(store, deep=deep, today=clock.market_date()):
+        for fault in verify(store, deep=deep, today=clock.market_date(), tell=tell):
             faults.append(fault)
             if not as_json:
                 click.echo(str(fault))

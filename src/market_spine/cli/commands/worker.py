@@ -8,6 +8,8 @@ import click
 
 from market_spine.cli.commands import db_option, source_of, source_options
 from market_spine.cli.options import Number, Whole
+from market_spine.cli.progress import greet, writes_json
+from market_spine.target import redact
 
 
 @click.command(
@@ -39,12 +41,12 @@ On SIGTERM the current item has --grace seconds to end, then it is returned to t
     help="Pause after the first failure; three times as long after each further one.",
 )
 @click.option("--grace", type=Number(0), default=25, show_default=True, help="Seconds an item has to end after SIGTERM.")
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, help="Log format.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), help="Log format; default: text on a terminal, else json.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @source_options
 @db_option
 def command(
-    concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float, log_format: str,
+    concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float, log_format: str | None,
     verbose: bool, db: str, **source: object,
 ) -> None:
     """Claim items from the work queue and run their pipelines. Logs to stderr, one JSON object per line."""
@@ -56,5 +58,7 @@ def command(
         concurrency, once, drain, Lease(timedelta(minutes=lease_minutes)), timedelta(minutes=retry_minutes), grace
     )
     worker = Worker(db, Pipelines(lambda url: source_of(**source, file_url=url)), settings)  # type: ignore[arg-type]
-    start_log(worker, json_lines=log_format == "json", verbose=verbose)
+    start_log(worker, json_lines=writes_json(log_format), verbose=verbose)
+    until = "until nothing is due" if drain else "for one item" if once else "until Ctrl-C"
+    greet(f"Working on the queue of {redact(db)} from source {source['source']}, {until}.", log_format)
     worker.run()
