@@ -54,18 +54,8 @@ Examples:
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    severities: tuple[str, ...],
-    week: date | None,
-    unresolved: bool,
-    limit: int,
-    columns: str | None,
-    sort: str | None,
-    top: int | None,
-    run_date_text: str | None,
-    as_of: date | None,
-    db: str,
-    as_json: bool,
+    ctx: click.Context, severities: tuple[str, ...], week: date | None, unresolved: bool, limit: int, columns: str | None,
+    sort: str | None, top: int | None, run_date_text: str | None, as_of: date | None, db: str, as_json: bool,
 ) -> None:
     """List anomalies, newest first: severity, partition, how often seen, and state.
 

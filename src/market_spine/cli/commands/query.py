@@ -21,8 +21,8 @@ from market_spine.cli.commands import (
     print_json,
     say_left_out,
 )
-from market_spine.cli.options import shape_of, table_options
 from market_spine.cli.grammar import Renamed
+from market_spine.cli.options import shape_of, table_options
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
