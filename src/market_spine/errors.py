@@ -19,6 +19,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   └── SchemaDiffers            a migration was edited after it created this database
 ├── RunLocked               75   another run holds the lock
 │   └── LockLost                 another run took it over while this one was stopped or disconnected
+├── WorkerStuck              2   an item that does not stop; only the end of its process ends it
 ├── PrerequisiteMissing      1   a pipeline's input does not exist yet; the hint is the command that creates it
 └── PartitionError           1   one partition failed; the others go on. Has a category
     ├── SourceError              the source could not provide the partition
@@ -27,6 +28,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
     └── DamagedRaw               the stored content is missing or no longer matches its hash
 
 Interrupted            130/143   SIGINT or SIGTERM; a KeyboardInterrupt, so that no `except Exception` catches it
+└── TimeUp                       a queued item that ran longer than a worker may work on it
 
 BrokenPipeError            141   the reader of the output is gone; any other exception: 2
 """
@@ -132,6 +134,18 @@ class Interrupted(KeyboardInterrupt):
         self.message = "interrupted; the open partition was rolled back, the next run completes it"
         super().__init__(self.message)
         self.exit_code = 128 + signal_number
+
+
+class WorkerStuck(MarketSpineError):
+    """An item was given up, and the thread that executes it does not stop."""
+
+
+class TimeUp(Interrupted):
+    """A queued item has run for longer than its worker may work on one."""
+
+    def __init__(self, minutes: float) -> None:
+        super().__init__(signal_number=0)
+        self.message = f"it took more than {minutes:g} minutes"
 
 
 class PrerequisiteMissing(MarketSpineError):

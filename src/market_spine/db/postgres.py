@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from market_spine.db import Cursor, Tell
 
 _COPY_ROWS = 5_000
+_CANCEL_SECONDS = 5.0
 _INSERT_ROWS = 1_000  # a message to the server and back for each statement
 # A peer that is cut off is noticed after half a minute; the system's defaults are hours.
 _CONNECTION = {
@@ -219,7 +220,8 @@ class Postgres:
             self._open()
 
     def interrupt(self) -> None:
-        self._connection.cancel()
+        with contextlib.suppress(self._psycopg.Error):  # the server is away, and the statement ends by that
+            self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def now(self) -> datetime:
         """The clock that all users of this database share: the server's."""

@@ -13,6 +13,7 @@ outbox.py     PostgreSQL: announces items to Procrastinate, whose tables can be 
 execute.py    runs one claimed item and settles it
 sqlite_feed.py, procrastinate_feed.py   where items come from, one for each engine
 trouble.py    what a worker does while its database is unavailable or one of its duties fails
+running.py    the items a worker is executing, and their longest time
 roster.py     which workers are alive, for metrics
 worker.py     a worker process: its threads, heartbeats, signals
 """

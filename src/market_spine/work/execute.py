@@ -24,6 +24,7 @@ from market_spine.errors import (
     MarketSpineError,
     PartitionError,
     PrerequisiteMissing,
+    TimeUp,
 )
 from market_spine.outcome import Outcome, Status
 from market_spine.partition import Partition
@@ -54,6 +55,8 @@ class Pipelines:
         check_day(db.database, run_date, clock.market_date(now))
         run = Run(db.database, run_date, moment, str(item.current_execution_id), limits=self.limits, force=params.force)
         source = self.open_source(params.file_url) if pipelines.needs_source(item.pipeline) else None
+        if source is not None:
+            db.on_abandon(source.stop)
         if pipelines.find(item.pipeline).reads_rows:
             db.begin()  # what it reads must still be true when it writes; the others fetch or read a file first, without a lock
         try:
@@ -78,7 +81,7 @@ def execute(
     except lease.LeaseLost:
         return _lost(item)
     except (Exception, Interrupted) as error:
-        return settle_error(db, item, error, retry_after, abandoned=transaction.abandoned)
+        return settle_error(db, item, transaction.abandoned or error, retry_after)
 
 
 def _perform(transaction: ItemTransaction, item: Item, perform: Perform) -> Sequence[Outcome] | PrerequisiteMissing:
@@ -130,14 +133,14 @@ def _due(absent: Sequence[Outcome]) -> datetime | None:
 
 
 def settle_error(
-    db: Database, item: Item, error: Exception | Interrupted, retry_after: timedelta = RETRY_AFTER, *, abandoned: bool = False
+    db: Database, item: Item, error: Exception | Interrupted, retry_after: timedelta = RETRY_AFTER
 ) -> State | None:
     """Settles an item whose writes have been rolled back. Raises DatabaseLost, DatabaseLocked."""
     for last in (False, True):
         try:
             db.reconnect()
             now = db.now()
-            verdict = given_back() if abandoned else _verdict(item, error, now, retry_after)
+            verdict = _verdict(item, error, now, retry_after)
             lease.settle(db, item, verdict, now)
         except lease.LeaseLost:
             return _lost(item)
@@ -151,6 +154,8 @@ def settle_error(
 
 
 def _verdict(item: Item, error: Exception | Interrupted, now: datetime, retry_after: timedelta) -> Verdict:
+    if isinstance(error, TimeUp):
+        return after_failure(item, error.message, now, retry_after)
     if isinstance(error, (Interrupted, DatabaseLocked)):
         return given_back()
     if isinstance(error, DatabaseLost):

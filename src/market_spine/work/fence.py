@@ -25,7 +25,8 @@ class ItemTransaction:
         self._transaction: contextlib.AbstractContextManager[None] | None = None
         self._inside = False
         self._broken: DatabaseError | None = None
-        self.abandoned = False
+        self.abandoned: Interrupted | None = None
+        self._stops: list[Callable[[], None]] = []
         self.engine, self.label = db.engine, db.label
 
     @contextlib.contextmanager
@@ -84,14 +85,21 @@ class ItemTransaction:
 
     def _check(self) -> None:
         if self.abandoned:
-            raise Interrupted(signal.SIGTERM)
+            raise self.abandoned
         if self._broken is not None:
             raise self._broken
 
-    def abandon(self) -> None:
-        """From another thread: the current or next statement ends with Interrupted or a DatabaseError."""
-        self.abandoned = True
+    def abandon(self, why: Interrupted | None = None) -> None:
+        """From another thread: the current or next statement ends with `why` or a DatabaseError, and a fetch with its error."""
+        self.abandoned = why or Interrupted(signal.SIGTERM)
+        for stop in self._stops:
+            stop()
         self._db.interrupt()
+
+    def on_abandon(self, stop: Callable[[], None]) -> None:
+        """Called when the item is abandoned; at once when it has been."""
+        self._stops.append(stop)
+        self._check()
 
     @property
     def database(self) -> Database:

@@ -2,7 +2,7 @@
 
 main thread   signals: the first gives current items `grace` seconds to end, then returns them; a Ctrl-C after it kills
 feed          sqlite_feed.py claims items by polling, procrastinate_feed.py receives item ids; `concurrency` at a time
-pulse         a heartbeat for every current item, on a connection of its own
+pulse         a heartbeat for every current item, on a connection of its own; it gives up those that run too long
 sweeper       promotes, reclaims and announces again, on another
 trouble.py    what all of them do when the database is unavailable or anything else fails
 """
@@ -24,12 +24,13 @@ from typing import Protocol
 from market_spine import __version__, clock
 from market_spine import log as logs
 from market_spine.db import Database, connect, is_postgres, migrations, redact
-from market_spine.errors import DatabaseError, DatabaseLocked
+from market_spine.errors import DatabaseError, DatabaseLocked, Interrupted, WorkerStuck
 from market_spine.process import hostname
 from market_spine.work import lease, outbox, roster
 from market_spine.work.execute import Perform, execute, settle_error
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, Lease, State
+from market_spine.work.running import Execution, Running
 from market_spine.work.trouble import GIVE_UP, Troubles
 
 log = logging.getLogger("market_spine.work")
@@ -60,6 +61,8 @@ class Settings:
     lease: Lease = field(default_factory=Lease)
     retry_after: timedelta = RETRY_AFTER
     grace: float = 25.0
+    longest_minutes: float = 60.0  # that an item may run
+    unwind: float = 5.0  # seconds that an abandoned item has to notice it
     give_up: float = GIVE_UP
 
     @property
@@ -84,13 +87,12 @@ class Worker:
     def __init__(self, target: str, perform: Perform, settings: Settings) -> None:
         self.target, self.settings = target, settings
         self.name = f"{hostname()}:{os.getpid()}:{secrets.token_hex(2)}"
-        self.done = 0
         self.stopping = threading.Event()
         self.troubles = Troubles(settings.give_up)
         self._finished = threading.Event()
         self._perform = perform
-        self._current: dict[str, tuple[Item, ItemTransaction]] = {}
-        self._lock = threading.Lock()
+        self._running = Running()
+        self._feed: Feed | None = None
         self._failure: BaseException | None = None
 
     def open(self) -> Database:
@@ -110,10 +112,10 @@ class Worker:
             outbox.prepare(db)
             if self.settings.ends:
                 self._sweep(db, lease.Watch(self.settings.lease, patience=0))
-        feed = self._feed()
-        duties = {"feed": feed.run, "heartbeat": self._pulse, "sweep": self._sweeper}
-        threads = [threading.Thread(target=self._guarded, args=(name, act, feed), name=name) for name, act in duties.items()]
-        with self._signals(feed):
+        self._feed = self._open_feed()
+        duties = {"feed": self._feed.run, "heartbeat": self._pulse, "sweep": self._sweeper}
+        threads = [threading.Thread(target=self._guarded, args=(name, act), name=name) for name, act in duties.items()]
+        with self._signals():
             for thread in threads:
                 thread.daemon = True
                 thread.start()
@@ -124,9 +126,9 @@ class Worker:
             thread.join(5)
         if self._failure is not None:
             raise self._failure
-        return self.done
+        return self._running.done
 
-    def _feed(self) -> Feed:
+    def _open_feed(self) -> Feed:
         if is_postgres(self.target):
             from market_spine.work.procrastinate_feed import ProcrastinateFeed
 
@@ -135,7 +137,7 @@ class Worker:
 
         return SqliteFeed(self)
 
-    def _guarded(self, name: str, act: Callable[[], None], feed: Feed) -> None:
+    def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """An error that ends a duty ends the worker: without heartbeats, its items would be reclaimed while it works on them."""
         try:
             act()
@@ -144,20 +146,20 @@ class Worker:
         except BaseException as error:
             self._failure = self._failure or error
             self.stopping.set()
-            feed.stop()
+            self._stop_feed()
             with contextlib.suppress(Exception):
                 self._abandon_all()
             self._finished.set()
 
     @contextlib.contextmanager
-    def _signals(self, feed: Feed) -> Iterator[None]:
+    def _signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def handle(number: int, _frame: FrameType | None) -> None:
             if not self.stopping.is_set():
-                self.stop(feed)
+                self.stop()
             elif number == signal.SIGINT:  # further SIGTERMs are ignored: supervisors often send two
                 os._exit(128 + number)
 
@@ -168,34 +170,56 @@ class Worker:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def stop(self, feed: Feed) -> None:
+    def stop(self) -> None:
         """Claims no more items; current ones have `grace` seconds to end, then they are returned to the queue."""
         self.stopping.set()  # before the line is logged: a SIGINT that follows it must find the flag set
-        log.info("stopping", extra={"event": "worker_stopping", "running": len(self._current)})
-        feed.stop()
+        log.info("stopping", extra={"event": "worker_stopping", "running": len(self._running)})
+        self._stop_feed()
         timer = threading.Timer(self.settings.grace, self._abandon_all)
         timer.daemon = True
         timer.start()
 
+    def _stop_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.stop()
+
     def _abandon_all(self) -> None:
-        for _, transaction in self._current_items():
-            transaction.abandon()
+        for execution in self._running.all():
+            self._abandon(execution)
+
+    def _abandon(self, execution: Execution, why: Interrupted | None = None) -> None:
+        if execution.transaction.abandoned is not None:
+            return
+        execution.transaction.abandon(why)
+        timer = threading.Timer(self.settings.unwind, self._end_hung, [execution])
+        timer.daemon = True
+        timer.start()
+
+    def _end_hung(self, execution: Execution) -> None:
+        """A thread that does not notice (a file system that hangs) can only be ended with the process. Its item is settled first:
+        then nothing that the thread still writes can be committed."""
+        if execution not in self._running:
+            return
+        item, why = execution.item, execution.transaction.abandoned or Interrupted(signal.SIGTERM)
+        log.error("%s: does not stop", item.where, extra={"event": "work_hung", "work_item": item.id})
+        with contextlib.suppress(DatabaseError), contextlib.closing(self.open()) as db:
+            settle_error(db, item, why, self.settings.retry_after)
+        if not self.stopping.is_set():
+            self._failure = self._failure or WorkerStuck(f"{item.where} does not stop", hint="the next worker continues")
+        self.stopping.set()
+        self._finished.set()
 
     def work_on(self, db: Database, item: Item) -> None:
         """Executes a claimed item and settles it. Called by the feed, on the connection that claimed it."""
         transaction = ItemTransaction(db, serial=f"{item.domain}:{item.week_ending}")
-        key = str(item.current_execution_id)
-        with self._lock:
-            self._current[key] = (item, transaction)
+        execution = self._running.begin(item, transaction)
         log.info("%s: started", item.where, extra={"event": "work_started", "work_item": item.id, "attempt": item.attempt_count})
         try:
             state = execute(db, transaction, item, self._perform, self.settings.retry_after)
         except DatabaseError as error:
             state = self._settle_later(db, item, error)
         finally:
-            with self._lock:
-                del self._current[key]
-                self.done += 1
+            self._running.end(execution)
         if state is None:
             log.debug("item %s is held by another worker", item.id)
 
@@ -212,15 +236,13 @@ class Worker:
                 return state
         return None
 
-    def _current_items(self) -> list[tuple[Item, ItemTransaction]]:
-        with self._lock:
-            return list(self._current.values())
-
     def _pulse(self) -> None:
         def beat(db: Database) -> None:
-            for item, transaction in self._current_items():
-                if not lease.beat(db, item, db.now()) and (item, transaction) in self._current_items():
-                    transaction.abandon()
+            for execution, why in self._running.overdue(self.settings.longest_minutes):
+                self._abandon(execution, why)
+            for execution in self._running.all():
+                if not lease.beat(db, execution.item, db.now()) and execution in self._running:
+                    self._abandon(execution)
             roster.beat(db, self.name, self.troubles.outages, db.now())
 
         self._every("heartbeat", self.settings.lease.beat, beat)

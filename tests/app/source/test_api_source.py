@@ -33,6 +33,7 @@ from market_spine import clock
 from market_spine.app.source import Absent, Glance, Offer
 from market_spine.app.source.api import ApiSettings, ApiSource
 from market_spine.app.source.canonical import FIELDS
+from market_spine.app.source.sockets import Sockets
 from market_spine.errors import ConfigurationError, SourceError, Unproved
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
 
@@ -348,7 +349,7 @@ def test_retry_after_is_waited_for_and_one_beyond_reason_is_a_refusal(
     fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
+    monkeypatch.setattr(Sockets, "pause", lambda _, seconds: pauses.append(seconds))
     fake.fail(status(429, Retry_After="3600"), times=1)
     with pytest.raises(SourceError, match="a pause of 3600 s"):
         open_api().fetch(T1)
@@ -374,7 +375,7 @@ def test_a_refusal_carries_finras_own_words(fake: FinraFake, open_api: OpenApi, 
 def test_at_most_twenty_requests_a_second(fake: FinraFake, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(clock, "ticks", lambda: sum(pauses))
-    monkeypatch.setattr(clock, "pause", pauses.append)
+    monkeypatch.setattr(Sockets, "pause", lambda _, seconds: pauses.append(seconds))
     fake.page_max = 3
     open_api(paced=True).fetch(T1)
     count = len(fake.asked())

@@ -1,6 +1,6 @@
 """Where a partition's bytes come from. FINRA's own tier codes are mapped in this folder and nowhere else.
 
-A source has six methods. A new one is a class with these methods and one entry in SOURCES.
+A source has eight methods. A new one is a class with these methods and one entry in SOURCES.
 """
 
 from __future__ import annotations
@@ -76,6 +76,9 @@ class Source(Protocol):
 
     def listing(self) -> Listing | None:
         """Every partition it has, of any week; None for a source that cannot list them."""
+
+    def stop(self) -> None:
+        """From another thread: what it fetches now or later ends with a SourceError."""
 
     def close(self) -> None:
         """Closes connections."""

@@ -140,6 +140,9 @@ class ApiSource:
     def listing(self) -> None:
         """None: FINRA lists what was revised by its date."""
 
+    def stop(self) -> None:
+        self._client.stop()
+
     def close(self) -> None:
         self._client.close()
 

@@ -91,6 +91,9 @@ class FileSource:
                     unknown.append(entry.name)
         return Listing(files, tuple(unknown))
 
+    def stop(self) -> None:
+        """Nothing: a file is read at once."""
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -95,6 +95,9 @@ class UrlSource:
     def listing(self) -> None:
         """None: a URL is known only by its partition."""
 
+    def stop(self) -> None:
+        self._client.stop()
+
     def close(self) -> None:
         self._client.close()
 

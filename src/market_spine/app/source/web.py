@@ -1,19 +1,20 @@
-"""HTTP with rate limit, retries, timeouts and size limit, in one session. The only file that imports requests."""
+"""HTTP with rate limit, retries, timeouts and size limit, in one session; another thread can end it."""
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from market_spine import __version__, clock
+from market_spine.app.source.sockets import Adapter, Sockets
 from market_spine.categories import Category
 from market_spine.errors import SourceError
 
@@ -29,7 +30,7 @@ class HttpLimits:
     """How long we wait and how often we send requests. Times are seconds."""
 
     timeout: float = 60.0  # without a byte
-    whole: float = 600.0  # for one response
+    whole: float = 600.0  # for one request, whatever it takes: redirects, retries, headers, body
     retries: int = 5
     backoff: float = 0.5  # before the second retry; doubles from there
     longest_wait: float = 120.0  # a Retry-After beyond this is a refusal
@@ -54,27 +55,29 @@ class Reply:
 class Pace:
     """Lets requests through no faster than the limit."""
 
-    def __init__(self, per_second: float) -> None:
+    def __init__(self, per_second: float, sockets: Sockets) -> None:
         self._gap = 1 / per_second
         self._next = 0.0
+        self._sockets = sockets
 
     def wait(self) -> None:
         now = clock.ticks()
         if self._next > now:
-            clock.pause(min(self._next - now, self._gap))
+            self._sockets.pause(min(self._next - now, self._gap))
             now = max(now, self._next)
         self._next = now + self._gap
 
 
 class _Retries(Retry):
-    """urllib3's Retry, paced like any request; a Retry-After beyond `longest_wait` is an error."""
+    """urllib3's Retry, paced like any request and ended like any; a Retry-After beyond `longest_wait` is an error."""
 
-    pace: Pace | None = None
+    pace: Pace
+    sockets: Sockets
     longest_wait = 120.0
 
     def new(self, **changes: Any) -> _Retries:
         fresh = super().new(**changes)
-        fresh.pace, fresh.longest_wait = self.pace, self.longest_wait
+        fresh.pace, fresh.sockets, fresh.longest_wait = self.pace, self.sockets, self.longest_wait
         return fresh
 
     def sleep(self, response: Any = None) -> None:
@@ -83,9 +86,13 @@ class _Retries(Retry):
             raise SourceError(
                 Category.SOURCE_UNAVAILABLE, f"the source requests a pause of {wait:.0f} s", hint="run again after that time"
             )
-        super().sleep(response)
-        if self.pace is not None:
-            self.pace.wait()
+        if self.sockets.ended or self.sockets.pause(wait or self.get_backoff_time()):
+            raise _Ended
+        self.pace.wait()
+
+
+class _Ended(Exception):
+    """The request's time is over, or the client was stopped."""
 
 
 class Client:
@@ -93,9 +100,10 @@ class Client:
 
     def __init__(self, limits: HttpLimits | None = None) -> None:
         self._limits = limits = limits or HttpLimits()
-        self._pace = Pace(limits.per_second)
+        self._sockets = Sockets()
+        self._pace = Pace(limits.per_second, self._sockets)
         self._many, self._few = self._retries(limits.retries), self._retries(min(1, limits.retries))
-        self._adapter = HTTPAdapter(max_retries=self._many)
+        self._adapter = Adapter(self._sockets, max_retries=self._many)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": f"market-spine/{__version__}", "Accept-Encoding": "gzip"})
         self._session.mount("https://", self._adapter)
@@ -114,21 +122,44 @@ class Client:
     ) -> Reply:
         """One request, its response read completely; repeated when the response is interrupted. `login` is for HTTP Basic.
 
-        Raises SourceError SOURCE_UNAVAILABLE when retries are used up, SOURCE_TOO_LARGE beyond `max_bytes`.
+        Raises SourceError SOURCE_UNAVAILABLE when retries or time are used up or the client was stopped, SOURCE_TOO_LARGE
+        beyond `max_bytes`.
         """
+        sending = partial(self._open, method, url, body, headers, login, redirects)
+        with self._sockets.limit(self._limits.whole):
+            try:
+                reply = self._send(url, sending, max_bytes)
+            except (SourceError, _Ended) as error:
+                if self._sockets.ended:
+                    raise self._over(url) from error
+                raise
+        if self._sockets.ended:  # a body without a length looks complete when its connection is shut down
+            raise self._over(url)
+        return reply
+
+    def stop(self) -> None:
+        """From another thread: ends the request under way, and refuses any other."""
+        self._sockets.stop()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _send(self, url: str, sending: Callable[[], requests.Response], max_bytes: int) -> Reply:
         for left in range(self._limits.retries, -1, -1):
-            with self._open(method, url, body, headers, login, redirects) as response:
+            with sending() as response:
                 try:
                     content = b"".join(self._read(response, max_bytes))
                     return Reply(response.status_code, response.headers, content, response.url)
                 except requests.RequestException as error:
-                    if not left:
+                    if not left or self._sockets.ended:
                         raise _unavailable(url, error) from error
-            self._rest(self._limits.retries - left)
+            self._sockets.pause(self._limits.backoff * (2 ** (self._limits.retries - left)) * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable")
 
-    def close(self) -> None:
-        self._session.close()
+    def _over(self, url: str) -> SourceError:
+        stopped = self._sockets.stopped.is_set()
+        why = "the request was stopped" if stopped else f"{host(url)} took more than {self._limits.whole:.0f} s"
+        return SourceError(Category.SOURCE_UNAVAILABLE, why, hint="run again later")
 
     def _open(
         self,
@@ -159,13 +190,11 @@ class Client:
         return response
 
     def _read(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
-        size, deadline = 0, clock.ticks() + self._limits.whole
+        size = 0
         for chunk in response.iter_content(_CHUNK):
             size += len(chunk)
             if size > max_bytes:
                 raise SourceError(Category.SOURCE_TOO_LARGE, f"{host(response.url)} sent more than {max_bytes // _MB} MB")
-            if clock.ticks() > deadline:
-                raise SourceError(Category.SOURCE_UNAVAILABLE, f"{host(response.url)} took more than {self._limits.whole:.0f} s")
             yield chunk
 
     def _retries(self, count: int) -> _Retries:
@@ -178,11 +207,8 @@ class Client:
             raise_on_status=False,
             respect_retry_after_header=True,
         )
-        retries.pace, retries.longest_wait = self._pace, self._limits.longest_wait
+        retries.pace, retries.sockets, retries.longest_wait = self._pace, self._sockets, self._limits.longest_wait
         return retries
-
-    def _rest(self, tries: int) -> None:
-        clock.pause(self._limits.backoff * (2**tries) * random.uniform(0.5, 1.0))
 
 
 def host(url: str) -> str:

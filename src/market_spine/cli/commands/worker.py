@@ -41,13 +41,16 @@ On SIGTERM the current item has --grace seconds to end, then it is returned to t
     help="Pause after the first failure; three times as long after each further one.",
 )
 @click.option("--grace", type=Number(0), default=25, show_default=True, help="Seconds an item has to end after SIGTERM.")
+@click.option(
+    "--item-minutes", type=Number(0.001), default=60, show_default=True, help="Longest time of an item; then it counts as failed."
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), help="Log format; default: text on a terminal, else json.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @source_options
 @db_option
 def command(
-    concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float, log_format: str | None,
-    verbose: bool, db: str, **source: object,
+    concurrency: int, once: bool, drain: bool, lease_minutes: float, retry_minutes: float, grace: float,
+    item_minutes: float, log_format: str | None, verbose: bool, db: str, **source: object,
 ) -> None:
     """Claim items from the work queue and run their pipelines. Logs to stderr, one JSON object per line."""
     from market_spine.work.execute import Pipelines
@@ -55,7 +58,8 @@ def command(
     from market_spine.work.worker import Settings, Worker, start_log
 
     settings = Settings(
-        concurrency, once, drain, Lease(timedelta(minutes=lease_minutes)), timedelta(minutes=retry_minutes), grace
+        concurrency, once, drain, Lease(timedelta(minutes=lease_minutes)), timedelta(minutes=retry_minutes), grace,
+        longest_minutes=item_minutes,
     )
     worker = Worker(db, Pipelines(lambda url: source_of(**source, file_url=url)), settings)  # type: ignore[arg-type]
     start_log(worker, json_lines=writes_json(log_format), verbose=verbose)
