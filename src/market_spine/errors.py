@@ -8,6 +8,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── PastDay                  a run date before the newest day the store has recorded
 │   ├── FutureDay                a run date after today
 │   ├── NotFound                 nothing with that name is stored
+│   ├── Superseded               it was current when it was first asked for
 │   └── Pruned                   it was stored, and only its tombstone remains
 ├── DatabaseError            2   the database cannot be used
 │   ├── DatabaseLocked           another process holds a write transaction for too long
@@ -77,6 +78,10 @@ class FutureDay(UsageError):
 
 class NotFound(UsageError):
     """Nothing with that name is stored."""
+
+
+class Superseded(UsageError):
+    """A page begins in a capture that another one has replaced since."""
 
 
 class Pruned(UsageError):

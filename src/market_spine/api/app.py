@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 
 from market_spine import __version__
 from market_spine.api import data, health, monitoring, problem, work
@@ -86,6 +87,7 @@ def build(serving: Serving) -> App:
     app.state.deadline = parse_deadline(serving.expected_by)
     app.state.calendar, app.state.grace_days = serving.calendar, serving.grace_days
     problem.install(app)
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     for router in ROUTERS:
         app.include_router(router)
     return Gate(app, serving.limits, tokens)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 from collections.abc import Iterator
 from datetime import date
@@ -13,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from market_spine import clock
+from market_spine.api import caching
 from market_spine.api.auth import Caller, may_read
 from market_spine.api.models import Day, Friday, Limit, Offset, Tier, Word
 from market_spine.api.problem import Refusal
@@ -38,6 +38,8 @@ Severity = Enum("Severity", {name: name for name in SEVERITIES}, type=str)  # ty
 Domain = Enum("Domain", {"FINRA": DOMAIN}, type=str)
 Format = Enum("Format", {"json": "json", "csv": "csv"}, type=str)
 _MOST_ROWS = 50_000
+_DEEPEST = 100_000
+_CURSOR = r"^[A-Za-z0-9_.:-]{0,80}~[0-9]{1,9}$"
 _LONGEST_WAIT, _POLL_SECONDS = 5, 0.25
 _KEY = '{"week_ending": "2025-12-26", "tier": "OTC"}'
 
@@ -47,9 +49,11 @@ def _example(document: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _state(request: Request, day: date | None) -> Iterator[Database]:
-    """The store now, or as it was known at the end of a day. Raises NotFound for a day before the log of events."""
+def _state(request: Request, response: Response, day: date | None) -> Iterator[Database]:
+    """The store now, or as it was known at the end of a day. Raises NotFound for a day before the log of events, and NotModified
+    for a client that has the response."""
     with request.app.state.connections.reading() as db:
+        caching.check(request, response, db)
         if day is None:
             yield db
             return
@@ -79,6 +83,7 @@ def list_changes(
 @router.get("/manifest", summary="List the stages that are done", responses=_example({"manifest": [{"id": 1, "stage": "RAW"}]}))
 def list_manifest(
     request: Request,
+    response: Response,
     _caller: Reader,
     domain: Word | None = None,
     partition_key: Annotated[str | None, Query(max_length=200, examples=[_KEY], description="JSON")] = None,
@@ -89,6 +94,7 @@ def list_manifest(
     """Rows of core_manifest, newest first; with a partition and a stage, `row_count` is that of the newest one."""
     key = None if partition_key is None else _canonical(partition_key)
     with request.app.state.connections.reading() as db:
+        caching.check(request, response, db)
         rows = manifest.entries(db, domain, key, stage.value if stage else None, limit, offset)
     counted = {"row_count": rows[0]["row_count"]} if rows and key and stage else {}  # of the newest capture
     return {"manifest": rows, "page": {"limit": limit, "offset": offset}, **counted}
@@ -111,6 +117,7 @@ def _canonical(text: str) -> str:
 @router.get("/readiness", summary="List which weeks are ready, and what blocks the others", responses=_example({"readiness": []}))
 def readiness(
     request: Request,
+    response: Response,
     _caller: Reader,
     week: Friday | None = None,
     ready_for: Word | None = None,
@@ -121,7 +128,7 @@ def readiness(
 ) -> dict[str, Any]:
     """Readiness as the last run recorded it, or as it was known at the end of the day `as_of`, newest weeks first; one entry for
     the week and one for each of its tiers."""
-    with _state(request, as_of) as db:
+    with _state(request, response, as_of) as db:
         rows = _readiness(
             db, (str(week) if week else None, ready_for, None if is_ready is None else int(is_ready), limit, offset)
         )
@@ -166,6 +173,7 @@ def _readiness(db: Database, parameters: tuple[Any, ...]) -> list[dict[str, Any]
 @router.get("/anomalies", summary="List anomalies", responses=_example({"anomalies": []}))
 def anomalies(
     request: Request,
+    response: Response,
     _caller: Reader,
     severity: Severity | None = None,
     week: Friday | None = None,
@@ -176,7 +184,7 @@ def anomalies(
 ) -> dict[str, Any]:
     """Anomalies with their state, newest first; with `as_of`, those known at the end of that day."""
     severities = (severity.value,) if severity else SEVERITIES
-    with _state(request, as_of) as db:
+    with _state(request, response, as_of) as db:
         listed = list_anomalies(db, severities, week, unresolved)
     today = as_of or clock.market_date()
     shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in listed[offset : offset + limit]]
@@ -203,6 +211,7 @@ def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[i
 )
 def data(
     request: Request,
+    response: Response,
     _caller: Reader,
     view: ViewName,
     week: Friday | None = None,
@@ -211,13 +220,28 @@ def data(
     as_of: Day | None = None,
     format: Format = Format.json,
     limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 1000,
-    offset: Offset = 0,
+    offset: Annotated[int, Query(ge=0, le=_DEEPEST, description="Rows to skip; use `cursor` to read everything.")] = 0,
+    cursor: Annotated[str | None, Query(max_length=100, pattern=_CURSOR, description="`next` of the page before.")] = None,
 ) -> Any:
-    """Rows in a fixed order; as CSV the same bytes as `spine query VIEW --csv`. The default limit is 1,000 rows."""
+    """Rows in a fixed order; as CSV the same bytes as `spine query VIEW --csv`. The default limit is 1,000 rows. A page
+    that is not the last has a cursor for the next, as `next` and in the header `Link`; 410 once its data have been replaced."""
     question = answer.Question(VIEWS[view.value], (week,) if week else None, (tier.value,) if tier else TIERS, symbol, as_of)
     with request.app.state.connections.reading() as db:
-        rows = list(itertools.islice(answer.answer(db, question), offset, offset + limit))
+        headers = caching.check(request, response, db)
+        page = answer.page(db, question, _position(cursor, offset), limit)
+    following = f"{page.following.capture_id}~{page.following.row}" if page.following else None
+    if following:
+        link = request.url.include_query_params(cursor=following).remove_query_params("offset")
+        headers["Link"] = response.headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
     if format is Format.csv:
-        return Response("".join(answer.as_csv(question.view, rows)), media_type="text/csv; charset=utf-8")
-    shown = [dict(zip(question.view.columns, row, strict=True)) for row in rows]
-    return {"view": view.value, "rows": shown, "page": {"limit": limit, "offset": offset}}
+        content = "".join(answer.as_csv(question.view, page.rows))
+        return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+    shown = [dict(zip(question.view.columns, row, strict=True)) for row in page.rows]
+    return {"view": view.value, "rows": shown, "page": {"limit": limit, "offset": offset, "next": following}}
+
+
+def _position(cursor: str | None, offset: int) -> answer.Position:
+    if cursor is None:
+        return answer.Position("", offset)
+    capture_id, _, row = cursor.rpartition("~")
+    return answer.Position(capture_id, int(row))

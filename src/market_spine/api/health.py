@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from market_spine import clock
@@ -39,19 +40,33 @@ async def healthz() -> dict[str, str]:
         },
     },
 )
-def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """`ok` or an error message for each check."""
+async def readyz(request: Request, response: Response) -> dict[str, Any]:
+    """`ok` or an error message for each check; on a thread and a connection of its own, so that it responds under load."""
+    checks = await to_thread.run_sync(_checks, request, limiter=_limiter(request))
+    ready = set(checks.values()) == {"ok"}
+    response.status_code = 200 if ready else 503
+    return {"status": "ready" if ready else "not ready", "checks": checks}
+
+
+def _limiter(request: Request) -> CapacityLimiter:
+    """Made in the event loop that uses it."""
+    state = request.app.state
+    if not hasattr(state, "probes"):
+        state.probes = CapacityLimiter(1)
+    limiter: CapacityLimiter = state.probes
+    return limiter
+
+
+def _checks(request: Request) -> dict[str, str]:
     checks = {"database": "ok", "schema": "ok", "calendar": "ok"}
     try:
-        with request.app.state.connections.reading() as db:
+        with request.app.state.connections.probing() as db:
             db.execute("SELECT 1").fetchone()
             checks["schema"] = _result(lambda: check_schema(db))
     except MarketSpineError as error:
         checks["database"], checks["schema"] = error.message, "unknown"
     checks["calendar"] = _result(lambda: publication.next_due(clock.market_date()))
-    ready = set(checks.values()) == {"ok"}
-    response.status_code = 200 if ready else 503
-    return {"status": "ready" if ready else "not ready", "checks": checks}
+    return checks
 
 
 def _result(check: Any) -> str:

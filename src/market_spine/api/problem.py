@@ -6,14 +6,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from market_spine.errors import DatabaseError, DatabaseLocked, DatabaseLost, MarketSpineError, NotFound, Pruned, UsageError
+from market_spine.api.caching import NotModified
+from market_spine.errors import (
+    DatabaseError,
+    DatabaseLocked,
+    DatabaseLost,
+    MarketSpineError,
+    NotFound,
+    Pruned,
+    Superseded,
+    UsageError,
+)
 
 log = logging.getLogger("market_spine.api")
 
@@ -69,6 +79,7 @@ def respond(
 def install(app: FastAPI) -> None:
     """Turns every exception into a problem."""
     app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(NotModified, _not_modified)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(MarketSpineError, _ours)
@@ -78,6 +89,11 @@ def install(app: FastAPI) -> None:
 async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
     return respond(error.status, error.detail, hint=error.hint, headers=error.headers)
+
+
+async def _not_modified(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotModified)
+    return Response(status_code=304, headers=error.headers)
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
@@ -101,7 +117,7 @@ def status_of(error: MarketSpineError) -> int:
     """The status for an error of the program."""
     if isinstance(error, NotFound):
         return 404
-    if isinstance(error, Pruned):
+    if isinstance(error, (Pruned, Superseded)):
         return 410
     if isinstance(error, UsageError):
         return 422

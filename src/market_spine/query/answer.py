@@ -8,10 +8,10 @@ import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from market_spine.db import Database
-from market_spine.errors import Pruned, UsageError
+from market_spine.errors import Pruned, Superseded, UsageError
 from market_spine.partition import TIERS
 from market_spine.query.as_of import Known, current_captures, current_weeks, end_of
 from market_spine.query.views import View
@@ -30,12 +30,61 @@ class Question:
     as_of: date | None = None
 
 
+class Position(NamedTuple):
+    """Where in the answer to a question a page begins: the group of rows, by the capture or result they are of ('': the first),
+    and how many rows of it come before."""
+
+    capture_id: str
+    row: int
+
+
+class Page(NamedTuple):
+    """Rows, and where the next page begins; None for the last one."""
+
+    rows: list[Row]
+    following: Position | None
+
+
+Group = tuple[str, Iterable[Row]]
+
+
 def answer(db: Database, question: Question) -> Generator[Row, None, None]:
     """The rows, by week and tier; to be closed before the database is. Partitions whose rows were pruned are left out (see
     `left_out`).
 
     Raises UsageError for a symbol of a view without symbols, Pruned where every requested row was pruned.
     """
+    for _, rows in _groups(db, question):
+        yield from rows
+
+
+def page(db: Database, question: Question, begin: Position, limit: int) -> Page:
+    """At most `limit` rows from a position on; what comes before its group is not read.
+
+    Raises as `answer`, and Superseded when another capture or result has taken the place of the one it names.
+    """
+    rows: list[Row] = []
+    is_first = not begin.capture_id
+    reached, skip = is_first, begin.row
+    for capture_id, group in _groups(db, question):
+        reached = reached or capture_id == begin.capture_id
+        if not reached:
+            continue
+        at = 0
+        for at, row in enumerate(group, 1):
+            if at <= skip:
+                continue
+            if len(rows) == limit:
+                return Page(rows, Position(capture_id, at - 1))
+            rows.append(row)
+        skip = max(skip - at, 0) if is_first else 0
+    if not reached:
+        raise Superseded(f"{begin.capture_id} is no longer current", hint="begin with the first page again")
+    return Page(rows, None)
+
+
+def _groups(db: Database, question: Question) -> Iterator[Group]:
+    """The answer in its order, in groups of rows each of which is read only when it is looked into."""
     view, before = question.view, _before(question)
     if question.symbol is not None and view.of_symbol is None:
         raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or query symbol_summary")
@@ -58,14 +107,16 @@ def _before(question: Question) -> str | None:
     return None if question.as_of is None else end_of(question.as_of)
 
 
-def _of_weeks(
-    db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None
-) -> Generator[Row, None, None]:
+def _of_weeks(db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None) -> Iterator[Group]:
     tier_at = view.columns.index("tier") if "tier" in view.columns else None
     for week in current_weeks(db, captures, before):
-        for row in db.execute(view.of_capture, (week.capture_id,)):
-            if tier_at is None or row[tier_at] in tiers:
-                yield tuple(row)
+        rows = map(tuple, _read(db, view.of_capture, week.capture_id))
+        yield week.capture_id, (row for row in rows if tier_at is None or row[tier_at] in tiers)
+
+
+def _read(db: Database, statement: str, *parameters: str) -> Iterator[Row]:
+    """The rows, once the first one is asked for."""
+    yield from db.execute(statement, parameters)
 
 
 def readable(captures: list[Known], view: View, before: str | None) -> list[Known]:
@@ -85,19 +136,18 @@ def _shown(captures: list[Known], view: View, before: str | None) -> list[Known]
     return [c for c in captures if not view.measured or (c.measured_at is not None and c.measured_at < (before or "9"))]
 
 
-def _of_captures(db: Database, view: View, captures: list[Known], question: Question) -> Generator[Row, None, None]:
+def _of_captures(db: Database, view: View, captures: list[Known], question: Question) -> Iterator[Group]:
     if question.symbol is None:
         for capture in captures:
-            yield from db.execute(view.of_capture, (capture.capture_id,))
+            yield capture.capture_id, _read(db, view.of_capture, capture.capture_id)
     elif question.weeks is not None:
         for capture in captures:
-            yield from db.execute(str(view.of_symbol), (capture.capture_id, question.symbol))
+            yield capture.capture_id, _read(db, str(view.of_symbol), capture.capture_id, question.symbol)
     else:
         current = {capture.capture_id for capture in captures}
         capture_at = view.columns.index("capture_id")
-        for row in db.execute(str(view.history), (question.symbol,)):
-            if row[capture_at] in current:
-                yield tuple(row)
+        history = map(tuple, _read(db, str(view.history), question.symbol))
+        yield question.symbol, (row for row in history if row[capture_at] in current)
 
 
 def as_csv(view: View, rows: Iterable[Row]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
+from typing import NamedTuple
 
 from market_spine import clock
 from market_spine.db import Database
@@ -37,6 +38,17 @@ class KnownWeek:
     """A week-level result."""
 
     week: str
+    week_key: int
+    capture_id: str
+
+
+class _Result(NamedTuple):
+    """A row of finra_otc_transparency_week."""
+
+    week: str
+    first_key: int
+    second_key: int
+    otc_key: int
     week_key: int
     capture_id: str
 
@@ -103,20 +115,25 @@ def current_weeks(db: Database, captures: Iterable[Known], before: str | None = 
     keys: dict[str, dict[str, int]] = {}
     for capture in captures:
         keys.setdefault(capture.week, {})[capture.tier] = capture.capture_key
-    results = []
-    for week, by_tier in sorted(keys.items()):
-        row = db.execute(
-            """
-            SELECT week_key, capture_id FROM finra_otc_transparency_week
-            WHERE week_ending = ? AND nms_tier_1_key = ? AND nms_tier_2_key = ? AND otc_key = ? AND captured_at < ?
-            ORDER BY run_date DESC LIMIT 1
-            """,
-            (week, *(by_tier.get(tier, 0) for tier in TIERS), before or "9"),
-        ).fetchone()
-        if row is not None:
-            week_key, capture_id = row
-            results.append(KnownWeek(week, week_key, capture_id))
-    return results
+    made = _results(db, before or "9")
+    wanted: list[tuple[str | int, ...]] = [(week, *(keys[week].get(tier, 0) for tier in TIERS)) for week in sorted(keys)]
+    return [made[key] for key in wanted if key in made]
+
+
+def _results(db: Database, before: str) -> dict[tuple[str | int, ...], KnownWeek]:
+    """The newest result by then of each week and the captures it was made from, in one statement for however many weeks."""
+    rows = db.execute(
+        """
+        SELECT week_ending, nms_tier_1_key, nms_tier_2_key, otc_key, week_key, capture_id FROM finra_otc_transparency_week
+        WHERE captured_at < ? ORDER BY run_date
+        """,
+        (before,),
+    )
+    made: dict[tuple[str | int, ...], KnownWeek] = {}
+    for values in rows:
+        row = _Result._make(values)
+        made[row.week, row.first_key, row.second_key, row.otc_key] = KnownWeek(row.week, row.week_key, row.capture_id)
+    return made
 
 
 def current_until(db: Database) -> dict[str, str | None]:

@@ -1,0 +1,34 @@
+"""ETags: what is stored changes only with an event, so a response to the same request is the same until the next one."""
+
+from __future__ import annotations
+
+import hashlib
+
+from fastapi import Request, Response
+
+from market_spine import __version__, clock
+from market_spine.db import Database
+
+
+class NotModified(Exception):
+    """The client has this response already."""
+
+    def __init__(self, tag: str) -> None:
+        self.headers = headers_of(tag)
+
+
+def headers_of(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "private, no-cache"}
+
+
+def check(request: Request, response: Response, db: Database) -> dict[str, str]:
+    """Gives the response its ETag, and returns the headers; raises NotModified when the client has sent the same one. The day
+    counts, too: acknowledgements end with it."""
+    row = db.execute("SELECT size FROM core_event_head").fetchone()
+    (events,) = row or (0,)
+    facts = (events, __version__, clock.market_date(), request.url.path, request.url.query)
+    tag = f'W/"{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"'
+    if tag in (one.strip() for one in request.headers.get("if-none-match", "").split(",")):
+        raise NotModified(tag)
+    response.headers.update(headers_of(tag))
+    return headers_of(tag)
