@@ -33,8 +33,6 @@ ASSEMBLED = {
     "query/answer.py": "texts from the table of views",
     "query/export.py": "texts from the table of views",
     "query/vintages.py": "texts from the table of views",
-    "work/outbox.py": "the schema that comes with Procrastinate",
-    "work/procrastinate_feed.py": "the statements of db/postgres_session.py",
 }
 
 

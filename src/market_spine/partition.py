@@ -133,3 +133,8 @@ def generate_capture_id(domain: str, week_ending: date | str, tier: str, run_dat
 
         run_date = market_date()
     return f"{domain}:{tier}:{week_ending}:{run_date:%Y%m%d}"
+
+
+def week_lock(week_ending: date) -> str:
+    """The name of a week's lock, for whoever writes what belongs to it."""
+    return f"{DOMAIN}:{week_ending}"

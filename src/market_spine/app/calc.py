@@ -52,6 +52,9 @@ def measure(run: Run, capture: Capture) -> Outcome:
         return Outcome.of(Phase.CALC, Status.DONE, capture.partition, "Would be measured", capture_id=capture.capture_id)
     measured = run.take_over(capture.capture_id, capture.ingest_no) or _measured_again(run, capture)
     with run.db.transaction():
+        if not run.force and captures.is_made(run.db, capture, manifest.CALC):
+            message = "Already measured, by a worker or another run"
+            return Outcome.of(Phase.CALC, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
         made = _store_measures(run, capture, measured)
         anomalies.resolve_stage(run.db, capture.partition.key, manifest.CALC, f"measured as {capture.capture_id}", run.now)
         run.judge(capture.partition.week_ending)
@@ -101,14 +104,27 @@ def measure_week(run: Run, week_ending: date) -> Outcome:
     """Computes the week's totals and tier split from the current captures, unless the stored ones were made from these."""
     if run.as_observed:
         return _measure_days(run, week_ending)
+    outcome, used = _look_at_week(run, week_ending)
+    if run.dry:
+        _foresee_week(run, outcome, used)
+    elif outcome.status is Status.DONE:
+        with run.db.transaction():  # a worker may have made it, or changed a tier, since we looked
+            outcome, used = _look_at_week(run, week_ending)
+            _act_on_week(run, outcome, used)
+    else:
+        _act_on_week(run, outcome, used)
+    return outcome
+
+
+def _look_at_week(run: Run, week_ending: date) -> tuple[Outcome, UsedTiers]:
+    """What there is to do for a week, and the tiers to do it from."""
     week = week_ending.isoformat()
     used = run.forecast.used_tiers(_current_tiers(run.db, week), week_ending)
     awaited = [t for t in TIERS if t not in used and run.expected.awaits(Partition(week_ending, t), run.run_date)]
     outcome = decide_week(week_ending, used, awaited, is_fresh=_is_fresh(run.db, week, _made_from(used)))
     if outcome.status is Status.DONE:
         outcome = outcome._replace(capture_id=generate_capture_id(DOMAIN, week, _WEEK, run.run_date))
-    (_foresee_week if run.dry else _act_on_week)(run, outcome, used)
-    return outcome
+    return outcome, used
 
 
 def decide_week(week_ending: date, used: Collection[str], awaited: Collection[str], *, is_fresh: bool) -> Outcome:
@@ -141,11 +157,10 @@ def _act_on_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:
         _resolve_all(run, key, "every tier is measured")
     else:
         keys = {tier: row.capture_key for tier, row in used.items()}
-        with run.db.transaction():
-            result = WeekResult(str(outcome.capture_id), week, run.run_date.isoformat(), run.stamp, keys)
-            store_week(run, result, _made_from(used))
-            _resolve_all(run, key, f"measured as {outcome.capture_id}")
-            run.judge(week)
+        result = WeekResult(str(outcome.capture_id), week, run.run_date.isoformat(), run.stamp, keys)
+        store_week(run, result, _made_from(used))
+        _resolve_all(run, key, f"measured as {outcome.capture_id}")
+        run.judge(week)
 
 
 def _foresee_week(run: Run, outcome: Outcome, used: UsedTiers) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +14,7 @@ from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar
 from market_spine.db import Database
 from market_spine.measure.dimensions import Dimensions
-from market_spine.partition import Partition
+from market_spine.partition import Partition, week_lock
 
 if TYPE_CHECKING:
     from market_spine.measure.measures import TierMeasures
@@ -70,6 +72,15 @@ class Run:
         """Whether this run completes captures of that run date: none of a later day, and of a past day only its own."""
         own = self.run_date.isoformat()
         return run_date == own if self.as_observed else run_date <= own
+
+    @contextlib.contextmanager
+    def within(self, week_ending: date) -> Iterator[None]:
+        """The transactions of the block take the week's lock, as those of queued items do."""
+        before, self.db.serial = self.db.serial, week_lock(week_ending)
+        try:
+            yield
+        finally:
+            self.db.serial = before
 
     def forced(self) -> Run:
         """The same run, which also ingests what is unchanged."""

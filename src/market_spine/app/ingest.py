@@ -191,12 +191,13 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
     capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run.run_date)
     if run.dry:
         return _foresee(run, decision, offer, capture_id)
-    updated = clock.stamp(offer.last_updated) if offer.last_updated else None
-    rows = _data_lines(offer.content)
-    metadata = _metadata(run, decision, offer, updated)
-    totals = decision.totals
-    shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata, totals.content_hash)
+    rows, totals = _data_lines(offer.content), decision.totals
     with run.db.transaction():
+        decision = _decide_again(run, decision, offer)
+        if not decision.is_stored:
+            return _skip(run, decision)
+        metadata = _metadata(run, decision, offer)
+        shown = Version(decision.ingest_no, decision.content_hash, run.stamp, rows, metadata, totals.content_hash)
         contents.store_raw(run.db, offer.content, decision.content_hash)
         if totals.content is not None and totals.content_hash not in (None, decision.content_hash):
             contents.store_raw(run.db, totals.content, totals.content_hash)
@@ -214,6 +215,16 @@ def _store(run: Run, decision: Decision, offer: Offer) -> Outcome:
             "requests": len(offer.responses) + len(totals.responses),
         },
     )
+
+
+def _decide_again(run: Run, decision: Decision, offer: Offer) -> Decision:
+    """The decision by what a worker or another run has stored since it was made. Call it in the transaction that stores."""
+    partition = decision.partition
+    newest = manifest.newest_raw(partition.week_ending, partition.tier, run.db, as_of=run.run_date)
+    if (newest.metadata.get("ingest_no", 0) if newest else 0) + 1 == decision.ingest_no:
+        return decision
+    again = _compare(run, partition, offer, newest, swept=decision.reason is Reason.REVISED)
+    return again._replace(totals=decision.totals)
 
 
 def _foresee(run: Run, decision: Decision, offer: Offer, capture_id: str) -> Outcome:
@@ -240,7 +251,7 @@ def _skip(run: Run, decision: Decision) -> Outcome:
     return Outcome.of(Phase.INGEST, Status.SKIPPED, partition, "Skipped (unchanged)", reason=Reason.UNCHANGED.value)
 
 
-def _metadata(run: Run, decision: Decision, offer: Offer, updated: str | None) -> dict[str, object]:
+def _metadata(run: Run, decision: Decision, offer: Offer) -> dict[str, object]:
     facts: dict[str, object] = {
         **offer.metadata,
         "content_hash": decision.content_hash[:16],
@@ -250,8 +261,8 @@ def _metadata(run: Run, decision: Decision, offer: Offer, updated: str | None) -
         "reason": decision.reason.value,
         "source_uri": offer.uri,
     }
-    if updated:
-        facts["source_last_updated"] = updated
+    if offer.last_updated:
+        facts["source_last_updated"] = clock.stamp(offer.last_updated)
     if run.force:
         facts["forced"] = True
     if run.as_observed:

@@ -65,7 +65,11 @@ def normalize(run: Run, capture: Capture) -> Outcome:
 def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     file = reading.file
     _check(run, capture, file)
-    capture = run.forecast.normalize(capture, file, run.run_date) if run.dry else _act(run, capture, reading)
+    made = run.forecast.normalize(capture, file, run.run_date) if run.dry else _act(run, capture, reading)
+    if made is None:
+        message = "Already normalized, by a worker or another run"
+        return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
+    capture = made
     rows = len(file.columns.shares)
     message = f"Normalized {rows:,} rows" + _remarks(file, reading.firm_totals)
     status = Status.WARNING if file.rejects or reading.firm_totals.problem else Status.DONE
@@ -78,12 +82,14 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     )
 
 
-def _act(run: Run, capture: Capture, reading: Reading) -> Capture:
-    """Stores the rows, and returns the capture they belong to."""
+def _act(run: Run, capture: Capture, reading: Reading) -> Capture | None:
+    """Stores the rows, and returns the capture they belong to; None when somebody else has stored them meanwhile."""
     from market_spine.measure.measures import measure_tier
 
     try:
         with run.db.transaction():
+            if captures.is_made(run.db, capture, manifest.NORMALIZED):
+                return None
             capture = _make_room(run, capture)
             facts = _store(run, capture, reading, run.stamp)
             _note_rejects(run, capture, reading.file)

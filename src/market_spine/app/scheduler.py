@@ -186,7 +186,8 @@ def _judge(run: Run, week: date) -> Findings:
     now, calendar = run.present or run.now, run.expected.calendar
     if run.dry:
         return readiness.look(week, run.db, now, calendar, run.forecast).week
-    return readiness.evaluate(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
+    with run.within(week):
+        return readiness.evaluate(week, run.db, readiness.READY_FOR, now=now, calendar=calendar)
 
 
 _PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = {
@@ -200,7 +201,8 @@ _PHASES: dict[Phase, Callable[[Run, Source | None, Plan], Iterator[Outcome]]] = 
 def guarded(run: Run, phase: Phase, where: Partition | date, work: Callable[[], Outcome]) -> Outcome:
     """The only function that catches a partition's failure: it is logged, recorded as an anomaly and counted."""
     try:
-        return work()
+        with run.within(where.week_ending if isinstance(where, Partition) else where):
+            return work()
     except DatabaseLost as error:
         if run.dry:
             raise  # a dry run reads one snapshot, and the snapshot is lost with its connection

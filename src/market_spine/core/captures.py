@@ -299,6 +299,12 @@ def staged_capture(partition: Partition, stage: str, row: Staged) -> Capture | N
     return Capture(row.capture_key, row.capture_id, partition, *facts)
 
 
+def is_made(db: Database, capture: Capture, stage: str) -> bool:
+    """Whether somebody else has made this stage of exactly this content since the capture was read."""
+    stored = of_partition(db, capture.partition, stage)
+    return any((one.capture_id, one.stage_no) == (capture.capture_id, capture.ingest_no) for one in stored)
+
+
 def current(db: Database, partition: Partition, as_of: date | None = None) -> Current | None:
     """The current capture, of those up to the run date `as_of` if given; None without one."""
     row = db.execute(

@@ -8,6 +8,8 @@ from market_spine import clock
 from market_spine.db import Connection
 from market_spine.partition import DOMAIN
 
+WORK_DUE = "market_spine_work"  # the channel on which workers are told that an item became due
+
 
 def wake(connection: Connection, stage: str, key: str, moment: str) -> None:
     """Makes the items due that wait for `stage` of the partition `key`, or of its whole week.
@@ -18,8 +20,8 @@ def wake(connection: Connection, stage: str, key: str, moment: str) -> None:
     made, shared = json.loads(key), getattr(connection, "engine", "sqlite") == "postgresql"
     for item_id in _waiting_for(connection, stage, made["week_ending"], made.get("tier") or "", shared=shared):
         _make_due(connection, item_id, clock.stamp(connection.now()) if hasattr(connection, "now") else moment)
-        if shared:
-            _deliver(connection, item_id)
+        if hasattr(connection, "notify"):
+            connection.notify(WORK_DUE)
 
 
 def _waiting_for(connection: Connection, stage: str, week: str, tier: str, *, shared: bool) -> list[int]:
@@ -55,20 +57,3 @@ def _make_due(connection: Connection, item_id: int, moment: str) -> None:
         (moment, item_id),
     )
 
-
-def _deliver(connection: Connection, item_id: int) -> None:
-    """Brings the item's delivery forward and notifies the workers. By SQL, because a run need not have the delivery engine
-    installed; where its tables are missing, or the notification is lost, workers find the item themselves."""
-    (jobs,) = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
-    if jobs is None:
-        return
-    connection.execute(
-        """
-        WITH due AS (
-            UPDATE procrastinate_jobs SET scheduled_at = NULL
-            WHERE queueing_lock = 'work-item:' || ? AND status = 'todo' RETURNING id, queue_name)
-        SELECT pg_notify('procrastinate_queue_v1#' || queue_name,
-                         json_build_object('type', 'job_inserted', 'job_id', id)::text) FROM due
-        """,
-        (str(item_id),),
-    )

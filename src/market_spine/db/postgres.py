@@ -49,7 +49,7 @@ class Postgres:
         self.label = redact(target)
         self.guard: Callable[[], None] | None = None
         self.before_commit: list[Callable[[], None]] = []
-        self.execution_id = ""
+        self.serial = self.execution_id = ""
         self.patience: float = SERVER_BUSY_SECONDS
         self._target, self._read_only, self._psycopg = target, read_only, psycopg
         self._session = "market-spine"
@@ -79,6 +79,7 @@ class Postgres:
                 f"cannot connect to {self.label}: {self._text(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
             ) from error
         _register_types(psycopg, self._connection)
+        self._listens_to = ""
 
     @property
     def driver(self) -> Any:
@@ -234,9 +235,29 @@ class Postgres:
         self._session = name
         self.execute("SELECT set_config('application_name', ?, false)", (name,))
 
-    def transaction_lock(self, name: str) -> None:
-        """Waits until no other transaction has this advisory lock, and holds it until the open one ends."""
-        self.execute("SELECT pg_advisory_xact_lock(" + _LOCK_KEY + ")", (name,))
+    def transaction_lock(self, name: str, *, within: str = "") -> None:
+        """Waits until no other transaction has this advisory lock, and holds it until the open one ends; with `within`, also
+        until none has that one, which those that take a lock within it share."""
+        if within:
+            shared = "SELECT pg_advisory_xact_lock_shared(" + _LOCK_KEY + "), pg_advisory_xact_lock(" + _LOCK_KEY + ")"
+            self.execute(shared, (within, name))
+        else:
+            self.execute("SELECT pg_advisory_xact_lock(" + _LOCK_KEY + ")", (name,))
+
+    def notify(self, channel: str) -> None:
+        """Wakes the sessions that wait in `notified`, once the open transaction is committed."""
+        self.execute("SELECT pg_notify(?, '')", (channel,))
+
+    def notified(self, channel: str, seconds: float) -> bool:
+        """Waits for a notification, at most these seconds; those sent since the last call count, but none before the first."""
+        try:
+            if self._listens_to != channel:
+                self._connection.execute(self._psycopg.sql.SQL("LISTEN {}").format(self._psycopg.sql.Identifier(channel)))
+                self._listens_to = channel
+                return True  # what was sent until now is not known
+            return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+        except self._psycopg.Error as error:
+            raise self._translate(error) from error
 
     def session_lock(self, name: str) -> bool:
         """Takes an advisory lock for as long as the session lives; False when another session has it."""

@@ -44,7 +44,7 @@ class Sqlite:
         self._read_only = read_only
         self.guard: Callable[[], None] | None = None
         self.before_commit: list[Callable[[], None]] = []
-        self.execution_id = ""
+        self.serial = self.execution_id = ""
         self.patience: float = BUSY_SECONDS
         self._at_rest: tuple[int, int] | None = None
         check_location(path, read_only=read_only, create=create)
@@ -283,8 +283,16 @@ class Sqlite:
     def name_session(self, name: str) -> None:
         """Nothing to do: there are no sessions; a process that ends leaves nothing behind."""
 
-    def transaction_lock(self, name: str) -> None:
+    def transaction_lock(self, name: str, *, within: str = "") -> None:
         """Nothing to do: a write transaction locks the whole file."""
+
+    def notify(self, channel: str) -> None:
+        """Nothing to do: who waits looks again after a while."""
+
+    def notified(self, channel: str, seconds: float) -> bool:
+        """False, after these seconds: nobody notifies."""
+        clock.pause(seconds)
+        return False
 
     def session_lock(self, name: str) -> bool:
         """True: there are no sessions, so none of them holds anything."""

@@ -186,16 +186,16 @@ def _weeks(db: Database) -> list[Sample]:
 
 
 def _work(db: Database) -> list[Sample]:
+    counts = dict.fromkeys(WORK_STATES, 0) | dict(db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall())
     rows = db.execute(
         """
-        SELECT state, COUNT(*), MIN(CASE WHEN state = 'PENDING' AND desired_at > updated_at THEN desired_at ELSE updated_at END),
+        SELECT state, MIN(CASE WHEN state = 'PENDING' AND desired_at > updated_at THEN desired_at ELSE updated_at END),
                MIN(locked_at)
-        FROM core_work_items GROUP BY state
+        FROM core_work_items WHERE state IN ('PENDING', 'RUNNING', 'RETRY_WAIT', 'FAILED') GROUP BY state
         """
     ).fetchall()
-    counts = dict.fromkeys(WORK_STATES, 0) | {state: count for state, count, _, _ in rows}
-    oldest = {state: since for state, _, since, _ in rows}
-    heartbeats = [heartbeat for state, _, _, heartbeat in rows if state == "RUNNING"]
+    oldest = {state: since for state, since, _ in rows}
+    heartbeats = [heartbeat for state, _, heartbeat in rows if state == "RUNNING"]
     return [
         *(Sample("market_spine_work_items", count, (state,)) for state, count in counts.items()),
         *(Sample("market_spine_work_item_oldest_timestamp_seconds", _seconds(at), (state,)) for state, at in oldest.items()),

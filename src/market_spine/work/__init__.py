@@ -9,9 +9,8 @@ item.py       the values: an item, a request, and the decisions about them
 queue.py      what people do: enqueue, retry, cancel, list
 lease.py      what workers do: claim, heartbeat, settle, and reclaim the items of dead workers
 fence.py      one transaction around everything an item writes, committed only while this worker holds the item
-outbox.py     PostgreSQL: announces items to Procrastinate, whose tables can be rebuilt from the ledger
 execute.py    runs one claimed item and settles it
-sqlite_feed.py, procrastinate_feed.py   where items come from, one for each engine
+feed.py       where items come from: the threads that claim and execute them
 trouble.py    what a worker does while its database is unavailable or one of its duties fails
 running.py    the items a worker is executing, and their longest time
 roster.py     which workers are alive, for metrics

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from market_spine.core import events
 from market_spine.db import Database
+from market_spine.db.transactions import lock_week
 from market_spine.errors import DatabaseError, DatabaseLost, Interrupted
 
 
@@ -50,10 +51,7 @@ class ItemTransaction:
             transaction = self._db.transaction()
             transaction.__enter__()
             self._transaction = transaction
-            self._db.transaction_lock(self._serial)
-            if self.engine == "postgresql":
-                # A weekly run's transactions hold this row FOR KEY SHARE: an item's never run beside them.
-                self._db.execute("SELECT 1 FROM core_locks WHERE name = 'run' FOR UPDATE").fetchone()
+            lock_week(self._db, self._serial)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

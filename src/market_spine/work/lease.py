@@ -9,14 +9,16 @@ a lease look younger than it is, never older.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from market_spine import clock
 from market_spine.core import executions
+from market_spine.core.waiting import WORK_DUE
 from market_spine.db import Database
-from market_spine.work import outbox
+from market_spine.errors import DatabaseError
 from market_spine.work.item import Item, Lease, State, Verdict, after_loss, is_dead
 
 # The exit code of an item's run in core_executions: done, failed, to be retried later, returned on SIGTERM.
@@ -28,26 +30,49 @@ class LeaseLost(Exception):
 
 
 def claim_next(db: Database, worker: str, now: datetime) -> Item | None:
-    """Claims the item that is due first (priority, then desired_at). For SQLite, whose single writer makes this exact."""
+    """Claims the item that is due first: by priority, then desired_at. On PostgreSQL one that another worker is just claiming is
+    passed over, so that workers never wait for each other here; SQLite has a single writer."""
     with db.transaction():
         promote(db, now)
-        row = db.execute(
-            """
-            UPDATE core_work_items
-            SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
-                locked_by = ?, locked_at = ?, updated_at = ?, waits_for = NULL
-            WHERE state = 'PENDING' AND id = (
-                SELECT id FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?
-                ORDER BY priority DESC, desired_at, id LIMIT 1)
-            RETURNING *
-            """,
-            _claim_values(worker, now),
-        ).fetchone()
+        values = _claim_values(worker, now)
+        row = (_claim_unlocked if db.engine == "postgresql" else _claim_first)(db, values)
         return None if row is None else _begin(db, Item.of(row), now)
 
 
+def _claim_first(db: Database, values: tuple[str, ...]) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
+            locked_by = ?, locked_at = ?, updated_at = ?, waits_for = NULL
+        WHERE state = 'PENDING' AND id = (
+            SELECT id FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?
+            ORDER BY priority DESC, desired_at, id LIMIT 1)
+        RETURNING *
+        """,
+        values,
+    ).fetchone()
+    return row
+
+
+def _claim_unlocked(db: Database, values: tuple[str, ...]) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = db.execute(
+        """
+        UPDATE core_work_items
+        SET state = 'RUNNING', attempt_count = attempt_count + 1, current_execution_id = ?, latest_execution_id = ?,
+            locked_by = ?, locked_at = ?, updated_at = ?, waits_for = NULL
+        WHERE state = 'PENDING' AND id = (
+            SELECT id FROM core_work_items WHERE state = 'PENDING' AND desired_at <= ?
+            ORDER BY priority DESC, desired_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING *
+        """,
+        values,
+    ).fetchone()
+    return row
+
+
 def claim(db: Database, item_id: int, worker: str, now: datetime) -> Item | None:
-    """Claims the delivered item, if it is due and nobody holds it."""
+    """Claims this item, if it is due and nobody holds it."""
     with db.transaction():
         row = db.execute(
             """
@@ -88,15 +113,25 @@ def is_due(db: Database, now: datetime) -> bool:
 
 
 def promote(db: Database, now: datetime) -> None:
-    """Sets waiting items that are due to PENDING."""
+    """Sets waiting items that are due to PENDING; on PostgreSQL those that no other worker is just promoting."""
     moment = clock.stamp(now)
-    db.execute(
-        """
-        UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, waits_for = NULL, updated_at = ?
-        WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ?
-        """,
-        (moment, moment),
-    )
+    if db.engine == "postgresql":
+        db.execute(
+            """
+            UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, waits_for = NULL, updated_at = ?
+            WHERE state = 'RETRY_WAIT' AND id IN (
+                SELECT id FROM core_work_items WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ? FOR UPDATE SKIP LOCKED)
+            """,
+            (moment, moment),
+        )
+    else:
+        db.execute(
+            """
+            UPDATE core_work_items SET state = 'PENDING', next_attempt_at = NULL, waits_for = NULL, updated_at = ?
+            WHERE state = 'RETRY_WAIT' AND next_attempt_at <= ?
+            """,
+            (moment, moment),
+        )
 
 
 def beat(db: Database, item: Item, now: datetime) -> bool:
@@ -126,7 +161,7 @@ def complete(db: Database, item: Item, now: datetime) -> None:
 
 
 def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
-    """Writes the verdict on an item that did not complete, and announces its next delivery. Raises LeaseLost."""
+    """Writes the verdict on an item that did not complete. Raises LeaseLost."""
     moment = clock.stamp(now)
     with db.transaction():
         row = db.execute(
@@ -145,8 +180,8 @@ def settle(db: Database, item: Item, verdict: Verdict, now: datetime) -> None:
         if row is None:
             raise LeaseLost
         _end(db, item, verdict.state, verdict.reason, now)
-        if verdict.state is not State.FAILED:
-            outbox.announce(db, [Item.of(row)])
+        if verdict.state is State.PENDING:
+            db.notify(WORK_DUE)
 
 
 def _end(db: Database, item: Item, state: State, why: str | None, now: datetime) -> None:
@@ -184,17 +219,25 @@ class Watch:
 
 
 def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]:
-    """Promotes due items, reclaims those of dead workers, announces lost ones again; returns the reclaimed items."""
+    """Promotes due items and reclaims those of dead workers; returns the reclaimed items."""
     running = [Item.of(row) for row in db.execute("SELECT * FROM core_work_items WHERE state = 'RUNNING'")]
     dead = watch.dead(running, now, ticks)
-    if db.engine == "sqlite" and not dead and not is_due(db, now):
-        return []  # nothing to write: the write lock stays free
+    if not dead and not is_due(db, now):
+        return []  # nothing to write: on SQLite the write lock stays free
+    for worker in {str(item.locked_by) for item in dead}:
+        with contextlib.suppress(DatabaseError):  # a role that may not end them waits for the server to do so
+            db.end_sessions(session_of(worker))
     with db.transaction():
         promote(db, now)
         reclaimed = [item for item in (_reclaim(db, item, now) for item in dead) if item is not None]
-        outbox.announce(db, (item for item in reclaimed if item.state is State.PENDING))
-        outbox.announce_lost(db)
+        if reclaimed:
+            db.notify(WORK_DUE)
     return reclaimed
+
+
+def session_of(worker: str) -> str:
+    """The name of a worker's sessions on the server: its end, since a name has at most 63 bytes and a host may have as many."""
+    return f"market-spine {worker[-45:]}"
 
 
 def _reclaim(db: Database, item: Item, now: datetime) -> Item | None:

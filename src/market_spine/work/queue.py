@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from market_spine import clock
+from market_spine.core.waiting import WORK_DUE
 from market_spine.db import Database
 from market_spine.errors import NotFound
 from market_spine.operate.operation import record_action
-from market_spine.work import outbox
 from market_spine.work.item import Answer, Item, Request, State
 
 
@@ -52,17 +52,21 @@ OPEN = (State.PENDING, State.RUNNING, State.RETRY_WAIT)
 
 
 def enqueue(db: Database, requests: Sequence[Request], now: datetime) -> list[Answered]:
-    """Creates, resets or finds each item, in one transaction with its delivery; returns them in the order of the requests.
+    """Creates, resets or finds each item, in one transaction; returns them in the order of the requests.
 
-    Rows are locked in the order of their keys, so that two callers with the same list never deadlock.
+    Rows are locked in one order, so that two callers with the same list never deadlock; and tier after tier, since items are
+    claimed in the order of their ids and those of one week wait for each other.
     """
-    outbox.prepare(db)
     with db.transaction():
-        order = sorted(range(len(requests)), key=lambda at: (requests[at].pipeline, requests[at].key))
+        order = sorted(range(len(requests)), key=lambda at: _order(requests[at]))
         answered = {at: _enqueue(db, requests[at], now) for at in order}
-        new = (one.item for one in answered.values() if one.answer in (Answer.CREATED, Answer.RESET))
-        outbox.announce(db, new)
+        if any(one.answer in (Answer.CREATED, Answer.RESET) for one in answered.values()):
+            db.notify(WORK_DUE)
     return [answered[at] for at in range(len(requests))]
+
+
+def _order(request: Request) -> tuple[str, str, str]:
+    return request.pipeline, request.tier or "", request.key
 
 
 def _enqueue(db: Database, request: Request, now: datetime) -> Answered:
@@ -115,11 +119,11 @@ def _reset(db: Database, request: Request, now: datetime) -> Item | None:
 
 def retry(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
     """FAILED, CANCELLED and waiting items become due now, with all their attempts. Raises NotFound."""
-    outbox.prepare(db)
     with db.transaction():
         items = [find(db, item_id) for item_id in sorted(set(ids))]
         changed = [item for item in (_retry(db, one.id, now) for one in items) if item is not None]
-        outbox.announce(db, changed)
+        if changed:
+            db.notify(WORK_DUE)
         _record(db, "work retry", changed, now, reason, actor)
     return _changed(items, changed)
 
@@ -145,11 +149,9 @@ def _retry(db: Database, item_id: int, now: datetime) -> Item | None:
 
 def cancel(db: Database, ids: Iterable[int], now: datetime, reason: str | None = None, actor: str | None = None) -> Changed:
     """Cancels items that have not ended; the worker of a running one notices, and its writes roll back. Raises NotFound."""
-    outbox.prepare(db)
     with db.transaction():
         items = [find(db, item_id) for item_id in sorted(set(ids))]
         changed = [item for item in (_cancel(db, one.id, now) for one in items) if item is not None]
-        outbox.withdraw(db, changed)
         _record(db, "work cancel", changed, now, reason, actor)
     return _changed(items, changed)
 

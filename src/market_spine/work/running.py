@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from market_spine import clock
 from market_spine.errors import Interrupted, TimeUp
@@ -13,11 +13,12 @@ from market_spine.work.item import Item
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One item in hand: its transaction, and the tick at which it began."""
+    """One item in hand: its transaction, the tick at which it began, and whether only its settlement is left."""
 
     item: Item
     transaction: ItemTransaction
     since: float
+    settling: threading.Event = field(default_factory=threading.Event)
 
 
 def is_overdue(now: float, since: float, longest_minutes: float) -> bool:

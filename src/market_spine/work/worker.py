@@ -1,9 +1,9 @@
 """A worker process: it executes items, sends heartbeats, reclaims the items of dead workers, and stops on a signal.
 
 main thread   signals: the first gives current items `grace` seconds to end, then returns them; a Ctrl-C after it kills
-feed          sqlite_feed.py claims items by polling, procrastinate_feed.py receives item ids; `concurrency` at a time
+feed          feed.py claims items, in `concurrency` threads
 pulse         a heartbeat for every current item, on a connection of its own; it gives up those that run too long
-sweeper       promotes, reclaims and announces again, on another
+sweeper       promotes and reclaims, on another, and wakes the feed when items became due
 trouble.py    what all of them do when the database is unavailable or anything else fails
 """
 
@@ -19,15 +19,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
-from typing import Protocol
 
 from market_spine import __version__, clock
 from market_spine import log as logs
-from market_spine.db import Database, connect, is_postgres, migrations, redact
+from market_spine.core.waiting import WORK_DUE
+from market_spine.db import Database, connect, migrations, redact
 from market_spine.errors import DatabaseError, DatabaseLocked, Interrupted, WorkerStuck
+from market_spine.partition import week_lock
 from market_spine.process import hostname
-from market_spine.work import lease, outbox, roster
+from market_spine.work import lease, roster
 from market_spine.work.execute import Perform, execute, settle_error
+from market_spine.work.feed import Feed
 from market_spine.work.fence import ItemTransaction
 from market_spine.work.item import RETRY_AFTER, Item, Lease, State
 from market_spine.work.running import Execution, Running
@@ -36,17 +38,14 @@ from market_spine.work.trouble import GIVE_UP, Troubles
 log = logging.getLogger("market_spine.work")
 
 _SIGNAL_SECONDS = 0.5
-_LONGEST_IDLE_TRANSACTION = 60.0
+_LISTEN_SECONDS = 0.5  # until it looks whether the worker has ended
+_SHORTEST_IDLE_TRANSACTION = 60.0
 
 
 def start_log(worker: Worker, *, json_lines: bool, verbose: bool) -> None:
-    """Sends the worker's log, and that of the delivery engine, to stderr; the first line names the worker."""
+    """Sends the worker's log to stderr; the first line names the worker."""
     handler = logs.set_up(quiet=False, verbose=verbose, json_lines=json_lines)
     logs.bind(handler, worker=worker.name)
-    for name in ("procrastinate", "psycopg.pool", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO if verbose else logging.CRITICAL)  # they log every failed attempt; trouble.py logs the first
     facts = {"event": "worker_started", "version": __version__, "database": redact(worker.target), "pid": os.getpid()}
     log.info("market-spine %s, worker %s on %s", __version__, worker.name, redact(worker.target), extra=facts)
 
@@ -74,13 +73,6 @@ class Settings:
         return min(max(self.lease.length.total_seconds() / 4, 0.5), 30.0)
 
 
-class Feed(Protocol):
-    """Where items come from. `run` returns after `stop`, or, for a worker that ends, when nothing is left."""
-
-    def run(self) -> None: ...
-    def stop(self) -> None: ...
-
-
 class Worker:
     """A worker on the database `target`."""
 
@@ -92,15 +84,16 @@ class Worker:
         self._finished = threading.Event()
         self._perform = perform
         self._running = Running()
-        self._feed: Feed | None = None
+        self._feed = Feed(self)
         self._failure: BaseException | None = None
 
     def open(self) -> Database:
-        """A connection for this worker. The server ends a transaction that it leaves open (connection cut, process suspended),
-        so that it does not hold row locks for ever."""
-        idle = min(self.settings.lease.length.total_seconds(), _LONGEST_IDLE_TRANSACTION)
-        settings = {"idle_in_transaction_session_timeout": f"{idle * 1000:.0f}"}
-        return connect(self.target, create=False, settings=settings)
+        """A connection for this worker. Whoever reclaims its items ends its sessions, should it be suspended in a transaction;
+        should nobody do so, the server does when no item may run for as long."""
+        idle = max(self.settings.longest_minutes * 60, _SHORTEST_IDLE_TRANSACTION)
+        db = connect(self.target, create=False, settings={"idle_in_transaction_session_timeout": f"{idle:.0f}s"})
+        db.name_session(lease.session_of(self.name))
+        return db
 
     def run(self) -> int:
         """Works until it is stopped, or nothing is left for a worker that ends; returns the number of items executed.
@@ -109,10 +102,8 @@ class Worker:
         """
         with contextlib.closing(self.open()) as db:
             migrations.check_schema(db)
-            outbox.prepare(db)
             if self.settings.ends:
                 self._sweep(db, lease.Watch(self.settings.lease, patience=0))
-        self._feed = self._open_feed()
         duties = {"feed": self._feed.run, "heartbeat": self._pulse, "sweep": self._sweeper}
         threads = [threading.Thread(target=self._guarded, args=(name, act), name=name) for name, act in duties.items()]
         with self._signals():
@@ -128,15 +119,6 @@ class Worker:
             raise self._failure
         return self._running.done
 
-    def _open_feed(self) -> Feed:
-        if is_postgres(self.target):
-            from market_spine.work.procrastinate_feed import ProcrastinateFeed
-
-            return ProcrastinateFeed(self)
-        from market_spine.work.sqlite_feed import SqliteFeed
-
-        return SqliteFeed(self)
-
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """An error that ends a duty ends the worker: without heartbeats, its items would be reclaimed while it works on them."""
         try:
@@ -146,7 +128,7 @@ class Worker:
         except BaseException as error:
             self._failure = self._failure or error
             self.stopping.set()
-            self._stop_feed()
+            self._feed.stop()
             with contextlib.suppress(Exception):
                 self._abandon_all()
             self._finished.set()
@@ -174,14 +156,10 @@ class Worker:
         """Claims no more items; current ones have `grace` seconds to end, then they are returned to the queue."""
         self.stopping.set()  # before the line is logged: a SIGINT that follows it must find the flag set
         log.info("stopping", extra={"event": "worker_stopping", "running": len(self._running)})
-        self._stop_feed()
+        self._feed.stop()
         timer = threading.Timer(self.settings.grace, self._abandon_all)
         timer.daemon = True
         timer.start()
-
-    def _stop_feed(self) -> None:
-        if self._feed is not None:
-            self._feed.stop()
 
     def _abandon_all(self) -> None:
         for execution in self._running.all():
@@ -198,7 +176,7 @@ class Worker:
     def _end_hung(self, execution: Execution) -> None:
         """A thread that does not notice (a file system that hangs) can only be ended with the process. Its item is settled first:
         then nothing that the thread still writes can be committed."""
-        if execution not in self._running:
+        if execution.settling.is_set() or execution not in self._running:
             return
         item, why = execution.item, execution.transaction.abandoned or Interrupted(signal.SIGTERM)
         log.error("%s: does not stop", item.where, extra={"event": "work_hung", "work_item": item.id})
@@ -211,12 +189,13 @@ class Worker:
 
     def work_on(self, db: Database, item: Item) -> None:
         """Executes a claimed item and settles it. Called by the feed, on the connection that claimed it."""
-        transaction = ItemTransaction(db, serial=f"{item.domain}:{item.week_ending}")
+        transaction = ItemTransaction(db, serial=week_lock(item.week_ending))
         execution = self._running.begin(item, transaction)
         log.info("%s: started", item.where, extra={"event": "work_started", "work_item": item.id, "attempt": item.attempt_count})
         try:
             state = execute(db, transaction, item, self._perform, self.settings.retry_after)
         except DatabaseError as error:
+            execution.settling.set()
             state = self._settle_later(db, item, error)
         finally:
             self._running.end(execution)
@@ -251,15 +230,31 @@ class Worker:
 
     def _sweeper(self) -> None:
         watch = lease.Watch(self.settings.lease, patience=0 if self.settings.ends else 2 * self.settings.lease.beat)
-        self._every("sweep", self.settings.sweep_every, lambda db: self._sweep(db, watch))
+        self._every("sweep", self.settings.sweep_every, lambda db: self._sweep(db, watch), self._listen)
+
+    def _listen(self, db: Database, seconds: float) -> None:
+        """Wakes the feed whenever items become due, for these seconds."""
+        if db.engine == "sqlite" or self.settings.ends:  # nobody notifies, nobody waits
+            self._finished.wait(seconds)
+            return
+        until = clock.ticks() + seconds
+        while (left := until - clock.ticks()) > 0 and not self._finished.is_set():
+            if db.notified(WORK_DUE, min(left, _LISTEN_SECONDS)):
+                self._feed.wakeup.wake()
 
     def _sweep(self, db: Database, watch: lease.Watch) -> None:
         for item in lease.sweep(db, watch, db.now(), clock.ticks()):
             facts = {"event": "work_reclaimed", "work_item": item.id, "state": item.state.value}
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
-    def _every(self, duty: str, seconds: float, act: Callable[[Database], None]) -> None:
-        """Calls `act` at once and then every `seconds` until the feed has ended, whatever fails. Raises a hopeless error."""
+    def _rest(self, _db: Database, seconds: float) -> None:
+        self._finished.wait(seconds)
+
+    def _every(
+        self, duty: str, seconds: float, act: Callable[[Database], None], rest: Callable[[Database, float], None] | None = None
+    ) -> None:
+        """Calls `act` at once and then every `seconds` until the feed has ended, whatever fails; in between it `rest`s. Raises a
+        hopeless error."""
         db: Database | None = None
         wait = 0.0
         while not self._finished.wait(wait):
@@ -268,7 +263,8 @@ class Worker:
                 db.reconnect()
                 act(db)
                 self.troubles.recovered(duty)
-                wait = seconds
+                wait = 0.0
+                (rest or self._rest)(db, seconds)
             except Exception as error:
                 if db is not None and not isinstance(error, DatabaseLocked):  # a new session has none of the failed one's state
                     db.close()

@@ -174,16 +174,6 @@ def cancel(ids: tuple[int, ...], reason: str, db: str, as_json: bool) -> None:
         _print_changed(queue.cancel(store, ids, now, reason), "cancelled", as_json)
 
 
-@command.command("rebuild-delivery", epilog="Example: spine work rebuild-delivery --db postgresql://spine@db/spine")
-@db_option
-def rebuild_delivery(db: str) -> None:
-    """PostgreSQL: recreate the delivery tables from the work items. Stop the workers first."""
-    from market_spine.work import outbox
-
-    with _database(db) as (store, _now):
-        click.echo(f"{outbox.rebuild(store)} items are announced again")
-
-
 @contextlib.contextmanager
 def _database(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
     """The database, and the time of its clock."""
