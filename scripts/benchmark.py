@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import clone  # noqa: F401
-from bench import backfill, load, operators, postgres, report, start
+from bench import backfill, load, operators, postgres, report, start, workers
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -35,6 +35,7 @@ CASES: dict[str, Case] = {
     "readers": backfill.readers,
     "postgres": postgres.postgres,
     "postgres-1x50k": postgres.postgres_1x50k,
+    "workers": workers.workers,
     "operator": operators.operator,
     "operator-postgres": operators.operator_postgres,
     "start": start.start,

@@ -29,7 +29,7 @@ Command = Callable[[str], list[str]]
 def postgres(setting: Setting) -> Finding:
     """Eighteen files of 50,000 rows through all phases into PostgreSQL, against a bare COPY."""
     files = one_tier(setting.work, 18, 50_000)
-    standings = _contest(setting, _commands(files, _normalized(files.folder / "normalized.tsv", files.paths)), ())
+    standings = contest(setting, _commands(files, _normalized(files.folder / "normalized.tsv", files.paths)), ())
     found = Finding("postgres", postgres.__doc__ or "", setting.rounds, samples=samples(standings))
     found.rows = table(standings, files.total_rows)
     return found
@@ -45,7 +45,7 @@ def postgres_1x50k(setting: Setting) -> Finding:
         KEYED: lambda url: tool("bench.copying", "keyed", url, rows),
         UNKEYED: lambda url: tool("bench.copying", "unkeyed", url, rows),
     }
-    standings = _contest(setting, commands, (OURS, lambda url: [*ours(files, url), "--weeks", weeks[0]]))
+    standings = contest(setting, commands, (OURS, lambda url: [*ours(files, url), "--weeks", weeks[0]]))
     found = Finding("postgres-1x50k", postgres_1x50k.__doc__ or "", setting.rounds, samples=samples(standings))
     found.rows = table(standings, files.rows or 0)
     found.remarks.append("the start of the program is excluded, the connection is not; CPU is client and server together")
@@ -53,7 +53,7 @@ def postgres_1x50k(setting: Setting) -> Finding:
     return found
 
 
-def _contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[()] | tuple[str, Command]) -> dict[str, Standing]:
+def contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[()] | tuple[str, Command]) -> dict[str, Standing]:
     """Each command into a new database, in turn, round by round; `prepare` names one that needs another run before it."""
     server_class, databases_class, binaries = own_server()
     standings = {name: Standing(name) for name in commands}

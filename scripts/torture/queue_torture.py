@@ -1,8 +1,9 @@
 """Ill-treat the work queue and count: `python scripts queue_torture --engine postgresql --workers 3 --items 2000`.
 
 N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
-to stop, one is frozen past its lease and thawed, the server is restarted or stays away (`outage`), the workers' clocks differ. In
-the end every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
+to stop, one is frozen past its lease and thawed, one is stopped, told to end and woken (`wake`); the server is restarted, stays
+away (`outage`) or takes no writes (`readonly`), a column is renamed for a while (`alter`), the workers' clocks differ. In the end
+every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
 (A network that is cut: two_machines.py.)
 
 `--rates 1,2,4,8` leaves them in peace and prints the rate for each number of workers; exit 1 when it falls below the first.
@@ -42,7 +43,7 @@ from market_spine.work.worker import Settings, Worker, start_log
 
 PIPELINES = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
 FIRST_WEEK = date(1960, 1, 1)  # a Friday
-CHAOS = ("kill", "term", "freeze", "restart", "outage")
+CHAOS = ("kill", "term", "freeze", "restart", "outage", "readonly", "alter", "wake")
 DEADLINE = 300.0
 
 
@@ -170,6 +171,41 @@ class Bench:
             alive = sum(process.poll() is None for process in self.workers.values())
             self.say(f"stopped the server for {self.outage_seconds:.0f} s; {alive} workers lived through it")
 
+    def readonly(self, db: Database) -> None:
+        """The server takes no writes for so long (PostgreSQL), as on a full disk or after a failover."""
+        if self.restart is None:
+            return
+        db.execute("SET default_transaction_read_only = off")
+        for setting in (
+            b"ALTER SYSTEM SET default_transaction_read_only = on",
+            b"ALTER SYSTEM RESET default_transaction_read_only",
+        ):
+            db.driver.execute(setting)  # type: ignore[attr-defined]
+            db.execute("SELECT pg_reload_conf()").fetchone()
+            if b"RESET" not in setting:
+                time.sleep(self.outage_seconds)
+        self._say_alive(f"took no writes for {self.outage_seconds:.0f} s")
+
+    def alter(self, db: Database) -> None:
+        """A column that every duty uses has another name for so long, as in a migration under live workers."""
+        db.reconnect()
+        db.execute("ALTER TABLE core_work_items RENAME COLUMN next_attempt_at TO was_next_at")
+        time.sleep(self.outage_seconds)
+        db.execute("ALTER TABLE core_work_items RENAME COLUMN was_next_at TO next_attempt_at")
+        self._say_alive(f"renamed a column for {self.outage_seconds:.0f} s")
+
+    def wake(self, db: Database) -> None:
+        """Stopped, told to end, woken: the signal must not be lost."""
+        name = self._busy(db, frozen=True)
+        process = self.workers[name]
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        self.say(f"stopped {name}, told it to end, woke it: exit {process.wait(60)}")
+
+    def _say_alive(self, what: str) -> None:
+        alive = sum(process.poll() is None for process in self.workers.values())
+        self.say(f"{what}; {alive} workers lived through it")
+
     def _busy(self, db: Database, *, frozen: bool = False) -> str:
         """A living worker that has an item in hand; with `frozen` it is stopped there."""
         until = time.monotonic() + 30
@@ -290,11 +326,11 @@ def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart:
             for n in range(workers):
                 bench.start(clock_offset=apart * (n - (workers - 1) / 2))
             acts = {"kill": bench.kill, "term": bench.term, "freeze": bench.freeze, "restart": bench.restart_server}
-            acts["outage"] = bench.outage
+            acts |= {"outage": bench.outage, "readonly": bench.readonly, "alter": bench.alter, "wake": bench.wake}
             for step, name in enumerate(chaos, 1):
                 wait_for(db, items * step // (len(chaos) + 2), deadline)
                 acts[name](db)
-                if name in ("kill", "term"):
+                if name in ("kill", "term", "wake"):
                     bench.start()
             wait_for(db, items, deadline)
         finally:

@@ -127,13 +127,23 @@ class PostgresServer:
                 return
         raise RuntimeError(f"PostgreSQL did not start:\n{(self._home / 'log').read_text('utf-8', 'replace')[-2000:]}")
 
+    def become_standby(self) -> None:
+        """Starts it again as a hot standby, which only reads; one whose primary sends nothing more."""
+        self.stop()
+        signal_file = self._data / "standby.signal"
+        signal_file.touch()
+        shutil.copystat(self._data / "PG_VERSION", signal_file)
+        if self._owner is not None:
+            os.chown(signal_file, (self._data / "PG_VERSION").stat().st_uid, (self._data / "PG_VERSION").stat().st_gid)
+        self.start()
+
     def _keep_log(self, process: subprocess.Popen[bytes], ready: queue.SimpleQueue[bool]) -> None:
         """What the server says goes to its log; among it is that it accepts connections."""
         assert process.stderr is not None
         with process.stderr as lines, contextlib.suppress(OSError), (self._home / "log").open("ab", buffering=0) as log:
             for line in lines:
                 log.write(line)
-                if b"ready to accept connections" in line:
+                if b"ready to accept" in line:  # connections, or read-only ones
                     ready.put(True)
         ready.put(False)
 

@@ -70,6 +70,36 @@ def test_a_backlog_in_any_order_ends_in_the_same_database_as_the_weekly_run(
     assert {name: rows for name, rows in found.items() if rows != expected[name]} == {}
 
 
+def test_a_backfill_of_items_ends_in_the_same_database_as_the_weekly_run(
+    target: str, db: Database, tmp_path: Path, fixtures_dir: Path, run_command: RunCommand
+) -> None:
+    weekly, weeks = str(tmp_path / "weekly.db"), ",".join(map(str, WEEKS))
+    run_command(
+        "run_finra_weekly_schedule", "--db", weekly, "--weeks", weeks, "--run-date", str(RUN_DATE), "--data-dir", fixtures_dir
+    )
+    asked_for = ("spine", "backfill", "--from", str(WEEKS[0]), "--to", str(WEEKS[-1]), "--run-date", str(RUN_DATE), "--enqueue")
+    done = run_command(*asked_for, "--db", target)
+    assert done.stdout.splitlines()[0] == "18 items enqueued, 0 were open already", done.stderr
+    workers = [worker(target, fixtures_dir) for _ in range(2)]
+    Events(*workers).wait("work_complete", 18)
+    for process in workers:
+        process.terminate()
+    assert [process.wait(DEADLINE) for process in workers] == [0, 0]
+    again = run_command(*asked_for, "--json", "--db", target)
+    assert (json.loads(again.stdout)["enqueued"], json.loads(again.stdout)["open"]) == (18, 0)
+    reference = connect(weekly)
+    expected, found = database_picture.everything(reference), database_picture.everything(db)
+    reference.close()
+    assert {name: rows for name, rows in found.items() if rows != expected[name]} == {}
+
+
+def test_a_backfill_that_only_asks_takes_no_option_of_one_that_works(target: str, run_command: RunCommand) -> None:
+    asked_for = ("spine", "backfill", "--from", str(WEEKS[0]), "--to", str(WEEKS[0]), "--enqueue", "--db", target)
+    done = run_command(*asked_for, "--missing-only")
+    assert done.exit_code == 2
+    assert "--enqueue takes neither --as-observed-on nor --missing-only" in done.stderr
+
+
 def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
     target: str, db: Database, tmp_path: Path, run_command: RunCommand
 ) -> None:

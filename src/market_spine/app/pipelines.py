@@ -2,6 +2,7 @@
 
     ingest_week  →  normalize_week  →  compute_venue_volume, compute_venue_share, compute_hhi     (a tier)
                                     →  compute_tier_split, compute_weekly_totals                  (a week)
+    capture_week: all of these for a tier, and for the week once its tiers are measured; what one reads the one before hands over
 
 The measures of a tier are stored together, in one transaction with their one manifest row, and so are those of a week: the
 first compute pipeline stores them, the others have nothing to do. Each pipeline ends by evaluating the week's readiness.
@@ -85,6 +86,33 @@ def _ingest(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
     yield from run_schedule(run, source, Plan(plan.weeks, plan.tiers, only(Phase.INGEST)), lambda outcome: None).outcomes
 
 
+def _capture(run: Run, source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    """Every phase of a tier, as far as none fails; then the week, if this was its last tier."""
+    for phase in (_ingest, _normalize_pending, _measure_pending, _measure_complete):
+        outcomes = list(phase(run, source, plan))
+        yield from outcomes
+        if any(outcome.status in (Status.FAILED, Status.AWAITING, Status.LATE) for outcome in outcomes):
+            return
+
+
+def _normalize_pending(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for partition in plan.partitions:
+        for capture in normalize.pending(run, partition):
+            yield guarded(run, Phase.NORMALIZE, partition, partial(normalize.normalize, run, capture))
+
+
+def _measure_pending(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for partition in plan.partitions:
+        for capture in calc.pending(run, partition):
+            yield guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
+
+
+def _measure_complete(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
+    for week in plan.weeks:
+        if _week_gap(run, week) is None:
+            yield guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
+
+
 def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
     for partition in _having(plan, partial(_raw_gap, run)):
         pending = normalize.pending(run, partition)
@@ -163,6 +191,7 @@ def _missing(stage: str, partition: Partition, pipeline: str) -> PrerequisiteMis
 
 
 PIPELINES: dict[str, Pipeline] = {
+    "capture_week": Pipeline(_capture, "take what is new, and make and measure its rows", None),
     "ingest_week": Pipeline(_ingest, "take what the source offers, when it is new", None),
     "normalize_week": Pipeline(_normalize, "make typed rows of the raw bytes", manifest.RAW),
     "compute_venue_volume": Pipeline(_measure, "measure a tier: volume by venue", manifest.NORMALIZED),

@@ -186,7 +186,8 @@ def _weeks(db: Database) -> list[Sample]:
 
 
 def _work(db: Database) -> list[Sample]:
-    counts = dict.fromkeys(WORK_STATES, 0) | dict(db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall())
+    numbers = db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall()
+    counts = dict.fromkeys(WORK_STATES, 0) | dict(numbers)
     rows = db.execute(
         """
         SELECT state, MIN(CASE WHEN state = 'PENDING' AND desired_at > updated_at THEN desired_at ELSE updated_at END),

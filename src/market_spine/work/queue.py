@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from market_spine import clock
 from market_spine.core.waiting import WORK_DUE
 from market_spine.db import Database
 from market_spine.errors import NotFound
 from market_spine.operate.operation import record_action
-from market_spine.work.item import Answer, Item, Request, State
+from market_spine.work.item import Answer, Item, Params, Request, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,11 @@ def enqueue(db: Database, requests: Sequence[Request], now: datetime) -> list[An
         if any(one.answer in (Answer.CREATED, Answer.RESET) for one in answered.values()):
             db.notify(WORK_DUE)
     return [answered[at] for at in range(len(requests))]
+
+
+def backlog(weeks: Iterable[date], tiers: Sequence[str], params: Params) -> list[Request]:
+    """A range of weeks as items, one for each partition, which runs all its phases; those that have ended start again."""
+    return [Request("capture_week", week, tier, params=params, rerun=True) for week in weeks for tier in tiers]
 
 
 def _order(request: Request) -> tuple[str, str, str]:

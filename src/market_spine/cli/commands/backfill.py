@@ -32,6 +32,7 @@ from market_spine.partition import weeks_back
 if TYPE_CHECKING:
     from market_spine.operate.backfill import WeekDone
     from market_spine.operate.operation import Operation
+    from market_spine.work.item import Params
 
 
 @click.command(
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 Examples:
   spine backfill --weeks 2025-10-03..2025-12-26
   spine backfill --weeks 2025-10-03..2025-12-26 --tiers OTC --missing-only --source api
-  spine backfill --last 26 --dry-run""",
+  spine backfill --last 26 --dry-run
+  spine backfill --last 26 --enqueue         for workers to do""",
 )
 @click.option("--weeks", callback=as_weeks, help="Fridays, a list, or a range FIRST..LAST.")
 @click.option("--last", "count", type=Whole(1, 5200), metavar="N", help="The last N weeks instead.")
@@ -48,6 +50,7 @@ Examples:
 @click.option("--to", "last", callback=as_week, hidden=True)
 @click.option("--tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier.")
 @click.option("--missing-only", is_flag=True, help="Fetch only partitions that are not complete.")
+@click.option("--enqueue", is_flag=True, help="Only ask for it: an item for each partition, for workers.")
 @click.option("--force", is_flag=True, help="Ingest unchanged content, too.")
 @dry_run_option
 @click.option("--reason", default="backfill", show_default=True, help="Reason, recorded in core_operator_actions.")
@@ -60,7 +63,7 @@ Examples:
 @json_option
 def command(
     weeks: tuple[date, ...] | None, count: int | None, first: date | None, last: date | None, tiers: tuple[str, ...],
-    missing_only: bool, force: bool, dry_run: bool, reason: str, calendar_file: str | None, grace_days: int,
+    missing_only: bool, enqueue: bool, force: bool, dry_run: bool, reason: str, calendar_file: str | None, grace_days: int,
     run_date_text: str | None, as_observed_on: str | None, allow_future: bool, db: str, as_json: bool, **given: Any,
 ) -> None:
     """Capture a range of weeks, oldest first. After an interruption, the same command resumes where it stopped.
@@ -77,6 +80,8 @@ def command(
     watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
     now, run_date = moment(acting_day(as_observed_on, run_date_text))
     chosen = _weeks(weeks, count, first, last, run_date)
+    if enqueue:
+        return _enqueue(db, chosen, tiers, _params(run_date_text, as_observed_on, missing_only, force), as_json)
     opened = source_of(**given)
     ended: list[WeekDone] = []
     task = operation.Task(
@@ -117,6 +122,32 @@ def _weeks(
     if first and last:
         return weeks_between(first, last)
     return sorted(weeks if weeks is not None else weeks_back(count or 1, run_date))
+
+
+def _params(run_date_text: str | None, as_observed_on: str | None, missing_only: bool, force: bool) -> Params:
+    """What the items are given. Raises UsageError for what only a backfill of this process can do."""
+    from market_spine.work.item import Params
+
+    if as_observed_on or missing_only:
+        raise UsageError("--enqueue takes neither --as-observed-on nor --missing-only", hint="leave out --enqueue")
+    return Params(moment(run_date_text)[1] if run_date_text else None, force)
+
+
+def _enqueue(db: str, weeks: list[date], tiers: tuple[str, ...], params: Params, as_json: bool) -> None:
+    """Asks for the partitions, and prints how many items are new and how many were open already."""
+    from market_spine import clock
+    from market_spine.core.store import Mode, open_store
+    from market_spine.work import queue
+    from market_spine.work.item import Answer
+
+    with open_store(db, Mode.CREATE, clock.utc_now()) as store:
+        answered = queue.enqueue(store, queue.backlog(weeks, tiers, params), store.now())
+    asked = sum(one.answer is not Answer.EXISTING for one in answered)
+    if as_json:
+        print_json(enqueued=asked, open=len(answered) - asked)
+        return
+    click.echo(f"{asked} items enqueued, {len(answered) - asked} were open already")
+    click.echo(f"Next: spine worker --db {db}")
 
 
 class _Progress:
