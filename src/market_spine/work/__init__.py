@@ -13,6 +13,7 @@ execute.py    runs one claimed item and settles it
 feed.py       where items come from: the threads that claim and execute them
 trouble.py    what a worker does while its database is unavailable or one of its duties fails
 running.py    the items a worker is executing, and their longest time
+retention.py  how long ended items and their executions are kept
 roster.py     which workers are alive, for metrics
 worker.py     a worker process: its threads, heartbeats, signals
 """

@@ -174,6 +174,23 @@ def cancel(ids: tuple[int, ...], reason: str, db: str, as_json: bool) -> None:
         _print_changed(queue.cancel(store, ids, now, reason), "cancelled", as_json)
 
 
+@command.command("prune", epilog='Example: spine work prune --older-than 90 --reason "a season is over"')
+@click.option("--older-than", type=Whole(0), required=True, help="Days since an item ended.")
+@reason_option
+@db_option
+@json_option
+def prune(older_than: int, reason: str, db: str, as_json: bool) -> None:
+    """Remove COMPLETE and CANCELLED items and their executions. What they stored stays."""
+    from market_spine.work import retention
+
+    with _database(db) as (store, now):
+        removed = retention.prune(store, older_than, now, reason)
+    if as_json:
+        print_json(**removed._asdict())
+    else:
+        click.echo(f"{removed.items:,} items and {removed.executions:,} executions removed")
+
+
 @contextlib.contextmanager
 def _database(db: str, *, create: bool = False) -> Iterator[tuple[Database, datetime]]:
     """The database, and the time of its clock."""
