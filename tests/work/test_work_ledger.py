@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from support.work_asked import NOW, ask, at, put_in, request, take
 
 from market_spine.db import Database
 from market_spine.errors import NotFound
+from market_spine.partition import TIERS
 from market_spine.work import lease, queue
 from market_spine.work.item import Answer, Item, Lease, Params, Request, State, Verdict, given_back
 from market_spine.work.queue import Filter
@@ -305,3 +306,27 @@ def test_many_claims_at_once_take_each_item_once(db: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         taken = sorted(item_id for ids in pool.map(work, connections) for item_id in ids)
     assert taken == sorted(item.id for item in items)
+
+
+@pytest.mark.parametrize("newest", [False, True], ids=["due first", "newest first"])
+@pytest.mark.parametrize(
+    "which",
+    [
+        pytest.param(Filter(), id="open"),
+        pytest.param(Filter((State.PENDING,)), id="a state"),
+        pytest.param(Filter((State.PENDING,), week="2025-12-26"), id="of a week"),
+        pytest.param(Filter((State.PENDING,), pipeline="ingest_week"), id="of a pipeline"),
+    ],
+)
+def test_every_way_to_list_has_the_same_order(db: Database, which: Filter, newest: bool) -> None:
+    for n, (name, tier) in enumerate((name, tier) for name in ("ingest_week", "normalize_week") for tier in TIERS):
+        ask(db, request(tier, name, priority=n % 3, desired_at=at(-n % 4)), now=at(n % 2))
+    found = queue.listed(db, which, newest=newest)
+    orders = [((-_seconds(item.updated_at),) if newest else ()) + (-item.priority, item.desired_at, item.id) for item in found.items]
+    assert orders == sorted(orders)
+    assert found.total == len(found.items) == (3 if which.pipeline else 6)
+    assert queue.listed(db, which, newest=newest, limit=2, offset=1).items == found.items[1:3]
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

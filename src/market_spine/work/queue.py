@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from market_spine import clock
 from market_spine.core.waiting import WORK_DUE
@@ -193,27 +194,67 @@ def find(db: Database, item_id: int) -> Item:
 
 
 def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 100, offset: int = 0) -> Page:
-    """Items by the order in which they are due (priority, then desired_at), or by their last change, newest first."""
+    """Items by the order in which they are due (priority, then desired_at), or by their last change, newest first. However many
+    have ended, a page of a week, of a state or of what is open reads hardly more than it shows."""
+    if which.week is not None:
+        items = _of_week(db, which, which.week, newest=newest)
+        return Page(items[offset : offset + limit], len(items))
+    if len(which.states) == 1 and which.domain is None and which.pipeline is None:
+        state = which.states[0].value
+        (total,) = db.execute("SELECT COUNT(*) FROM core_work_items WHERE state = ?", (state,)).fetchone()
+        rows = (_newest if newest else _first_due)(db, state, limit, offset)
+        return Page([Item.of(row) for row in rows], total)
+    return _filtered(db, which, newest=newest, limit=limit, offset=offset)
+
+
+def _of_week(db: Database, which: Filter, week: str, *, newest: bool) -> list[Item]:
+    """A week has a few dozen items: they are filtered and sorted here."""
+    rows = db.execute("SELECT * FROM core_work_items WHERE json_extract(partition_key, '$.week_ending') = ?", (week,))
+    items = sorted(map(Item.of, rows.fetchall()), key=lambda item: (-item.priority, item.desired_at, item.id))
+    if newest:
+        items.sort(key=lambda item: item.updated_at, reverse=True)
+    states = which.states or OPEN
+    return [
+        item
+        for item in items
+        if item.state in states and which.domain in (None, item.domain) and which.pipeline in (None, item.pipeline)
+    ]
+
+
+def _newest(db: Database, state: str, limit: int, offset: int) -> list[tuple[Any, ...]]:
+    return db.execute(
+        """
+        SELECT * FROM core_work_items WHERE state = ? ORDER BY updated_at DESC, priority DESC, desired_at, id LIMIT ? OFFSET ?
+        """,
+        (state, limit, offset),
+    ).fetchall()
+
+
+def _first_due(db: Database, state: str, limit: int, offset: int) -> list[tuple[Any, ...]]:
+    return db.execute(
+        "SELECT * FROM core_work_items WHERE state = ? ORDER BY priority DESC, desired_at, id LIMIT ? OFFSET ?",
+        (state, limit, offset),
+    ).fetchall()
+
+
+def _filtered(db: Database, which: Filter, *, newest: bool, limit: int, offset: int) -> Page:
     states = [state.value for state in which.states or OPEN]
-    chosen = [*states, *[states[0]] * (len(State) - len(states))]
-    narrowed = [*chosen, which.domain, which.pipeline, which.week]
+    chosen = [*states, *[states[0]] * (len(State) - len(states)), which.domain, which.pipeline]
     (total,) = db.execute(
         """
         SELECT COUNT(*) FROM core_work_items
         WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
-          AND json_extract(partition_key, '$.week_ending') = COALESCE(?, json_extract(partition_key, '$.week_ending'))
         """,
-        narrowed,
+        chosen,
     ).fetchone()
     rows = db.execute(
         """
         SELECT * FROM core_work_items
         WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
-          AND json_extract(partition_key, '$.week_ending') = COALESCE(?, json_extract(partition_key, '$.week_ending'))
         ORDER BY CASE WHEN ? = 1 THEN updated_at END DESC, priority DESC, desired_at, id
         LIMIT ? OFFSET ?
         """,
-        [*narrowed, int(newest), limit, offset],
+        [*chosen, int(newest), limit, offset],
     )
     return Page([Item.of(row) for row in rows], total)
 
