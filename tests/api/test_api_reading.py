@@ -175,3 +175,11 @@ def test_a_request_that_reads_for_too_long_is_interrupted(desk: Desk, target: st
     with limited.reading() as db:
         assert db.execute("SELECT 1").fetchone() == (1,)
     limited.close()
+
+
+@pytest.mark.parametrize("view", ["weekly_totals", "tier_split"])
+def test_all_weeks_together_are_what_each_is_alone(client: httpx.Client, view: str) -> None:
+    whole = client.get(f"/api/v1/data/{view}").json()["rows"]
+    weeks = sorted({row["week_ending"] for row in whole})
+    assert len(weeks) == 2
+    assert whole == [row for week in weeks for row in client.get(f"/api/v1/data/{view}?week={week}").json()["rows"]]

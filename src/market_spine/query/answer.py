@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -90,7 +90,7 @@ def _groups(db: Database, question: Question) -> Iterator[Group]:
         raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or query symbol_summary")
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
-        return _of_weeks(db, view, captures, question.tiers, before)
+        return _of_weeks(db, question, captures, before)
     left = [capture for capture in _shown(captures, view, before) if not capture.pruned_at]
     return _of_captures(db, view, left or readable(captures, view, before), question)
 
@@ -107,11 +107,21 @@ def _before(question: Question) -> str | None:
     return None if question.as_of is None else end_of(question.as_of)
 
 
-def _of_weeks(db: Database, view: View, captures: list[Known], tiers: Sequence[str], before: str | None) -> Iterator[Group]:
+def _of_weeks(db: Database, question: Question, captures: list[Known], before: str | None) -> Iterator[Group]:
+    view, tiers = question.view, question.tiers
     tier_at = view.columns.index("tier") if "tier" in view.columns else None
+    made = _results(db, view) if question.weeks is None else None  # one statement, however many weeks there are
     for week in current_weeks(db, captures, before):
-        rows = map(tuple, _read(db, view.of_capture, week.capture_id))
-        yield week.capture_id, (row for row in rows if tier_at is None or row[tier_at] in tiers)
+        rows: Iterable[Row] = made.get(week.capture_id, ()) if made is not None else _read(db, view.of_capture, week.capture_id)
+        yield week.capture_id, (tuple(row) for row in rows if tier_at is None or row[tier_at] in tiers)
+
+
+def _results(db: Database, view: View) -> dict[str, list[Row]]:
+    """The rows of every week-level result, by its id."""
+    capture_at, made = view.columns.index("capture_id"), dict[str, list[Row]]()
+    for row in _read(db, view.every):
+        made.setdefault(row[capture_at], []).append(row)
+    return made
 
 
 def _read(db: Database, statement: str, *parameters: str) -> Iterator[Row]:

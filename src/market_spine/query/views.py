@@ -14,7 +14,8 @@ from market_spine.errors import UsageError
 class View:
     """`of_capture` reads the rows of one capture (parameter: capture_id), or, in a week-level view, of one result. The next two
     are None where rows have no symbol: `of_symbol` reads those of one symbol (capture_id, symbol), `history` those of a symbol
-    in every capture (symbol). `measured`: it needs CALC."""
+    in every capture (symbol). `measured`: it needs CALC. `every` reads the rows of all results of a week-level
+    view at once, in the same order within each."""
 
     name: str
     column_names: str
@@ -23,6 +24,7 @@ class View:
     history: str | None = None
     measured: bool = True
     of_week: bool = False
+    every: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -143,12 +145,14 @@ VIEWS: dict[str, View] = {
             _WEEKLY_TOTALS,
             f"SELECT {_WEEKLY_TOTALS} FROM finra_otc_transparency_weekly_totals WHERE capture_id = ?",
             of_week=True,
+            every=f"SELECT {_WEEKLY_TOTALS} FROM finra_otc_transparency_weekly_totals",
         ),
         View(
             "tier_split",
             _TIER_SPLIT,
             f"SELECT {_TIER_SPLIT} FROM finra_otc_transparency_tier_split WHERE capture_id = ? ORDER BY tier",
             of_week=True,
+            every=f"SELECT {_TIER_SPLIT} FROM finra_otc_transparency_tier_split ORDER BY tier",
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -142,12 +143,13 @@ def _enqueue(db: str, weeks: list[date], tiers: tuple[str, ...], params: Params,
 
     with open_store(db, Mode.CREATE, clock.utc_now()) as store:
         answered = queue.enqueue(store, queue.backlog(weeks, tiers, params), store.now())
+        label = store.label  # without a password
     asked = sum(one.answer is not Answer.EXISTING for one in answered)
     if as_json:
         print_json(enqueued=asked, open=len(answered) - asked)
         return
     click.echo(f"{asked} items enqueued, {len(answered) - asked} were open already")
-    click.echo(f"Next: spine worker --db {db}")
+    click.echo(f"Next: spine worker --db {shlex.quote(label)}")
 
 
 class _Progress:
