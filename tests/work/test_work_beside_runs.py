@@ -159,7 +159,7 @@ def test_a_living_item_that_thinks_for_longer_than_its_lease_is_not_terminated(
 
     monkeypatch.setattr(lease, "beat", counting)
     (one,) = queue.enqueue(db, [Request("ingest_week", WEEK, OTC)], db.now())
-    Worker(target, thinking, Settings(once=True, lease=Lease(timedelta(seconds=1)))).run()
+    Worker(target, thinking, Settings(once=True, lease=Lease(timedelta(seconds=3)))).run()
     done = queue.find(db, one.item.id)
     assert (done.state, done.attempt_count) == (State.COMPLETE, 1)
 

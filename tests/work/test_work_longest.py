@@ -24,7 +24,7 @@ from market_spine.work.worker import Settings, Worker
 
 WEEK = date(2025, 12, 5)
 BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
-LEASE = Lease(timedelta(seconds=1))
+LEASE = Lease(timedelta(seconds=3))
 
 
 @pytest.fixture
