@@ -92,7 +92,11 @@ class Worker:
         should nobody do so, the server does when no item may run for as long."""
         idle = max(self.settings.longest_minutes * 60, _SHORTEST_IDLE_TRANSACTION)
         db = connect(self.target, create=False, settings={"idle_in_transaction_session_timeout": f"{idle:.0f}s"})
-        db.name_session(lease.session_of(self.name))
+        try:
+            db.name_session(lease.session_of(self.name))
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def run(self) -> int:
@@ -166,8 +170,8 @@ class Worker:
             self._abandon(execution)
 
     def _abandon(self, execution: Execution, why: Interrupted | None = None) -> None:
-        if execution.transaction.abandoned is not None:
-            return
+        if execution.settling.is_set() or execution.transaction.abandoned is not None:
+            return  # what settles it is not to be interrupted
         execution.transaction.abandon(why)
         timer = threading.Timer(self.settings.unwind, self._end_hung, [execution])
         timer.daemon = True
