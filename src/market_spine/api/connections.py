@@ -12,7 +12,7 @@ from market_spine.db import Database, connect
 from market_spine.errors import DatabaseError, DatabaseLost
 
 READERS = 8
-_BUSY_SECONDS = 2.0  # that a request waits for a reader before it is told to come back
+_BUSY_SECONDS = 2.0  # that a request waits for a reader before it is refused
 _WRITE_SECONDS = 10.0  # that it waits for its turn to write
 _READ_SECONDS = 30.0  # that a request may read
 _SETTINGS = {"statement_timeout": f"{_READ_SECONDS:.0f}s", "idle_in_transaction_session_timeout": "60s"}
@@ -44,7 +44,7 @@ class Connections:
         if not self._slots.acquire(timeout=_BUSY_SECONDS):
             raise Refusal(503, "every reader is busy", hint="ask again", headers={"Retry-After": "5"})
         try:
-            with self._reader() as db, self._limited(db), db.snapshot():
+            with self._reader() as db, self._limited(db):
                 yield db
         finally:
             self._slots.release()
@@ -57,7 +57,8 @@ class Connections:
             db = connect(self.target, read_only=True, settings=_SETTINGS)
         try:
             _revive(db)
-            yield db
+            with db.snapshot():
+                yield db
         except (DatabaseError, Refusal):
             db.close()
             raise

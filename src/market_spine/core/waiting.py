@@ -8,7 +8,7 @@ from market_spine import clock
 from market_spine.db import Connection
 from market_spine.partition import DOMAIN
 
-WORK_DUE = "market_spine_work"  # the channel on which workers are told that an item became due
+WORK_DUE = "market_spine_work"  # the channel that notifies workers of an item that became due
 
 
 def wake(connection: Connection, stage: str, key: str, moment: str) -> None:

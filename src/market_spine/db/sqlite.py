@@ -274,7 +274,8 @@ class Sqlite:
         """Nothing to do: a file does not go away."""
 
     def interrupt(self) -> None:
-        self._connection.interrupt()
+        with contextlib.suppress(sqlite3.ProgrammingError):  # closed: nothing runs
+            self._connection.interrupt()
 
     def now(self) -> datetime:
         """The clock that all users of this database share: the machine's."""

@@ -22,8 +22,8 @@ class Removed(NamedTuple):
 
 
 def prune(db: Database, older_than_days: int, now: datetime, reason: str) -> Removed:
-    """Removes the COMPLETE and CANCELLED items that ended before so many days, and the executions of items that are gone. FAILED
-    ones stay until somebody retries or cancels them. Raises UsageError for a negative age."""
+    """Removes the COMPLETE and CANCELLED items that ended longer ago, and the executions of items that are gone. FAILED ones stay
+    until somebody retries or cancels them. Raises UsageError for a negative age."""
     if older_than_days < 0:
         raise UsageError(f"an age of {older_than_days} days makes no sense", hint="spine work prune --older-than 90 --reason …")
     before = clock.stamp(now - timedelta(days=older_than_days))
