@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -50,3 +51,25 @@ def test_a_refusal_of_another_content_in_the_same_words(
     desk.run(later)
     assert "NO_ROWS" in then and "spine backfill" in then
     assert shown(run_command, target, day) == then
+
+
+def test_readiness_as_of_a_day_is_the_judgement_of_that_day(
+    db: Database, target: str, tmp_path: Path, run_command: RunCommand
+) -> None:
+    desk, (day, later, *_) = Desk(tmp_path / "files", db), FRIDAYS
+    desk.publish(WEEK, OTC)
+    desk.run(day)
+    desk.publish_weeks([WEEK])
+    desk.run(later)
+
+    def ready(*options: str) -> dict[str, tuple[int, str | None]]:
+        done = run_command("spine", "query", "readiness", "--week", str(WEEK), *options, "--json", "--db", target)
+        return {str(row["tier"]): (row["is_ready"], row["blocking_issues"]) for row in json.loads(done.stdout)["rows"]}
+
+    assert ready() == dict.fromkeys(("None", "NMS_TIER_1", "NMS_TIER_2", "OTC"), (1, None))
+    then = ready("--as-of", str(day))
+    assert then["OTC"] == (1, None) and then["NMS_TIER_1"] == (0, "Missing tiers: NMS_TIER_1")
+    assert then["None"] == (0, "Missing tiers: NMS_TIER_1, NMS_TIER_2")
+    assert ready("--tier", "OTC", "--as-of", str(day)).keys() == {"None", "OTC"}
+    before = run_command("spine", "query", "readiness", "--as-of", "2020-01-01", "--db", target)
+    assert before.exit_code != 0 and "the log of events began on" in before.stderr

@@ -21,10 +21,19 @@ from typing import Any, NamedTuple
 from market_spine import __version__
 from market_spine.core import merkle
 from market_spine.db import Connection, Database, writing
+from market_spine.errors import NotFound
 from market_spine.process import actor, hostname
 
 FIRST_PREV = "0" * 64
 _LAST = 1 << 62
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+
+def _no_float(text: str) -> float:
+    raise ValueError(f"{text} is not a whole number")
+
+
+_DECODER = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
 
 
 class Kind(str, Enum):
@@ -130,6 +139,15 @@ def lines(db: Database, since: int = 0, until: int | None = None) -> Iterator[Li
         yield Line(seq, line, bytes(leaf))
 
 
+def check_began(db: Database, before: str) -> None:
+    """Raises NotFound when the log has no event before a moment (a stamp)."""
+    first = next(lines(db, 0, 1), None)
+    began = json.loads(first.line)["at"] if first else None
+    if began is None or began >= before:
+        since = f"began on {began[:10]}" if began else "is empty"
+        raise NotFound(f"the log of events {since}; what was known before it is not recorded", hint="spine captures")
+
+
 def subject_of(partition_key: str | None) -> str:
     """`2026-01-09/OTC` or `2026-01-09`, of a partition_key as the core tables keep it; empty for none."""
     key = json.loads(partition_key) if partition_key else {}
@@ -143,12 +161,24 @@ def figure(value: object) -> str | None:
 
 def canonical(entry: Mapping[str, object]) -> str:
     """The one text of an entry. Raises TypeError for what has more than one, such as a float."""
-    return json.dumps(_plain(entry), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(_plain(entry))
+
+
+def is_canonical(line: str, entry: object) -> bool:
+    """Whether a line is the one text of the entry that was read from it with `parse`."""
+    return _encode(entry) == line
+
+
+def parse(line: str) -> Any:
+    """The entry of a line. Raises ValueError for what is not JSON, or holds a float."""
+    return _DECODER.decode(line)
 
 
 def edge_of(text: str) -> merkle.Frontier:
-    """The right edge as core_event_head keeps it: the nodes in hex, without a separator."""
+    """The right edge as core_event_head keeps it: the nodes in hex, without a separator. Raises ValueError."""
     nodes = bytes.fromhex(text)
+    if nodes.hex() != text:  # fromhex takes capitals and blanks too
+        raise ValueError("the right edge of the log is not written as this program writes it")
     return tuple(nodes[at : at + merkle.HASH_SIZE] for at in range(0, len(nodes), merkle.HASH_SIZE))
 
 

@@ -15,18 +15,14 @@ from market_spine.core import contents, events
 from market_spine.core.manifest import CALC, NORMALIZED, RANK, RAW, WITHDRAWN
 from market_spine.core.replay import AnomalyState, CaptureState, State, replay
 from market_spine.db import Database, connect, migrations
-from market_spine.errors import DamagedRaw, NotFound
+from market_spine.errors import DamagedRaw
 from market_spine.partition import DOMAIN, TIERS, partition_key
 
 
 @contextlib.contextmanager
 def store_before(db: Database, before: str) -> Iterator[Database]:
     """The store of all events before a moment (a stamp). Raises NotFound when the log began later."""
-    first = next(events.lines(db, 0, 1), None)
-    began = json.loads(first.line)["at"] if first else None
-    if began is None or began >= before:
-        since = f"began on {began[:10]}" if began else "is empty"
-        raise NotFound(f"the log of events {since}; what was known before it is not recorded", hint="spine captures")
+    events.check_began(db, before)
     with contextlib.closing(connect(":memory:")) as past:
         migrations.prepare(past)
         with past.transaction():

@@ -100,7 +100,7 @@ class State:
         }
 
     def apply(self, entry: Mapping[str, Any]) -> None:
-        """Takes one event in. Raises KeyError when it is about a capture that no earlier event stored."""
+        """Takes one event in. Raises KeyError when it is about a capture or content that no earlier event stored."""
         change = _CHANGES.get(entry["kind"])
         if change is not None:
             change(self, entry, entry["body"])
@@ -117,12 +117,14 @@ def replay(lines: Iterable[Line], before: str | None = None) -> State:
 
 
 def _stored(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    content = Content(body["content_hash"], body["observed_at"], body["lines"])
     capture = state.captures.setdefault(body["capture_id"], CaptureState(entry["subject"], body["run_date"]))
-    capture.contents[body["ingest_no"]] = Content(body["content_hash"], body["observed_at"], body["lines"])
+    capture.contents[body["ingest_no"]] = content
 
 
 def _normalized(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     capture = state.captures[body["capture_id"]]
+    _ = capture.contents[body["ingest_no"]]  # KeyError for rows of a content that was never stored
     if capture.normalized != body["ingest_no"]:
         capture.measured = None  # the measures of rows that are replaced go with them
     capture.normalized, capture.normalized_at = body["ingest_no"], body["normalized_at"]

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from market_spine.db import Database
 from market_spine.errors import Pruned, Superseded, UsageError
 from market_spine.partition import TIERS
+from market_spine.query import readiness
 from market_spine.query.as_of import Known, current_captures, current_weeks, end_of
+from market_spine.query.readiness import READINESS
 from market_spine.query.views import View
 
 Row = tuple[Any, ...]
@@ -88,6 +90,8 @@ def _groups(db: Database, question: Question) -> Iterator[Group]:
     view, before = question.view, _before(question)
     if question.symbol is not None and view.of_symbol is None:
         raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or query symbol_summary")
+    if view is READINESS:
+        return readiness.answer(db, question.weeks, question.tiers, before)
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
         return _of_weeks(db, question, captures, before)
@@ -97,7 +101,7 @@ def _groups(db: Database, question: Question) -> Iterator[Group]:
 
 def left_out(db: Database, question: Question) -> list[Known]:
     """The captures that were current as of the question's day and were pruned since: `answer` leaves their partitions out."""
-    if question.as_of is None or question.view.of_week:
+    if question.as_of is None or question.view.of_week or question.view is READINESS:
         return []
     captures = current_captures(db, _before(question), question.weeks, question.tiers)
     return [capture for capture in _shown(captures, question.view, _before(question)) if capture.pruned_at]

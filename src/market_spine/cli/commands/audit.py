@@ -33,9 +33,10 @@ def verify(kept: tuple[str, ...], db: str, as_json: bool) -> None:
     Exit 0: whole. Exit 1: every fault is named. Without a checkpoint kept elsewhere nothing shows that the log was not written
     anew by somebody who owns the database.
     """
+    from market_spine.core.checkpoint import read_checkpoint
     from market_spine.operate import audit
 
-    checkpoints = [audit.read_checkpoint(_text(path)) for path in kept]
+    checkpoints = [read_checkpoint(_text(path)) for path in kept]
     with reading(db) as store:
         verdict = audit.verify(store, checkpoints)
     if as_json:
@@ -50,16 +51,16 @@ def verify(kept: tuple[str, ...], db: str, as_json: bool) -> None:
 @command.command("checkpoint", epilog="Example: spine audit checkpoint > checkpoint.txt")
 @db_option
 @json_option
-def checkpoint(db: str, as_json: bool) -> None:
+def print_checkpoint(db: str, as_json: bool) -> None:
     """Print how far the log goes: origin, size and root. Kept elsewhere, it shows later that nothing before it was changed."""
-    from market_spine.operate import audit
+    from market_spine.core.checkpoint import ORIGIN, checkpoint
 
     with reading(db) as store:
-        made = audit.checkpoint(store)
+        made = checkpoint(store)
     if made is None:
         raise UsageError("the log holds no events yet", hint="run run_finra_weekly_schedule first")
     if as_json:
-        print_json(origin=f"{audit.ORIGIN}/{made.store}", size=made.size, root=made.root.hex())
+        print_json(origin=f"{ORIGIN}/{made.store}", size=made.size, root=made.root.hex())
     else:
         click.echo(str(made), nl=False)
 

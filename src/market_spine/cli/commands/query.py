@@ -43,7 +43,7 @@ Examples:
   spine query normalized --weeks 2025-12-26 --tiers OTC --first-release --csv
 \b
 Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary, symbol_venue_share
-(of a tier), weekly_totals, tier_split (of a week).""",
+(of a tier), weekly_totals, tier_split (of a week); readiness, of both.""",
 )
 @click.argument("view", shell_complete=complete_view)
 @click.option(
@@ -77,12 +77,13 @@ def command(
     from market_spine import clock
     from market_spine.cli.commands import reading
     from market_spine.query import answer, symbols
+    from market_spine.query.readiness import READINESS
     from market_spine.query.views import VERSIONS, find_view
     from market_spine.query.vintages import Releases
 
     if sum((as_of is not None, first_release, latest, all_releases)) > 1:
         raise UsageError("--as-of, --first-release, --latest and --all-releases exclude each other", hint="leave all but one out")
-    question = answer.Question(find_view(view), weeks, tiers, symbol, as_of)
+    question = answer.Question(READINESS if view == READINESS.name else find_view(view), weeks, tiers, symbol, as_of)
     seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
     with reading(db) as store:
         releases = Releases(store, question, first=first_release) if first_release or all_releases else None
