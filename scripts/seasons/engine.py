@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, NamedTuple
 from unittest import mock
@@ -95,15 +95,16 @@ class Engine:
     def spine(self, *arguments: str) -> Finished:
         return self._call("spine", *arguments, "--db", self.target)
 
-    def killed(self, statement: int, *arguments: str) -> int:
-        """A weekly run in a process of its own that kills itself (SIGKILL) before its nth statement; its exit code."""
+    def killed(self, statement: int, call: Callable[[], Finished] | None = None) -> int:
+        """A weekly run, or another call, in a process of its own that kills itself (SIGKILL) before its nth statement; its exit
+        code."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the fake's thread waits; the child has its own sockets
             child = os.fork()
         if not child:
             try:
                 with _striking(statement):
-                    os._exit(self.run(*arguments).exit_code)
+                    os._exit((call or self.run)().exit_code)
             finally:
                 os._exit(99)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

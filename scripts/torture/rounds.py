@@ -36,6 +36,7 @@ from support import promises
 
 from market_spine.db import connect
 from market_spine.errors import MarketSpineError
+from market_spine.operate import audit
 from torture import places
 from torture.places import Place
 
@@ -140,6 +141,9 @@ class Torturer:
                     return
                 for promise in promises.broken(db):
                     self._found(place, f"{when}: {promise}")
+                with db.snapshot():
+                    for fault in audit.verify(db).faults:
+                        self._found(place, f"{when}: audit: {fault}")
                 self.tally.looks += 1
         except MarketSpineError as error:
             if when != "while it ran":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import promises, weekly_files
 from support.commands import RunCommand
+from torture import log_kills
 from torture.rounds import chaos, torture
 
 from market_spine.db import Database
@@ -33,6 +34,13 @@ def test_broken_at_random_moments_nothing_is_lost_doubled_or_half_visible(fault:
     assert told["faults"] == []
     assert told["rounds"] == rounds
     assert told["looks"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_killed_command_leaves_no_change_without_its_event(engine: str) -> None:
+    done = log_kills.kill(engine, 12, seed=3)
+    assert (done["faults"], done["killed"]) == ([], 12)
 
 
 BREAKAGES = {
