@@ -42,8 +42,9 @@ SETTINGS: Mapping[str, bool] = {
     "MARKET_SPINE_HTTP_BACKOFF": False,
     "MARKET_SPINE_ACTOR": False,
     "MARKET_SPINE_STATE_DIR": False,
+    "MARKET_SPINE_WEBHOOK_SECRET": True,
 }
-_WHOLE_SECRETS = frozenset({"notify", "ping_url"})
+_WHOLE_SECRETS = frozenset({"notify", "ping_url", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)

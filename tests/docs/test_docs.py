@@ -388,10 +388,10 @@ def test_an_option_named_in_passing_belongs_to_some_command(page: Page) -> None:
 
 
 def test_the_settings_and_the_calendar_shown_are_taken_by_the_program(tmp_path: Path) -> None:
-    shown = {name: pages.page(name).of("toml") for name in ("docs/ops/scheduling.md", "docs/calendar.md")}
+    shown = {name: pages.page(name).of("toml") for name in ("docs/ops/scheduling.md", "docs/events.md", "docs/calendar.md")}
     assert sorted(page.name for page in PAGES if page.of("toml")) == sorted(shown)
     path = tmp_path / "shown.toml"
-    for block in shown["docs/ops/scheduling.md"]:
+    for block in shown["docs/ops/scheduling.md"] + shown["docs/events.md"]:
         path.write_text(block.text, "utf-8")
         check_settings(config.read(path))
     for block in shown["docs/calendar.md"]:

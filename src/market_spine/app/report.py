@@ -37,13 +37,15 @@ _NORMAL_REJECTS = 0.01
 
 class Facts(NamedTuple):
     """What a run finds out once its phases are done: how many weeks are in which state, how many anomalies of which severity it
-    observed, what it took in that replaces something, what to type next, and how long each phase took."""
+    observed, what it took in that replaces something, what to type next, how long each phase took, and how far the log of
+    events goes at its end."""
 
     weeks: Mapping[str, int] = MappingProxyType({})
     anomalies: Mapping[str, int] = MappingProxyType({})
     restated: Sequence[Restatement] = ()
     command: str | None = None
     seconds: Mapping[str, float] = MappingProxyType({})
+    checkpoint: str = ""
 
 
 NO_FACTS = Facts()
@@ -88,6 +90,7 @@ def summary(result: Result, facts: Facts = NO_FACTS) -> str:
         *(["", f"Anomalies:            {_severities(facts.anomalies)}"] if facts.anomalies else []),
         *_section("Restated", [f"{each.where}: {each.change}" for each in facts.restated]),
         *_section("Seconds", [f"{phase} {seconds:.2f}" for phase, seconds in facts.seconds.items()]),
+        *(["", f"Checkpoint:           {facts.checkpoint}"] if facts.checkpoint else []),
         *_section("Failures", [line(outcome) for outcome in result.outcomes if outcome.status is Status.FAILED]),
         *([f"next: {facts.command}"] if facts.command else []),
         _RULE,

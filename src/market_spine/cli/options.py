@@ -202,6 +202,10 @@ notify_level_option = _option(
 ping_url_option = _option(
     "--ping-url", metavar="URL", help="Dead-man switch: pinged at start, success and failure (healthchecks.io)."
 )
+webhook_option = _option(
+    "--webhook", multiple=True, metavar="URL",
+    help="Send every event of the log there, signed (Standard Webhooks). May be repeated.",
+)
 expected_by_option = _option(
     "--expected-by", default=DEFAULT_EXPECTED_BY, show_default=True, metavar="DAYS TIME",
     help="Deadline of a run, New York time: 'Fri 12:00', 'Mon-Fri 9:30'.",
@@ -247,7 +251,8 @@ def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
 def observer_options(command: Command) -> Command:
     """The options for metrics, notifications and pings."""
     for option in (
-        expected_by_option, ping_url_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
+        expected_by_option, ping_url_option, webhook_option, notify_level_option, notify_option, pushgateway_option,
+        metrics_textfile_option,
     ):
         command = option(command)
     return command
@@ -255,11 +260,14 @@ def observer_options(command: Command) -> Command:
 
 def update_options(command: Command) -> Command:
     """The options of a command that changes what is stored but is not a weekly run: no ping, the dead-man switch is the run's."""
-    for option in (expected_by_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option):
+    for option in (
+        expected_by_option, webhook_option, notify_level_option, notify_option, pushgateway_option, metrics_textfile_option,
+    ):
         command = option(command)
     return command
 
 
 def observer_settings(given: dict[str, Any]) -> ObserverSettings:
     """Takes the values of `observer_options` or `update_options` out of a command's parameters."""
-    return ObserverSettings(**{name: given.pop(name) for name in ObserverSettings._fields if name in given})
+    taken = {name: given.pop(name) for name in ObserverSettings._fields if name in given}
+    return ObserverSettings(**taken, webhook_secret=environment().get("MARKET_SPINE_WEBHOOK_SECRET", ""))

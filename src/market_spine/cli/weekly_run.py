@@ -122,7 +122,8 @@ def _run(options: Options, handler: logging.Handler, observers: Observers) -> in
         _print_card(options, report.one_line(result, facts))
     if result.exit_code or isinstance(handler, ProgressHandler):
         log.release(handler)  # before the summary on stdout
-    _print_result(options, result, document, done.summary)
+    summary = report.summary(result, facts._replace(checkpoint=done.checkpoint))
+    _print_result(options, result, document | {"checkpoint": done.checkpoint}, summary)
     return done.exit_code
 
 

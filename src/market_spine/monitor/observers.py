@@ -41,6 +41,8 @@ class ObserverSettings(NamedTuple):
     notify_level: str = "ERROR"
     ping_url: str | None = None
     expected_by: str = DEFAULT_EXPECTED_BY
+    webhook: tuple[str, ...] = ()
+    webhook_secret: str = ""
 
 
 def check(settings: ObserverSettings) -> ObserverSettings:
@@ -60,6 +62,12 @@ def check(settings: ObserverSettings) -> ObserverSettings:
         from market_spine.monitor import ping
 
         ping.check(settings.ping_url)
+    if settings.webhook:
+        from market_spine.monitor import webhooks
+
+        webhooks.secrets_of(settings.webhook_secret)
+        for url in settings.webhook:
+            webhooks.check(url)
     return settings
 
 
@@ -129,6 +137,7 @@ class Observers:
         now = clock.utc_now()
         self._measure(partial(self._samples, db, now))
         self._notify(db, now, None)
+        self._send_events(db, now)
 
     def crashed(self, error: BaseException) -> None:
         """After a run stopped or could not begin. One that found the lock held by another run is not reported: that one is."""
@@ -192,6 +201,7 @@ class Observers:
 
         context = {"run": self._run_id, "host": hostname(), "database": _masked(self._database)}
         with _warned("notifications could not be decided"):
+            context["checkpoint"] = self._checkpoint(db) if db else ""
             head = self._card(db, now) if db else ""
             sender = messenger.Messenger(self._settings.notify, self._settings.notify_level, context, os.environ, head)
             for failure in sender.notify(db, now, crash) if db else sender.notify_without_database(now, crash):
@@ -205,6 +215,24 @@ class Observers:
             run = card.looking_at(db, self._run_date or clock.market_date(now), now, self._expected)
             return "\n".join(card.read(run).lines())
         return ""
+
+    def _checkpoint(self, db: Database) -> str:
+        """How far the log of events goes, on one line: whoever receives it keeps a proof that nothing before it is changed."""
+        from market_spine.core.checkpoint import checkpoint
+
+        made = checkpoint(db)
+        return made.line if made else ""
+
+    def _send_events(self, db: Database, now: datetime) -> None:
+        if not self._settings.webhook:
+            return
+        from market_spine.monitor import webhooks
+
+        for url in self._settings.webhook:
+            with _warned(f"events could not be sent to {webhooks.shown(url)}"):
+                keys = webhooks.secrets_of(self._settings.webhook_secret)
+                if problem := webhooks.Sender(db, url, keys, now).catch_up():
+                    warn(problem)
 
     def _ping(self, event: str, body: str, *, hurried: bool = False) -> None:
         if not self._settings.ping_url:

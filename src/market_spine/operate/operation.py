@@ -13,6 +13,7 @@ from market_spine import clock, exit_rule
 from market_spine.app.context import Expectations, Limits, Run
 from market_spine.app.report import entry
 from market_spine.core import executions
+from market_spine.core.checkpoint import checkpoint
 from market_spine.core.locks import LEASE_SECONDS, run_lock
 from market_spine.core.past import store_before
 from market_spine.core.store import Mode, open_for_dry_run, open_store
@@ -52,6 +53,7 @@ class Operation:
     code: int | None = None  # the exit code, where it does not follow from the outcomes
     report: Mapping[str, object] | None = None  # what core_executions keeps instead of the outcomes alone
     summary: str = ""
+    checkpoint: str = ""  # how far the log of events goes at its end
 
     @property
     def exit_code(self) -> int:
@@ -98,8 +100,10 @@ def operation(task: Task, observer: Observer | None = None) -> Iterator[Operatio
             with executions.recorded(db, *ledger, clock.exact_now, task.permits):
                 yield done
             executions.end(db, run.execution_id, done.exit_code, clock.exact_now(), outcomes=done.report or done.document())
+            made = checkpoint(db)
+            done.checkpoint = made.line if made else ""
         if observer is not None:
-            observer.ended(db, done.exit_code, done.summary)
+            observer.ended(db, done.exit_code, f"{done.summary}\nCheckpoint: {done.checkpoint}".strip())
 
 
 @contextlib.contextmanager

@@ -74,6 +74,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "preflight": (_SET_UP, "market_spine.cli.commands.preflight", "Check this machine before the first run."),
     "config": (_SET_UP, "market_spine.cli.commands.config", "Show every setting and its origin; create the file."),
     "notify": (_SET_UP, "market_spine.cli.commands.notify", "Test and send notifications."),
+    "webhooks": (_SET_UP, "market_spine.cli.commands.webhooks", "Send the log of events to subscribers, signed."),
     "metrics": (_SET_UP, "market_spine.cli.commands.metrics", "Print, write or push Prometheus metrics."),
 }
 

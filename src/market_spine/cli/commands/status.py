@@ -50,22 +50,25 @@ def command(
     Below the table: what blocks readiness, and the next command. With --as-of, all of it as it was at the end of a past day.
     """
     from market_spine.cli import strips, table
+    from market_spine.core import webhooks
     from market_spine.operate import operation, status
     from market_spine.partition import weeks_back
 
     now, run_date = moment(str(as_of) if as_of else run_date_text)
     expected = expectations(calendar_file, grace_days)
     with operation.looking_back(db, as_of, expected) if as_of else operation.looking(db, run_date, now, expected) as run:
-        rows = status.examine(run, weeks_back(weeks, run_date))
+        rows, troubles = status.examine(run, weeks_back(weeks, run_date)), webhooks.troubles(run.db)
     next_command = status.next_command(rows)
+    webhook_troubles = {"webhooks": [trouble._asdict() for trouble in troubles]} if troubles else {}
     if as_json:
-        print_json(run_date=run_date, weeks=[row.entry() for row in rows], next=next_command)
+        print_json(run_date=run_date, weeks=[row.entry() for row in rows], next=next_command, **webhook_troubles)
         return
     lines = strips.grid(rows) if weeks > _LISTED else [_listed(rows)]
     blocks = [(str(row.week), cell.partition.tier, cell.problem) for row in rows for cell in row.cells if cell.problem]
     blocks += [(str(row.week), "", row.problem) for row in rows if row.problem]
     if blocks:
         lines += ["", table.render(("week", "tier", "blocked by"), sorted(blocks))]
+    lines += [f"\n⚠ {trouble}" for trouble in troubles]
     click.echo("\n".join([*lines, *(["", next_line(next_command)] if next_command else [])]))
 
 
