@@ -100,7 +100,7 @@ def test_an_unfinished_restatement_changes_nothing_that_was_known(desk: Desk) ->
     assert ":OTC:" not in halfway["venue_share"]  # its measures came a week later
 
 
-@pytest.mark.parametrize("name", [name for name, view in VIEWS.items() if view.of_symbol])
+@pytest.mark.parametrize("name", [name for name, view in VIEWS.items() if view.of_symbol and not view.of_window])
 def test_the_history_of_a_symbol_is_its_rows_in_every_week(desk: Desk, name: str) -> None:
     other = WEEK + timedelta(weeks=1)
     desk.publish_weeks([other], REVISED)

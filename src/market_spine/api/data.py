@@ -218,6 +218,7 @@ def data(
     tier: Tier | None = None,
     symbol: Annotated[str | None, Query(max_length=30, pattern=r"^[\x21-\x7e]+$")] = None,
     as_of: Day | None = None,
+    length: Annotated[int | None, Query(ge=1, le=520, description="Weeks of a rolling view.")] = None,
     format: Format = Format.json,
     limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 1000,
     offset: Annotated[int, Query(ge=0, le=_DEEPEST, description="Rows to skip; use `cursor` to read everything.")] = 0,
@@ -225,7 +226,8 @@ def data(
 ) -> Any:
     """Rows in a fixed order; as CSV the same bytes as `spine query VIEW --csv`. The default limit is 1,000 rows. A page
     that is not the last has a cursor for the next, as `next` and in the header `Link`; 410 once its data have been replaced."""
-    question = answer.Question(VIEWS[view.value], (week,) if week else None, (tier.value,) if tier else TIERS, symbol, as_of)
+    weeks, tiers = (week,) if week else None, (tier.value,) if tier else TIERS
+    question = answer.Question(VIEWS[view.value], weeks, tiers, symbol, as_of, length)
     with request.app.state.connections.reading() as db:
         headers = caching.check(request, response, db)
         page = answer.page(db, question, _position(cursor, offset), limit)

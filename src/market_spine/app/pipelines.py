@@ -18,7 +18,7 @@ from functools import partial
 from market_spine.app import calc, normalize
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan, only
-from market_spine.app.scheduler import guarded, run_schedule
+from market_spine.app.scheduler import follow_windows, guarded, run_schedule
 from market_spine.app.source import Source
 from market_spine.core import captures, manifest
 from market_spine.errors import PrerequisiteMissing, UsageError
@@ -130,6 +130,7 @@ def _measure(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
         for capture in pending:
             yield guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
     yield from _cascade(run, plan)
+    yield from follow_windows(run, plan.weeks[0])
 
 
 def _cascade(run: Run, plan: Plan) -> Iterator[Outcome]:

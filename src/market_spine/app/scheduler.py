@@ -13,7 +13,7 @@ from datetime import date
 from functools import partial
 
 from market_spine import clock, exit_rule
-from market_spine.app import calc, checks, ingest, normalize, readiness, sweep
+from market_spine.app import calc, checks, ingest, normalize, readiness, sweep, windows
 from market_spine.app.agenda import Agenda, Ask
 from market_spine.app.context import Run
 from market_spine.app.plan import Plan
@@ -170,6 +170,16 @@ def _calc(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:
             yield guarded(run, Phase.CALC, partition, partial(calc.measure, run, capture))
     for week in plan.all_weeks:
         yield guarded(run, Phase.CALC, week, partial(calc.measure_week, run, week))
+    if plan.all_weeks:
+        yield from follow_windows(run, plan.all_weeks[0])
+
+
+def follow_windows(run: Run, week: date) -> Iterator[Outcome]:
+    """Makes the windows of what changed; only a failure is an outcome, filed under that week."""
+    if not run.dry:
+        followed = guarded(run, Phase.CALC, week, partial(windows.follow, run, week))
+        if followed.status is Status.FAILED:
+            yield followed
 
 
 def _readiness(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome]:

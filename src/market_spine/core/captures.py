@@ -9,7 +9,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from market_spine import clock
-from market_spine.core import events, responses, withdrawals
+from market_spine.core import events, responses, windows, withdrawals
 from market_spine.core.events import Kind
 from market_spine.core.manifest import CALC, NORMALIZED, RAW, forget_stage, record_stage
 from market_spine.db import Database
@@ -168,12 +168,13 @@ def take_on(db: Database, capture: Capture) -> None:
 
 
 def _drop_results(db: Database, capture: Capture) -> None:
-    """Deletes a capture's measures, and the results of the week that were computed with them."""
+    """Deletes a capture's measures, and the results of the week and the windows that were computed with them."""
     key = capture.capture_key
     forget_stage(db, CALC, capture.capture_id)
     db.execute("DELETE FROM finra_otc_transparency_venue_measure WHERE capture_key = ?", (key,))
     db.execute("DELETE FROM finra_otc_transparency_symbol_measure WHERE capture_key = ?", (key,))
     db.execute("DELETE FROM finra_otc_transparency_tier_measure WHERE capture_key = ?", (key,))
+    windows.drop(db, key)
     results = db.execute(
         """
         SELECT week_key, capture_id FROM finra_otc_transparency_week

@@ -12,7 +12,7 @@ gapless and in the order of the commits, is then held for a moment only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -120,6 +120,11 @@ def mark(db: Database) -> int:
 def rewind(db: Database, marked: int) -> None:
     """Forgets what was recorded since `mark`, because a savepoint was rolled back."""
     del _pending(db).events[marked:]
+
+
+def pending_subjects(db: Database, kinds: Collection[Kind]) -> set[str]:
+    """The subjects of the events of these kinds that the open transaction has recorded."""
+    return {event.subject for event in _pending(db).events if event.kind in kinds}
 
 
 def head(connection: Connection) -> Head:

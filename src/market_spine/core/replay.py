@@ -80,6 +80,17 @@ class WeekResult(NamedTuple):
     made_from: Mapping[str, Mapping[str, Any]]
 
 
+class Window(NamedTuple):
+    """A window, by what identifies it."""
+
+    partition: str
+    length: int
+    inputs_hash: str
+
+    def __str__(self) -> str:
+        return f"window {self.inputs_hash} of {self.length} weeks to {self.partition}"
+
+
 @dataclass(slots=True)
 class State:
     """What the events add up to; subjects are `2026-01-09` or `2026-01-09/OTC`."""
@@ -88,6 +99,7 @@ class State:
     readiness: dict[str, Judged] = field(default_factory=dict)
     anomalies: dict[int, AnomalyState] = field(default_factory=dict)
     week_results: dict[str, WeekResult] = field(default_factory=dict)
+    windows: dict[Window, tuple[str | None, str]] = field(default_factory=dict)  # → its HHI and shares, as events hold them
 
     @property
     def current(self) -> dict[str, str]:
@@ -170,6 +182,11 @@ def _week_made(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) 
     state.week_results[body["result_id"]] = WeekResult(entry["subject"], entry["at"], body.get("made_from", {}))
 
 
+def _window_made(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    window = Window(entry["subject"], body["length"], body["inputs_hash"])
+    state.windows[window] = (body["hhi"], body["total_shares"])
+
+
 def _judged(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     state.readiness[entry["subject"]] = Judged(body["ready"], tuple(body["issues"]))
 
@@ -196,6 +213,7 @@ _CHANGES: dict[str, Callable[[State, Mapping[str, Any], Mapping[str, Any]], None
     Kind.CAPTURE_PRUNED.value: _pruned,
     Kind.CAPTURE_PINNED.value: _pinned,
     Kind.WEEK_MADE.value: _week_made,
+    Kind.WINDOW_MADE.value: _window_made,
     Kind.READINESS_CHANGED.value: _judged,
     Kind.ANOMALY_OPENED.value: _opened,
     Kind.ANOMALY_CLOSED.value: _closed,
@@ -228,7 +246,12 @@ def differences(db: Database, state: State) -> list[Difference]:
         if by_events.get(subject) != by_tables.get(subject)
     ]
     results = db.execute("SELECT capture_id FROM finra_otc_transparency_week ORDER BY capture_id").fetchall()
-    return different + [Difference(name, None, "a result of the week") for (name,) in results if name not in state.week_results]
+    different += [Difference(name, None, "a result of the week") for (name,) in results if name not in state.week_results]
+    return different + [
+        Difference(str(window), state.windows.get(window), figures)
+        for window, figures in _windows(db).items()
+        if state.windows.get(window) != figures
+    ]
 
 
 def _open(state: State) -> dict[int, AnomalyState]:
@@ -301,6 +324,29 @@ def _issues(text: str | None) -> tuple[str, ...]:
         return tuple(json.loads(text or "[]"))
     except ValueError:  # changed behind the program: it shall be named, not end the check
         return (str(text),)
+
+
+class _WindowRow(NamedTuple):
+    """A window as the tables hold it."""
+
+    partition: str
+    length: int
+    inputs_hash: str
+    hhi: float | None
+    total_shares: float
+
+
+def _windows(db: Database) -> dict[Window, tuple[str | None, str | None]]:
+    rows = db.execute(
+        """
+        SELECT w.week_ending || '/' || w.tier, w.length, w.inputs_hash, t.hhi, t.total_shares FROM finra_otc_transparency_window w
+        JOIN finra_otc_transparency_window_tier t ON t.window_key = w.window_key ORDER BY w.window_key
+        """
+    )
+    return {
+        Window(row.partition, row.length, row.inputs_hash): (events.figure(row.hhi), events.figure(row.total_shares))
+        for row in map(_WindowRow._make, rows)
+    }
 
 
 def _anomalies(db: Database) -> dict[str, object]:

@@ -7,15 +7,15 @@ What was never normalized is left to the next run: a whole capture, or a replay 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from typing import NamedTuple
 
-from market_spine.app import calc, normalize
+from market_spine.app import calc, normalize, windows
 from market_spine.app.calc import WeekResult
 from market_spine.app.context import Run
-from market_spine.app.scheduler import guarded
+from market_spine.app.scheduler import follow_windows, guarded
 from market_spine.core import anomalies, manifest
 from market_spine.core.captures import Capture
 from market_spine.db import Database, Tell, silent
@@ -27,8 +27,8 @@ from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
 def rebuild(
     run: Run, week: date | None, tell: Callable[[Outcome], None] = lambda outcome: None, done: Tell = silent
 ) -> list[Outcome]:
-    """Rebuilds every capture of a week (of all weeks), and then the week-level results; returns the outcomes. `done` counts
-    weeks."""
+    """Rebuilds every capture of a week (of all weeks), the week-level results and the windows; returns the outcomes. `done`
+    counts weeks."""
     outcomes = []
     weeks = [week] if week else _weeks(run.db)
     for number, of_week in enumerate(weeks, 1):
@@ -36,7 +36,18 @@ def rebuild(
             outcomes.append(outcome)
             tell(outcome)
         done(number, len(weeks))
+    outcomes += _remake_windows(run, outcomes)
     return outcomes
+
+
+def _remake_windows(run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Computes the windows of the rebuilt weeks again; only a failure is an outcome."""
+    weeks = {outcome.week_ending.isoformat() for outcome in outcomes if outcome.status is Status.DONE}
+    if not weeks:
+        return []
+    first = date.fromisoformat(min(weeks))
+    remade = guarded(run, Phase.CALC, first, partial(windows.remake, run, first, weeks))
+    return [remade] if remade.status is Status.FAILED else list(follow_windows(run, first))
 
 
 def _weeks(db: Database) -> list[date]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from market_spine.db import Database
 from market_spine.errors import Pruned, Superseded, UsageError
 from market_spine.partition import TIERS
-from market_spine.query import readiness
+from market_spine.query import readiness, windows
 from market_spine.query.as_of import Known, current_captures, current_weeks, end_of
 from market_spine.query.readiness import READINESS
 from market_spine.query.views import View
@@ -30,6 +30,7 @@ class Question:
     tiers: tuple[str, ...] = TIERS
     symbol: str | None = None
     as_of: date | None = None
+    length: int | None = None  # of windows
 
 
 class Position(NamedTuple):
@@ -54,7 +55,8 @@ def answer(db: Database, question: Question) -> Generator[Row, None, None]:
     """The rows, by week and tier; to be closed before the database is. Partitions whose rows were pruned are left out (see
     `left_out`).
 
-    Raises UsageError for a symbol of a view without symbols, Pruned where every requested row was pruned.
+    Raises UsageError for a symbol of a view without symbols, a length of a view without windows or one that is not kept, Pruned
+    where every requested row was pruned.
     """
     for _, rows in _groups(db, question):
         yield from rows
@@ -88,10 +90,15 @@ def page(db: Database, question: Question, begin: Position, limit: int) -> Page:
 def _groups(db: Database, question: Question) -> Iterator[Group]:
     """The answer in its order, in groups of rows each of which is read only when it is looked into."""
     view, before = question.view, _before(question)
+    if question.length is not None and not view.of_window:
+        raise UsageError(f"the rows of {view.name} are of one week", hint="leave --length out, or query rolling_hhi")
     if question.symbol is not None and view.of_symbol is None:
         raise UsageError(f"the rows of {view.name} have no symbol", hint="leave --symbol out, or query symbol_summary")
     if view is READINESS:
-        return readiness.answer(db, question.weeks, question.tiers, before)
+        return iter([("", readiness.answer(db, question.weeks, question.tiers, before))])
+    if view.of_window:
+        selected = windows.select(db, question.weeks, question.tiers, question.length, before)
+        return iter([("", windows.read(db, view, selected, question.symbol))])
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
         return _of_weeks(db, question, captures, before)
@@ -101,7 +108,7 @@ def _groups(db: Database, question: Question) -> Iterator[Group]:
 
 def left_out(db: Database, question: Question) -> list[Known]:
     """The captures that were current as of the question's day and were pruned since: `answer` leaves their partitions out."""
-    if question.as_of is None or question.view.of_week or question.view is READINESS:
+    if question.as_of is None or question.view.of_week or question.view.of_window or question.view is READINESS:
         return []
     captures = current_captures(db, _before(question), question.weeks, question.tiers)
     return [capture for capture in _shown(captures, question.view, _before(question)) if capture.pruned_at]

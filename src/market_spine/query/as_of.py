@@ -79,6 +79,12 @@ def current_captures(
     return [current[key] for key in sorted(current)]
 
 
+def was_normalized(db: Database, week: date, tier: str, before: str | None = None) -> bool:
+    """Whether the partition had a normalized capture by then, current or not."""
+    captures = (capture for capture in _every(db, [week], before) if capture.tier == tier)
+    return any(capture.normalized_at is not None and capture.normalized_at < (before or "9") for capture in captures)
+
+
 def spells(db: Database, weeks: Iterable[date] | None = None, tiers: Sequence[str] = TIERS) -> dict[tuple[str, str], list[Spell]]:
     """By week and tier, which captures were current, one after the other; a partition that never had one is left out."""
     by_partition: dict[tuple[str, str], list[Known]] = {}

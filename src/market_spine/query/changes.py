@@ -103,7 +103,7 @@ _WORDS = {
     Kind.CAPTURE_PRUNED: "capture {capture} pruned",
     Kind.CAPTURE_PINNED: "capture {capture} {pin}",
     Kind.WEEK_MADE: "week totals and tier split",
-    Kind.WINDOW_MADE: "rolling measures",
+    Kind.WINDOW_MADE: "rolling measures of {length} weeks",
     Kind.READINESS_CHANGED: "{judged}",
     Kind.ANOMALY_OPENED: "{severity} {category}: {message}",
     Kind.ANOMALY_CLOSED: "anomaly {id} closed: {note}",

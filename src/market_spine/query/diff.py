@@ -10,6 +10,7 @@ from typing import NamedTuple
 from market_spine.db import Database
 from market_spine.errors import UsageError
 from market_spine.parse.columns import millionths, whole_or_fraction
+from market_spine.query import windows
 from market_spine.query.history import UNFINISHED, Entry
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
@@ -75,6 +76,7 @@ class Difference:
     venues: tuple[Mover, ...]
     hhi_before: float | None
     hhi_after: float | None
+    windows: tuple[windows.Moved, ...] = ()
 
     def count(self, kind: str) -> int:
         return sum(row.kind == kind for row in self.rows)
@@ -103,10 +105,11 @@ def compare(db: Database, before: Entry, after: Entry) -> Difference:
         if entry.state == UNFINISHED:
             raise UsageError(f"{entry.capture_id} is not normalized, so there is nothing to compare", hint="spine status")
     rows = tuple(_row_changes(db, before.capture_key, after.capture_key))
-    shares = _venue_shares(db, before.capture_key), _venue_shares(db, after.capture_key)
+    keys = before.capture_key, after.capture_key
+    shares = [_venue_shares(db, key) for key in keys]
     return Difference(
         before, after, rows, tuple(_movers((row.key.symbol, row.moved) for row in rows)), tuple(_venues(rows, *shares)),
-        _hhi(db, before.capture_key), _hhi(db, after.capture_key),
+        _hhi(db, keys[0]), _hhi(db, keys[1]), tuple(windows.moved(db, *keys)),
     )
 
 

@@ -14,31 +14,39 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import compress
+from itertools import compress, groupby
 from pathlib import Path
 from typing import Any
 
 from market_spine.db import Database, Tell, silent
 from market_spine.errors import ConfigurationError, UsageError
+from market_spine.partition import TIERS
 from market_spine.query.answer import readable
 from market_spine.query.as_of import Known, Spell, current_captures, current_weeks, end_of, spells
 from market_spine.query.views import VERSIONS, View
 from market_spine.query.vintages import read_vintages
+from market_spine.query.windows import Window, read, select
 
 PARQUET, CSV = "parquet", "csv"
 STATE_FILE = "_market_spine.json"
 _ABANDONED_SECONDS = 3600
 _LAYOUT = 2  # raised when the files' columns or types change: then all are written again
 _BATCH = 50_000
-_INTEGERS = frozenset({"firm_crd", "total_trades", "symbol_count", "venue_count", "rank"})
+_INTEGERS = frozenset(
+    {
+        *("firm_crd", "total_trades", "symbol_count", "venue_count", "rank"),
+        *("rank_change", "length", "active_weeks", "sessions"),
+    }
+)
 _SHARES = frozenset({"total_shares", "ats_shares", "hidden_shares"})
 _FLOATS = frozenset(
     {
         *("total_notional", "share", "hhi", "hhi_low", "hhi_high", "ats_hhi", "non_ats_hhi", "ats_fraction", "effective_venues"),
-        "average_trade_size",
+        *("average_trade_size", "share_pooled", "share_mean", "per_session", "slope", "deviation", "hhi_mean", "hhi_slope"),
+        *("effective_venues_slope", "shares_slope", "ats_fraction_slope", "trade_size_slope"),
     }
 )
 _DATES = frozenset({"published_on", "revised_on", "held_from", "known_from", "known_to"})
@@ -47,12 +55,13 @@ _DATES = frozenset({"published_on", "revised_on", "held_from", "known_from", "kn
 @dataclass(frozen=True, slots=True)
 class Part:
     """A file of the dataset: its folder below the root, its capture (or week-level result), and a mark of its content. `spells`
-    is empty unless it holds versions."""
+    is empty unless it holds versions, `windows` unless it holds those."""
 
     folder: str
     capture_id: str
     mark: str
     spells: tuple[Spell, ...] = ()
+    windows: tuple[Window, ...] = ()
 
     @property
     def pruned(self) -> set[Known]:
@@ -106,6 +115,9 @@ def _parts(db: Database, view: View, as_of: date | None) -> Iterator[Part]:
         yield from _parts_of_versions(db)
         return
     before = None if as_of is None else end_of(as_of)
+    if view.of_window:
+        yield from _parts_of_windows(select(db, None, TIERS, None, before))
+        return
     captures = current_captures(db, before)
     if view.of_week:
         for week in current_weeks(db, captures, before):
@@ -113,6 +125,15 @@ def _parts(db: Database, view: View, as_of: date | None) -> Iterator[Part]:
     else:
         for capture in readable(captures, view, before):
             yield Part(f"week_ending={capture.week}/tier={capture.tier}", capture.capture_id, _mark(db, capture.capture_id))
+
+
+def _parts_of_windows(windows: Iterable[Window]) -> Iterator[Part]:
+    for (week, tier), group in groupby(windows, key=lambda window: (window.week, window.tier)):
+        of_partition = tuple(group)
+        marks = json.dumps([(w.length, w.stored, w.compared, w.reason, w.pruned) for w in of_partition])
+        hashes = ",".join(window.stored.inputs_hash for window in of_partition if window.stored)
+        mark = hashlib.sha256(marks.encode()).hexdigest()[:16]
+        yield Part(f"week_ending={week}/tier={tier}", hashes, mark, windows=of_partition)
 
 
 def _parts_of_versions(db: Database) -> Iterator[Part]:
@@ -125,6 +146,9 @@ def _parts_of_versions(db: Database) -> Iterator[Part]:
 
 def _rows(db: Database, view: View, part: Part) -> Iterator[Sequence[Any]]:
     """The rows of a file under the columns of its view."""
+    if part.windows:
+        yield from read(db, view, part.windows)
+        return
     if not part.spells:
         yield from db.execute(view.of_capture, (part.capture_id,))
         return

@@ -14,8 +14,9 @@ from market_spine.errors import UsageError
 class View:
     """`of_capture` reads the rows of one capture (parameter: capture_id), or, in a week-level view, of one result. The next two
     are None where rows have no symbol: `of_symbol` reads those of one symbol (capture_id, symbol), `history` those of a symbol
-    in every capture (symbol). `measured`: it needs CALC. `every` reads the rows of all results of a week-level
-    view at once, in the same order within each."""
+    in every capture (symbol). `measured`: it needs CALC. `every` reads the rows of all results of a week-level view at once, in
+    the same order within each. With `of_window` the rows are those of a window instead of a capture (parameter: its key); with
+    `compares` the first parameter is the key of the window it is compared with."""
 
     name: str
     column_names: str
@@ -25,6 +26,8 @@ class View:
     measured: bool = True
     of_week: bool = False
     every: str = ""
+    of_window: bool = False
+    compares: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,6 +70,26 @@ _WEEKLY_TOTALS = (
     "capture_id, week_ending, total_shares, ats_shares, total_trades, total_notional, symbol_count, venue_count, captured_at"
 )
 _TIER_SPLIT = "capture_id, week_ending, tier, total_shares, total_trades, total_notional, share, captured_at"
+
+_ROLLING_VENUE = (
+    "inputs_hash, week_ending, tier, length, venue_class, mpid, firm_crd, venue_name, total_shares, share_pooled, share_mean, "
+    "per_session, slope, rank, rank_change, deviation, active_weeks, basis, reason"
+)
+_ROLLING_RANKED = ", ".join(
+    "before.rank - r.rank AS rank_change" if column == "rank_change" else f"r.{column}" for column in _ROLLING_VENUE.split(", ")
+)
+_ROLLING_HHI = (
+    "inputs_hash, week_ending, tier, length, hhi, hhi_mean, hhi_slope, effective_venues, effective_venues_slope, venue_count, "
+    "basis, reason"
+)
+_ROLLING_TOTALS = (
+    "inputs_hash, week_ending, tier, length, total_shares, per_session, shares_slope, ats_fraction, ats_fraction_slope, "
+    "total_trades, average_trade_size, trade_size_slope, sessions, basis, reason"
+)
+_ROLLING_SYMBOL = (
+    "inputs_hash, week_ending, tier, length, symbol, total_shares, share_pooled, share_mean, per_session, slope, ats_fraction, "
+    "hhi_mean, total_trades, active_weeks, reason"
+)
 
 VIEWS: dict[str, View] = {
     view.name: view
@@ -153,6 +176,36 @@ VIEWS: dict[str, View] = {
             f"SELECT {_TIER_SPLIT} FROM finra_otc_transparency_tier_split WHERE capture_id = ? ORDER BY tier",
             of_week=True,
             every=f"SELECT {_TIER_SPLIT} FROM finra_otc_transparency_tier_split ORDER BY tier",
+        ),
+        View(
+            "rolling_venue_share",
+            _ROLLING_VENUE,
+            f"""
+            SELECT {_ROLLING_RANKED} FROM finra_otc_transparency_rolling_venue_share r
+            LEFT JOIN finra_otc_transparency_window_venue before ON before.window_key = ? AND before.venue_id = r.venue_id
+            WHERE r.window_key = ? ORDER BY r.rank, r.venue_class, r.mpid, COALESCE(r.firm_crd, 0), r.venue_name
+            """,
+            of_window=True,
+            compares=True,
+        ),
+        View(
+            "rolling_hhi",
+            _ROLLING_HHI,
+            f"SELECT {_ROLLING_HHI} FROM finra_otc_transparency_rolling_hhi WHERE window_key = ?",
+            of_window=True,
+        ),
+        View(
+            "rolling_totals",
+            _ROLLING_TOTALS,
+            f"SELECT {_ROLLING_TOTALS} FROM finra_otc_transparency_rolling_totals WHERE window_key = ?",
+            of_window=True,
+        ),
+        View(
+            "rolling_symbol",
+            _ROLLING_SYMBOL,
+            f"SELECT {_ROLLING_SYMBOL} FROM finra_otc_transparency_rolling_symbol WHERE window_key = ? ORDER BY symbol",
+            f"SELECT {_ROLLING_SYMBOL} FROM finra_otc_transparency_rolling_symbol WHERE window_key = ? AND symbol = ?",
+            of_window=True,
         ),
     )
 }

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "changes": (_INSPECT, "market_spine.cli.commands.changes", "Every change of state since a cursor."),
     "diff": (_INSPECT, "market_spine.cli.commands.diff", "What a restatement changed."),
     "query": (_INSPECT, "market_spine.cli.commands.query", "Query a view, now or as of a date."),
+    "windows": (_INSPECT, "market_spine.cli.commands.windows", "The rolling windows that hold a week."),
     "vintages": (_INSPECT, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
     "export": (_INSPECT, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
     "run": (_REPAIR, "market_spine.cli.commands.run", "Run one pipeline of one partition."),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from market_spine.query.diff import Difference, Mover
 
 _MOVERS = 10
+_WINDOW_COLUMNS = ("window to", "weeks", "HHI before", "HHI after", "most moved", "share before", "share after")
 
 
 @click.command(
@@ -32,7 +33,8 @@ Examples:
 @db_option
 @json_option
 def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> None:
-    """Compare two captures, or the last two of a partition: rows, shares, top movers, HHI and venue shares."""
+    """Compare two captures, or the last two of a partition: rows, shares, top movers, HHI and venue shares; and the
+    windows of 6 and 13 weeks that this moved."""
     from market_spine.query import diff, history
 
     week = _week(first)
@@ -75,6 +77,7 @@ def _document(result: Difference) -> dict[str, object]:
             {"venue": m.name, "moved": m.moved, "share_before": m.share_before, "share_after": m.share_after}
             for m in result.venues
         ],
+        "windows": [window._asdict() for window in result.windows],
         "rows": [dict(zip(diff.ROW_COLUMNS, diff.row_values(row), strict=True)) for row in result.rows],
     }
 
@@ -99,7 +102,8 @@ def _lines(result: Difference) -> list[str]:
     if result.venues:
         venues = [(m.name, _signed(m.moved), m.share_before, m.share_after) for m in result.venues[:_MOVERS]]
         lines += ["", table.render(("venue", "shares moved", "share before", "share after"), venues), *_more(result.venues)]
-    return lines if result.rows else [*lines, "", "No differences."]
+    lines += [] if result.rows else ["", "No differences."]
+    return [*lines, "", table.render(_WINDOW_COLUMNS, result.windows)] if result.windows else lines
 
 
 def _more(movers: tuple[Mover, ...]) -> list[str]:

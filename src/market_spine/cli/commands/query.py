@@ -22,7 +22,7 @@ from market_spine.cli.commands import (
     say_left_out,
 )
 from market_spine.cli.grammar import Renamed
-from market_spine.cli.options import shape_of, table_options
+from market_spine.cli.options import Whole, shape_of, table_options
 from market_spine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ Examples:
   spine query normalized --symbol BRK.B --csv
   spine query weekly_totals --as-of 2026-01-09 --nl
   spine query normalized --weeks 2025-12-26 --tiers OTC --first-release --csv
+  spine query rolling_venue_share --weeks 2025-12-26 --tiers OTC --length 6
 \b
 Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary, symbol_venue_share
-(of a tier), weekly_totals, tier_split (of a week); readiness, of both.""",
+(of a tier), weekly_totals, tier_split (of a week), rolling_venue_share, rolling_hhi, rolling_totals,
+rolling_symbol (of a tier over 6 or 13 weeks); readiness.""",
 )
 @click.argument("view", shell_complete=complete_view)
 @click.option(
@@ -55,6 +57,7 @@ Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary
     help="Tiers, comma-separated; left out: every tier.",
 )
 @click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
+@click.option("--length", type=Whole(1), help="Weeks of a rolling view; left out: every length that is kept.")
 @as_of_option
 @click.option("--first-release", is_flag=True, help="Each row as first published; unknown if revised before the first capture.")
 @click.option("--latest", is_flag=True, help="As known now; the default.")
@@ -65,9 +68,9 @@ Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary
 @db_option
 @json_option
 def command(
-    view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, as_of: date | None,
-    first_release: bool, latest: bool, all_releases: bool, form: str | None, columns: str | None, sort: str | None,
-    top: int | None, db: str, as_json: bool,
+    view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, length: int | None,
+    as_of: date | None, first_release: bool, latest: bool, all_releases: bool, form: str | None, columns: str | None,
+    sort: str | None, top: int | None, db: str, as_json: bool,
 ) -> None:
     """Query a view, now or as of a date: the result equals, byte for byte, what was returned then.
 
@@ -83,7 +86,8 @@ def command(
 
     if sum((as_of is not None, first_release, latest, all_releases)) > 1:
         raise UsageError("--as-of, --first-release, --latest and --all-releases exclude each other", hint="leave all but one out")
-    question = answer.Question(READINESS if view == READINESS.name else find_view(view), weeks, tiers, symbol, as_of)
+    asked = READINESS if view == READINESS.name else find_view(view)
+    question = answer.Question(asked, weeks, tiers, symbol, as_of, length)
     seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
     with reading(db) as store:
         releases = Releases(store, question, first=first_release) if first_release or all_releases else None

@@ -1,0 +1,226 @@
+"""The windows as they stand now or as of a day: which there are, why one is not, and their rows.
+
+A window is that of exactly the captures that were current and measured by then. Where one of its weeks had none, or it was not
+made by then, a row without figures names the reason: a window is never made of fewer weeks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from market_spine.core import windows
+from market_spine.core.windows import Stored
+from market_spine.db import Database
+from market_spine.errors import UsageError
+from market_spine.measure.windows import weeks_of, weeks_with
+from market_spine.query.as_of import Known, current_captures, was_normalized
+from market_spine.query.history import CURRENT, SUPERSEDED, list_captures
+from market_spine.query.views import View
+
+Row = tuple[Any, ...]
+NOT_MADE = "not made by then"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window of a tier; `stored` is None where there was none, for `reason`. `compared` is the key of the window that ends
+    where it begins, 0 for none; `pruned` names the first of its weeks whose capture was pruned."""
+
+    week: str
+    tier: str
+    length: int
+    stored: Stored | None
+    compared: int = 0
+    reason: str | None = None
+    pruned: str | None = None
+
+
+def select(
+    db: Database, weeks: Sequence[date] | None, tiers: Sequence[str], length: int | None, before: str | None = None
+) -> list[Window]:
+    """The windows that end with these weeks (None: with every week that has a capture), by week, tier and length. Raises
+    UsageError for a length that is not kept."""
+    kept = windows.progress(db).lengths
+    if length is not None and length not in kept:
+        hint = f"spine windows --lengths {','.join(map(str, sorted({*kept, length})))}"
+        raise UsageError(f"windows of {length} weeks are not kept, those kept are of {_listed(kept)}", hint=hint)
+    lengths = kept if length is None else (length,)
+    captures = _Captures.read(db, weeks, tiers, max(kept), before)
+    ends = captures.weeks if weeks is None else [week.isoformat() for week in weeks]
+    asked = [(week, tier) for week in sorted(ends) for tier in tiers if weeks is not None or (week, tier) in captures.current]
+    made = _Made.read(db, _earlier(min(ends), max(kept)), max(ends), before) if ends else _Made({})
+    return [_window(db, week, tier, each, captures, made) for week, tier in asked for each in lengths]
+
+
+def read(db: Database, view: View, selected: Iterable[Window], symbol: str | None = None) -> Generator[Row, None, None]:
+    """The rows of these windows in a view; a row without figures where there is none."""
+    for window in selected:
+        reason = window.reason or (f"{window.pruned} pruned" if window.pruned and view.of_symbol else None)
+        if window.stored is None or reason:
+            shown = {"week_ending": window.week, "tier": window.tier, "length": window.length, "reason": reason}
+            yield tuple(shown.get(column) for column in view.columns)
+        elif symbol is not None:
+            yield from db.execute(str(view.of_symbol), (window.stored.window_key, symbol))
+        else:
+            keys = (window.compared, window.stored.window_key) if view.compares else (window.stored.window_key,)
+            yield from db.execute(view.of_capture, keys)
+
+
+class Dependent(NamedTuple):
+    """A window that holds a week: `state` is current, superseded (made of captures that are not), or why it is not made."""
+
+    week: str
+    length: int
+    state: str
+    inputs_hash: str | None
+    made_at: str | None
+    hhi: float | None
+    total_shares: float | None
+
+
+def dependents(db: Database, week: date, tier: str) -> list[Dependent]:
+    """Every window that holds a week of a tier, by its last week and length, those superseded first."""
+    kept = windows.progress(db).lengths
+    ends = weeks_with(week, max(kept))
+    selected = select(db, ends, (tier,), None)
+    newest = max((end.week for end in list_captures(db, None, (tier,))), default="")
+    stored = windows.between(db, ends[0].isoformat(), ends[-1].isoformat())
+    return [
+        dependent
+        for window in selected
+        if window.week <= newest and week in weeks_of(date.fromisoformat(window.week), window.length)
+        for dependent in _dependents(window, stored)
+    ]
+
+
+def _dependents(window: Window, stored: Iterable[Stored]) -> Iterator[Dependent]:
+    current = window.stored.window_key if window.stored else None
+    for each in stored:
+        if (each.week, each.tier, each.length) == (window.week, window.tier, window.length):
+            state = CURRENT if each.window_key == current else SUPERSEDED
+            yield Dependent(each.week, each.length, state, each.inputs_hash, each.made_at, each.hhi, each.total_shares)
+    if current is None:
+        yield Dependent(window.week, window.length, window.reason or NOT_MADE, None, None, None, None)
+
+
+class Moved(NamedTuple):
+    """A window that a restatement made anew: its HHI before and after, and the venue whose pooled share moved most."""
+
+    week: str
+    length: int
+    hhi_before: float | None
+    hhi_after: float | None
+    venue: str | None
+    share_before: float | None
+    share_after: float | None
+
+
+def moved(db: Database, before: int, after: int) -> list[Moved]:
+    """The windows made of a capture, each against the newest one of the same weeks made of the other capture, by week and
+    length."""
+    old, new = _with(db, before), _with(db, after)
+    return [_moved(db, old[span], new[span]) for span in sorted(old.keys() & new.keys())]
+
+
+def _with(db: Database, capture_key: int) -> dict[tuple[str, int], Stored]:
+    keys = set(windows.keys_with(db, [capture_key]))
+    return {(each.week, each.length): each for each in windows.between(db, "", "9") if each.window_key in keys}
+
+
+def _moved(db: Database, old: Stored, new: Stored) -> Moved:
+    before, after = _shares(db, old.window_key), _shares(db, new.window_key)
+    venue = max(before | after, key=lambda each: (abs(after.get(each, 0) - before.get(each, 0)), each), default=None)
+    if venue is None or before.get(venue, 0) == after.get(venue, 0):
+        return Moved(new.week, new.length, old.hhi, new.hhi, None, None, None)
+    return Moved(new.week, new.length, old.hhi, new.hhi, venue, before.get(venue, 0.0), after.get(venue, 0.0))
+
+
+def _shares(db: Database, window_key: int) -> dict[str, float]:
+    """The pooled share of each venue, by its MPID, else its CRD number, else its name."""
+    rows = db.execute(
+        """
+        SELECT mpid, firm_crd, venue_name, share_pooled FROM finra_otc_transparency_rolling_venue_share WHERE window_key = ?
+        """,
+        (window_key,),
+    )
+    return {mpid or (f"CRD {firm_crd}" if firm_crd else name): share or 0.0 for mpid, firm_crd, name, share in rows}
+
+
+class _Captures(NamedTuple):
+    """The captures that were current, by week and tier."""
+
+    current: Mapping[tuple[str, str], Known]
+    before: str | None
+
+    @classmethod
+    def read(
+        cls, db: Database, ends: Sequence[date] | None, tiers: Sequence[str], longest: int, before: str | None
+    ) -> _Captures:
+        """Those of every window that ends with these weeks, and of the window that each is compared with."""
+        weeks = None if ends is None else sorted({week for end in ends for week in weeks_of(end, 2 * longest)})
+        return cls({(c.week, c.tier): c for c in current_captures(db, before, weeks, tiers)}, before)
+
+    @property
+    def weeks(self) -> list[str]:
+        return sorted({week for week, _ in self.current})
+
+    def is_measured(self, week: str, tier: str) -> bool:
+        capture = self.current.get((week, tier))
+        return capture is not None and capture.measured_at is not None and capture.measured_at < (self.before or "9")
+
+    def keys(self, weeks: Iterable[str], tier: str) -> tuple[int, ...]:
+        """The keys of the captures of these weeks, 0 for none."""
+        return tuple(self.current[week, tier].capture_key if self.is_measured(week, tier) else 0 for week in weeks)
+
+
+class _Made(NamedTuple):
+    """The windows that were made by then, by what they are made of."""
+
+    by_inputs: Mapping[tuple[int, tuple[int, ...]], Stored]
+
+    @classmethod
+    def read(cls, db: Database, first: str, last: str, before: str | None) -> _Made:
+        inputs = windows.inputs_between(db, first, last)
+        stored = [each for each in windows.between(db, first, last) if each.made_at < (before or "9")]
+        return cls({(each.length, inputs[each.window_key]): each for each in stored})
+
+
+def _window(db: Database, week: str, tier: str, length: int, captures: _Captures, made: _Made) -> Window:
+    weeks = _weeks(week, length)
+    absent = [each for each in weeks if not captures.is_measured(each, tier)]
+    if absent:
+        return Window(week, tier, length, None, reason=_reason(db, absent, tier, captures))
+    stored = made.by_inputs.get((length, captures.keys(weeks, tier)))
+    if stored is None:
+        return Window(week, tier, length, None, reason=NOT_MADE)
+    compared = made.by_inputs.get((length, captures.keys(_weeks(_earlier(week, length), length), tier)))
+    pruned = next((f"{each} {tier}" for each in weeks if captures.current[each, tier].pruned_at), None)
+    return Window(week, tier, length, stored, compared.window_key if compared else 0, pruned=pruned)
+
+
+def _reason(db: Database, absent: Sequence[str], tier: str, captures: _Captures) -> str:
+    """Why the newest of the absent weeks is, and how many others are."""
+    week = absent[-1]
+    others = f", and {len(absent) - 1} weeks more" if len(absent) > 2 else ", and one week more" if len(absent) == 2 else ""
+    return f"{week} {tier} {_state(db, week, tier, captures)}{others}"
+
+
+def _state(db: Database, week: str, tier: str, captures: _Captures) -> str:
+    if (week, tier) in captures.current:
+        return "not measured"
+    return "withdrawn or held" if was_normalized(db, date.fromisoformat(week), tier, captures.before) else "missing"
+
+
+def _weeks(week: str, length: int) -> list[str]:
+    return [each.isoformat() for each in weeks_of(date.fromisoformat(week), length)]
+
+
+def _earlier(week: str, length: int) -> str:
+    return (date.fromisoformat(week) - timedelta(weeks=length)).isoformat()
+
+
+def _listed(lengths: Sequence[int]) -> str:
+    return " and ".join(map(str, lengths)) if len(lengths) < 3 else ", ".join(map(str, lengths))
