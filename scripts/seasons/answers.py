@@ -15,8 +15,10 @@ from market_spine.query.views import VIEWS
 from seasons import measures
 from seasons.finra import TIERS, Partition
 from seasons.ledger import Ledger, Picture, Showing
+from seasons.windows import OF_WINDOW, Windows
 
 _NEAR = 1e-9
+_OF_CAPTURES = tuple(view for view in VIEWS if view not in OF_WINDOW)
 
 
 class Memo:
@@ -65,14 +67,16 @@ class Answers:
     def __init__(self) -> None:
         self._expected: dict[tuple[Any, ...], list[measures.Row]] = {}
         self.compared = 0
+        self._windows = Windows()
 
     def differences(self, db: Database, ledger: Ledger, today: date, days: Sequence[date]) -> list[str]:
         """All views now, as of today and as of these past days."""
         memo, now = Memo(db), ledger.picture()
-        found = [f"now: {fault}" for view in VIEWS for fault in self._latest(memo, view, now)]
+        found = [f"now: {fault}" for view in _OF_CAPTURES for fault in self._latest(memo, view, now)]
         gone = {c.capture_id for c in ledger.captures.values() if c.pruned}
         for day, picture in [*((day, ledger.history[day]) for day in days), (today, now), (None, now)]:
-            found += [f"as of {day}: {fault}" for view in VIEWS for fault in self._as_of(memo, view, picture, day, gone)]
+            found += [f"as of {day}: {fault}" for view in _OF_CAPTURES for fault in self._as_of(memo, view, picture, day, gone)]
+            found += [f"as of {day}: {f}" for view in OF_WINDOW for f in self._windows.faults(memo, view, picture, day, gone)]
         return found
 
     def _latest(self, db: Memo, view: str, now: Picture) -> Iterator[str]:

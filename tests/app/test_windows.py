@@ -91,7 +91,7 @@ def test_a_window_is_made_as_soon_as_all_its_weeks_are_there(desk: Desk) -> None
 
 def test_a_window_that_lacks_a_week_names_it_and_has_no_figures(desk: Desk) -> None:
     (row,) = rows(desk.db, "rolling_venue_share", WEEKS[3])
-    assert row["reason"] == f"{WEEKS[0] - timedelta(weeks=1)} OTC missing, and one week more"
+    assert row["reason"] == f"{WEEKS[0] - timedelta(weeks=1)} OTC missing and one week more"
     assert {value for name, value in row.items() if name not in ("reason", "week_ending", "tier", "length")} == {None}
 
 
@@ -340,7 +340,7 @@ def test_what_depends_on_a_week_is_listed(desk: Desk) -> None:
     both = ("superseded", "current")
     assert states == [(str(week), length, state) for week in WEEKS[17:] for length in (6, 13) for state in both]
     first = windows.dependents(desk.db, WEEKS[0], OTC)
-    assert (first[0].week, first[0].state) == (str(WEEKS[0]), f"{WEEKS[0] - timedelta(weeks=1)} OTC missing, and 4 weeks more")
+    assert (first[0].week, first[0].state) == (str(WEEKS[0]), f"{WEEKS[0] - timedelta(weeks=1)} OTC missing and 4 weeks more")
 
 
 def test_content_loaded_under_past_days_has_the_windows_of_these_days(db: Database, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_content_loaded_under_past_days_has_the_windows_of_these_days(db: Databa
     observed(desk, FRIDAYS[0] - timedelta(days=7), PLAIN)
     assert rows(db, "rolling_hhi") == newest
     early = rows(db, "rolling_hhi", as_of=FRIDAYS[0] - timedelta(days=7))
-    assert early[0]["reason"] == f"{WEEKS[-2]} OTC missing, and 4 weeks more"
+    assert early[0]["reason"] == f"{WEEKS[-2]} OTC missing and 4 weeks more"
     for week in WEEKS[-6:-1]:
         observed(desk, FRIDAYS[0] - timedelta(days=7), PLAIN, week)
     (early,) = rows(db, "rolling_hhi", as_of=FRIDAYS[0] - timedelta(days=7))

@@ -204,7 +204,7 @@ def _window(db: Database, week: str, tier: str, length: int, captures: _Captures
 def _reason(db: Database, absent: Sequence[str], tier: str, captures: _Captures) -> str:
     """Why the newest of the absent weeks is, and how many others are."""
     week = absent[-1]
-    others = f", and {len(absent) - 1} weeks more" if len(absent) > 2 else ", and one week more" if len(absent) == 2 else ""
+    others = f" and {len(absent) - 1} weeks more" if len(absent) > 2 else " and one week more" if len(absent) == 2 else ""
     return f"{week} {tier} {_state(db, week, tier, captures)}{others}"
 
 
