@@ -267,7 +267,7 @@ class Player:
             faults += [f"audit: {fault}" for fault in audit.verify(db).faults]
         faults += self._status_of_the_past(days)
         with self.engine.database() as db:
-            return faults + self.answers.differences(db, self.ledger, self.today, days)
+            return faults + self.answers.differences(db, self.ledger, self.today, days, interrupted=self._interrupted)
 
     def _status(self, day: date, option: str) -> str:
         """The state of twelve weeks as it is printed, without what is typed next."""

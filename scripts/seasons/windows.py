@@ -24,7 +24,13 @@ class Windows:
 
     def __init__(self) -> None:
         self._expected: dict[tuple[Any, ...], dict[Any, Figures]] = {}
+        self._interrupted: set[date | None] = set()  # days that ended with a run killed; None: this one
         self.compared = 0
+
+    def end(self, today: date, *, interrupted: bool) -> None:
+        """Notes whether the windows of today may be missing: the run that makes them was killed, and none completed it."""
+        for day in (today, None):
+            (self._interrupted.add if interrupted else self._interrupted.discard)(day)
 
     def faults(self, db: Any, view: str, picture: Picture, day: date | None, gone: set[str]) -> Iterator[str]:
         """Every window that has other figures than it must, or has none, or has some and must not."""
@@ -48,8 +54,8 @@ class Windows:
             if not without:
                 yield f"{what}: figures of weeks that are not there"
             return
-        if without and rows[0]["reason"] == NOT_MADE and day is not None:
-            return  # a run that was killed that day
+        if without and rows[0]["reason"] == NOT_MADE and day in self._interrupted:
+            return
         key = (view, *((i.shown.capture_id, i.number) for i in inputs))
         if key not in self._expected:
             self._expected[key] = _EXPECTED[view](inputs)
