@@ -26,6 +26,7 @@ from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite
 from market_spine.operate import prune, rollback
 from market_spine.operate.rebuild import rebuild
+from market_spine.operate.windows import keep
 from market_spine.partition import OTC, TIERS
 from market_spine.query.views import VIEWS
 
@@ -69,6 +70,9 @@ class Changes:
         self._desk = Desk(folder, db)
         self._day, self._content = FRIDAYS[0], 0
         self._turns = itertools.cycle((self._restate_and_prune, self._roll_back, self._undo_and_rebuild))
+        keep(self._desk.context(self._day), (2,))
+        self._desk.publish_weeks([WEEK - timedelta(weeks=1)])
+        self._desk.run(self._day, weeks=(WEEK - timedelta(weeks=1),))
         for _ in range(2):
             self._restate()
 
