@@ -143,6 +143,19 @@ class Category(StrEnum):
         "SHRUNK_CAPTURE", ERROR, NORMALIZED, "under `--min-kept-percent` of the current capture's rows or shares",
         "fetch it again; if FINRA means it, `--accept-shrink`",
     )
+    IMPLAUSIBLE_CONTENT = (
+        "IMPLAUSIBLE_CONTENT", ERROR, NORMALIZED,
+        "the figures lie far outside the history of the tier, or are those of another week or tier; the message has them",
+        "`spine gates explain WEEK TIER`; fetch it again, and if FINRA means it, `spine release WEEK TIER`",
+    )
+    UNUSUAL_CONTENT = (
+        "UNUSUAL_CONTENT", WARN, NORMALIZED, "figures outside what is usual for the tier; the capture is current",
+        "look at `spine gates explain WEEK TIER`; if it is the new level, `spine gates accept WEEK TIER`",
+    )
+    HELD_BY_OPERATOR = (
+        "HELD_BY_OPERATOR", ERROR, NORMALIZED, "an operator holds the content with `spine hold`",
+        "`spine release WEEK TIER`, or wait for other content",
+    )
     REJECTED_ROWS = "REJECTED_ROWS", WARN, NORMALIZED, "some lines were rejected", "look at `spine rejects WEEK TIER`"
     FIRM_TOTALS_MISSING = (
         "FIRM_TOTALS_MISSING", WARN, TOTALS, "the source gave a partition's rows and not its firm totals",
@@ -179,3 +192,12 @@ class Category(StrEnum):
         "nothing; the next run completes it",
     )
     UNEXPECTED = "UNEXPECTED", ERROR, ANY, "an error in the program; the traceback is in `details_json`", "report it"
+
+
+HELD = frozenset(
+    {
+        Category.IMPLAUSIBLE_CONTENT, Category.HELD_BY_OPERATOR, Category.TRUNCATED_CONTENT, Category.SAME_CONTENT,
+        Category.TOO_EARLY, Category.TOO_MANY_REJECTS, Category.SHRUNK_CAPTURE,
+    }
+)
+"""The categories of what a gate holds: its rows are stored, or its bytes wait, until it is released or other content passes."""

@@ -1,6 +1,6 @@
 """The exit code of a process, by one rule: from the outcomes of a run, or from the error that ended it.
 
-0 all well, 1 something failed, 2 everything that could have succeeded failed; each error has its own (see errors.py).
+0 all well, 1 something failed or is held, 2 everything that could have succeeded failed; each error has its own (see errors.py).
 The process, core_executions and the observers all use it.
 """
 
@@ -19,7 +19,7 @@ def of_outcomes(outcomes: Iterable[Outcome], partitions: Iterable[Partition] | N
     worked = [outcome for outcome in outcomes if outcome.phase is not Phase.READINESS]
     failed = {outcome.where for outcome in worked if outcome.status is Status.FAILED}
     if not failed:
-        return 0
+        return int(any(outcome.status is Status.HELD for outcome in worked))
     awaiting = {outcome.where for outcome in worked if outcome.status is Status.AWAITING}
     tried = {o.where for o in worked if o.tier} if partitions is None else {str(partition) for partition in partitions}
     return 2 if (tried or {outcome.where for outcome in worked}) - awaiting <= failed else 1

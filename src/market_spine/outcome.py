@@ -30,6 +30,7 @@ class Status(str, Enum):
     LATE = "late"
     WARNING = "warning"
     FAILED = "failed"
+    HELD = "held"
     READY = "ready"
     NOT_READY = "not_ready"
 

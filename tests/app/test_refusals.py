@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from market_spine.app.context import Limits
 from market_spine.app.refusals import MOST_UNITS
 from market_spine.db import Database
 from market_spine.errors import UnusableContent
+from market_spine.gates.figures import Seen, of_file
+from market_spine.gates.judge import judge
+from market_spine.gates.past import Past
+from market_spine.gates.verdict import Verdict
+from market_spine.measure.firm_totals import Checked
 from market_spine.operate import rollback
 from market_spine.parse import weekly_file
 from market_spine.parse.weekly_file import WeeklyFile
@@ -38,7 +44,7 @@ MONDAY_OF = {NMS_TIER_1: "2025-12-15", NMS_TIER_2: "2025-12-29", OTC: "2025-12-2
     ids=["T1 before", "T1 on the day", "T1 a day after", "T1 revised", "T2 before", "T2 on the day", "OTC before", "OTC on the day", "no dates"],
 )
 def test_dates_before_the_weeks_own_publication_are_refused(tier: str, newest: str | None, refused: bool) -> None:
-    assert category(lambda: refusals.check_date(newest, Partition(WEEK, tier))) == ("TOO_EARLY" if refused else "")
+    assert held(seen_of(newest_date=newest), Past(), Partition(WEEK, tier)) == (["TOO_EARLY"] if refused else [])
 
 
 def file_of(*figures: tuple[int, int]) -> WeeklyFile:
@@ -63,11 +69,22 @@ def test_sums_that_cannot_be_kept_exactly_are_refused(figures: list[tuple[int, i
     assert category(lambda: refusals.check_sums(file_of(*figures))) == ("SUM_TOO_LARGE" if refused else "")
 
 
-def test_another_partitions_content_is_refused_with_its_name() -> None:
-    refusals.check_twin(None)
-    with pytest.raises(UnusableContent, match="the content is that of 2025-11-28 / OTC, byte for byte") as caught:
-        refusals.check_twin(Partition(WEEK, OTC))
-    assert "spine rollback 2025-11-28 OTC --reason" in caught.value.message
+def test_another_partitions_content_is_held_with_its_name() -> None:
+    assert held(seen_of(), Past(), Partition(WEEK, OTC)) == []
+    judged = judge(seen_of(), Partition(WEEK, OTC), Past(twin=Partition(WEEK, OTC)), Limits()).judgement
+    assert judged.sentence == "the content is that of 2025-11-28 / OTC, byte for byte."
+    assert "spine rollback 2025-11-28 OTC --reason" in judged.hint
+
+
+def seen_of(newest_date: str | None = None) -> Seen:
+    """The figures of a small file."""
+    seen = of_file(file_of((100, 1), (50, 2)), Checked())
+    return seen._replace(figures=replace(seen.figures, newest_date=newest_date))
+
+
+def held(seen: Seen, past: Past, partition: Partition) -> list[str]:
+    """The categories of the gates that hold it."""
+    return [result.category for result in judge(seen, partition, past, Limits()).judgement.of(Verdict.HOLD)]
 
 
 def category(check: object) -> str:

@@ -11,6 +11,7 @@ from market_spine.errors import PartitionError
 if TYPE_CHECKING:
     from market_spine.core.captures import Capture
     from market_spine.db import Database
+    from market_spine.gates.figures import Seen
     from market_spine.measure.firm_totals import Checked
     from market_spine.parse.weekly_file import WeeklyFile
     from market_spine.partition import Partition
@@ -20,11 +21,13 @@ _REJECTS_KEPT = 1000
 
 
 class Reading(NamedTuple):
-    """A capture's bytes, parsed: rows and rejects, the text of the rejected lines by number, and the firm totals beside them."""
+    """A capture's bytes, parsed: rows and rejects, the text of the rejected lines by number, the firm totals beside them, and the
+    figures that the gates look at."""
 
     file: WeeklyFile
     rejected: dict[int, str]
     firm_totals: Checked
+    seen: Seen
 
 
 def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
@@ -38,7 +41,7 @@ def read(db: Database, capture: Capture, *, hashed: bool = False) -> Reading:
     file = weekly_file.read(contents.unpacked(packed, content_hash, hashed=hashed), capture.partition)
     numbers = [reject.line_number for reject in file.rejects[:_REJECTS_KEPT]]
     rejected = lines.lines_at(contents.unpacked(packed, content_hash, hashed=True), numbers) if numbers else {}
-    return Reading(file, rejected, _checked_totals(file, capture.partition, _totals(db, capture, file)))
+    return _reading(file, rejected, _checked_totals(file, capture.partition, _totals(db, capture, file)))
 
 
 def foresee(content: bytes, totals: bytes | None, partition: Partition) -> Reading | PartitionError:
@@ -48,9 +51,15 @@ def foresee(content: bytes, totals: bytes | None, partition: Partition) -> Readi
     try:
         file = weekly_file.read(_blocks(content), partition)
         beside = file if totals is content else weekly_file.read(_blocks(totals), partition) if totals else None
-        return Reading(file, {}, _checked_totals(file, partition, beside))
+        return _reading(file, {}, _checked_totals(file, partition, beside))
     except PartitionError as error:
         return error
+
+
+def _reading(file: WeeklyFile, rejected: dict[int, str], checked: Checked) -> Reading:
+    from market_spine.gates import figures
+
+    return Reading(file, rejected, checked, figures.of_file(file, checked))
 
 
 def _blocks(content: bytes) -> Iterator[bytes]:

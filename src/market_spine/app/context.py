@@ -13,21 +13,16 @@ from market_spine.app.forecast import Forecast
 from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar
 from market_spine.db import Database
+from market_spine.gates.past import Limits
 from market_spine.measure.dimensions import Dimensions
 from market_spine.partition import Partition, week_lock
+
+__all__ = ["Expectations", "Limits", "Run"]
 
 if TYPE_CHECKING:
     from market_spine.measure.measures import TierMeasures
 
 _HAND_OVER_SYMBOLS = 500_000  # some fifty megabytes
-
-
-class Limits(NamedTuple):
-    """The limits beyond which a file or a capture is refused; all are options."""
-
-    max_reject_ratio: float = 0.05
-    min_kept_ratio: float = 0.5
-    accept_shrink: bool = False
 
 
 class Expectations(NamedTuple):

@@ -81,10 +81,12 @@ def _reaching(first: Mapping[str, date], revised: Iterable[Partition]) -> dict[s
 
 
 def _is_unfinished(run: Run, partition: Partition, reach: date) -> bool:
-    """Whether a stage of it can be completed. Refused content is tried again as far back as `reach`, no farther: without other
-    content or an operator it is refused each time."""
+    """Whether a stage of it can be completed. Refused or held content is tried again as far back as `reach`, no farther: without
+    other content or an operator it is refused each time."""
     waiting = normalize.pending(run, partition)
     if waiting and (partition.week_ending >= reach or not all(normalize.failed_before(run, capture) for capture in waiting)):
+        return True
+    if partition.week_ending >= reach and normalize.standing_hold(run, partition) is not None:
         return True
     return bool(calc.pending(run, partition))
 
@@ -111,7 +113,8 @@ def _current(db: Database, start: date, end: date) -> set[Partition]:
 
 
 def _behind(db: Database) -> set[Partition]:
-    """The partitions with a capture of which a stage is missing or was made from older content than the preceding stage."""
+    """The partitions with a capture that is held, or of which a stage is missing or was made from older content than the
+    preceding one."""
     rows = db.execute(
         """
         SELECT c.week_ending, c.tier
@@ -120,7 +123,7 @@ def _behind(db: Database) -> set[Partition]:
         LEFT JOIN core_manifest typed ON typed.capture_id = c.capture_id AND typed.stage = 'NORMALIZED'
         LEFT JOIN core_manifest measured ON measured.capture_id = c.capture_id AND measured.stage = 'CALC'
         WHERE c.withdrawn_at IS NULL
-          AND (typed.id IS NULL OR measured.id IS NULL
+          AND (typed.id IS NULL OR measured.id IS NULL OR c.held_at IS NOT NULL
                OR json_extract(typed.metadata_json, '$.ingest_no') <> json_extract(raw.metadata_json, '$.ingest_no')
                OR json_extract(measured.metadata_json, '$.ingest_no') <> json_extract(typed.metadata_json, '$.ingest_no'))
         """

@@ -13,11 +13,13 @@ from market_spine.core import manifest
 from market_spine.core.captures import Capture, Current
 from market_spine.core.manifest import StageRow
 from market_spine.errors import PartitionError
+from market_spine.gates.past import Other, Week
 from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id
 from market_spine.query.as_of import Known
 
 if TYPE_CHECKING:
-    from market_spine.parse.weekly_file import WeeklyFile
+    from market_spine.app.judging import Verdicts
+    from market_spine.gates.figures import Seen
 
 
 class Used(NamedTuple):
@@ -40,11 +42,14 @@ class Stored(NamedTuple):
 
 
 class Normalized(NamedTuple):
-    """A capture that normalize would store rows of, their number and their share volume."""
+    """A capture that normalize would store rows of, their number and share volume, what the gates see of them, and whether they
+    hold it."""
 
     capture: Capture
     rows: int
     shares: float
+    seen: Seen
+    held: str | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ class Forecast:
     measured: dict[Partition, list[Capture]] = field(default_factory=dict)
     results: dict[date, StageRow] = field(default_factory=dict)
     resolved: set[tuple[date, str | None, str]] = field(default_factory=set)
+    waiting: dict[Partition, tuple[Capture, str]] = field(default_factory=dict)  # held as bytes, and why
+    released: set[str] = field(default_factory=set)  # captures whose hold would have ended
     _with_content: dict[str, set[Partition]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------------- what would be done
@@ -72,7 +79,7 @@ class Forecast:
         self.stored[capture.partition] = Stored(capture, lines, reading)
         self.resolve(capture.partition.week_ending, capture.partition.tier, manifest.RAW)
 
-    def normalize(self, capture: Capture, file: WeeklyFile, run_date: date) -> Capture:
+    def normalize(self, capture: Capture, reading: Reading, run_date: date, judged: Verdicts) -> Capture:
         """Normalize would store its rows; a replay left over from an earlier day becomes a capture of today. Returns it."""
         from market_spine.parse.columns import whole_or_fraction
         from market_spine.parse.figures import total
@@ -82,11 +89,27 @@ class Forecast:
             capture_id = generate_capture_id(DOMAIN, partition.week, partition.tier, run_date)
             capture = capture._replace(capture_id=capture_id, run_date=run_date.isoformat())
         capture = capture._replace(stage_no=None)
-        made = Normalized(capture, len(file.columns.shares), whole_or_fraction(total(file.columns.shares)))
+        shares = reading.file.columns.shares
+        held = judged.judgement.sentence if judged.judgement.is_held else None
+        made = Normalized(capture, len(shares), whole_or_fraction(total(shares)), judged.seen, held)
         self.normalized.setdefault(partition, []).append(made)
-        self._with_content.setdefault(capture.content_hash, set()).add(partition)
+        if held is None:
+            self._with_content.setdefault(capture.content_hash, set()).add(partition)
         self.resolve(partition.week_ending, partition.tier, manifest.NORMALIZED)
         return capture
+
+    def hold(self, capture: Capture, judged: Verdicts) -> None:
+        """Normalize would keep its bytes waiting, beside the rows of other content."""
+        self.waiting[capture.partition] = (capture, judged.judgement.sentence)
+
+    def release(self, capture: Capture, seen: Seen) -> None:
+        """Normalize would find that a held capture passes the gates now."""
+        done = capture._replace(stage_no=capture.ingest_no)
+        self.released.add(capture.capture_id)
+        made = Normalized(done, seen.figures.rows, seen.figures.shares, seen)
+        self.normalized.setdefault(capture.partition, []).append(made)
+        self.measured.setdefault(capture.partition, []).append(done)
+        self.resolve(capture.partition.week_ending, capture.partition.tier, manifest.NORMALIZED)
 
     def measure(self, capture: Capture) -> None:
         """Calc would measure it."""
@@ -135,6 +158,20 @@ class Forecast:
             return stored
         return Current(newest.capture.capture_id, newest.rows, newest.shares)
 
+    def weeks_before(self, partition: Partition) -> dict[Partition, Week]:
+        """The accepted weeks of a tier before this one that there would be, and are not stored."""
+        before = {p: self._newest(p) for p in self.normalized if p.tier == partition.tier and p < partition}
+        return {
+            p: Week(p, made.capture.capture_id, made.capture.content_hash, made.seen.figures, made.seen.shape)
+            for p, made in before.items()
+            if made is not None
+        }
+
+    def seen_between(self, first: date, last: date) -> dict[Partition, Other]:
+        """The accepted contents of these weeks that there would be, and are not stored."""
+        newest = {p: self._newest(p) for p in self.normalized if first <= p.week_ending <= last}
+        return {p: Other(p, made.seen) for p, made in newest.items() if made is not None}
+
     def twin(self, stored: Partition | None, partition: Partition, content_hash: str) -> Partition | None:
         """Another partition whose current content would be this one."""
         others = self._with_content.get(content_hash, set()) | ({stored} if stored else set())
@@ -147,7 +184,9 @@ class Forecast:
         for tier in TIERS:
             partition = Partition(week, tier)
             measured = {capture.capture_id: capture for capture in self.measured.get(partition, [])}
-            ahead = [made.capture for made in self.normalized.get(partition, [])] + list(measured.values())
+            normalized = self.normalized.get(partition, [])
+            held = {made.capture.capture_id for made in normalized if made.held}
+            ahead = [c for c in (*(made.capture for made in normalized), *measured.values()) if c.capture_id not in held]
             newest = max(ahead, key=lambda capture: capture.run_date, default=None)
             if newest is None or (tier in used and _day(used[tier].capture_id) > _day(newest.capture_id)):
                 continue
@@ -172,13 +211,18 @@ class Forecast:
         """The manifest rows the week would have, newest capture first."""
         ahead = {(row.capture_id, row.stage): row for row in self._rows(week)}
         remade = {capture_id for capture_id, stage in ahead if stage == manifest.NORMALIZED}
-        gone = {(capture_id, stage) for capture_id in remade for stage in (manifest.CALC, manifest.WITHDRAWN)}
+        gone = {(capture_id, stage) for capture_id in remade for stage in (manifest.CALC, manifest.WITHDRAWN, manifest.HELD)}
         kept = [row for row in stored if (row.capture_id, row.stage) not in gone | ahead.keys()]
         return sorted([*ahead.values(), *kept], key=lambda row: row.captured_at, reverse=True)
 
     def _rows(self, week: date) -> Iterable[StageRow]:
         for partition in (Partition(week, tier) for tier in TIERS):
             made = [(normalized.capture, normalized.rows) for normalized in self.normalized.get(partition, [])]
+            held = [(n.capture, n.rows, n.held) for n in self.normalized.get(partition, []) if n.held]
+            held += [(capture, 1, why) for capture, why in [self.waiting[partition]]] if partition in self.waiting else []
+            for c, rows, why in held:
+                facts = {"ingest_no": c.ingest_no, "reason": why}
+                yield StageRow(partition.tier, manifest.HELD, c.capture_id, rows, facts, c.captured_at)
             raw = [(stored.capture, stored.lines)] if (stored := self.stored.get(partition)) else []
             measured = [(capture, 1) for capture in self.measured.get(partition, [])]
             for stage, captures in ((manifest.RAW, made + raw), (manifest.NORMALIZED, made), (manifest.CALC, measured)):
@@ -193,8 +237,9 @@ class Forecast:
         return newest is None or newest.capture.content_hash == content_hash
 
     def _newest(self, partition: Partition) -> Normalized | None:
-        """Of the captures of a partition that would be normalized, the one of the latest day."""
-        return max(self.normalized.get(partition, []), key=lambda made: made.capture.run_date, default=None)
+        """Of the captures of a partition that would be normalized and not held, the one of the latest day."""
+        made = [made for made in self.normalized.get(partition, []) if not made.held]
+        return max(made, key=lambda made: made.capture.run_date, default=None)
 
 
 def _day(capture_id: str) -> str:

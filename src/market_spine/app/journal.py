@@ -23,8 +23,8 @@ HEADINGS = {
     Phase.CALC: "Phase 3: Analytics",
     Phase.READINESS: "Phase 4: Readiness",
 }
-_LEVELS = {Status.FAILED: logging.ERROR, Status.LATE: logging.WARNING}
-_ACTED = (Status.DONE, Status.FAILED)
+_LEVELS = {Status.FAILED: logging.ERROR, Status.HELD: logging.ERROR, Status.LATE: logging.WARNING}
+_ACTED = (Status.DONE, Status.FAILED, Status.HELD)
 
 
 class Line(NamedTuple):

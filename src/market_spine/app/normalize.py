@@ -7,20 +7,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from market_spine.app import firm_totals, refusals
+from market_spine.app import firm_totals, judging, refusals
 from market_spine.app.content import Reading, read
 from market_spine.app.context import Run
-from market_spine.app.refusals import Known
 from market_spine.categories import Category
-from market_spine.core import anomalies, captures, events, manifest, withdrawals
+from market_spine.core import anomalies, captures, events, holds, manifest, withdrawals
 from market_spine.core.captures import Capture
 from market_spine.core.events import Kind
+from market_spine.core.holds import Hold
 from market_spine.core.withdrawals import Withdrawal
-from market_spine.errors import PartitionError
+from market_spine.errors import PartitionError, UnusableContent
+from market_spine.gates.verdict import Verdict
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import DOMAIN, Partition
 
 if TYPE_CHECKING:
+    from market_spine.app.judging import Verdicts
     from market_spine.measure.facts import Facts
     from market_spine.measure.firm_totals import Checked
     from market_spine.parse.weekly_file import WeeklyFile
@@ -51,7 +53,8 @@ def failed_before(run: Run, capture: Capture) -> bool:
 
 
 def normalize(run: Run, capture: Capture) -> Outcome:
-    """Reads, checks and stores one capture. Raises UnusableContent when it must not become current."""
+    """Reads, judges and stores one capture; what a gate holds is stored and does not become current. Raises UnusableContent for
+    what cannot be stored, or was withdrawn."""
     try:
         if _is_left_over(run, capture) and (captures.is_superseded(run.db, capture) or run.forecast.supersedes(capture)):
             return _set_aside(run, capture)
@@ -59,22 +62,30 @@ def normalize(run: Run, capture: Capture) -> Outcome:
         return _normalize(run, capture, reading)
     except PartitionError as error:
         error.capture_id, error.ingest_no = capture.capture_id, capture.ingest_no
+        if isinstance(error, UnusableContent) and not run.dry:
+            judging.refuse(run, capture, error.category, error.message)
         raise
 
 
 def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     file = reading.file
-    _check(run, capture, file)
-    made = run.forecast.normalize(capture, file, run.run_date) if run.dry else _act(run, capture, reading)
+    refusals.check(file, capture.partition, _withdrawal(run, capture))
+    judged = judging.judge(run, capture, reading.seen)
+    if judged.judgement.is_held and _would_replace(run, capture):
+        return _keep_waiting(run, capture, judged)
+    made = run.forecast.normalize(capture, reading, run.run_date, judged) if run.dry else _act(run, capture, reading, judged)
     if made is None:
         message = "Already normalized, by a worker or another run"
         return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
     capture = made
     rows = len(file.columns.shares)
-    message = f"Normalized {rows:,} rows" + _remarks(file, reading.firm_totals)
-    status = Status.WARNING if file.rejects or reading.firm_totals.problem else Status.DONE
+    if judged.judgement.is_held:
+        return _held(capture, judged, rows)
+    message = f"Normalized {rows:,} rows" + _remarks(file, reading.firm_totals, judged)
+    is_odd = file.rejects or reading.firm_totals.problem or judged.judgement.of(Verdict.WARN)
     return Outcome.of(
-        Phase.NORMALIZE, status, capture.partition, message, capture_id=capture.capture_id, rows=rows,
+        Phase.NORMALIZE, Status.WARNING if is_odd else Status.DONE, capture.partition, message, capture_id=capture.capture_id,
+        rows=rows,
         details={
             "rejects": len(file.rejects), "duplicates": file.duplicates, "excluded": file.excluded,
             "totals_problem": reading.firm_totals.problem,
@@ -82,8 +93,9 @@ def _normalize(run: Run, capture: Capture, reading: Reading) -> Outcome:
     )
 
 
-def _act(run: Run, capture: Capture, reading: Reading) -> Capture | None:
-    """Stores the rows, and returns the capture they belong to; None when somebody else has stored them meanwhile."""
+def _act(run: Run, capture: Capture, reading: Reading, judged: Verdicts) -> Capture | None:
+    """Stores the rows and the verdicts on them, and returns the capture they belong to; None when somebody else has stored them
+    meanwhile."""
     from market_spine.measure.measures import measure_tier
 
     try:
@@ -92,14 +104,85 @@ def _act(run: Run, capture: Capture, reading: Reading) -> Capture | None:
                 return None
             capture = _make_room(run, capture)
             facts = _store(run, capture, reading, run.stamp)
-            _note_rejects(run, capture, reading.file)
-            _note_totals(run, capture, reading.firm_totals)
+            _note_rejects(run, capture, reading.file, judged)
+            judging.record(run, capture, judged)
+            if judged.judgement.is_held:
+                judging.hold(run, capture, judged, rows=len(reading.file.columns.shares), has_rows=True)
+            else:
+                _note_totals(run, capture, reading.firm_totals)
             run.judge_if_ready(capture.partition.week_ending)
     except BaseException:
         run.dimensions.forget()
         raise
     run.hand_over(capture.capture_id, capture.ingest_no, measure_tier(facts))
     return capture
+
+
+def _would_replace(run: Run, capture: Capture) -> bool:
+    """Whether the capture has rows of other content that are not held: rows that a held content must not take the place of."""
+    if capture.stage_no is None or _is_left_over(run, capture):
+        return False
+    rows_held = [hold for hold in holds.of_partition(run.db, capture.partition) if hold.has_rows and hold.released_at is None]
+    return capture.capture_id not in {hold.capture_id for hold in rows_held}
+
+
+def _keep_waiting(run: Run, capture: Capture, judged: Verdicts) -> Outcome:
+    """Holds a content of which only the bytes are stored, beside the good rows of the same day."""
+    if run.dry:
+        run.forecast.hold(capture, judged)
+    else:
+        with run.db.transaction():
+            judging.remember(run, capture, judged)
+            judging.hold(run, capture, judged, rows=judged.seen.figures.rows, has_rows=False)
+            run.judge_if_ready(capture.partition.week_ending)
+    return _held(capture, judged, None)
+
+
+def _held(capture: Capture, judged: Verdicts, rows: int | None) -> Outcome:
+    judgement = judged.judgement
+    category = judgement.headline.category if judgement.headline else None
+    message = f"{category}: held: {judgement.message}"
+    return Outcome.of(
+        Phase.NORMALIZE, Status.HELD, capture.partition, message, capture_id=capture.capture_id, rows=rows, category=category,
+        details=judgement.entry(),
+    )
+
+
+def standing_hold(run: Run, partition: Partition) -> Hold | None:
+    """The hold that stands and whose content has its rows: it is judged again in each run, because its history or an option may
+    have changed. A content that only waits is pending."""
+    hold = holds.standing(run.db, partition)
+    is_ours = hold is not None and hold.has_rows and run.works_on(_day_of(hold.capture_id))
+    return hold if is_ours and not run.forecast.stored.get(partition) else None
+
+
+def _day_of(capture_id: str) -> str:
+    return f"{capture_id[-8:-4]}-{capture_id[-4:-2]}-{capture_id[-2:]}"
+
+
+def review(run: Run, partition: Partition, hold: Hold) -> Outcome:
+    """Judges a held content again, by its figures: releases it if it passes now."""
+    capture = next(c for c in captures.of_partition(run.db, partition, manifest.NORMALIZED) if c.capture_id == hold.capture_id)
+    capture = capture._replace(content_hash=hold.content_hash, ingest_no=hold.ingest_no)
+    seen = judging.seen_again(run.db, capture) or read(run.db, capture).seen
+    judged = judging.judge(run, capture, seen)
+    rows = seen.figures.rows
+    if run.dry:
+        if not judged.judgement.is_held:
+            run.forecast.release(capture, seen)
+    else:
+        with run.db.transaction():
+            judging.record(run, capture, judged)
+            if judged.judgement.is_held:
+                judging.hold(run, capture, judged, rows=rows, has_rows=True)
+            else:
+                note = f"{capture.capture_id} passes the gates"
+                anomalies.resolve_stage(run.db, partition.key, manifest.NORMALIZED, note, run.now)
+            run.judge(partition.week_ending)
+    if judged.judgement.is_held:
+        return _held(capture, judged, None)
+    message = f"Released: {rows:,} rows that were held pass the gates now"
+    return Outcome.of(Phase.NORMALIZE, Status.DONE, partition, message, capture_id=capture.capture_id)
 
 
 def _is_left_over(run: Run, capture: Capture) -> bool:
@@ -112,7 +195,7 @@ def _make_room(run: Run, capture: Capture) -> Capture:
     if _is_left_over(run, capture):
         return captures.carry_over(run.db, capture, run.run_date, run.now)
     if capture.stage_no is not None:
-        captures.take_on(run.db, capture)
+        captures.take_on(run.db, capture, run.now)
     return capture
 
 
@@ -120,6 +203,7 @@ def _set_aside(run: Run, capture: Capture) -> Outcome:
     """A left-over replay that a later capture has superseded needs no rows; its content is kept as a version."""
     if not run.dry:
         with run.db.transaction():
+            captures.end_hold(run.db, capture, run.now)
             captures.set_aside(run.db, capture, run.now)
     message = f"Content {capture.ingest_no} of capture …:{capture.capture_id[-8:]} was superseded before it was normalized"
     return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)
@@ -128,27 +212,23 @@ def _set_aside(run: Run, capture: Capture) -> Outcome:
 def remake(run: Run, capture: Capture, normalized_at: str) -> Facts:
     """Deletes a capture's rows and makes them again from its bytes alone. Raises PartitionError."""
     reading = read(run.db, capture)
-    refusals.check_rows(reading.file, max_reject_ratio=1)
+    refusals.check_rows(reading.file)
     refusals.check_sums(reading.file)
     with run.db.transaction():
+        if judging.seen_again(run.db, capture) is None:  # stored by a release without gates
+            judging.remember(run, capture, judging.judge(run, capture, reading.seen))
         return _store(run, capture, reading, normalized_at)
 
 
-def _remarks(file: WeeklyFile, checked: Checked) -> str:
+def _remarks(file: WeeklyFile, checked: Checked, judged: Verdicts) -> str:
     parts = [f"{len(file.rejects):,} rejected"] if file.rejects else []
     parts += [f"{file.duplicates:,} repeated, collapsed"] if file.duplicates else []
     parts += [f"{file.excluded:,} sums left out"] if file.excluded else []
     parts += [f"{file.second_tapes:,} on a second tape"] if file.second_tapes else []
     parts += [f"{checked.problem}: {checked.message}"] if checked.problem else []
+    unusual = judged.judgement.of(Verdict.WARN) and not checked.problem
+    parts += [f"{Category.UNUSUAL_CONTENT}: {judged.judgement.sentence}"] if unusual else []
     return f" ({', '.join(parts)})" if parts else ""
-
-
-def _check(run: Run, capture: Capture, file: WeeklyFile) -> None:
-    """Whether the capture may become current. Raises UnusableContent."""
-    current = run.forecast.current(captures.current(run.db, capture.partition, run.run_date), capture.partition)
-    twin = captures.twin(run.db, capture.partition, capture.content_hash)
-    twin = run.forecast.twin(twin, capture.partition, capture.content_hash)
-    refusals.check(file, capture.partition, Known(twin, current, _withdrawal(run, capture)), run.limits)
 
 
 def _withdrawal(run: Run, capture: Capture) -> Withdrawal | None:
@@ -241,9 +321,13 @@ def _store_rejects(run: Run, capture: Capture, reading: Reading) -> None:
     )
 
 
-def _note_rejects(run: Run, capture: Capture, file: WeeklyFile) -> None:
-    """One WARN for all rejected lines; a clean file resolves the open anomalies."""
+def _note_rejects(run: Run, capture: Capture, file: WeeklyFile, judged: Verdicts) -> None:
+    """One WARN for all rejected lines; a clean file resolves the open anomalies. Of a held content the hold is the only one."""
     key, note = capture.partition.key, f"normalized as {capture.capture_id}"
+    if judged.judgement.is_held:
+        category = judged.judgement.headline.category if judged.judgement.headline else Category.IMPLAUSIBLE_CONTENT
+        anomalies.resolve_stage(run.db, key, manifest.NORMALIZED, note, run.now, but=(category, capture.capture_id))
+        return
     lasting = (Category.REJECTED_ROWS, capture.capture_id) if file.rejects else None
     anomalies.resolve_stage(run.db, key, manifest.NORMALIZED, note, run.now, but=lasting)
     if file.rejects:

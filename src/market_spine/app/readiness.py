@@ -38,6 +38,7 @@ class Findings(NamedTuple):
     incomplete: tuple[str, ...]
     withdrawn: tuple[str, ...]
     critical: int
+    held: tuple[str, ...] = ()
 
     @property
     def is_present(self) -> bool:
@@ -50,7 +51,7 @@ class Findings(NamedTuple):
 
     def issues(self) -> list[str]:
         """The blocking issues, in words."""
-        issues = list(self.withdrawn)
+        issues = [*self.withdrawn, *self.held]
         if self.awaiting:
             tiers = ", ".join(f"{due.partition.tier} (due {due.day})" for due in self.awaiting)
             issues.append(f"Awaiting publication: {tiers}")
@@ -162,17 +163,19 @@ def examine(
     tiers: tuple[str, ...] = TIERS,
     results: list[str] | None = None,
 ) -> Findings:
-    """Every tier present, every stage of its current capture made from the same content, nothing withdrawn without a
+    """Every tier present, every stage of its current capture made from the same content, nothing withdrawn or held without a
     successor; and, where `results` are given, one that was made from exactly these captures."""
     stages = manifest.current_stages(rows)
     absent = [tier for tier in tiers if manifest.RAW not in stages.get(tier, {})]
     awaiting = tuple(due for tier, due in (expected or {}).items() if tier in absent)
     awaited = {due.partition.tier for due in awaiting}
+    held = tuple(f"held: {row.tier}: {row.metadata.get('reason')}" for row in holds(rows))
     incomplete = [issue for tier in tiers if tier not in absent for issue in _incomplete(tier, stages[tier])]
-    if results is not None and not absent and not incomplete and not _is_fresh(rows, stages, results):
+    is_whole = not absent and not incomplete and _all_accepted(rows, stages)
+    if results is not None and is_whole and not _is_fresh(rows, stages, results):
         incomplete.append(STALE_RESULT)
     missing = tuple(tier for tier in absent if tier not in awaited)
-    return Findings(awaiting, missing, tuple(incomplete), tuple(_rollbacks(rows)), critical)
+    return Findings(awaiting, missing, tuple(incomplete), tuple(_rollbacks(rows)), critical, held)
 
 
 def _incomplete(tier: str, done: Mapping[str, StageRow]) -> list[str]:
@@ -203,10 +206,26 @@ def _rollbacks(rows: list[StageRow]) -> list[str]:
     for row in rows:
         if row.stage != manifest.WITHDRAWN:
             continue
-        newer = (r for r in manifest.standing(rows) if r.tier == row.tier and r.stage == manifest.NORMALIZED)
-        if not any(r.captured_at > row.captured_at for r in newer):
+        if not _is_superseded(row, rows):
             issues.append(f"Manual rollback: {row.tier}: {row.metadata.get('reason', 'no reason given')}")
     return issues
+
+
+def holds(rows: list[StageRow]) -> list[StageRow]:
+    """The holds that stand: until a newer capture is accepted. A withdrawn capture is not held as well."""
+    return [row for row in manifest.standing(rows) if row.stage == manifest.HELD and not _is_superseded(row, rows)]
+
+
+def _is_superseded(row: StageRow, rows: list[StageRow]) -> bool:
+    """Whether a newer capture of the tier is normalized, and neither withdrawn nor held."""
+    newer = (r for r in manifest.accepted(rows) if r.tier == row.tier and r.stage == manifest.NORMALIZED)
+    return any(r.captured_at > row.captured_at for r in newer)
+
+
+def _all_accepted(rows: list[StageRow], stages: Mapping[str, Mapping[str, StageRow]]) -> bool:
+    """Whether each tier shows a capture that is current: of a tier that has only a held one there are no results."""
+    accepted = {row.capture_id for row in manifest.accepted(rows)}
+    return all(row.capture_id in accepted for done in stages.values() for row in done.values())
 
 
 def _criticals(week: str, connection: Connection) -> list[tuple[str | None, str]]:

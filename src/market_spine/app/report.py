@@ -29,6 +29,7 @@ MARK = {
     Status.WARNING: "⚠",
     Status.NOT_READY: "⚠",
     Status.FAILED: "✗",
+    Status.HELD: "✗",
 }
 _RULE = "=" * 70
 _LISTED = 8  # more weeks than these are written as a range
@@ -91,7 +92,7 @@ def summary(result: Result, facts: Facts = NO_FACTS) -> str:
         *_section("Restated", [f"{each.where}: {each.change}" for each in facts.restated]),
         *_section("Seconds", [f"{phase} {seconds:.2f}" for phase, seconds in facts.seconds.items()]),
         *(["", f"Checkpoint:           {facts.checkpoint}"] if facts.checkpoint else []),
-        *_section("Failures", [line(outcome) for outcome in result.outcomes if outcome.status is Status.FAILED]),
+        *_section("Failures", [line(outcome) for outcome in result.outcomes if outcome.status in (Status.FAILED, Status.HELD)]),
         *([f"next: {facts.command}"] if facts.command else []),
         _RULE,
         f"Exit code: {result.exit_code}",
@@ -114,6 +115,7 @@ def _phase_lines(result: Result) -> list[str]:
         "",
         "Normalization:",
         f"  Normalized:         {sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE))}",
+        *([f"  Held:               {count(Phase.NORMALIZE, Status.HELD)}"] if count(Phase.NORMALIZE, Status.HELD) else []),
         f"  Failed:             {count(Phase.NORMALIZE, Status.FAILED)}",
         "",
         "Analytics:",
@@ -155,7 +157,8 @@ def partitions_line(result: Result) -> str:
     absent = {"awaiting publication": Status.AWAITING, "late": Status.LATE}
     parts += [f"{count(Phase.INGEST, status)} {words}" for words, status in absent.items() if count(Phase.INGEST, status)]
     failed = sum(outcome.status is Status.FAILED for outcome in result.outcomes)
-    parts += [f"{failed} failed"] if failed else []
+    held = count(Phase.NORMALIZE, Status.HELD)
+    parts += [*([f"{held} held"] if held else []), *([f"{failed} failed"] if failed else [])]
     parts += [_open(plan)] if plan.open_count else []
     return ", ".join(parts)
 
@@ -221,6 +224,7 @@ def _counts(result: Result) -> dict[str, int]:
         "late": count(Phase.INGEST, Status.LATE),
         "ingest_failed": count(Phase.INGEST, Status.FAILED),
         "normalized": sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE)),
+        "held": count(Phase.NORMALIZE, Status.HELD),
         "normalize_failed": count(Phase.NORMALIZE, Status.FAILED),
         "calculations_ok": calculated,
         "calculations_failed": failed,
@@ -297,6 +301,8 @@ def _would(outcome: Outcome) -> str:
     where, phase = outcome.where, outcome.phase
     if outcome.status is Status.FAILED:
         return f"fail {where} ({outcome.message})"
+    if outcome.status is Status.HELD:
+        return f"hold {where} ({outcome.message})"
     if phase is Phase.READINESS:
         return f"find {where} ready" if outcome.status is Status.READY else f"find {where} not ready ({_blocking(outcome)})"
     if outcome.status is Status.SKIPPED:
@@ -319,6 +325,7 @@ def dry_summary(result: Result) -> str:
     parts = [f"{count(Phase.INGEST, Status.DONE)} ingests", f"{count(Phase.INGEST, Status.SKIPPED)} skips"]
     others = {
         "failures": sum(outcome.status is Status.FAILED for outcome in result.outcomes),
+        "to hold": count(Phase.NORMALIZE, Status.HELD),
         "awaiting": count(Phase.INGEST, Status.AWAITING, Status.LATE),
         "to normalize": sum(outcome.rows is not None for outcome in result.of(Phase.NORMALIZE)),
         "to calculate": count(Phase.CALC, Status.DONE),

@@ -96,7 +96,7 @@ def run_schedule(run: Run, source: Source | None, plan: Plan, tell: Tell) -> Res
     def note(outcome: Outcome) -> None:
         result.outcomes.append(outcome)
         tell(outcome)
-        if plan.fail_fast and outcome.status is Status.FAILED:
+        if plan.fail_fast and outcome.status in (Status.FAILED, Status.HELD):
             raise _Stop
 
     try:
@@ -154,6 +154,10 @@ def _normalize(run: Run, _source: Source | None, plan: Plan) -> Iterator[Outcome
     pending = [capture for partition in plan.partitions for capture in normalize.pending(run, partition)]
     for capture in pending:
         yield guarded(run, Phase.NORMALIZE, capture.partition, partial(normalize.normalize, run, capture))
+    done = {capture.partition for capture in pending}
+    for partition in plan.partitions:
+        if partition not in done and (hold := normalize.standing_hold(run, partition)):
+            yield guarded(run, Phase.NORMALIZE, partition, partial(normalize.review, run, partition, hold))
 
 
 def _without_raw(run: Run, partition: Partition) -> Outcome:

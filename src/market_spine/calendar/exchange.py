@@ -6,7 +6,7 @@ source. An unforeseen closure goes into the operator's calendar file (see public
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 
 
@@ -28,3 +28,12 @@ def half_days(year: int) -> frozenset[date]:
 
 def _days(year: int, table: dict[int, str]) -> frozenset[date]:
     return frozenset(date(year, int(day[:2]), int(day[2:])) for day in table.get(year, "").split())
+
+
+@lru_cache(maxsize=4096)
+def sessions(week_ending: date) -> float:
+    """The trading sessions of the week that ends on this Friday: five, less one for a closure and a half for a half day."""
+    days = {week_ending - timedelta(days=n) for n in range(5)}
+    closed = closures(week_ending.year) | closures((week_ending - timedelta(days=4)).year)
+    short = half_days(week_ending.year) | half_days((week_ending - timedelta(days=4)).year)
+    return 5 - len(days & closed) - len(days & short) / 2

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from market_spine import clock
-from market_spine.categories import Category, Severity
+from market_spine.categories import HELD, Category, Severity
 from market_spine.core import events
 from market_spine.core.events import Kind
 from market_spine.db import Connection, Database, writing
@@ -121,7 +121,7 @@ def observe(
         known = _known(run.db, category, key, stage, capture_id, is_open=resolution_note is None)
         if known is not None:
             return _see_again(run, known, category, message, details, affected_records, is_open=resolution_note is None)
-        if stage == _NORMALIZED and capture_id is not None and category.severity is Severity.ERROR:
+        if stage == _NORMALIZED and capture_id is not None and category.severity is Severity.ERROR and category not in HELD:
             facts = {"capture_id": capture_id, "ingest_no": (details or {}).get("ingest_no"), "category": category.value}
             events.record(
                 run.db, Kind.CAPTURE_REJECTED, events.subject_of(key), clock.stamp(run.now), message=message, **facts

@@ -9,7 +9,7 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from market_spine import clock
-from market_spine.core import events, responses, windows, withdrawals
+from market_spine.core import events, holds, responses, windows, withdrawals
 from market_spine.core.events import Kind
 from market_spine.core.manifest import CALC, NORMALIZED, RAW, forget_stage, record_stage
 from market_spine.db import Database
@@ -145,12 +145,12 @@ def totals_hash(db: Database, capture_id: str, ingest_no: int) -> str | None:
     return next((totals for (totals,) in rows), None)
 
 
-def take_on(db: Database, capture: Capture) -> None:
+def take_on(db: Database, capture: Capture, now: datetime) -> None:
     """Makes the content that is being normalized the capture's own; it replaces the previous one.
 
-    A withdrawal of the previous one ends, and what was computed from its rows is deleted: nobody may read measures of rows
-    that no longer exist. All of it was made this same day, because on a later day a content has a capture of its own. Call it
-    inside a transaction.
+    A withdrawal or a hold of the previous one ends, and what was computed from its rows is deleted: nobody may read measures of
+    rows that no longer exist. All of it was made this same day, because on a later day a content has a capture of its own. Call
+    it inside a transaction.
     """
     taken = version(db, capture.capture_id, capture.ingest_no)
     db.execute(
@@ -164,7 +164,14 @@ def take_on(db: Database, capture: Capture) -> None:
         ),
     )
     withdrawals.end(db, capture.capture_id, by=withdrawals.BY_INGEST, at=taken.observed_at)
+    end_hold(db, capture, now)
     _drop_results(db, capture)
+
+
+def end_hold(db: Database, capture: Capture, now: datetime) -> None:
+    """Ends a hold of a capture because other content took the place of the one held. Call it inside a transaction."""
+    reason = f"content {capture.ingest_no} took its place"
+    holds.release(db, capture.partition, capture.capture_id, by=holds.REPLACED, reason=reason, now=now)
 
 
 def _drop_results(db: Database, capture: Capture) -> None:
@@ -197,6 +204,7 @@ def carry_over(db: Database, capture: Capture, run_date: date, now: datetime) ->
     carried_id = generate_capture_id(DOMAIN, capture.partition.week, capture.partition.tier, run_date)
     observe(db, capture.partition, carried_id, run_date, version(db, capture.capture_id, capture.ingest_no), now)
     responses.carry_over(db, capture.capture_id, capture.ingest_no, carried_id)
+    end_hold(db, capture, now)
     set_aside(db, capture, now)
     (key,) = db.execute("SELECT capture_key FROM finra_otc_transparency_capture WHERE capture_id = ?", (carried_id,)).fetchone()
     return capture._replace(capture_key=key, capture_id=carried_id, run_date=run_date.isoformat(), stage_no=None)
@@ -312,6 +320,7 @@ def current(db: Database, partition: Partition, as_of: date | None = None) -> Cu
         """
         SELECT c.capture_id, c.row_count, c.total_shares FROM finra_otc_transparency_capture c
         WHERE c.week_ending = ? AND c.tier = ? AND c.run_date <= ? AND c.normalized_at IS NOT NULL AND c.withdrawn_at IS NULL
+          AND c.held_at IS NULL
         ORDER BY c.run_date DESC LIMIT 1
         """,
         (partition.week, partition.tier, as_of.isoformat() if as_of else "9"),

@@ -2,14 +2,15 @@
 
 A stage's row holds, in metadata_json, the `ingest_no` of the content it was made from. A later stage whose number differs
 from its predecessor's is pending: that is how a replay, a kill or a forced ingest is detected without further state.
-The pseudo-stage WITHDRAWN marks a capture that an operator withdrew; no check below counts it.
+The pseudo-stage WITHDRAWN marks a capture that an operator withdrew, and HELD one of which a gate or an operator holds the
+content with that `ingest_no`; no check below counts them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from market_spine.core import waiting
 from market_spine.db import Connection, writing
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
 
-RAW, NORMALIZED, CALC, WITHDRAWN = "RAW", "NORMALIZED", "CALC", "WITHDRAWN"
-RANK: Mapping[str, int] = {WITHDRAWN: 0, RAW: 1, NORMALIZED: 2, CALC: 3}
+RAW, NORMALIZED, CALC, WITHDRAWN, HELD = "RAW", "NORMALIZED", "CALC", "WITHDRAWN", "HELD"
+RANK: Mapping[str, int] = {WITHDRAWN: 0, HELD: 0, RAW: 1, NORMALIZED: 2, CALC: 3}
 
 
 class RevisionCheck(NamedTuple):
@@ -135,16 +136,29 @@ def standing(rows: Iterable[StageRow]) -> list[StageRow]:
     return [row for row in rows if row.capture_id is None or row.capture_id not in gone]
 
 
-def current_stages(rows: Iterable[StageRow]) -> dict[str, dict[str, StageRow]]:
-    """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest.
+def accepted(rows: Iterable[StageRow]) -> list[StageRow]:
+    """The rows whose capture is neither withdrawn nor held; one of which a content without rows is held is accepted."""
+    rows = standing(rows)
+    of_rows = {row.capture_id: row.metadata.get("ingest_no") for row in rows if row.stage == NORMALIZED}
+    held = {
+        row.capture_id for row in rows if row.stage == HELD and of_rows.get(row.capture_id) == row.metadata.get("ingest_no")
+    }
+    return [row for row in rows if row.capture_id is None or row.capture_id not in held]
+
+
+def current_stages(rows: Sequence[StageRow]) -> dict[str, dict[str, StageRow]]:
+    """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest. One that is
+    held counts only where there is no other.
 
     What is normalized was once raw, whatever happened to a content that was delivered for the same capture later.
     """
     stages: dict[str, dict[str, StageRow]] = {}
-    kept = [row for row in standing(rows) if row.tier is not None]
+    kept = [row for row in standing(rows) if row.tier is not None and row.stage != HELD]
+    good = {row.capture_id for row in accepted(rows)}
     for tier in dict.fromkeys(row.tier for row in kept):
         of_tier = [row for row in kept if row.tier == tier]
-        current = next((row for row in of_tier if row.stage == NORMALIZED and row.row_count > 0), of_tier[0])
+        normalized = [row for row in of_tier if row.stage == NORMALIZED and row.row_count > 0]
+        current = next((row for row in normalized if row.capture_id in good), (normalized or of_tier)[0])
         done = (row for row in of_tier if row.capture_id == current.capture_id)
         is_normalized = current.stage == NORMALIZED
         stages[str(tier)] = {row.stage: row for row in done if row.row_count > 0 or (is_normalized and row.stage == RAW)}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from market_spine.core import contents, events
-from market_spine.core.manifest import CALC, NORMALIZED, RANK, RAW, WITHDRAWN
+from market_spine.core.manifest import CALC, HELD, NORMALIZED, RANK, RAW, WITHDRAWN
 from market_spine.core.replay import AnomalyState, CaptureState, State, replay
 from market_spine.db import Database, connect, migrations
 from market_spine.errors import DamagedRaw
@@ -62,12 +62,14 @@ def _put_capture(past: Database, key: int, capture_id: str, capture: CaptureStat
     past.execute(
         """
         INSERT INTO finra_otc_transparency_capture (capture_key, capture_id, week_ending, tier, run_date, captured_at,
-            content_hash, source_uri, row_count, total_shares, normalized_at, withdrawn_at, withdrawn_reason, pinned_as)
-        VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?)
+            content_hash, source_uri, row_count, total_shares, normalized_at, withdrawn_at, withdrawn_reason, pinned_as,
+            held_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             key, capture_id, week, tier, capture.run_date, shown.observed_at, shown.content_hash, capture.rows,
             capture.shares, capture.normalized_at, capture.withdrawn_at, capture.withdrawn_reason, capture.pinned,
+            capture.held_at if capture.rows_are_held else None,
         ),
     )
     for number, content in capture.contents.items():
@@ -93,6 +95,8 @@ def _put_stages(past: Database, capture_id: str, capture: CaptureState) -> None:
     if capture.measured is not None:
         facts = {"ingest_no": capture.measured}
         _put_stage(past, CALC, key, capture_id, 1, facts, capture.shown.observed_at, capture.measured_at)
+    if capture.held is not None:
+        _put_hold(past, capture_id, capture)
     if capture.withdrawn_at is not None:
         reason = {"reason": capture.withdrawn_reason or "no reason given"}
         _put_stage(past, WITHDRAWN, key, capture_id, capture.rows or 0, reason, capture.shown.observed_at)
@@ -103,6 +107,24 @@ def _put_stages(past: Database, capture_id: str, capture: CaptureState) -> None:
             """,
             (capture_id, capture.withdrawn_at, reason["reason"], capture.shown.content_hash),
         )
+
+
+def _put_hold(past: Database, capture_id: str, capture: CaptureState) -> None:
+    week, tier = capture.partition.split("/")
+    number = int(capture.held or 0)
+    content, why = capture.contents[number], {"ingest_no": number, "gate": capture.held_by, "reason": capture.held_reason}
+    _put_stage(past, HELD, partition_key(week, tier), capture_id, content.lines, why, content.observed_at)
+    past.execute(
+        """
+        INSERT INTO finra_otc_transparency_hold (capture_id, ingest_no, held_at, week_ending, tier, content_hash, gate, reason,
+                                                 held_by, has_rows)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', ?)
+        """,
+        (
+            capture_id, number, capture.held_at, week, tier, content.content_hash, capture.held_by, capture.held_reason,
+            int(capture.rows_are_held),
+        ),
+    )
 
 
 def _put_stage(

@@ -31,9 +31,17 @@ class CaptureState:
     shares: str | None = None
     withdrawn_at: str | None = None
     withdrawn_reason: str | None = None
-    held: bool = False
+    held: int | None = None  # the number of the content that is held, and since when, by which gate and why
+    held_at: str | None = None
+    held_by: str | None = None
+    held_reason: str | None = None
     pinned: str | None = None
     set_aside: set[int] = field(default_factory=set)
+
+    @property
+    def rows_are_held(self) -> bool:
+        """Whether it holds rows of the content that is held; else only the bytes of that wait."""
+        return self.held is not None and self.held == self.normalized
 
     @property
     def newest(self) -> int:
@@ -108,7 +116,7 @@ class State:
         return {
             capture.partition: capture_id
             for _, capture_id, capture in sorted(standing, key=lambda each: each[0])
-            if capture.normalized is not None and capture.withdrawn_at is None and not capture.held
+            if capture.normalized is not None and capture.withdrawn_at is None and not capture.rows_are_held
         }
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -163,11 +171,13 @@ def _restored(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -
 
 
 def _held(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    state.captures[body["capture_id"]].held = True
+    capture = state.captures[body["capture_id"]]
+    capture.held, capture.held_at = body["ingest_no"], entry["at"]
+    capture.held_by, capture.held_reason = body["gate"], body["reason"]
 
 
 def _released(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    state.captures[body["capture_id"]].held = False
+    state.captures[body["capture_id"]].held = None
 
 
 def _pruned(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
@@ -263,6 +273,7 @@ def _facts(capture: CaptureState) -> CaptureFacts:
     return CaptureFacts(
         capture.partition, capture.run_date, shown.content_hash, shown.observed_at, capture.normalized, capture.normalized_at,
         capture.measured, capture.rows, capture.shares, capture.withdrawn_at, capture.pinned,
+        capture.held_at if capture.rows_are_held else None,
     )
 
 
@@ -280,13 +291,15 @@ class CaptureFacts(NamedTuple):
     shares: str | None
     withdrawn_at: str | None
     pinned: str | None
+    held_at: str | None
 
 
 def _captures(db: Database) -> dict[str, object]:
     rows = db.execute(
         """
         SELECT c.capture_id, m.metadata_json, measured.metadata_json, c.week_ending || '/' || c.tier, c.run_date, c.content_hash,
-               c.captured_at, NULL, c.normalized_at, NULL, c.row_count, c.total_shares, c.withdrawn_at, c.pinned_as
+               c.captured_at, NULL, c.normalized_at, NULL, c.row_count, c.total_shares, c.withdrawn_at, c.pinned_as,
+               c.held_at
         FROM finra_otc_transparency_capture c
         LEFT JOIN core_manifest m ON m.capture_id = c.capture_id AND m.stage = 'NORMALIZED'
         LEFT JOIN core_manifest measured ON measured.capture_id = c.capture_id AND measured.stage = 'CALC'

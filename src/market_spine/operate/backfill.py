@@ -12,7 +12,7 @@ from market_spine.app.plan import ALL_PHASES, Plan, only
 from market_spine.app.report import entry
 from market_spine.app.scheduler import Result, Tell, run_schedule
 from market_spine.app.source import Source
-from market_spine.core import captures
+from market_spine.core import captures, holds
 from market_spine.errors import UsageError
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import Partition
@@ -59,13 +59,14 @@ def backfill(
 
 
 def is_complete(run: Run, partition: Partition) -> bool:
-    """Whether the partition has a current capture and every capture of it is normalized and measured."""
+    """Whether the partition has a current capture, nothing of it is held, and every capture of it is normalized and measured."""
     has_current = captures.current(run.db, partition) is not None
-    return has_current and not normalize.pending(run, partition) and not calc.pending(run, partition)
+    is_held = holds.standing(run.db, partition) is not None
+    return has_current and not is_held and not normalize.pending(run, partition) and not calc.pending(run, partition)
 
 
 def _summary(week: date, tiers: tuple[str, ...], result: Result) -> WeekDone:
-    failures = tuple(outcome for outcome in result.outcomes if outcome.status is Status.FAILED)
+    failures = tuple(outcome for outcome in result.outcomes if outcome.status in (Status.FAILED, Status.HELD))
     failed = {outcome.where for outcome in failures}
     blocking = [str(issue) for outcome in result.of(Phase.READINESS) for issue in _issues(outcome.details)]
     count: Callable[..., int] = result.count

@@ -58,6 +58,10 @@ class Evidence:
         first, week = self.first_weeks.get(partition.tier), partition.week_ending
         return first is not None and week < first and not self.rows.get(week) and not self.faults(week, partition.tier)
 
+    def hold_on(self, partition: Partition) -> StageRow | None:
+        """The hold that stands on a partition: the HELD row of its capture."""
+        return next((r for r in readiness.holds(self.rows.get(partition.week_ending, [])) if r.tier == partition.tier), None)
+
     def to_normalize(self, run: Run, partition: Partition) -> list[Capture]:
         """The captures that are to be normalized: as normalize.pending."""
         staged = [c for c in self._staged(partition, manifest.NORMALIZED) if run.works_on(c.run_date)]

@@ -37,6 +37,7 @@ class Kind(str, Enum):
     ORPHANS = "ORPHANS"
     SCHEMA = "SCHEMA"
     FUTURE = "FUTURE"
+    HELD = "HELD"
 
 
 class Remedy(str, Enum):
@@ -114,8 +115,13 @@ def of_partition(run: Run, partition: Partition, evidence: Evidence) -> Iterator
         yield Gap(Kind.RAW, week, tier, what, Remedy.FETCH, fetch)
     elif not standing and (absent := _absent(run, partition)):
         yield Gap(Kind.RAW, week, tier, absent, Remedy.FETCH, fetch)
+    hold = evidence.hold_on(partition)
+    if hold is not None:
+        what = f"capture …:{str(hold.capture_id)[-8:]} is held: {hold.metadata.get('reason')}"
+        yield Gap(Kind.HELD, week, tier, what, Remedy.FETCH, fetch)
     for capture in evidence.to_normalize(run, partition):
-        yield _not_normalized(evidence, capture, fetch)
+        if hold is None or capture.capture_id != hold.capture_id:
+            yield _not_normalized(evidence, capture, fetch)
     for capture in evidence.to_measure(run, partition):
         command = command_for("compute_venue_volume", week, tier)
         yield Gap(Kind.CALC, week, tier, f"capture …:{capture.capture_id[-8:]} is not measured", Remedy.CALC, command)

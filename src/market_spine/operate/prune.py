@@ -23,7 +23,7 @@ from market_spine.errors import NotFound, UsageError
 from market_spine.operate.operation import record_action
 from market_spine.partition import DOMAIN, partition_key
 from market_spine.query import as_of
-from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, Entry, find_capture, list_captures
+from market_spine.query.history import CURRENT, HELD, PRUNED, UNFINISHED, Entry, find_capture, list_captures
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _prunable(entries: Iterable[Entry]) -> list[Entry]:
 def _kept(of_partition: list[Entry]) -> list[Entry]:
     """The newest, and the current or else the last good one, of a partition's captures, oldest first."""
     good = [entry for entry in of_partition if entry.state == CURRENT]
-    good = good or [entry for entry in of_partition if entry.state != UNFINISHED][-1:]
+    good = good or [entry for entry in of_partition if entry.state not in (UNFINISHED, HELD)][-1:]
     return [of_partition[-1], *good]
 
 

@@ -107,7 +107,7 @@ def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Ou
 def failed_of(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
     ways: dict[date, dict[str | None, str]] = {}
     for entry in outcomes.get("partitions", []):
-        if entry["outcome"] == "failed":
+        if entry["outcome"] in ("failed", "held"):
             ways.setdefault(date.fromisoformat(entry["week_ending"]), {}).setdefault(entry["tier"], _way(entry))
     return {
         week: Failed(**{way: tuple(tier for tier in TIERS if tiers.get(tier) == way) for way in (AT_SOURCE, DAMAGED, LATER)})

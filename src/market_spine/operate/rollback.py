@@ -7,65 +7,31 @@ in which a capture was withdrawn is kept, so that queries as of a past day retur
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 
 from market_spine.app.context import Run
-from market_spine.app.plan import Plan, only
-from market_spine.app.scheduler import run_schedule
 from market_spine.core import anomalies, captures, executions, manifest, withdrawals
 from market_spine.errors import NotFound
+from market_spine.operate.follow import Changed, current_id, follow
 from market_spine.operate.operation import record_action
-from market_spine.outcome import Outcome, Phase
 from market_spine.partition import Partition
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A partition whose current capture changed: the capture before and after (None: it had or has none)."""
-
-    partition: Partition
-    before: str | None
-    after: str | None
-
-    @property
-    def says(self) -> str:
-        """The change in words."""
-        was, now = (f"…:{name[-8:]}" if name else "none" for name in (self.before, self.after))
-        if self.after is None:
-            return f"{was} is withdrawn; there is no earlier good capture, so the partition has none now"
-        return f"{was} was current, {now} is now" if was != now else f"{now} stays current"
-
-    def entry(self) -> dict[str, str | None]:
-        """The change, for machines."""
-        return {
-            "week_ending": self.partition.week, "tier": self.partition.tier, "was_current": self.before, "is_current": self.after
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Rollback:
-    """What a rollback or its undo did: the captures changed, and the outcomes of what was computed again."""
-
-    changes: tuple[Change, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
+def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Changed:
     """Withdraws the current capture of each of these tiers. Raises NotFound when none has one."""
     partitions = [Partition(week, tier) for tier in tiers]
-    current = {partition: capture_id for partition in partitions if (capture_id := _current_id(run, partition))}
+    current = {partition: capture_id for partition in partitions if (capture_id := current_id(run, partition))}
     if not current:
         raise NotFound(f"{_names(partitions)} has no current capture to withdraw", hint=f"spine captures {week}")
     with run.db.transaction():
         for partition, capture_id in current.items():
             withdrawals.withdraw(run.db, partition, capture_id, by=executions.actor(), reason=reason, now=run.now)
             record_action(run.db, "rollback", capture_id, reason, run.now)
-        return _follow(run, current)
+        return follow(run, current)
 
 
-def withdraw_future(run: Run, reason: str) -> Rollback:
+def withdraw_future(run: Run, reason: str) -> Changed:
     """Withdraws every capture of a day after the run's: what a wrong clock or a mistyped date captured. Raises NotFound."""
     by_week: dict[date, dict[Partition, list[str]]] = {}
     for capture_id, _ in captures.later_than(run.db, run.run_date):
@@ -76,48 +42,34 @@ def withdraw_future(run: Run, reason: str) -> Rollback:
         raise NotFound(f"no capture is of a day after {run.run_date}", hint="spine captures")
     done = [_withdraw_all(run, of_week, reason) for of_week in by_week.values()]
     changes, outcomes = zip(*((rollback.changes, rollback.outcomes) for rollback in done), strict=True)
-    return Rollback(tuple(chain.from_iterable(changes)), tuple(chain.from_iterable(outcomes)))
+    return Changed(tuple(chain.from_iterable(changes)), tuple(chain.from_iterable(outcomes)))
 
 
-def _withdraw_all(run: Run, ids: Mapping[Partition, Sequence[str]], reason: str) -> Rollback:
+def _withdraw_all(run: Run, ids: Mapping[Partition, Sequence[str]], reason: str) -> Changed:
     with run.db.transaction():
-        before = {partition: _current_id(run, partition) for partition in ids}
+        before = {partition: current_id(run, partition) for partition in ids}
         for partition, of_partition in ids.items():
             for capture_id in of_partition:
                 by = executions.actor()  # the day was wrong, not the content: that may come again at once
                 withdrawals.withdraw(run.db, partition, capture_id, by=by, reason=reason, now=run.now, content_too=False)
                 record_action(run.db, "rollback --future", capture_id, reason, run.now)
-        return _follow(run, before)
+        return follow(run, before)
 
 
-def _current_id(run: Run, partition: Partition) -> str | None:
-    current = captures.current(run.db, partition)
-    return current[0] if current else None
-
-
-def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Rollback:
+def undo(run: Run, week: date, tiers: Sequence[str], reason: str) -> Changed:
     """Reinstates the capture withdrawn last, in each of these tiers. Raises NotFound when none is withdrawn."""
     partitions = [Partition(week, tier) for tier in tiers]
     withdrawn = {partition: last for partition in partitions if (last := _withdrawn_last(run, partition))}
     if not withdrawn:
         raise NotFound(f"{_names(partitions)} has no withdrawn capture", hint=f"spine captures {week}")
-    before = {partition: _current_id(run, partition) for partition in partitions}
+    before = {partition: current_id(run, partition) for partition in partitions}
     with run.db.transaction():
         for capture_id in withdrawn.values():
             withdrawals.reinstate(run.db, capture_id, by=executions.actor(), now=run.now)
             record_action(run.db, "rollback --undo", capture_id, reason, run.now)
         for partition in withdrawn:
             anomalies.resolve_stage(run.db, partition.key, manifest.RAW, "the withdrawal was undone", run.now)
-        return _follow(run, {partition: before[partition] for partition in withdrawn})
-
-
-def _follow(run: Run, before: Mapping[Partition, str | None]) -> Rollback:
-    """Computes again what came from captures that are no longer current, and evaluates the week."""
-    week = next(iter(before)).week_ending
-    plan = Plan((week,), tuple(p.tier for p in before), only(Phase.CALC))
-    result = run_schedule(run, None, plan, lambda outcome: None)
-    changes = [Change(partition, old, _current_id(run, partition)) for partition, old in before.items()]
-    return Rollback(tuple(changes), tuple(result.outcomes))
+        return follow(run, {partition: before[partition] for partition in withdrawn})
 
 
 def _withdrawn_last(run: Run, partition: Partition) -> str | None:

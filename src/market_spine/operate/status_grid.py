@@ -19,7 +19,7 @@ from market_spine.core import manifest
 from market_spine.operate import evidence, gaps
 from market_spine.operate.anomalies import Anomaly, resolve_command
 from market_spine.operate.evidence import Evidence
-from market_spine.operate.gaps import Gap
+from market_spine.operate.gaps import Gap, Kind
 from market_spine.partition import TIERS, Partition
 from market_spine.query.history import CURRENT, UNFINISHED, WITHDRAWN, Entry
 
@@ -184,6 +184,8 @@ def judge(
     command = gap.command if gap else _command_for(fault, fetch) if fault else None
     if newest and newest.state == WITHDRAWN:
         return Cell(partition, CellState.WITHDRAWN, stage, 0, capture_id, problem, command)
+    if gap and gap.kind is Kind.HELD:
+        return Cell(partition, CellState.HELD, stage, 0, capture_id, problem, command)
     if current and is_ready:
         revised = sum(entry.state not in (UNFINISHED, CURRENT) for entry in entries[: entries.index(current)])
         return Cell(partition, CellState.READY, stage, revised, current.capture_id, problem, command)

@@ -1,8 +1,8 @@
 """Which capture of a partition was the current one: now, or as of a past moment.
 
-As of a past moment that is the newest capture that was normalized by then and not withdrawn at that time, so that a later
-restatement, rollback, undo or rebuild does not change the result. Of a capture that was pruned since, only its tombstone is
-left: the result then reports that, and never shows another capture instead. From the time it was pruned on it was not current.
+As of a past moment that is the newest capture that was normalized by then and neither withdrawn nor held at that time, so that a
+later restatement, rollback, release or rebuild does not change the result. Of a capture that was pruned since, only its tombstone
+is left: the result then reports that, and never shows another capture instead. From the time it was pruned on it was not current.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def current_captures(
 ) -> list[Known]:
     """The current capture of every partition (of these weeks and tiers), by week and tier; `before` is what end_of returns."""
     current: dict[tuple[str, str], Known] = {}
-    withdrawals = _withdrawals(db)
+    barred = _barred(db)
     for capture in _every(db, weeks, before):
-        if capture.tier in tiers and _was_valid(capture, withdrawals.get(capture.capture_id, ()), before):
+        if capture.tier in tiers and _was_valid(capture, barred.get(capture.capture_id, ()), before):
             current[capture.week, capture.tier] = capture
     return [current[key] for key in sorted(current)]
 
@@ -91,28 +91,28 @@ def spells(db: Database, weeks: Iterable[date] | None = None, tiers: Sequence[st
     for capture in _every(db, weeks, "9"):
         if capture.tier in tiers:
             by_partition.setdefault((capture.week, capture.tier), []).append(capture)
-    withdrawals = _withdrawals(db)
-    changes = {key: _spells(by_partition[key], withdrawals) for key in sorted(by_partition)}
+    barred = _barred(db)
+    changes = {key: _spells(by_partition[key], barred) for key in sorted(by_partition)}
     return {key: of_partition for key, of_partition in changes.items() if of_partition}
 
 
-def _spells(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> list[Spell]:
+def _spells(captures: Sequence[Known], barred: Mapping[str, Sequence[Interval]]) -> list[Spell]:
     """Of one partition, its captures by run date."""
     changes: list[Spell] = []
-    for day in sorted({clock.market_date(datetime.fromisoformat(moment)) for moment in _moments(captures, withdrawals)}):
+    for day in sorted({clock.market_date(datetime.fromisoformat(moment)) for moment in _moments(captures, barred)}):
         before = end_of(day)
-        valid = [c for c in captures if _was_valid(c, withdrawals.get(c.capture_id, ()), before)]
+        valid = [c for c in captures if _was_valid(c, barred.get(c.capture_id, ()), before)]
         current = valid[-1] if valid else None
         if current != (changes[-1].capture if changes else None):
             changes.append(Spell(day.isoformat(), current))
     return changes
 
 
-def _moments(captures: Iterable[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> set[str]:
+def _moments(captures: Iterable[Known], barred: Mapping[str, Sequence[Interval]]) -> set[str]:
     """When another one of these captures may have become current."""
     moments = {capture.normalized_at for capture in captures if capture.normalized_at}
     return moments | {
-        moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell if moment
+        moment for capture in captures for spell in barred.get(capture.capture_id, ()) for moment in spell if moment
     }
 
 
@@ -148,18 +148,18 @@ def current_until(db: Database) -> dict[str, str | None]:
     by_partition: dict[tuple[str, str], list[Known]] = {}
     for capture in _captures(db, None):
         by_partition.setdefault((capture.week, capture.tier), []).append(capture)
-    withdrawals = _withdrawals(db)
+    barred = _barred(db)
     until: dict[str, str | None] = {}
     for captures in by_partition.values():
-        until |= _current_until(sorted(captures, key=lambda capture: capture.run_date), withdrawals)
+        until |= _current_until(sorted(captures, key=lambda capture: capture.run_date), barred)
     return until
 
 
-def _current_until(captures: Sequence[Known], withdrawals: Mapping[str, Sequence[Interval]]) -> dict[str, str | None]:
+def _current_until(captures: Sequence[Known], barred: Mapping[str, Sequence[Interval]]) -> dict[str, str | None]:
     """The same for one partition, whose captures are sorted by run date: what was current between one change and the next."""
     last: dict[str, str | None] = {}
-    for until in (*sorted(_moments(captures, withdrawals)), None):
-        candidates = [c for c in captures if _was_valid(c, withdrawals.get(c.capture_id, ()), until)]
+    for until in (*sorted(_moments(captures, barred)), None):
+        candidates = [c for c in captures if _was_valid(c, barred.get(c.capture_id, ()), until)]
         if candidates:
             last[candidates[-1].capture_id] = until
     return last
@@ -169,18 +169,18 @@ def days_of_change(db: Database, week: date, since: date) -> list[date]:
     """The days in New York, from `since` on, at whose end the week may differ from the end of the day before."""
     captures = _captures(db, [week]) + _tombstones(db, [week], "9")
     moments = [moment for capture in captures for moment in (capture.normalized_at, capture.measured_at)]
-    withdrawals = _withdrawals(db)
-    moments += [moment for capture in captures for spell in withdrawals.get(capture.capture_id, ()) for moment in spell]
+    barred = _barred(db)
+    moments += [moment for capture in captures for spell in barred.get(capture.capture_id, ()) for moment in spell]
     days = {clock.market_date(datetime.fromisoformat(moment)) for moment in moments if moment}
     return sorted(day for day in days | {since} if day >= since)
 
 
-def _was_valid(capture: Known, withdrawn: Sequence[Interval], before: str | None) -> bool:
-    """Whether the capture was normalized, not withdrawn and not pruned at that moment; None is now."""
+def _was_valid(capture: Known, barred: Sequence[Interval], before: str | None) -> bool:
+    """Whether the capture was normalized, and neither withdrawn, held nor pruned at that moment; None is now."""
     limit = before or "9"
     if capture.normalized_at is None or capture.normalized_at >= limit or (capture.pruned_at or "9") < limit:
         return False
-    return not any(since < limit and (until is None or until >= limit) for since, until in withdrawn)
+    return not any(since < limit and (until is None or until >= limit) for since, until in barred)
 
 
 def _every(db: Database, weeks: Iterable[date] | None, before: str | None) -> list[Known]:
@@ -232,10 +232,16 @@ def _tombstones(db: Database, weeks: Iterable[date] | None, before: str | None) 
     return [capture for capture in gone if wanted is None or capture.week in wanted]
 
 
-def _withdrawals(db: Database) -> dict[str, list[Interval]]:
-    """When each capture was withdrawn, and until when (None: to this day)."""
-    withdrawals: dict[str, list[Interval]] = {}
-    rows = db.execute("SELECT capture_id, withdrawn_at, undone_at FROM finra_otc_transparency_withdrawal ORDER BY id")
-    for capture_id, withdrawn_at, undone_at in rows:
-        withdrawals.setdefault(capture_id, []).append((withdrawn_at, undone_at))
-    return withdrawals
+def _barred(db: Database) -> dict[str, list[Interval]]:
+    """When each capture was withdrawn or held, and until when (None: to this day)."""
+    barred: dict[str, list[Interval]] = {}
+    rows = db.execute(
+        """
+        SELECT capture_id, withdrawn_at, undone_at FROM finra_otc_transparency_withdrawal
+        UNION ALL
+        SELECT capture_id, held_at, released_at FROM finra_otc_transparency_hold WHERE has_rows = 1
+        """
+    )
+    for capture_id, since, until in rows:
+        barred.setdefault(capture_id, []).append((since, until))
+    return barred

@@ -13,11 +13,12 @@ from market_spine.errors import NotFound, UsageError
 from market_spine.partition import DOMAIN, TIERS
 
 CURRENT, SUPERSEDED, WITHDRAWN, UNFINISHED, PRUNED = "current", "superseded", "withdrawn", "unfinished", "pruned"
+HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One capture. `state` is current, superseded, withdrawn, unfinished (not normalized) or pruned (a tombstone);
+    """One capture. `state` is current, superseded, withdrawn, held, unfinished (not normalized) or pruned (a tombstone);
     `published_on`, `revised_on` are the dates that most of its rows have."""
 
     capture_key: int
@@ -36,6 +37,7 @@ class Entry:
     withdrawn_reason: str | None
     published_on: str | None = None
     revised_on: str | None = None
+    held_reason: str | None = None  # also of a content that waits beside the rows of another one
 
     def entry(self) -> dict[str, object]:
         """The capture, for machines."""
@@ -45,6 +47,7 @@ class Entry:
             "shares": self.shares, "content_hash": self.content_hash, "state": self.state,
             "is_current": self.state == CURRENT, "pinned_as": self.pinned_as, "withdrawn_reason": self.withdrawn_reason,
             "published_on": self.published_on, "revised_on": self.revised_on,
+            "held_reason": self.held_reason,
         }
 
 
@@ -93,7 +96,7 @@ def find_capture(db: Database, text: str) -> Entry:
 
 def last_two(db: Database, week: date, tier: str) -> tuple[Entry, Entry]:
     """The last two normalized captures of a partition, the older one first. Raises NotFound when there are fewer."""
-    good = [entry for entry in list_captures(db, week, (tier,)) if entry.state in (CURRENT, SUPERSEDED, WITHDRAWN)]
+    good = [entry for entry in list_captures(db, week, (tier,)) if entry.state in (CURRENT, SUPERSEDED, WITHDRAWN, HELD)]
     if len(good) < 2:
         raise NotFound(
             f"{week} / {tier} has {len(good)} normalized captures; a difference needs two", hint=f"spine captures {week}"
@@ -123,6 +126,8 @@ class _Row(NamedTuple):
     withdrawn_reason: str | None
     published_on: str | None
     revised_on: str | None
+    held_at: str | None
+    held_reason: str | None
 
 
 class _Tombstone(NamedTuple):
@@ -143,11 +148,12 @@ class _Tombstone(NamedTuple):
 _COLUMNS = """
 SELECT c.capture_key, c.capture_id, c.week_ending, c.tier, c.run_date, c.captured_at, raw.metadata_json, calc.stage,
        c.row_count, raw.row_count, c.total_shares, c.content_hash, c.normalized_at, c.withdrawn_at, now.capture_key,
-       c.pinned_as, c.withdrawn_reason, c.published_on, c.revised_on
+       c.pinned_as, c.withdrawn_reason, c.published_on, c.revised_on, c.held_at, h.reason
 FROM finra_otc_transparency_capture c
 LEFT JOIN core_manifest raw ON raw.capture_id = c.capture_id AND raw.stage = 'RAW'
 LEFT JOIN core_manifest calc ON calc.capture_id = c.capture_id AND calc.stage = 'CALC'
 LEFT JOIN finra_otc_transparency_current now ON now.capture_key = c.capture_key
+LEFT JOIN finra_otc_transparency_hold h ON h.capture_id = c.capture_id AND h.released_at IS NULL
 """
 
 
@@ -175,12 +181,14 @@ def _pruned(db: Database, week: date | None, kept: set[str]) -> list[_Tombstone]
 def _entry(row: _Row) -> Entry:
     normalized = row.normalized_at
     state = WITHDRAWN if row.withdrawn_at else UNFINISHED if not normalized else CURRENT if row.current else SUPERSEDED
+    state = HELD if row.held_at and not row.withdrawn_at else state
     return Entry(
         row.capture_key, row.capture_id, row.week, row.tier, row.run_date, row.captured_at,
         reason=json.loads(row.raw).get("reason") if row.raw else None,
         stage="CALC" if row.calc else "NORMALIZED" if normalized else "RAW" if row.raw else None,
         rows=row.row_count if normalized else row.lines, shares=row.shares, content_hash=row.content_hash[:16], state=state,
         pinned_as=row.pinned_as, withdrawn_reason=row.withdrawn_reason, published_on=row.published_on, revised_on=row.revised_on,
+        held_reason=row.held_reason,
     )
 
 

@@ -54,6 +54,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "export": (_INSPECT, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
     "run": (_REPAIR, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
     "rollback": (_REPAIR, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
+    "gates": (_INSPECT, "market_spine.cli.commands.gates", "What keeps a capture from becoming current, and why."),
+    "hold": (_REPAIR, "market_spine.cli.commands.hold", "Keep the current capture of a week from being current."),
+    "release": (_REPAIR, "market_spine.cli.commands.release", "Make a held capture current."),
     "import": (_REPAIR, "market_spine.cli.commands.import_", "Import weekly files under any name."),
     "backfill": (_REPAIR, "market_spine.cli.commands.backfill", "Capture a range of weeks, oldest first."),
     "retry": (_REPAIR, "market_spine.cli.commands.retry", "Repeat what failed in a run."),
@@ -262,7 +265,7 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     from market_spine.errors import NOT_OF_THE_CONTENT
     from market_spine.outcome import Phase, Status
 
-    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    failed = [outcome for outcome in outcomes if outcome.status in (Status.FAILED, Status.HELD)]
     if not failed:
         return
     of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]

@@ -86,7 +86,7 @@ def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, 
         return
     rows = [
         (e.capture_id.partition(":")[2], e.captured_at[:16].replace("T", " "), e.reason, e.stage, e.rows, e.shares,
-         e.content_hash[:8], e.state, e.published_on, e.revised_on, _remark(e.pinned_as, e.withdrawn_reason))
+         e.content_hash[:8], e.state, e.published_on, e.revised_on, _remark(e.pinned_as, e.withdrawn_reason or e.held_reason))
         for e in captures
     ]
     table.show(table.render(*table.shaped(_COLUMNS, rows, shape), least=_LEAST))

@@ -44,8 +44,8 @@ Examples:
 def command(
     weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, as_of: date | None, db: str, as_json: bool
 ) -> None:
-    """Show weeks × tiers: ready, awaiting, due, late, missing, failed, withdrawn or pending, with the stage reached. More than 13
-    weeks are columns, a character each.
+    """Show weeks × tiers: ready, awaiting, due, late, missing, failed, held, withdrawn or pending, with the stage reached. More
+    than 13 weeks are columns, a character each.
 
     Below the table: what blocks readiness, and the next command. With --as-of, all of it as it was at the end of a past day.
     """
