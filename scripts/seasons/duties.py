@@ -138,7 +138,8 @@ def passed_over(ledger: Ledger) -> list[str]:
 def _refusal(ledger: Ledger, capture: Capture) -> Iterator[str]:
     fault = capture.versions[capture.newest].fault
     withdrawn = capture.hashes[capture.newest] in ledger.withdrawn_hashes(capture.partition)
-    if capture.normalized != capture.newest and (fault or withdrawn):
+    is_left = capture.normalized != capture.newest or capture.held == capture.newest
+    if is_left and (fault or withdrawn):
         yield f"{capture.capture_id}@{capture.newest} {fault or 'WITHDRAWN_CONTENT'}"
 
 

@@ -56,6 +56,7 @@ class Stored(NamedTuple):
     measured: int | None
     withdrawn: bool
     pinned: bool
+    held: int | None
 
 
 class StoredWeek(NamedTuple):
@@ -207,6 +208,7 @@ def _stored(row: Any, stages: dict[tuple[str, str], dict[str, Any]]) -> Stored:
         measured=measured.get("ingest_no"),
         withdrawn=row[6] is not None,
         pinned=row[7] is not None,
+        held=stages.get(("HELD", row[0]), {}).get("ingest_no"),
     )
 
 

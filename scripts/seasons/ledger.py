@@ -18,7 +18,7 @@ from seasons.measures import Firm, Shown
 
 @dataclass(slots=True)
 class Capture:
-    """A partition as it was stored on one day. `versions` by ingest number; `normalized` and `measured` name one of them."""
+    """A partition as stored on one day. `versions` by ingest number; `normalized`, `measured` and `held` name one of them."""
 
     capture_id: str
     partition: Partition
@@ -28,12 +28,18 @@ class Capture:
     hashes: dict[int, str] = field(default_factory=dict)
     normalized: int | None = None
     measured: int | None = None
+    held: int | None = None
     pruned: bool = False
     pinned: bool = False
 
     @property
     def newest(self) -> int:
         return max(self.versions)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it has rows that nothing holds."""
+        return self.normalized is not None and self.held != self.normalized
 
 
 class Showing(NamedTuple):
@@ -90,7 +96,7 @@ class Ledger:
         return sorted({capture.partition for capture in self.captures.values()})
 
     def current(self, partition: Partition) -> Capture | None:
-        standing = [c for c in self.of(partition) if c.normalized and c.capture_id not in self.withdrawn and not c.pruned]
+        standing = [c for c in self.of(partition) if c.is_accepted and c.capture_id not in self.withdrawn and not c.pruned]
         return standing[-1] if standing else None
 
     def newest(self, partition: Partition) -> tuple[Capture, int] | None:
@@ -120,7 +126,7 @@ class Ledger:
         self.taken_back = [each for each in self.taken_back if each[:2] != content]
 
     def is_ready(self, week: str, results: Mapping[str, WeekShowing]) -> bool:
-        """Every tier current and measured, the week's result made of just these, no rollback without a newer capture."""
+        """Every tier current and measured, the week's result made of just these, no rollback or hold without a newer capture."""
         partitions = [Partition(date.fromisoformat(week), tier) for tier in TIERS]
         current = [self.current(partition) for partition in partitions]
         if any(c is None or c.measured != c.normalized for c in current) or week not in results:
@@ -131,7 +137,13 @@ class Ledger:
                 latest = self.current(gone.partition)
                 if latest is None or latest.day <= gone.day:
                     return False
-        return True
+        return not any(self.is_held(partition) for partition in partitions)
+
+    def is_held(self, partition: Partition) -> bool:
+        """Whether a content is held and no newer capture was accepted since."""
+        standing = [c for c in self.of(partition) if not c.pruned and c.capture_id not in self.withdrawn]
+        latest = max((n for n, c in enumerate(standing) if c.is_accepted and c.held is None), default=-1)
+        return any(c.held is not None for c in standing[latest + 1 :])
 
     def picture(self) -> Picture:
         """What every view shows now."""
@@ -216,15 +228,17 @@ class Ledger:
                 return
             if served.fault == "SHRUNK_CAPTURE" and self.current(known.partition) is None:
                 served = known.versions[stored.normalized] = served._replace(fault="")  # there was nothing to shrink from
-            if served.fault:
-                yield f"{served.fault}: a content that must be refused was normalized"
+            if served.fault and stored.held != stored.normalized:
+                yield f"{served.fault}: a content that must be held was normalized, and is not held"
             if known.hashes[stored.normalized] in self.withdrawn_hashes(known.partition) and not moment.forced:
                 yield "a withdrawn content was made current again"
             if known.normalized is not None and known.day != moment.day:
                 yield f"its rows were replaced on {moment.day}"
-            self._accept(known, stored.normalized)
+            if stored.held != stored.normalized:
+                self._accept(known, stored.normalized)
         if stored.normalized is None and known.normalized is not None and known.day != moment.day:
             yield f"lost its rows on {moment.day}"
+        yield from self._learn_hold(known, stored)
         known.normalized, known.measured = stored.normalized, stored.measured
         if known.normalized and stored.content_hash != known.hashes[known.normalized]:
             yield "its content_hash is not that of the rows it holds"
@@ -239,6 +253,19 @@ class Ledger:
             before = known.normalized or known.newest
             self.taken_back.append((partition, known.hashes[before], known.versions[before]))
         self.taken_back = [each for each in self.taken_back if each[:2] != (partition, accepted)]
+
+    def _learn_hold(self, known: Capture, stored: Stored) -> Iterator[str]:
+        """What is held must be wrong, and what was wrong stays held until there is nothing that it would replace."""
+        if stored.held is not None and not known.versions[stored.held].fault:
+            yield f"@{stored.held} is held without a fault"
+        before = known.held
+        if before is not None and stored.held is None and before == known.normalized == stored.normalized:
+            served = known.versions[before]
+            if served.fault == "SHRUNK_CAPTURE" and self.current(known.partition) is None:
+                known.versions[before] = served._replace(fault="")
+            else:
+                yield f"{served.fault}: @{before} was released by nobody"
+        known.held = stored.held
 
     def _learn_weeks(self, seen: Observed, moment: Moment) -> Iterator[str]:
         known = {entry[1]: (week, entry) for week, entries in self.results.items() for entry in entries}
