@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import clone  # noqa: F401
-from bench import backfill, load, operators, postgres, report, start, windows, workers
+from bench import backfill, gates, load, operators, postgres, report, start, windows, workers
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -40,6 +40,7 @@ CASES: dict[str, Case] = {
     "operator-postgres": operators.operator_postgres,
     "start": start.start,
     "windows": windows.windows,
+    "gates": gates.gates,
 }
 
 

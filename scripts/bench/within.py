@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REPORT = "within.json"
-_ROOMS = ("calendar", "parse", "core", "measure", "app")  # what a run passes through
+_ROOMS = ("calendar", "parse", "core", "measure", "gates", "app")  # what a run passes through
 
 
 @contextlib.contextmanager
