@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
@@ -11,7 +14,7 @@ from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 from market_spine.app.plan import Plan
 from market_spine.app.scheduler import run_schedule
 from market_spine.core import events, replay
-from market_spine.db import Database
+from market_spine.db import Database, connect
 from market_spine.errors import NotFound
 from market_spine.operate import gates, hold, status
 from market_spine.outcome import Phase, Status
@@ -140,3 +143,29 @@ def test_a_dry_run_foresees_the_hold(desk: Desk) -> None:
     assert [(o.phase, o.status, o.tier) for o in foreseen] == pairs
     later = (Phase.NORMALIZE, Phase.READINESS)
     assert [o.message for o in foreseen if o.phase in later] == [o.message for o in real if o.phase in later]
+
+
+def test_no_reader_sees_it_as_current_before_or_after_the_commit(desk: Desk, target: str) -> None:
+    """Another connection looks while the transaction of each stage is open, and when it has committed."""
+    shown: list[tuple[str, str | None]] = []
+
+    def look(at: str) -> None:
+        with contextlib.closing(connect(target, read_only=True)) as reader:
+            (row,) = reader.execute("SELECT capture_id FROM finra_otc_transparency_current WHERE tier = 'OTC'").fetchall()
+            shown.append((at, row[0][-8:]))
+
+    plan = Plan((WEEK,), (OTC,))
+    run = desk.context(FRIDAYS[1])
+    begun = run.db.transaction
+
+    @contextlib.contextmanager
+    def watched() -> Iterator[None]:
+        with begun():
+            yield
+            look("open")
+        look("committed")
+
+    with mock.patch.object(run.db, "transaction", watched):
+        run_schedule(run, desk.source(), plan, lambda outcome: None)
+    assert len(shown) > 4 and {day for _, day in shown} == {"20260109"}
+    assert states(desk.db) == ["current", "held"]

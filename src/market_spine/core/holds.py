@@ -141,6 +141,22 @@ def standing(db: Database, partition: Partition) -> Hold | None:
     return Hold(*row) if row else None
 
 
+def count(db: Database) -> int:
+    """How many partitions have a hold that stands."""
+    (held,) = db.execute(
+        """
+        SELECT COUNT(*) FROM (
+            SELECT DISTINCT h.week_ending, h.tier FROM finra_otc_transparency_hold h
+            JOIN finra_otc_transparency_capture c ON c.capture_id = h.capture_id
+            WHERE h.released_at IS NULL AND c.withdrawn_at IS NULL AND NOT EXISTS (
+                SELECT 1 FROM finra_otc_transparency_capture newer
+                WHERE newer.week_ending = h.week_ending AND newer.tier = h.tier AND newer.run_date > c.run_date
+                  AND newer.normalized_at IS NOT NULL AND newer.withdrawn_at IS NULL AND newer.held_at IS NULL)) AS standing
+        """
+    ).fetchone()
+    return int(held)
+
+
 def decision_on(db: Database, partition: Partition, content_hash: str) -> Hold | None:
     """The last word of an operator on exactly this content of the partition: a hold that stands, or a release."""
     words = [

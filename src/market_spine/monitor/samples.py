@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from market_spine import __version__, clock
 from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar, due_date, next_due
+from market_spine.core import holds
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.db import Database
 from market_spine.db.migrations import schema_version
@@ -66,6 +67,7 @@ METRICS: Mapping[str, Kind] = {
         "gauge", ("tier",), "Weeks since the first requested one that should be stored and are not."
     ),
     "market_spine_weeks": Kind("gauge", ("ready",), "Weeks judged, by whether they are ready for trading."),
+    "market_spine_partitions_held": Kind("gauge", (), "Partitions of which the newest content is held."),
     "market_spine_anomalies_unresolved": Kind("gauge", ("severity",), "Unresolved anomalies."),
     "market_spine_work_items": Kind("gauge", ("state",), "Work items."),
     "market_spine_work_item_oldest_timestamp_seconds": Kind(
@@ -182,7 +184,8 @@ def _weeks(db: Database) -> list[Sample]:
         """
     )
     counts = {0: 0, 1: 0} | dict(rows)
-    return [Sample("market_spine_weeks", counts[flag], ("true" if flag else "false",)) for flag in (1, 0)]
+    weeks = [Sample("market_spine_weeks", counts[flag], ("true" if flag else "false",)) for flag in (1, 0)]
+    return [*weeks, Sample("market_spine_partitions_held", holds.count(db))]
 
 
 def _work(db: Database) -> list[Sample]:
