@@ -28,6 +28,8 @@ RULE = {
     "a warning": ([outcome(CALC, Status.WARNING)], [OTC], 0),
     "not ready is no failure": ([outcome(READINESS, Status.NOT_READY)], [OTC], 0),
     "one of two failed": ([outcome(INGEST, FAILED, OTC), outcome(INGEST, DONE, NMS_TIER_1)], [OTC, NMS_TIER_1], 1),
+    "all is held": ([outcome(Phase.NORMALIZE, Status.HELD, OTC)], [OTC], 1),
+    "one is held, one failed": ([outcome(Phase.NORMALIZE, Status.HELD, OTC), outcome(INGEST, FAILED, NMS_TIER_1)], [OTC, NMS_TIER_1], 1),
     "all failed": ([outcome(INGEST, FAILED, OTC), outcome(INGEST, FAILED, NMS_TIER_1)], [OTC, NMS_TIER_1], 2),
     "all failed, in different phases": ([outcome(INGEST, FAILED, OTC), outcome(CALC, FAILED, NMS_TIER_1)], [OTC, NMS_TIER_1], 2),
     "failed after it was ingested": ([outcome(INGEST, DONE, OTC), outcome(Phase.NORMALIZE, FAILED, OTC)], [OTC], 2),

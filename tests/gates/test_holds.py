@@ -11,13 +11,15 @@ from unittest import mock
 import pytest
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
+from market_spine.app.context import Run
+from market_spine.app.pipelines import run_pipeline
 from market_spine.app.plan import Plan
 from market_spine.app.scheduler import run_schedule
 from market_spine.core import events, replay
 from market_spine.db import Database, connect
 from market_spine.errors import NotFound
 from market_spine.operate import gates, hold, status
-from market_spine.outcome import Phase, Status
+from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import OTC, TIERS, Partition
 from market_spine.query import as_of, history
 
@@ -169,3 +171,17 @@ def test_no_reader_sees_it_as_current_before_or_after_the_commit(desk: Desk, tar
         run_schedule(run, desk.source(), plan, lambda outcome: None)
     assert len(shown) > 4 and {day for _, day in shown} == {"20260109"}
     assert states(desk.db) == ["current", "held"]
+
+
+def test_a_pipeline_measures_what_is_held_and_the_week_waits_for_nothing(db: Database, tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "files", db)
+    path = desk.publish(WEEK, OTC)
+    path.write_bytes(path.read_bytes()[:-20])
+    run = desk.context()
+    done = [outcome for name in ("ingest_week", "normalize_week", "compute_hhi") for outcome in ran(name, run, desk)]
+    assert [o.status for o in done if o.phase in (Phase.NORMALIZE, Phase.CALC) and o.tier] == [Status.HELD, Status.DONE]
+    assert states(db) == ["held"]
+
+
+def ran(name: str, run: Run, desk: Desk) -> list[Outcome]:
+    return run_pipeline(name, run, desk.source(), WEEK, OTC)

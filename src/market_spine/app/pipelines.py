@@ -166,10 +166,10 @@ def _raw_gap(run: Run, partition: Partition) -> PrerequisiteMissing | None:
 
 
 def _normalized_gap(run: Run, partition: Partition) -> PrerequisiteMissing | None:
-    """None once the newest capture is normalized; one that failed is ignored where a current capture exists."""
+    """None once the newest capture is normalized, held or not; one that failed is ignored where there are rows to measure."""
     if (gap := _raw_gap(run, partition)) is not None:
         return gap
-    has_current = captures.current(run.db, partition) is not None
+    has_current = captures.current(run.db, partition) is not None or normalize.standing_hold(run, partition) is not None
     for capture in normalize.pending(run, partition):
         if not (has_current and normalize.failed_before(run, capture)):
             return _missing(manifest.NORMALIZED, partition, "normalize_week")
