@@ -10,7 +10,7 @@ from market_spine.gates.baseline import baseline
 from market_spine.gates.fit import upper_bound
 from market_spine.gates.learnt import decide
 from market_spine.gates.mixes import renames
-from market_spine.gates.profile import Thresholds
+from market_spine.gates.profile import BUILT_IN, Thresholds, read_profile
 from market_spine.gates.verdict import Verdict
 
 AT = Thresholds(c_w=4, c_h=6, delta_w=0.1, delta_h=0.2, beta=0, floor=0.02)
@@ -80,3 +80,8 @@ def test_the_bound_of_a_rate(hits: int, trials: int, expected: float) -> None:
 )
 def test_a_venue_was_renamed_only_where_a_new_one_has_its_size(own: dict[str, float], pairs: dict[str, str]) -> None:
     assert renames(own, {"A": 0.5, "B": 0.5}) == pairs
+
+
+def test_a_profile_is_read_as_it_was_stored_and_named_by_its_content() -> None:
+    again = read_profile(BUILT_IN.text(), BUILT_IN.source)
+    assert again == BUILT_IN and again.profile_id == BUILT_IN.profile_id and "Infinity" not in BUILT_IN.text()

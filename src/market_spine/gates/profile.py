@@ -27,6 +27,10 @@ class Thresholds(NamedTuple):
     beta: float
     floor: float
 
+    def values(self) -> dict[str, float | None]:
+        """The values by name, for JSON, which knows no infinity: a gate that never holds has none."""
+        return {name: None if math.isinf(value) else value for name, value in self._asdict().items()}
+
 
 class Profile(NamedTuple):
     """Thresholds by gate, or by `TIER/gate` where a tier has its own. `profile_id` is made of their content."""
@@ -48,7 +52,7 @@ class Profile(NamedTuple):
 
 
 def _text(thresholds: tuple[tuple[str, Thresholds], ...]) -> str:
-    return json.dumps({name: list(values) for name, values in thresholds}, separators=(",", ":"), sort_keys=True)
+    return json.dumps({name: limits.values() for name, limits in thresholds}, separators=(",", ":"), sort_keys=True)
 
 
 @lru_cache(maxsize=16)
@@ -58,7 +62,11 @@ def _digest(thresholds: tuple[tuple[str, Thresholds], ...]) -> str:
 
 def read_profile(text: str, source: str) -> Profile:
     """A profile as it was stored."""
-    return Profile({name: Thresholds(*values) for name, values in json.loads(text).items()}, source)
+    known = {
+        name: Thresholds(**{key: math.inf if value is None else value for key, value in values.items()})
+        for name, values in json.loads(text).items()
+    }
+    return Profile(known, source)
 
 
 def _log(factor: float) -> float:

@@ -58,7 +58,7 @@ def command(context: click.Context, db: str, as_json: bool) -> None:
         levels = {tier: [str(day) for day in checks.levels(store, tier)] for tier in TIERS}
         weeks = checks.accepted_weeks(store)
     if as_json:
-        limits = {name: limit._asdict() for name, limit in profile.thresholds.items()}
+        limits = {name: limit.values() for name, limit in profile.thresholds.items()}
         print_json(profile=profile.profile_id, source=profile.source, weeks=weeks, levels=levels, thresholds=limits)
         return
     _say_profile(profile)
@@ -203,7 +203,7 @@ def fit(dry_run: bool, reason: str, run_date_text: str | None, db: str, as_json:
             tested = gates.backtest(done.run.db, profile=profile)
             gates.put_in_force(done.run, profile, reason)
     if as_json:
-        limits = {name: limit._asdict() for name, limit in profile.thresholds.items()}
+        limits = {name: limit.values() for name, limit in profile.thresholds.items()}
         print_json(profile=profile.profile_id, dry_run=dry_run, thresholds=limits, tiers=[one.entry() for one in tested])
         return
     _say_profile(profile)
