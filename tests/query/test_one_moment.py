@@ -182,9 +182,10 @@ def test_an_answer_that_nobody_fetches_stays_what_it_was(
 ) -> None:
     """A real process, held by its full pipe: it has said its first line, and more than the pipe holds is to come."""
     desk = Desk(tmp_path / "files", db)
-    lines = [(f"S{number:04}", "UBSA", "UBS ATS", number, 1) for number in range(1, 2500)]
+    lines = {tier: [(f"S{n:04}", "UBSA", "UBS ATS", n, at) for n in range(1, 2500)] for at, tier in enumerate(TIERS, 1)}
     day = FRIDAYS[0] + timedelta(days=30)
-    desk.publish_weeks([WEEK], lines)
+    for tier in TIERS:
+        desk.publish(WEEK, tier, lines[tier])
     desk.run(day)
     asked = ("spine", "query", "normalized", "--csv", "--db", target)
     whole, _ = start_command(*asked).communicate()
@@ -192,7 +193,8 @@ def test_an_answer_that_nobody_fetches_stays_what_it_was(
     process = start_command(*asked)
     assert process.stdout
     first = process.stdout.readline()
-    desk.publish_weeks([WEEK], lines[1:])
+    for tier in TIERS:
+        desk.publish(WEEK, tier, lines[tier][1:])
     assert desk.run(day + timedelta(days=1)).exit_code == 0, "a reader does not stop the run beside it"
     pruned = prune.prune(desk.context(day + timedelta(days=2)), 0, "space")
     rest = process.stdout.read()
