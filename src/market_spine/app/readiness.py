@@ -169,7 +169,7 @@ def examine(
     absent = [tier for tier in tiers if manifest.RAW not in stages.get(tier, {})]
     awaiting = tuple(due for tier, due in (expected or {}).items() if tier in absent)
     awaited = {due.partition.tier for due in awaiting}
-    held = tuple(f"held: {row.tier}: {row.metadata.get('reason')}" for row in holds(rows))
+    held = tuple(f"held: {row.tier}: {row.metadata.get('reason')}" for row in manifest.holds(rows))
     incomplete = [issue for tier in tiers if tier not in absent for issue in _incomplete(tier, stages[tier])]
     is_whole = not absent and not incomplete and _all_accepted(rows, stages)
     if results is not None and is_whole and not _is_fresh(rows, stages, results):
@@ -206,20 +206,9 @@ def _rollbacks(rows: list[StageRow]) -> list[str]:
     for row in rows:
         if row.stage != manifest.WITHDRAWN:
             continue
-        if not _is_superseded(row, rows):
+        if not manifest.is_superseded(row, rows):
             issues.append(f"Manual rollback: {row.tier}: {row.metadata.get('reason', 'no reason given')}")
     return issues
-
-
-def holds(rows: list[StageRow]) -> list[StageRow]:
-    """The holds that stand: until a newer capture is accepted. A withdrawn capture is not held as well."""
-    return [row for row in manifest.standing(rows) if row.stage == manifest.HELD and not _is_superseded(row, rows)]
-
-
-def _is_superseded(row: StageRow, rows: list[StageRow]) -> bool:
-    """Whether a newer capture of the tier is normalized, and neither withdrawn nor held."""
-    newer = (r for r in manifest.accepted(rows) if r.tier == row.tier and r.stage == manifest.NORMALIZED)
-    return any(r.captured_at > row.captured_at for r in newer)
 
 
 def _all_accepted(rows: list[StageRow], stages: Mapping[str, Mapping[str, StageRow]]) -> bool:

@@ -146,6 +146,17 @@ def accepted(rows: Iterable[StageRow]) -> list[StageRow]:
     return [row for row in rows if row.capture_id is None or row.capture_id not in held]
 
 
+def is_superseded(row: StageRow, rows: Iterable[StageRow]) -> bool:
+    """Whether a newer capture of the row's tier is normalized, and neither withdrawn nor held."""
+    newer = (other for other in accepted(rows) if other.tier == row.tier and other.stage == NORMALIZED)
+    return any(other.captured_at > row.captured_at for other in newer)
+
+
+def holds(rows: Sequence[StageRow]) -> list[StageRow]:
+    """The holds that stand: until a newer capture is accepted. A withdrawn capture is not held as well."""
+    return [row for row in standing(rows) if row.stage == HELD and not is_superseded(row, rows)]
+
+
 def current_stages(rows: Sequence[StageRow]) -> dict[str, dict[str, StageRow]]:
     """Per tier, the stages that its current capture has completed: of the newest normalized one, else of the newest. One that is
     held counts only where there is no other.

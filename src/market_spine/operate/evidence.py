@@ -60,7 +60,7 @@ class Evidence:
 
     def hold_on(self, partition: Partition) -> StageRow | None:
         """The hold that stands on a partition: the HELD row of its capture."""
-        return next((r for r in readiness.holds(self.rows.get(partition.week_ending, [])) if r.tier == partition.tier), None)
+        return next((r for r in manifest.holds(self.rows.get(partition.week_ending, [])) if r.tier == partition.tier), None)
 
     def to_normalize(self, run: Run, partition: Partition) -> list[Capture]:
         """The captures that are to be normalized: as normalize.pending."""
