@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import shutil
-import zlib
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from market_spine.app.source.files import ENDINGS, stem
+from market_spine.app.source.files import ENDINGS, FileSource, stem
 from market_spine.calendar.publication import Calendar, due_date
 from market_spine.core import contents
 from market_spine.db import Database
-from market_spine.errors import ConfigurationError, UnusableContent, UsageError
+from market_spine.errors import ConfigurationError, SourceError, UnusableContent, UsageError
 from market_spine.parse.identity import Identity, identify
 from market_spine.partition import Partition
 
 _LONGEST_DELAY = timedelta(days=60)
+_MOST_BYTES = 512 << 20  # as a run takes by default
 
 
 class Proposal(NamedTuple):
@@ -129,6 +128,6 @@ def _check_stored(db: Database, path: Path) -> None:
 def _content(path: Path) -> bytes:
     """The bytes of a file, unpacked. Raises UsageError."""
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", hint="check the name") from error
+        return FileSource(str(path.parent), max_bytes=_MOST_BYTES).read(path)
+    except SourceError as error:
+        raise UsageError(error.message, hint=error.hint) from error

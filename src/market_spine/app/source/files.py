@@ -63,7 +63,7 @@ class FileSource:
         if path is None:
             return Absent(str(self._folder / f"{stem(partition)}{ENDINGS[0]}"))
         fingerprint = _fingerprint(path)  # before it is read: the next run detects what is written meanwhile
-        content = self._read(path)
+        content = self.read(path)
         if not content:
             hint = "fetch it again; an empty file is never a publication"
             raise SourceError(Category.EMPTY_FILE, f"{path} is empty", hint=hint)
@@ -110,8 +110,8 @@ class FileSource:
             )
         return path
 
-    def _read(self, path: Path) -> bytes:
-        """The whole content, unpacked, with never more than the limit in memory."""
+    def read(self, path: Path) -> bytes:
+        """The whole content, unpacked, with never more than the limit in memory. Raises SourceError."""
         try:
             if not path.is_file():  # opening a pipe would wait for ever, reading a device never end
                 raise SourceError(Category.SOURCE_UNREADABLE, f"{path} is not a regular file", hint="put a plain file there")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from market_spine.cli.commands import db_option, json_option, print_json, reading
 from market_spine.errors import UsageError
+from market_spine.small_files import read_small_text, why
 
 
 @click.group("audit", epilog="Example: spine audit verify")
@@ -67,6 +66,6 @@ def print_checkpoint(db: str, as_json: bool) -> None:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        return read_small_text(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}", hint="--against takes a file with a checkpoint") from error
+        raise UsageError(f"cannot read {path}: {why(error)}", hint="--against takes a file with a checkpoint") from error
