@@ -33,6 +33,7 @@ ASSEMBLED = {
     "query/answer.py": "texts from the table of views",
     "query/export.py": "texts from the table of views",
     "query/vintages.py": "texts from the table of views",
+    "query/windows.py": "texts from the table of views",
 }
 
 

@@ -33,8 +33,7 @@ def test_a_friday_without_any_credential(run_command: RunCommand, service: Finra
     assert done.exit_code == 0, done.stderr
     assert "  Ingested:           5\n" in done.stdout
     assert "  Awaiting publication: 13\n  Failed:             0\n" in done.stdout
-    assert "2026-10-02 / OTC: → Awaiting publication (due 2026-11-02)" in done.stderr
-    assert "2026-09-11: ⚠ Not ready: Awaiting publication: NMS_TIER_2 (due 2026-10-12), OTC (due 2026-10-12)" in done.stderr
+    assert "ing publication: 5 weeks (2026-09-04 to 2026-10-02)" in done.stderr
     assert "✗" not in done.stderr
 
 

@@ -160,7 +160,7 @@ def test_a_full_disk_harms_nothing_and_the_next_run_completes(run_command: RunCo
 @on_root
 @on_sqlite
 def test_a_disk_without_a_byte_left(run_command: RunCommand, target: str, tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=2m", "disk") as disk:
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "disk") as disk:
         path = disk / "spine.db"
         assert run_command("spine", "db", "init", "--db", path).exit_code == 0
         ballast = disk / "ballast"

@@ -182,7 +182,7 @@ def test_an_answer_that_nobody_fetches_stays_what_it_was(
 ) -> None:
     """A real process, held by its full pipe: it has said its first line, and more than the pipe holds is to come."""
     desk = Desk(tmp_path / "files", db)
-    lines = {tier: [(f"S{n:04}", "UBSA", "UBS ATS", n, at) for n in range(1, 2500)] for at, tier in enumerate(TIERS, 1)}
+    lines = {tier: [(f"{at}S{n:04}", "UBSA", "UBS ATS", n, at) for n in range(1, 2500)] for at, tier in enumerate(TIERS, 1)}
     day = FRIDAYS[0] + timedelta(days=30)
     for tier in TIERS:
         desk.publish(WEEK, tier, lines[tier])

@@ -36,7 +36,7 @@ def dripper() -> Iterator[Dripping]:
 def fetching(server: Dripping) -> Pipelines:
     """Pipelines whose source keeps them waiting."""
 
-    def open_source() -> UrlSource:
+    def open_source(_file_url: str | None) -> UrlSource:
         client = Client(HttpLimits(timeout=DEADLINE, whole=DEADLINE))
         return UrlSource(server.url + "{week_ending}", frozenset({"127.0.0.1"}), max_bytes=1 << 20, client=client)
 

@@ -191,8 +191,7 @@ def _missing(stage: str, partition: Partition, pipeline: str) -> PrerequisiteMis
     return PrerequisiteMissing(f"prerequisite missing: {stage} of {partition}", hint=hint, stage=stage)
 
 
-PIPELINES: dict[str, Pipeline] = {
-    "capture_week": Pipeline(_capture, "take what is new, and make and measure its rows", None),
+STAGES: dict[str, Pipeline] = {
     "ingest_week": Pipeline(_ingest, "take what the source offers, when it is new", None),
     "normalize_week": Pipeline(_normalize, "make typed rows of the raw bytes", manifest.RAW),
     "compute_venue_volume": Pipeline(_measure, "measure a tier: volume by venue", manifest.NORMALIZED),
@@ -201,3 +200,4 @@ PIPELINES: dict[str, Pipeline] = {
     "compute_tier_split": Pipeline(_measure_week, "measure a week: each tier's share", manifest.CALC, of_week=True),
     "compute_weekly_totals": Pipeline(_measure_week, "measure a week: totals", manifest.CALC, of_week=True),
 }
+PIPELINES = {"capture_week": Pipeline(_capture, "take what is new, and make and measure its rows", None), **STAGES}

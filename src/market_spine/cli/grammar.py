@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from market_spine.calendar.tiers import TIER_OF_CODE
 from market_spine.errors import UsageError
 from market_spine.log import printable
 from market_spine.partition import TIERS, check_tier, parse_tier_list, parse_week, parse_week_list
+
+if TYPE_CHECKING:
+    from market_spine.db import Database
 
 LATEST = date.max  # stands for the newest week that is stored, until the database is known
 _LATEST, _RANGE = "latest", ".."
@@ -130,33 +133,50 @@ def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> l
 
 def complete_week(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """Shell completion of a stored week, newest first."""
-    return _completed(ctx, begun, "SELECT DISTINCT week_ending FROM finra_otc_transparency_capture ORDER BY week_ending DESC")
+
+    def ids(store: Database) -> Iterable[str]:
+        rows = store.execute("SELECT DISTINCT week_ending FROM finra_otc_transparency_capture ORDER BY week_ending DESC")
+        return (str(week) for (week,) in rows)
+
+    return _completed(ctx, begun, ids)
 
 
 def complete_run(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """Shell completion of the id of a run, newest first."""
-    return _completed(ctx, begun, "SELECT execution_id FROM core_executions ORDER BY execution_id DESC LIMIT 200")
+
+    def ids(store: Database) -> Iterable[str]:
+        rows = store.execute("SELECT execution_id FROM core_executions ORDER BY execution_id DESC LIMIT 200")
+        return (name for (name,) in rows)
+
+    return _completed(ctx, begun, ids)
 
 
 def complete_anomaly(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """Shell completion of the id of an unresolved anomaly, newest first."""
-    return _completed(ctx, begun, "SELECT id FROM core_anomalies WHERE resolved_at IS NULL ORDER BY id DESC LIMIT 200")
+
+    def ids(store: Database) -> Iterable[str]:
+        rows = store.execute("SELECT id FROM core_anomalies WHERE resolved_at IS NULL ORDER BY id DESC LIMIT 200")
+        return (str(number) for (number,) in rows)
+
+    return _completed(ctx, begun, ids)
 
 
 def complete_capture(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """Shell completion of a capture id without its domain, newest first."""
-    ids = _completed(ctx, "", "SELECT capture_id FROM finra_otc_transparency_capture ORDER BY run_date DESC, capture_id")
-    short = (name.partition(":")[2] for name in ids)
-    return [name for name in short if name.startswith(begun)]
+
+    def ids(store: Database) -> Iterable[str]:
+        rows = store.execute("SELECT capture_id FROM finra_otc_transparency_capture ORDER BY run_date DESC, capture_id")
+        return (name.partition(":")[2] for (name,) in rows)
+
+    return _completed(ctx, begun, ids)
 
 
-def _completed(ctx: click.Context, begun: str, sql: str) -> list[str]:
-    """The values of a statement's only column that begin so; none where the database cannot be read: the shell waits."""
+def _completed(ctx: click.Context, begun: str, ids: Callable[[Database], Iterable[str]]) -> list[str]:
+    """The values that begin so; none where the database cannot be read: the shell waits."""
     from market_spine.cli.commands import reading
 
     with contextlib.suppress(Exception), reading(_database(ctx)) as store:
-        values = (str(value) for (value,) in store.execute(sql))
-        return [value for value in values if value.startswith(begun)]
+        return [value for value in ids(store) if value.startswith(begun)]
     return []
 
 

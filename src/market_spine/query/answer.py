@@ -58,8 +58,8 @@ def answer(db: Database, question: Question) -> Generator[Row, None, None]:
     Raises UsageError for a symbol of a view without symbols, a length of a view without windows or one that is not kept, Pruned
     where every requested row was pruned.
     """
-    for _, rows in _groups(db, question):
-        yield from rows
+    groups = _groups(db, question)  # outside the generator, so that it raises at once
+    return (row for _, rows in groups for row in rows)
 
 
 def page(db: Database, question: Question, begin: Position, limit: int) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from market_spine.app.pipelines import PIPELINES
+from market_spine.app.pipelines import PIPELINES, STAGES
 from market_spine.calendar.publication import EXCHANGE, Calendar, awaited
 from market_spine.partition import TIERS, Partition
 from market_spine.work.item import Request
@@ -24,7 +24,7 @@ def due(weeks: Sequence[date], day: date, priority: int = 0, calendar: Calendar 
     published = [(week, tier) for week in weeks for tier in TIERS if not awaited(Partition(week, tier), day, calendar)]
     whole = [(week, None) for week in weeks if all((week, tier) in published for tier in TIERS)]
     requests: list[Request] = []
-    for rank, (name, pipeline) in enumerate(PIPELINES.items()):
+    for rank, (name, pipeline) in enumerate(STAGES.items()):
         keys: Sequence[tuple[date, str | None]] = whole if pipeline.of_week else published
         requests += [Request(name, week, tier, priority=priority - rank, rerun=True) for week, tier in keys]
     return requests
