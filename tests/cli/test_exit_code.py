@@ -17,6 +17,7 @@ from support.commands import RunCommand
 
 from market_spine import exit_rule
 from market_spine.cli.exit import guarded
+from market_spine.core import executions
 from market_spine.db import Database
 from market_spine.errors import DatabaseLost, Interrupted, RunLocked, UsageError
 
@@ -36,7 +37,11 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("error", "exit_code"), ENDS)
-def test_each_error_has_its_exit_code_and_the_process_ends_with_it(error: BaseException, exit_code: int) -> None:
+def test_each_error_has_its_exit_code_and_the_process_ends_with_it(
+    error: BaseException, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_ended", None)  # no run of this process ended before, whatever other tests ran in it
+
     @click.command()
     def command() -> None:
         raise error

@@ -110,8 +110,10 @@ def picture(db: Database) -> Picture:
 
 def _told(name: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row without the database's own numbers, which may differ from one database to the next."""
-    if name in ("finra_otc_transparency_current", "finra_otc_transparency_current_week"):
+    if name.removeprefix("finra_otc_transparency_") in ("current", "current_week", "current_window", "window_symbol"):
         return tuple(row[1:])
+    if "_rolling_" in name:  # the keys of the window and of the venue come last
+        return tuple(row[:-2] if "_rolling_venue_share" in name else row[:-1])
     return tuple(row)
 
 
