@@ -69,6 +69,26 @@ def test_an_absence_is_reported_once_for_all_duties_and_its_end_once(
     assert (reported(caplog)[1:], troubles.outages) == ([("WARNING", "database_recovered")], 1)
 
 
+def test_a_session_of_before_an_outage_that_fails_after_it_is_no_second_outage(
+    troubles: Troubles, caplog: pytest.LogCaptureFixture
+) -> None:
+    def outage() -> None:
+        troubles.failed("heartbeat", LOST)
+        troubles.recovered("heartbeat")
+
+    outage()
+    troubles.failed("runner-1", LOST)
+    troubles.recovered("runner-1")
+    assert troubles.outages == 1
+    outage()
+    assert troubles.outages == 2, "the heartbeat had reached the database since the first"
+    for _ in range(2):
+        troubles.failed("runner-1", LOST)
+    troubles.recovered("runner-1")
+    assert troubles.outages == 3, "its second failure is of a new session"
+    assert reported(caplog) == [("WARNING", "database_unavailable"), ("WARNING", "database_recovered")] * 3
+
+
 def test_any_other_error_is_reported_once_for_its_duty(troubles: Troubles, caplog: pytest.LogCaptureFixture) -> None:
     for duty in ("sweep", "sweep", "heartbeat"):
         troubles.failed(duty, ValueError("odd"))

@@ -42,13 +42,19 @@ class _Failing:
     since: float
     failures: int = 0
     unavailable: bool = False
+    late: bool = False
 
 
 class Troubles:
-    """The duties of one worker that are failing now. Used by all its threads."""
+    """The duties of one worker that are failing now. Used by all its threads.
+
+    A duty that has not reached the database since the last outage ended may still hold a session of before it: its first
+    failure is counted to that outage, and only a second one in a row is a new one.
+    """
 
     def __init__(self, give_up: float = GIVE_UP) -> None:
         self.outages = 0  # outages of the database that have ended
+        self._reached: set[str] = set()  # the duties that have succeeded since the last of them
         self._give_up = give_up
         self._failing: dict[str, _Failing] = {}
         self._lock = threading.Lock()
@@ -58,9 +64,10 @@ class Troubles:
         now, unavailable = clock.ticks(), isinstance(error, DatabaseLost)
         with self._lock:
             state = self._failing.setdefault(duty, _Failing(now))
-            database_failing = any(one.unavailable for one in self._failing.values())
+            state.late = unavailable and state.failures == 0 and self.outages > 0 and duty not in self._reached
+            database_failing = state.late or any(one.unavailable for one in self._failing.values())
             logged = database_failing if unavailable else state.failures > 0 and not state.unavailable
-            state.failures, state.unavailable = state.failures + 1, unavailable
+            state.failures, state.unavailable = state.failures + 1, unavailable and not state.late
         if is_hopeless(error, now - state.since, self._give_up):
             raise error
         if not logged:
@@ -71,10 +78,13 @@ class Troubles:
         """Records that a duty succeeded; logs it after an outage of the database, or after failures of the duty."""
         with self._lock:
             state = self._failing.pop(duty, None)
-            if state is None:
-                return
-            is_back = state.unavailable and not any(one.unavailable for one in self._failing.values())
-            self.outages += is_back
+            is_back = state is not None and state.unavailable and not any(one.unavailable for one in self._failing.values())
+            if is_back:
+                self.outages += 1
+                self._reached.clear()
+            self._reached.add(duty)
+        if state is None or state.late:
+            return
         seconds = clock.ticks() - state.since
         if is_back:
             facts = {"event": "database_recovered", "seconds": round(seconds)}
