@@ -180,6 +180,18 @@ def test_who_reclaims_an_item_ends_the_transaction_of_its_silent_worker(db: Data
     silent.close()
 
 
+@on_postgresql
+def test_a_worker_does_not_end_its_own_sessions_for_an_item_it_does_not_know_of(db: Database) -> None:
+    (one,) = queue.enqueue(db, [Request("ingest_week", WEEK, OTC)], NOW)
+    mine = db.reopen()
+    mine.name_session(lease.session_of("host:1:aa"))
+    assert lease.claim(mine, one.item.id, "host:1:aa", NOW) is not None  # and a server that crashed forgot that it was settled
+    (reclaimed,) = lease.sweep(db, lease.Watch(Lease(), patience=0), at(31), 0, "host:1:aa")
+    assert (reclaimed.id, reclaimed.state) == (one.item.id, State.PENDING)
+    assert mine.execute("SELECT 1").fetchone() == (1,)
+    mine.close()
+
+
 def test_items_are_claimed_by_priority_then_by_the_day_they_are_desired(db: Database) -> None:
     requests = [
         Request("ingest_week", WEEK - timedelta(weeks=n), OTC, desired_at=at(-(n * 7 % 10)), priority=n % 3) for n in range(30)

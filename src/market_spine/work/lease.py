@@ -218,13 +218,17 @@ class Watch:
         return is_dead(age, silent, self.lease, self.patience)
 
 
-def sweep(db: Database, watch: Watch, now: datetime, ticks: float) -> list[Item]:
-    """Promotes due items and reclaims those of dead workers; returns the reclaimed items."""
+def sweep(db: Database, watch: Watch, now: datetime, ticks: float, own: str | None = None) -> list[Item]:
+    """Promotes due items and reclaims those of dead workers; returns the reclaimed items.
+
+    The sessions of a dead worker are ended, except those of the worker `own` that sweeps: an item that a restored server says it
+    has, it does not know of.
+    """
     running = [Item.of(row) for row in db.execute("SELECT * FROM core_work_items WHERE state = 'RUNNING'")]
     dead = watch.dead(running, now, ticks)
     if not dead and not is_due(db, now):
         return []  # nothing to write: on SQLite the write lock stays free
-    for worker in {str(item.locked_by) for item in dead}:
+    for worker in {str(item.locked_by) for item in dead} - {own}:
         with contextlib.suppress(DatabaseError):  # a role that may not end them waits for the server to do so
             db.end_sessions(session_of(worker))
     with db.transaction():

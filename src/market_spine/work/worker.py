@@ -247,7 +247,7 @@ class Worker:
                 self._feed.wakeup.wake()
 
     def _sweep(self, db: Database, watch: lease.Watch) -> None:
-        for item in lease.sweep(db, watch, db.now(), clock.ticks()):
+        for item in lease.sweep(db, watch, db.now(), clock.ticks(), self.name):
             facts = {"event": "work_reclaimed", "work_item": item.id, "state": item.state.value}
             log.warning("%s: %s: %s", item.where, item.state.value, item.last_error, extra=facts)
 
