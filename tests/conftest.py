@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import commands
-from support.commands import Finished, RunCommand, StartCommand
+from support.commands import CommandServer, Finished, RunCommand, StartCommand
 from support.gates import Gate
 from support.postgres_server import Databases, PostgresServer, required_binaries
 
@@ -77,14 +77,23 @@ def samples_dir() -> Path:
     return SAMPLES
 
 
+@pytest.fixture(scope="session")
+def _command_server() -> Iterator[CommandServer]:
+    with contextlib.closing(CommandServer()) as server:
+        yield server
+
+
 @pytest.fixture
-def run_command(start_command: StartCommand) -> RunCommand:
+def run_command(start_command: StartCommand, _command_server: CommandServer, tmp_path: Path) -> RunCommand:
     """Runs an installed command to its end: `run_command("spine", "status", env={…}, cwd=…, input=…)`."""
 
     def run(
         name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None,
         input: str | None = None, timeout: float = commands.SECONDS,
     ) -> Finished:
+        if CommandServer.can(name, env or {}):
+            full = commands.environment(tmp_path) | dict(env or {})
+            return _command_server.run([name, *map(str, arguments)], full, cwd or tmp_path, input, timeout)
         process = start_command(name, *arguments, env=env, cwd=cwd)
         stdout, stderr = process.communicate(input, timeout)
         return Finished(process.returncode, stdout, stderr)

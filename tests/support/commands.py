@@ -1,21 +1,27 @@
 """The installed commands, run as a user runs them: in a process of their own, with nothing of our environment.
 
-`run_here` carries one out in this process instead, from the arguments to the exit code: a process costs ten times as much.
+A CommandServer forks that process from one that has loaded the program. `run_here` carries a command out in this process instead, from the arguments to the exit code: a process costs ten times as much.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
+import select
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 from unittest import mock
 
 from market_spine.cli import spine, weekly
@@ -23,6 +29,8 @@ from market_spine.cli.exit import guarded
 from market_spine.core import executions
 
 SECONDS = 120
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+INSTALLED = ("spine", "run_finra_weekly_schedule")
 _KEPT = ("TMPDIR", "LD_LIBRARY_PATH", "PATH")
 
 
@@ -52,11 +60,56 @@ class StartCommand(Protocol):
     ) -> subprocess.Popen[str]: ...
 
 
+class CommandServer:
+    """Runs the installed commands in processes forked by command_server.py. May be used by several threads."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = [sys.executable, str(Path(__file__).with_name("command_server.py")), str(theirs.fileno())]
+        self._process = subprocess.Popen(program, pass_fds=[theirs.fileno()], start_new_session=True)
+        self._lock = threading.Lock()
+        theirs.close()
+
+    @staticmethod
+    def can(name: str, env: Mapping[str, str]) -> bool:
+        """Whether a process that has begun already can be that command: not where Python itself is to begin otherwise."""
+        return name in INSTALLED and not any(variable.startswith(("PYTHON", "LD_", "LC_", "LANG")) for variable in env)
+
+    def run(self, command: list[str], env: Mapping[str, str], cwd: Path, input: str | None, timeout: float) -> Finished:
+        """Returns when it has ended. Raises subprocess.TimeoutExpired."""
+        request = {"argv": [str(SCRIPTS / command[0]), *command[1:]], "env": dict(env), "cwd": str(cwd)}
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            stdin.write((input or "").encode())
+            stdin.seek(0)
+            ended, reports = os.pipe()
+            with self._lock:
+                streams = [stdin.fileno(), stdout.fileno(), stderr.fileno(), reports]
+                socket.send_fds(self._requests, [json.dumps(request).encode()], streams)
+            os.close(reports)
+            if not select.select([ended], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(command, timeout)
+            with open(ended, "rb") as report:
+                exit_code = int(report.read())
+            return Finished(exit_code, *(_text_of(stream) for stream in (stdout, stderr)))
+
+    def close(self) -> None:
+        """Ends it, and everything that it has forked and that still runs."""
+        self._requests.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _text_of(stream: IO[bytes]) -> str:
+    """As a text pipe would have given it."""
+    stream.seek(0)
+    return io.TextIOWrapper(io.BytesIO(stream.read()), "utf-8").read()
+
+
 def start(command: list[str], home: Path, env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str]:
     """A process of one of the venv's commands, its three streams as text pipes."""
-    program = Path(sysconfig.get_path("scripts")) / command[0]
     return subprocess.Popen(
-        [str(program), *command[1:]], env=environment(home) | dict(env), cwd=cwd, text=True, encoding="utf-8",
+        [str(SCRIPTS / command[0]), *command[1:]], env=environment(home) | dict(env), cwd=cwd, text=True, encoding="utf-8",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
 
