@@ -236,8 +236,8 @@ def databases() -> Iterator[Callable[[], contextlib.AbstractContextManager[str]]
 STORES = {"sqlite": files, "postgresql": databases}
 
 
-def play(engine: str, sequences: int, start: int, steps: int = 12) -> None:
-    """Plays random sequences, each in a store of its own. Raises what was wrong."""
+def play(engine: str, sequences: int, start: int, steps: int = 12, shrinks: bool = True) -> None:
+    """Plays random sequences, each in a store of its own. Raises what was wrong, in the shortest sequence if it `shrinks`."""
     with STORES[engine]() as store:
         machine = type("Machine", (Windows,), {"store": staticmethod(store)})
         limits = settings(
@@ -246,6 +246,6 @@ def play(engine: str, sequences: int, start: int, steps: int = 12) -> None:
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
         )
         run_state_machine_as_test(seed(start)(machine), settings=limits)

@@ -135,11 +135,11 @@ def test_a_database_that_went_away_is_reported_and_the_server_recovers(tmp_path:
 
 
 @pytest.mark.slow
-def test_half_a_minute_at_50_requests_a_second_shows_no_error_and_no_growth() -> None:
-    command = tool("queue_soak", "--minutes", "0.5", "--claim-p95-ms", "2000")  # a busy machine is no fault of ours
+def test_50_requests_a_second_show_no_error_and_no_growth() -> None:
+    command = tool("queue_soak", "--minutes", "0.2", "--claim-p95-ms", "2000")  # a busy machine is no fault of ours
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(done.stdout)
     assert (results["error_count"], results["worker_faults"]) == (0, [])
-    assert results["requests"] > 1000
-    assert results["claims"] > 50
+    assert results["requests"] > 400
+    assert results["claims"] > 20

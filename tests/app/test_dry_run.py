@@ -194,6 +194,7 @@ WAYS: dict[str, dict[str, object]] = {
 }
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # both engines have their turn in the test above
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "state", [restated, shrunken, only_ingested, only_normalized, replay_left_over, withdrawn, one_file_gone, headless],

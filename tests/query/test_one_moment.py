@@ -30,7 +30,7 @@ from market_spine.operate.windows import keep
 from market_spine.partition import OTC, TIERS
 from market_spine.query.views import VIEWS
 
-TURNS = 4  # statements of a reader that are tried, spread over all it makes
+TURNS = 2  # statements of a reader that are tried, spread over all it makes
 DAY = ("--run-date", "2026-01-30")
 READERS = {
     **{f"query {view}": ("query", view, "--csv") for view in VIEWS},

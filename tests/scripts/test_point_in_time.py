@@ -27,7 +27,7 @@ from market_spine.query.views import VIEWS
 from market_spine.query.vintages import DECLARED, Row, Version, Vintages
 
 FIRST = date(2026, 1, 9)
-WEEKS = int(os.environ.get("YEAR_WEEKS", "16"))
+WEEKS = int(os.environ.get("YEAR_WEEKS", "10"))
 ASKED = 1000 * WEEKS // 52
 DATED = ("revise", "revise", "revise", "move", "delay")
 SILENT = ("change_silently", "change_silently", "move_silently", "take_back")
