@@ -1,15 +1,15 @@
-"""Puts this clone's program and the helpers of its tests on the path.
+"""Puts this clone's program on the path.
 
 Every door imports it first; the tools in the folders are run by __main__.py, which does. Python itself puts scripts/ there, so
-that `bench`, `fixtures`, `pages`, `seasons` and `torture` are packages. pytest and mypy find the same names by `pythonpath`
-and `mypy_path` in pyproject.toml.
+that its folders are packages. The tests import them, never the other way round: pytest and mypy find the same names by
+`pythonpath` and `mypy_path` in pyproject.toml.
 """
 
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[1:1] = [str(ROOT / "src"), str(ROOT / "tests")]
+sys.path.insert(1, str(ROOT / "src"))
 
 
 def tool(name: str, *arguments: str) -> list[str]:

@@ -30,7 +30,7 @@ from seasons.engine import Engine
 from seasons.player import Player
 from seasons.sources import Api, Files, Source
 from seasons.stories import Step
-from support.finra_fake import FinraFake
+from stand_ins.finra_fake import FinraFake
 from torture import places
 from torture.places import Place
 

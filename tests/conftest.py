@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from stand_ins.postgres_server import Databases, PostgresServer, required_binaries
 from support import commands
 from support.commands import CommandServer, Finished, RunCommand, StartCommand
 from support.gates import Gate
-from support.postgres_server import Databases, PostgresServer, required_binaries
 
 from market_spine import db as databases
 from market_spine.db import Database, migrations

@@ -204,7 +204,7 @@ def names_read(node: ast.AST) -> set[str]:
 
 
 def test_no_test_waits_for_a_condition_that_it_asks_for_again_and_again() -> None:
-    """A short wait within a loop is a sleep by another name."""
+    """A short wait within a loop is a sleep by another name; `select` of three lists waits for an event, however long."""
     polls = [
         f"{path.relative_to(TESTS)}:{node.lineno}"
         for path in sorted(TESTS.rglob("*.py"))
@@ -212,6 +212,7 @@ def test_no_test_waits_for_a_condition_that_it_asks_for_again_and_again() -> Non
         if isinstance(loop, ast.While)
         for node in ast.walk(loop)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("wait", "select", "poll")
+        if (node.func.attr, len(node.args)) != ("select", 3)
     ]
     assert polls == []
 

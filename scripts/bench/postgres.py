@@ -75,7 +75,7 @@ def contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[()
 def own_server() -> tuple[Any, Any, Any]:
     """The tests' own server, its databases, and where PostgreSQL's programs are. Raises ValueError without them."""
     try:
-        from support.postgres_server import Databases, PostgresServer, find_binaries
+        from stand_ins.postgres_server import Databases, PostgresServer, find_binaries
     except ImportError as error:
         raise ValueError(f"{error.name} is not installed") from error
     binaries = find_binaries()

@@ -11,8 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from support import finra_fake
-from support.finra_fake import FinraFake, firm_totals, make_row, status
+from stand_ins import finra_fake
+from stand_ins.finra_fake import FinraFake, firm_totals, make_row, status
 
 from seasons.finra import CODES, MICRO, Content, Finra, Line, Partition, Served
 from seasons.measures import Firm

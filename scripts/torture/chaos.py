@@ -29,10 +29,10 @@ from typing import IO, Any, NamedTuple
 from clone import ROOT
 from seasons.finra import Content, Finra, Partition, amend
 from seasons.sources import file_bytes
-from support import promises
 
 from market_spine.db import connect
 from market_spine.errors import MarketSpineError
+from torture import promises
 from torture.places import Place
 
 DAYS = (date(2025, 11, 14), date(2025, 11, 21), date(2025, 11, 28))

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
-from support.postgres_server import PostgresServer, required_binaries
+from stand_ins.postgres_server import PostgresServer, required_binaries
 from typing_extensions import LiteralString
 
 _DISK_BYTES = 12 << 20

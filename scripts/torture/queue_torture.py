@@ -28,7 +28,7 @@ from typing import Any
 
 import click
 from clone import tool
-from support.postgres_server import PostgresServer, required_binaries
+from stand_ins.postgres_server import PostgresServer, required_binaries
 
 from market_spine import clock
 from market_spine.db import Database, connect

@@ -9,7 +9,7 @@ python scripts/torture.py --fault server --rounds 20             the PostgreSQL 
 python scripts/torture.py --fault chaos --minutes 10             all commands at once, killed, frozen and stopped
 
 A round: one to three runs of six weeks, each broken at a random moment; after each, and meanwhile by a second process, all
-of tests/support/promises.py is checked. Then a run to the end, whose database must equal, view for view, that of a run
+of promises.py is checked. Then a run to the end, whose database must equal, view for view, that of a run
 never broken. `--seed` repeats the moments as far as a machine's speed does.
 """
 
@@ -32,12 +32,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clone import ROOT
-from support import promises
 
 from market_spine.db import connect
 from market_spine.errors import MarketSpineError
 from market_spine.operate import audit
-from torture import places
+from torture import places, promises
 from torture.places import Place
 
 FIXTURES = ROOT / "data" / "fixtures" / "finra_otc"

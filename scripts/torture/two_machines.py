@@ -34,13 +34,12 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from clone import ROOT, tool
 from psycopg import sql
-from support import promises
-from support.postgres_server import PostgresServer, required_binaries
+from stand_ins.postgres_server import PostgresServer, required_binaries
 
 from market_spine.db import Database, connect
 from market_spine.work import queue
 from market_spine.work.item import State
-from torture import queue_torture
+from torture import promises, queue_torture
 
 FIXTURES = ROOT / "data" / "fixtures" / "finra_otc"
 LEASE = "6"

@@ -18,7 +18,7 @@ from unittest import mock
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from support.postgres_server import Databases, PostgresServer, required_binaries
+from stand_ins.postgres_server import Databases, PostgresServer, required_binaries
 
 from market_spine import clock
 from market_spine.app import windows

@@ -119,7 +119,7 @@ def test_a_host_can_be_allowed_by_name_and_is_compared_exactly() -> None:
 
 
 def test_a_database_that_went_away_is_reported_and_the_server_recovers(tmp_path: Path, postgres_server: object) -> None:
-    from support.postgres_server import PostgresServer
+    from stand_ins.postgres_server import PostgresServer
 
     assert isinstance(postgres_server, PostgresServer)
     with serving(postgres_server.url, tmp_path) as api:

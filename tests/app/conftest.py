@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from support.finra_fake import FinraFake
+from stand_ins.finra_fake import FinraFake
 
 from market_spine.app.source.api import ApiSettings, ApiSource
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from support.finra_fake import FinraFake, Row, status
+from stand_ins.finra_fake import FinraFake, Row, status
 from support.schedules import ingested, schedule
 
 from market_spine.app.scheduler import Result

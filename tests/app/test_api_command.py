@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from stand_ins.finra_fake import FinraFake, firm_rows, status, tier
 from support.commands import Finished, RunCommand
-from support.finra_fake import FinraFake, firm_rows, status, tier
 
 RUN = "run_finra_weekly_schedule"
 FRIDAY = date(2026, 10, 2)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
+from stand_ins.finra_fake import FinraFake, daily, daily_rows, status
 from support.commands import Finished, RunCommand
-from support.finra_fake import FinraFake, daily, daily_rows, status
 
 from market_spine.db import Database
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from support.finra_fake import (
+from stand_ins.finra_fake import (
     DAILY_ORDER,
     FinraFake,
     Row,

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
-from support import finra_fake
+from stand_ins import finra_fake
+from stand_ins.finra_fake import FinraFake, Row, firm_totals, status, unhidden
 from support.commands import RunCommand
-from support.finra_fake import FinraFake, Row, firm_totals, status, unhidden
 from support.schedules import open_anomalies, schedule
 
 from market_spine import clock

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.finra_fake import FinraFake, Row, shifted, tier, total
+from stand_ins.finra_fake import FinraFake, Row, shifted, tier, total
 from support.schedules import schedule
 
 from market_spine import clock

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from support.finra_fake import FinraFake
+from stand_ins.finra_fake import FinraFake
 from support.schedules import ingested, schedule
 
 from market_spine.app.source.api import ApiSource

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import promises, weekly_files
+from support import weekly_files
 from support.commands import RunCommand
+from torture import promises
 
 from market_spine.db import Database, connect
 from market_spine.db.location import file_system, is_network

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from stand_ins.postgres_server import PostgresServer
 from support import database_picture, weekly_files
 from support.commands import RunCommand, StartCommand
 from support.gates import DEADLINE, Gate
-from support.postgres_server import PostgresServer
 
 from market_spine import db as databases
 from market_spine.db import Database, redact

@@ -6,10 +6,10 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from stand_ins.postgres_server import PostgresServer
 from support.api_server import serving
 from support.commands import RunCommand
 from support.desk import WEEK, Desk
-from support.postgres_server import PostgresServer
 
 from market_spine.db import connect, migrations
 

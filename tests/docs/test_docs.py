@@ -19,11 +19,11 @@ import yaml
 from clone import tool
 from conftest import ENGINES
 from pages import make_anomaly_reference, make_cli_reference, make_pictures, make_runbooks, make_schema_reference
+from stand_ins.finra_fake import FinraFake
+from stand_ins.postgres_server import Databases
 from support import page_code, page_desks, pages, transcripts
-from support.finra_fake import FinraFake
 from support.page_desks import Desks
 from support.pages import Page
-from support.postgres_server import Databases
 
 from market_spine import config
 from market_spine import db as databases

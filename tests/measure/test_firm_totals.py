@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from support import finra_fake
+from stand_ins import finra_fake
 
 from market_spine.categories import Category
 from market_spine.db import Database

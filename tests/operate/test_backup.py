@@ -12,11 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from stand_ins.postgres_server import Databases, find_binaries
 from support import database_picture as picture
 from support import pages
 from support.commands import RunCommand
 from support.desk import FRIDAYS, OTC, REVISED, WEEK, Desk, restated
-from support.postgres_server import Databases, find_binaries
 
 from market_spine import clock
 from market_spine.db import Database, connect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def test_an_unknown_tool_is_an_error_with_a_command_that_lists_them(run_command:
 def test_the_path_is_changed_in_one_place() -> None:
     files = [path for folder in ("scripts", "tests") for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)]
     assert [path.relative_to(ROOT).as_posix() for path in files if "sys.path" in path.read_text("utf-8")] == ["scripts/clone.py"]
+
+
+def test_scripts_import_nothing_of_the_tests() -> None:
+    for path in SCRIPTS.rglob("*.py"):
+        modules = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Import | ast.ImportFrom))
+        named = {node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in modules}
+        assert not {name.partition(".")[0] for name in named} & {"tests", "support", "conftest"}, path
 
 
 def test_the_prune_door_gives_cron_a_reason(run_command: RunCommand, target: str) -> None:

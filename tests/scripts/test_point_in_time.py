@@ -18,7 +18,7 @@ from seasons.changes import World
 from seasons.engine import Engine
 from seasons.finra import Content, Finra, Partition
 from seasons.sources import Api, Files, Source
-from support.finra_fake import FinraFake
+from stand_ins.finra_fake import FinraFake
 
 from market_spine.db import Database
 from market_spine.query import vintages

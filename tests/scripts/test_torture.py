@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from support import promises, weekly_files
+from support import weekly_files
 from support.commands import RunCommand
-from torture import log_kills
+from torture import log_kills, promises
 from torture.rounds import chaos, torture
 
 from market_spine.db import Database

@@ -88,7 +88,7 @@ def become(request: dict[str, Any]) -> None:
     sys.argv = request["argv"]
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         mode, errors = "r" if number == 0 else "w", "backslashreplace" if number == 2 else "strict"
-        stream = open(number, mode, encoding="utf-8", errors=errors, closefd=False)
+        stream = os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 

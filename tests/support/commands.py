@@ -88,7 +88,7 @@ class CommandServer:
             os.close(reports)
             if not select.select([ended], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(command, timeout)
-            with open(ended, "rb") as report:
+            with os.fdopen(ended) as report:
                 exit_code = int(report.read())
             return Finished(exit_code, *(_text_of(stream) for stream in (stdout, stderr)))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from stand_ins import postgres_server as postgres_server_module
+from stand_ins.postgres_server import PostgresServer, required_binaries
 
 from market_spine.db import Database, connect, migrations
 from market_spine.errors import DatabaseLost
-from support import postgres_server as postgres_server_module
-from support.commands import RunCommand, StartCommand
+from support.commands import Finished, RunCommand, StartCommand
 from support.gates import wait_for_end
-from support.postgres_server import PostgresServer, required_binaries
 
 NOW = datetime(2026, 1, 9, 12, tzinfo=timezone.utc)
 
@@ -118,3 +119,20 @@ def test_a_command_started_can_be_signalled(start_command: StartCommand) -> None
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.terminate()
     assert process.wait(30) == -15
+
+
+def test_a_forked_command_is_the_command_that_is_started(
+    run_command: RunCommand, start_command: StartCommand, fixtures_dir: Path, target: str, tmp_path: Path
+) -> None:
+    env, cwd = {"MARKET_SPINE_DB": target, "TZ": "Asia/Tokyo"}, fixtures_dir
+    run_command("run_finra_weekly_schedule", "--weeks", "2025-12-26", "--data-dir", ".", env=env, cwd=cwd)
+    for words in (["status"], ["query", "hhi", "--week", "2025-12-26", "--csv"], ["query", "nothing"], ["import", "-"], ["log", "2025-12-26"]):
+        started = start_command("spine", *words, env=env, cwd=cwd)
+        out, err = started.communicate("no file\n")
+        assert run_command("spine", *words, env=env, cwd=cwd, input="no file\n") == Finished(started.returncode, out, err)
+
+
+def test_forked_commands_run_side_by_side(run_command: RunCommand, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(run_command, "spine", "help", f"no-{n}") for n in range(8)]
+    assert [f"no-{n}" in one.result().stderr and one.result().exit_code == 2 for n, one in enumerate(done)] == [True] * 8

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-
-from support.finra_fake import ORDER, FinraFake
+from stand_ins.finra_fake import ORDER, FinraFake
 
 DATA = "/data/group/otcMarket/name/weeklySummary"
 T1_WEEK = [

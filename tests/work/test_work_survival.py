@@ -11,8 +11,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from stand_ins.postgres_server import PostgresServer
 from support.gates import DEADLINE, Events, Gate
-from support.postgres_server import PostgresServer
 
 from market_spine.db import Database, connect, migrations
 from market_spine.monitor import samples

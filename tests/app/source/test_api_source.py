@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.finra_fake import (
+from stand_ins.finra_fake import (
     Fault,
     FinraFake,
     Row,

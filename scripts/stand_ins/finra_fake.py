@@ -391,7 +391,10 @@ def negative(totals: list[Row]) -> list[Row]:
 
 def ats_off_by_a_millionth(totals: list[Row]) -> list[Row]:
     first = min((row for row in totals if row["MPID"]), key=lambda row: str(row["MPID"]))
-    return [row | {"totalWeeklyShareQuantity": row["totalWeeklyShareQuantity"] + (row is first) * Decimal("0.000001")} for row in totals]
+    return [
+        row | {"totalWeeklyShareQuantity": row["totalWeeklyShareQuantity"] + (row is first) * Decimal("0.000001")}
+        for row in totals
+    ]
 
 
 def above_its_total(totals: list[Row]) -> list[Row]:
@@ -420,14 +423,19 @@ def stray_rows() -> list[Row]:
 
 
 def daily_rows(day: date) -> list[Row]:
-    """What the daily list says of a day: a symbol change, a deletion and a split, with what real rows have odd; none at weekends."""
+    """The daily list of a day: a symbol change, a deletion and a split, with what real rows have odd; none at weekends."""
     if day.weekday() > 4:
         return []
     number = day.toordinal() * 10
     blank = dict.fromkeys(DAILY_ORDER)
     moment = {"calendarDay": day.isoformat(), "dailyListDatetime": f"{day} 16:30:49.0", "exDate": f"{day} 00:00:00.0"}
     changed = {"oldSymbolCode": f"OLD{number % 97}", "newSymbolCode": f"NEW{number % 97}", "dailyListEventCode": "SC"}
-    split = {"oldSymbolCode": "SPLT", "newSymbolCode": "SPLTD", "reverseSplitRate": 0.02, "commentText": 'One for "fifty" – final'}
+    split = {
+        "oldSymbolCode": "SPLT",
+        "newSymbolCode": "SPLTD",
+        "reverseSplitRate": 0.02,
+        "commentText": 'One for "fifty" – final',
+    }
     return [
         blank | moment | {"OTCDailyListID": number, "dailyListReasonDescription": "Symbol and Name Change", **changed},
         blank | moment | {"OTCDailyListID": number + 1, "dailyListReasonDescription": "Deletion", "oldSymbolCode": "GONE"},
@@ -727,7 +735,9 @@ class FinraFake:
             rows = kept + self._spoiled_totals[key](totals[key])
         return rows
 
-    def _page(self, found: list[Row], body: dict[str, Any], limit: int, offset: int, seen: Seen, order: tuple[str, ...]) -> Answer:
+    def _page(
+        self, found: list[Row], body: dict[str, Any], limit: int, offset: int, seen: Seen, order: tuple[str, ...]
+    ) -> Answer:
         fields = [name for name in order if name in (body.get("fields") or order)]
         headers = {
             "FINRA-api-request-id": str(uuid.uuid4()),

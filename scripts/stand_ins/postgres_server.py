@@ -90,8 +90,11 @@ class PostgresServer:
         self._binaries = _reachable(binaries, self._home, self._owner)
         self._process: subprocess.Popen[bytes] | None = None
         self._watch = subprocess.Popen(
-            ["sh", "-c", _WATCH, "sh", str(self._home), str(self._data)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            ["sh", "-c", _WATCH, "sh", str(self._home), str(self._data)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._port = _free_port()
         self._password = secrets.token_hex(8)
@@ -117,7 +120,11 @@ class PostgresServer:
         """Starts it and waits until it answers."""
         self._process = subprocess.Popen(
             [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self._home, start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=self._home,
+            start_new_session=True,
             **self._as_owner(),
         )
         ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -172,8 +179,17 @@ class PostgresServer:
             for path in (self._data, password):
                 os.chown(path, self._owner.pw_uid, self._owner.pw_gid)
         command = [
-            str(self._binaries / "initdb"), "-D", str(self._data), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password}",
-            "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
+            str(self._binaries / "initdb"),
+            "-D",
+            str(self._data),
+            "-U",
+            USER,
+            "--auth=scram-sha-256",
+            f"--pwfile={password}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
         ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self._home, check=False, **self._as_owner())
         if done.returncode:
