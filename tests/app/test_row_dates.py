@@ -44,7 +44,7 @@ FORMS = {
         UPDATED, ["A|x|X|1|1|2025-12-15", "B|x|X|-1|1|2026-01-07", "C|x|X|1|1|2026-01-08"],
         [RowDates(None, "2025-12-15"), RowDates(None, "2026-01-08")],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("header", "rows", "expected"), FORMS.values(), ids=FORMS)
@@ -105,7 +105,7 @@ def test_only_rows_that_differ_have_dates_of_their_own(desk: Desk) -> None:
     assert own_dates(desk.db) == 1
     assert shown(desk.db) == [
         ("AAPL", None, "2025-12-29"), ("AAPL", None, "2025-12-29"), ("BRK.B", None, "2025-12-29"), ("MSFT", None, "2026-01-07"),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_row_without_a_date_among_dated_ones_has_none(desk: Desk) -> None:

@@ -185,7 +185,7 @@ REPLAYED = (
     ("finra_otc_transparency_capture", "pinned_as"), ("finra_otc_transparency_week", "capture_id"),
     ("core_data_readiness", "is_ready"), ("core_data_readiness", "blocking_issues"),
     ("core_anomalies", "category"),
-)  # fmt: skip
+)
 
 
 def flip(value: object, draw: Random) -> object:

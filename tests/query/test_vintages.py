@@ -211,7 +211,7 @@ def test_vintages_lists_them_as_a_table_and_as_json(revised: Desk, target: str, 
     document = json.loads(run_command(*asked, "--json").stdout)
     assert [(v["total_shares"], v["known_to"], len(v["capture_ids"])) for v in document["versions"]] == [
         (500, "2026-01-13", 1), (500, None, 1), (1000, "2026-01-13", 1), (1500, None, 1),
-    ]  # fmt: skip
+    ]
     nothing = run_command("spine", "vintages", "2020-01-03", OTC, "--db", target)
     assert (nothing.exit_code, "2020-01-03 / OTC has no capture" in nothing.stderr) == (2, True), nothing.stderr
 

@@ -288,23 +288,36 @@ def next_line(command: str) -> str:
     return f"next: {pasteable(command)}"
 
 
+_CARRIED = ("db", "source", "data_dir")
+
+
 def pasteable(command: str) -> str:
-    """The command with the --db, --source and --data-dir given on this command line: the pasted command must use
-    the same database, and a backfill the same source."""
+    """The command with those of --db, --source and --data-dir that were given on this command line and that it has: the pasted
+    command must use the same database and the same source."""
     import shlex
 
     from market_spine.db import redact
 
-    context = click.get_current_context()
-    carried = {"--db": "db"} if command.startswith(("spine ", "run_finra_weekly_schedule ")) else {}
-    needs_source = command.startswith("spine backfill ") or " --fix" in command
-    carried |= {"--source": "source", "--data-dir": "data_dir"} if needs_source and "data_dir" in context.params else {}
-    for option, name in carried.items():
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and f" {option} " not in f"{command} ":
+    context, words = click.get_current_context(), command.split()
+    given = [name for name in _CARRIED if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+    taken = _options_of(words) if given else set()
+    for option, name in ((f"--{name.replace('_', '-')}", name) for name in given):
+        if option in taken and option not in words:
             value = str(context.params[name])
             command += f" {option} {shlex.quote(redact(value) if name == 'db' else value)}"
     return command
+
+
+def _options_of(words: Sequence[str]) -> set[str]:
+    """The options of the command that these words run; none for one that is not ours."""
+    from market_spine.cli import spine, weekly
+
+    command: click.Command | None = {"spine": spine.command, weekly.command.name: weekly.command}.get(words[0])
+    for word in words[1:]:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word)
+    return {option for param in command.params for option in param.opts} if command else set()
 
 
 def print_json(**document: object) -> None:
