@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import NamedTuple
 
-from stand_ins.finra_fake import published
+from stand_ins.finra_rows import published
 
 CODES = {"NMS_TIER_1": "T1", "NMS_TIER_2": "T2", "OTC": "OTCE"}
 TIERS = tuple(CODES)

@@ -11,8 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from stand_ins import finra_fake
-from stand_ins.finra_fake import FinraFake, firm_totals, make_row, status
+from stand_ins import finra_rows
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import status
+from stand_ins.finra_rows import firm_totals, make_row
 
 from seasons.finra import CODES, MICRO, Content, Finra, Line, Partition, Served
 from seasons.measures import Firm
@@ -25,7 +27,7 @@ _NAMES = {"NMS_TIER_1": "NMS Tier 1", "NMS_TIER_2": "NMS Tier 2", "OTC": "OTC"}
 
 
 # One content in eight comes with firm totals that cannot be used.
-_WRONG_TOTALS = (finra_fake.missing, finra_fake.doubled, finra_fake.of_another_week, finra_fake.negative)
+_WRONG_TOTALS = (finra_rows.missing, finra_rows.doubled, finra_rows.of_another_week, finra_rows.negative)
 
 
 class Source(Protocol):

@@ -24,7 +24,6 @@ import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from email.utils import format_datetime
@@ -32,422 +31,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-Row = dict[str, Any]
+from stand_ins.finra_faults import Answer, Fault, Seen, When, data
+from stand_ins.finra_filters import BODY_KEYS, BadRequest, check_filters, check_historic, check_sort, matches
+from stand_ins.finra_rows import (
+    DAILY_KEYS,
+    DAILY_ORDER,
+    DATES,
+    DESCRIPTION,
+    KEYS,
+    ORDER,
+    Row,
+    daily_rows,
+    firm_totals,
+    partition_rows,
+    stray_rows,
+)
 
-DELAY = {"T1": 21, "T2": 35, "OTCE": 35, "NA": 42, "NMS": 21}
-DESCRIPTION = {"T1": "NMS Tier 1", "T2": "NMS Tier 2", "OTCE": "OTC", "NA": "Not Applicable", "NMS": "NMS Tier 1"}
-# Mondays without exchange: what is due then comes out on the Tuesday.
-CLOSED_MONDAYS = {
-    *("2019-01-21", "2019-02-18", "2019-05-27", "2019-09-02", "2020-01-20", "2020-02-17", "2020-05-25", "2020-09-07"),
-    *("2021-01-18", "2021-02-15", "2021-05-31", "2021-07-05", "2021-09-06", "2022-01-17", "2022-02-21", "2022-05-30"),
-    *("2022-06-20", "2022-07-04", "2022-09-05", "2022-12-26", "2023-01-02", "2023-01-16", "2023-02-20", "2023-05-29"),
-    *("2023-06-19", "2023-09-04", "2023-12-25", "2024-01-01", "2024-01-15", "2024-02-19", "2024-05-27", "2024-09-02"),
-    *("2025-01-20", "2025-02-17", "2025-05-26", "2025-09-01", "2026-01-19", "2026-02-16", "2026-05-25", "2026-09-07"),
-}
-KEYS = ("weekStartDate", "tierIdentifier")
-DAILY_KEYS = ("calendarDay",)
-DATES = ("weekStartDate", "summaryStartDate", "lastUpdateDate", "initialPublishedDate", "lastReportedDate", "calendarDay")
-# The order in which the service writes a row's keys, whatever order was asked for.
-ORDER = (
-    *("totalWeeklyShareQuantity", "issueSymbolIdentifier", "issueName", "lastUpdateDate", "lastReportedDate"),
-    *("tierDescription", "initialPublishedDate", "tierIdentifier", "summaryStartDate", "totalNotionalSum"),
-    *("totalWeeklyTradeCount", "weekStartDate", "MPID", "firmCRDNumber", "productTypeCode", "marketParticipantName"),
-    "summaryTypeCode",
-)
-# Some of the daily list's sixty fields.
-DAILY_ORDER = (
-    *("newSymbolCode", "newSecurityDescription", "dailyListReasonDescription", "oldSecurityDescription", "dailyListEventCode"),
-    *("OTCDailyListID", "dailyListDatetime", "calendarDay", "reverseSplitRate", "oldSymbolCode", "exDate", "commentText"),
-)
-ATS = ("EBXL LEVEL ATS", "INCR INTELLIGENT CROSS LLC", "JPBX JPB-X", "SGMT SIGMA X2", "UBSA UBS ATS", "MSPL MS POOL")
-FIRMS = (("CITADEL SECURITIES LLC", 116797), ("G1 EXECUTION SERVICES, LLC", 111528), ("VIRTU  AMERICAS LLC", 149823))
-# Firms that no symbol row names: they trade too little in each, and stand in De Minimis Firms.
-SMALL_FIRMS = (("HOLLOW CREEK SECURITIES INC", 900017), ("NORTH PIER TRADING LLC", 900029))
-BODY_KEYS = {
-    *("fields", "limit", "offset", "async", "compareFilters", "dateRangeFilters", "domainFilters", "sortFields"),
-    *("delimiter", "quoteValues"),
-}
 FINRA_MAX, LAST_OFFSET = 5000, 500_000
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request that came."""
-
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    body: dict[str, Any]
-    headers: dict[str, str]
-    raw: bytes = b""
-
-    def equal(self, name: str) -> str | None:
-        for one in self.body.get("compareFilters", []):
-            if one.get("fieldName") == name and str(one.get("compareType")).upper() == "EQUAL":
-                return str(one["fieldValue"])
-        return None
-
-    @property
-    def tier(self) -> str | None:
-        return self.equal("tierIdentifier")
-
-    @property
-    def week(self) -> str | None:
-        return self.equal("weekStartDate")
-
-    @property
-    def offset(self) -> int:
-        return int(self.body.get("offset", 0))
-
-    @property
-    def is_data(self) -> bool:
-        """A request for the weekly data."""
-        return self.path.lower().startswith("/data/") and not self.is_daily
-
-    @property
-    def is_daily(self) -> bool:
-        return self.path.lower().endswith("/otcdailylist")
-
-
-@dataclass
-class Answer:
-    """What goes back; faults change it on its way out."""
-
-    status: int = 200
-    body: bytes = b""
-    kind: str | None = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: str = ""  # 'reset': no answer; 'length': fewer bytes than promised; 'gzip': the compressed stream breaks off
-
-
-Fault = Callable[["Answer"], Answer]
-When = Callable[[Seen], bool]
-
-
-# --- Faults -----------------------------------------------------------------------------------------------------------
-
-
-def status(code: int, **headers: str) -> Fault:
-    """An error from a gateway: HTML, as gateways write."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda answer: Answer(code, b"<html>gateway</html>", "text/html", named)
-
-
-def html(answer: Answer) -> Answer:
-    return Answer(200, b"<!doctype html><html><title>OTC Transparency</title></html>", "text/html; charset=utf-8")
-
-
-def cut(how: str) -> Fault:
-    return lambda answer: Answer(answer.status, answer.body, answer.kind, answer.headers, how)
-
-
-def total(change: int) -> Fault:
-    """Record-Total is another one: a publication or revision happened while somebody pages."""
-
-    def drift(answer: Answer) -> Answer:
-        answer.headers["Record-Total"] = str(int(answer.headers["Record-Total"]) + change)
-        return answer
-
-    return drift
-
-
-def without(header: str) -> Fault:
-    def drop(answer: Answer) -> Answer:
-        answer.headers.pop(header)
-        return answer
-
-    return drop
-
-
-def empty_list(answer: Answer) -> Answer:
-    return Answer(200, b"[]", headers={"Record-Total": "0"})
-
-
-def header_only(answer: Answer) -> Answer:
-    return Answer(200, ('"' + '","'.join(ORDER) + '"\n').encode(), "text/plain", {"Record-Total": "0"})
-
-
-def no_data_sentence(answer: Answer) -> Answer:
-    return Answer(200, json.dumps({"message": "No data found for specified dataset request"}).encode())
-
-
-def inner_error(answer: Answer) -> Answer:
-    return Answer(200, json.dumps({"statusCode": 500, "statusDescription": "Internal Server Error"}).encode())
-
-
-def foreign(answer: Answer) -> Answer:
-    """The filter was ignored: a row of another week came along."""
-    rows = json.loads(answer.body)
-    rows[-1]["weekStartDate"] = "2023-11-06"
-    return Answer(200, json.dumps(rows).encode(), headers=answer.headers)
-
-
-def shifted(answer: Answer) -> Answer:
-    """The order changed between two pages: the count is right, but one row comes twice and another never."""
-    rows = json.loads(answer.body)
-    rows[-1] = rows[0]
-    return Answer(200, json.dumps(rows).encode(), headers=answer.headers)
-
-
-def daily(seen: Seen) -> bool:
-    return seen.is_daily
-
-
-def foreign_day(answer: Answer) -> Answer:
-    """The filter was ignored: a row of another day came along."""
-    rows = json.loads(answer.body)
-    rows[-1]["calendarDay"] = "2018-12-18"
-    return Answer(200, json.dumps(rows).encode(), headers=answer.headers)
-
-
-def other_date(text: str) -> Fault:
-    """FINRA's clock: another Date header, or an odd one."""
-
-    def change(answer: Answer) -> Answer:
-        answer.headers["Date"] = text
-        return answer
-
-    return change
-
-
-def tier(code: str) -> When:
-    return lambda seen: seen.is_data and seen.tier == code
-
-
-def data(seen: Seen) -> bool:
-    return seen.is_data
-
-
-# --- The data ---------------------------------------------------------------------------------------------------------
-
-
-def published(monday: date, code: str) -> date:
-    day = monday + timedelta(days=DELAY[code])
-    return day + timedelta(days=1) if day.isoformat() in CLOSED_MONDAYS else day
-
-
-def make_row(monday: date, code: str, summary: str, **values: Any) -> Row:
-    row: Row = dict.fromkeys(ORDER)
-    row |= {
-        "weekStartDate": monday.isoformat(),
-        "summaryStartDate": monday.isoformat(),
-        "tierIdentifier": code,
-        "tierDescription": DESCRIPTION[code],
-        "summaryTypeCode": summary,
-        "lastUpdateDate": published(monday, code).isoformat(),
-        "initialPublishedDate": published(monday, code).isoformat(),
-        "lastReportedDate": (monday + timedelta(days=4)).isoformat(),
-    }
-    return row | values
-
-
-def figures(shares: Any, trades: int) -> Row:
-    return {
-        "totalWeeklyShareQuantity": shares,
-        "totalWeeklyTradeCount": trades,
-        "totalNotionalSum": float(shares) * 31.4159,
-    }
-
-
-def on_ats(symbol: str | None, name: str | None, venue: str, tape: str | None, shares: Any, trades: int) -> Row:
-    issue = {"issueSymbolIdentifier": symbol, "issueName": name, "productTypeCode": tape}
-    return {**issue, "marketParticipantName": venue, "MPID": venue[:4], **figures(shares, trades)}
-
-
-def off_ats(symbol: str, name: str, firm: str, crd: int | None, tape: str, shares: Any, trades: int) -> Row:
-    issue = {"issueSymbolIdentifier": symbol, "issueName": name, "productTypeCode": tape}
-    # Non-ATS firms have no MPID, and it comes blank or null.
-    return {
-        **issue,
-        "marketParticipantName": firm,
-        "MPID": "" if crd else None,
-        "firmCRDNumber": crd,
-        **figures(shares, trades),
-    }
-
-
-def quirks(monday: date, code: str) -> list[Row]:
-    """Every oddity seen in real data, in each partition."""
-    tape = "OTCE" if code == "OTCE" else "CTS"
-
-    def ats(*values: Any) -> Row:
-        return make_row(monday, code, "ATS_W_SMBL_FIRM", **on_ats(*values))
-
-    def firm(*values: Any) -> Row:
-        return make_row(monday, code, "OTC_W_SMBL_FIRM", **off_ats(*values))
-
-    return [
-        ats("BRK.B", "Berkshire Hathaway Inc. Class B", ATS[0], tape, 41_200, 310),
-        ats("BAC$L", "Bank of America Corporation 7.25%  Series L Preferred", ATS[0], tape, 12, 3),
-        ats("ABCw", "ABC Corp. When Issued", ATS[1], tape, 900, 4),
-        ats("ABCW", "ABC Wholesale, Inc. Common Stock", ATS[1], tape, 1, 1),
-        ats("FITB", "Fifth Third Bancorp", ATS[2], "CTS", 700, 9),
-        ats("FITB", "Fifth Third Bancorp", ATS[2], "UTP", 300, 4),
-        ats("RNA", "Avidity Biosciences, Inc. Common Stock", ATS[2], tape, 50, 2),
-        ats("RNA", "Atrium Therapeutics, Inc. Common Stock", ATS[2], tape, 60, 2),
-        ats("MOVED", "In Two Tiers This Week, Inc.", ATS[3], tape, 10, 1),
-        ats("FRAC", "Fractional Trading Corp", ATS[3], tape, Decimal("89697.17156"), 812),
-        ats(None, None, "PPEX NORTH CAPITAL PRIVATE SECURITIES CORPORATION", None, 1, 1),
-        firm("BRK.B", "Berkshire Hathaway Inc. Class B", *FIRMS[0], tape, 88_000, 1200),
-        firm("BRK.B", "Berkshire Hathaway Inc. Class B", "De Minimis Firms", None, tape, 4_100, 77),
-        firm("FRAC", "Fractional Trading Corp", *FIRMS[2], tape, Decimal("0.000001"), 1),
-    ]
-
-
-def firm_rows(monday: date, code: str, count: int) -> Iterator[Row]:
-    """`count` ordinary firm rows: symbols × venues, one in eight fractional from 2026-02-23."""
-    tape = {"T1": "CTS", "T2": "UTP"}.get(code, "OTCE")
-    venues = len(ATS) + len(FIRMS)
-    for n in range(count):
-        symbol, venue = f"{code[0]}{n // venues:05d}", n % venues
-        name = f"Issuer {n // venues}, Inc. Common  Stock"
-        shares: Any = 100 + (n * 7919 + monday.toordinal()) % 1_000_003
-        if n % 8 == 0 and monday >= date(2026, 2, 23):
-            shares = Decimal(shares) + Decimal("0.25")
-        if venue < len(ATS):
-            yield make_row(monday, code, "ATS_W_SMBL_FIRM", **on_ats(symbol, name, ATS[venue], tape, shares, 1 + n % 97))
-        else:
-            yield make_row(
-                monday,
-                code,
-                "OTC_W_SMBL_FIRM",
-                **off_ats(symbol, name, *FIRMS[venue - len(ATS)], tape, shares, 1 + n % 97),
-            )
-
-
-def sums(rows: list[Row]) -> list[Row]:
-    """The other six summary types of a partition: by symbol, by firm, in all; their figures repeat the firm rows'."""
-    groups: dict[tuple[Any, ...], Row] = {}
-    for row in rows:
-        side = row["summaryTypeCode"][:3]
-        symbol = {name: row[name] for name in ("issueSymbolIdentifier", "issueName", "productTypeCode")}
-        venue = {name: row[name] for name in ("marketParticipantName", "MPID", "firmCRDNumber")}
-        for kind, identity in ((f"{side}_W_SMBL", symbol), (f"{side}_W_FIRM", venue), (f"{side}_W_VOL_STATS", {})):
-            blank = dict.fromkeys([*symbol, *venue]) | identity
-            total_row = groups.setdefault((kind, *identity.values()), row | blank | {"summaryTypeCode": kind} | figures(0, 0))
-            total_row["totalWeeklyShareQuantity"] += row["totalWeeklyShareQuantity"]
-            total_row["totalWeeklyTradeCount"] += row["totalWeeklyTradeCount"]
-    return list(groups.values())
-
-
-def unhidden(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows of every firm: each De Minimis line as the firms that it stands for, none of which is named for its symbol."""
-    rows = list(rows)
-    named = {(row["issueSymbolIdentifier"], row["firmCRDNumber"]) for row in rows}
-    for row in rows:
-        if row["marketParticipantName"] != "De Minimis Firms":
-            yield row
-            continue
-        symbol = row["issueSymbolIdentifier"]
-        firms = [firm for firm in (*FIRMS, *SMALL_FIRMS) if (symbol, firm[1]) not in named]
-        firms = firms[-1 - zlib.crc32(str(symbol).encode()) % len(firms) :]
-        micro, trades = int(Decimal(str(row["totalWeeklyShareQuantity"])) * 1_000_000), row["totalWeeklyTradeCount"]
-        for at, (name, crd) in enumerate(firms):
-            shares = Decimal(micro * (at + 1) // len(firms) - micro * at // len(firms)) / 1_000_000
-            part = trades * (at + 1) // len(firms) - trades * at // len(firms)
-            yield row | {"marketParticipantName": name, "firmCRDNumber": crd, "MPID": ""} | figures(shares, part)
-
-
-def firm_totals(rows: Iterable[Row]) -> list[Row]:
-    """What `ATS_W_FIRM` and `OTC_W_FIRM` say of a partition: every firm's volume in all symbols."""
-    totals: dict[tuple[Any, ...], Row] = {}
-    for row in unhidden(row for row in rows if str(row["summaryTypeCode"]).endswith("_W_SMBL_FIRM")):
-        kind = f"{row['summaryTypeCode'][:3]}_W_FIRM"
-        blank = dict.fromkeys(("issueSymbolIdentifier", "issueName", "productTypeCode"))
-        made = row | blank | {"summaryTypeCode": kind} | figures(0, 0)
-        total_row = totals.setdefault((kind, row["MPID"] or row["firmCRDNumber"] or row["marketParticipantName"]), made)
-        total_row |= figures(
-            Decimal(str(total_row["totalWeeklyShareQuantity"])) + Decimal(str(row["totalWeeklyShareQuantity"])),
-            total_row["totalWeeklyTradeCount"] + row["totalWeeklyTradeCount"],
-        )
-        total_row["lastUpdateDate"] = max(total_row["lastUpdateDate"], row["lastUpdateDate"])
-    return list(totals.values())
-
-
-# How firm totals can be wrong. Each takes a partition's totals and returns what is served.
-
-
-def missing(totals: list[Row]) -> list[Row]:
-    return []
-
-
-def doubled(totals: list[Row]) -> list[Row]:
-    return totals + [dict(row) for row in totals]
-
-
-def of_another_tier(totals: list[Row]) -> list[Row]:
-    other = "T2" if totals[0]["tierIdentifier"] == "T1" else "T1"
-    return [row | {"tierIdentifier": other, "tierDescription": DESCRIPTION[other]} for row in totals]
-
-
-def of_another_week(totals: list[Row]) -> list[Row]:
-    monday = date.fromisoformat(totals[0]["weekStartDate"]) - timedelta(weeks=1)
-    return [row | {"weekStartDate": monday.isoformat()} for row in totals]
-
-
-def negative(totals: list[Row]) -> list[Row]:
-    return [row | {"totalWeeklyShareQuantity": -row["totalWeeklyShareQuantity"]} for row in totals]
-
-
-def ats_off_by_a_millionth(totals: list[Row]) -> list[Row]:
-    first = min((row for row in totals if row["MPID"]), key=lambda row: str(row["MPID"]))
-    return [
-        row | {"totalWeeklyShareQuantity": row["totalWeeklyShareQuantity"] + (row is first) * Decimal("0.000001")}
-        for row in totals
-    ]
-
-
-def above_its_total(totals: list[Row]) -> list[Row]:
-    """Nearly all of a named firm's total stands under another: all sums are right, and its rows exceed what it has."""
-    poor, rich = (next(row for row in totals if row["firmCRDNumber"] == crd) for _, crd in FIRMS[:2])
-    moved = poor["totalWeeklyShareQuantity"] - 1
-    return [
-        row | {"totalWeeklyShareQuantity": row["totalWeeklyShareQuantity"] + moved * ((row is rich) - (row is poor))}
-        for row in totals
-    ]
-
-
-def partition_rows(monday: date, code: str, count: int = 40) -> list[Row]:
-    rows = [*firm_rows(monday, code, count), *quirks(monday, code)]
-    return rows + sums(rows)
-
-
-def stray_rows() -> list[Row]:
-    """2023-11-06 / NMS: what an unfiltered query shows first. Some rows come twice."""
-    monday = date(2023, 11, 6)
-    rows = [
-        make_row(monday, "NMS", "ATS_W_VOL_STATS", tierDescription="Not Applicable", **figures(6489206414, 66391371)),
-        make_row(monday, "NMS", "ATS_W_SMBL_FIRM", **on_ats("BRKR", "Bruker Corporation", ATS[2], None, 21779, 241)),
-    ]
-    return [*rows, dict(rows[1])]
-
-
-def daily_rows(day: date) -> list[Row]:
-    """The daily list of a day: a symbol change, a deletion and a split, with what real rows have odd; none at weekends."""
-    if day.weekday() > 4:
-        return []
-    number = day.toordinal() * 10
-    blank = dict.fromkeys(DAILY_ORDER)
-    moment = {"calendarDay": day.isoformat(), "dailyListDatetime": f"{day} 16:30:49.0", "exDate": f"{day} 00:00:00.0"}
-    changed = {"oldSymbolCode": f"OLD{number % 97}", "newSymbolCode": f"NEW{number % 97}", "dailyListEventCode": "SC"}
-    split = {
-        "oldSymbolCode": "SPLT",
-        "newSymbolCode": "SPLTD",
-        "reverseSplitRate": 0.02,
-        "commentText": 'One for "fifty" – final',
-    }
-    return [
-        blank | moment | {"OTCDailyListID": number, "dailyListReasonDescription": "Symbol and Name Change", **changed},
-        blank | moment | {"OTCDailyListID": number + 1, "dailyListReasonDescription": "Deletion", "oldSymbolCode": "GONE"},
-        blank | moment | {"OTCDailyListID": number + 2, "dailyListReasonDescription": "Reverse Split", **split},
-    ]
-
-
-# --- The service ------------------------------------------------------------------------------------------------------
-
-
-class BadRequest(Exception):
-    """Answered with 400 and FINRA's error document."""
 
 
 class FinraFake:
@@ -703,10 +303,10 @@ class FinraFake:
             raise BadRequest("Unable to parse request body.") from error
         if not isinstance(body, dict) or set(body) - BODY_KEYS:
             raise BadRequest("Unable to parse request body.")
-        _check_filters(body)
-        _check_sort(body, DAILY_KEYS if name == "otcdailylist" else KEYS)
+        check_filters(body)
+        check_sort(body, DAILY_KEYS if name == "otcdailylist" else KEYS)
         if name == "weeklysummaryhistoric":
-            _check_historic(body)
+            check_historic(body)
         return body
 
     def _found(self, name: str, body: dict[str, Any]) -> list[Row]:
@@ -715,7 +315,7 @@ class FinraFake:
         if question not in self._cache:
             filters = body.get("compareFilters") or []
             equal = {one["fieldName"]: str(one["fieldValue"]) for one in filters if one["compareType"].upper() == "EQUAL"}
-            rows = self._with_spoiled_totals([row for row in self._visible(name, equal) if _matches(row, body)])
+            rows = self._with_spoiled_totals([row for row in self._visible(name, equal) if matches(row, body)])
             rows.sort(key=lambda row: (row.get("tierIdentifier") != "NMS", zlib.crc32(f"{self.shuffle}{row}".encode())))
             for one in reversed(body.get("sortFields") or []):
                 field_name = one.lstrip("+-")
@@ -807,80 +407,6 @@ class FinraFake:
 
 def _refused_login(message: str) -> Answer:
     return Answer(400, json.dumps({"error_message": message, "error": "invalid_client"}).encode())
-
-
-def _check_filters(body: dict[str, Any]) -> None:
-    kinds = {"EQUAL", "NOT_EQUAL", "GREATER", "LESSER", "GTE", "LTE", "BEGINS_WITH"}
-    for one in body.get("compareFilters") or []:
-        if str(one.get("compareType")).upper() not in kinds or "fieldValue" not in one:
-            raise BadRequest("Unable to parse request body.")
-        if one["fieldName"] in DATES:
-            _check_date(one["fieldValue"])
-    for one in body.get("dateRangeFilters") or []:
-        _check_date(one["startDate"])
-        _check_date(one["endDate"])
-
-
-def _check_date(value: Any) -> None:
-    try:
-        datetime.strptime(str(value), "%Y-%m-%d")  # noqa: DTZ007 - a form is checked
-    except ValueError as error:
-        raise BadRequest("Invalid date field format. Must be yyyy-MM-dd or yyyy-MM-dd HH:mm:ss.SSS") from error
-
-
-def _check_sort(body: dict[str, Any], keys: tuple[str, ...]) -> None:
-    equal = {one["fieldName"] for one in body.get("compareFilters") or [] if one["compareType"].upper() == "EQUAL"}
-    missing = [key for key in keys if key not in equal]
-    if body.get("sortFields") and missing:
-        raise BadRequest(
-            "Sorting is allowed only if all partitions keys are specified in EQUAL CompareFilter."
-            f"Partition keys missing or not using EQUAL CompareFilter: {', '.join(missing)}"
-        )
-
-
-def _check_historic(body: dict[str, Any]) -> None:
-    """Exactly one time filter, perhaps the tier; no other filter, no sort."""
-    names = [one["fieldName"] for one in body.get("compareFilters") or []]
-    times = [name for name in names if name in ("weekStartDate", "historicalWeek", "historicalMonth")]
-    others = [name for name in names if name not in times and name != "tierIdentifier"]
-    if len(times) != 1 or others or any(body.get(key) for key in ("sortFields", "dateRangeFilters", "domainFilters")):
-        raise BadRequest("Exactly one of weekStartDate, historicalWeek, historicalMonth is required, and no other filter.")
-
-
-def _value(row: Row, one: dict[str, Any]) -> Any:
-    """A row's value for a filter; the archive's two time filters of its own name a month, or a week by any of its days."""
-    if one["fieldName"] == "historicalMonth":
-        return row["weekStartDate"][:7]
-    if one["fieldName"] == "historicalWeek":
-        monday = date.fromisoformat(row["weekStartDate"])
-        asked = date.fromisoformat(one["fieldValue"])
-        return one["fieldValue"] if monday <= asked < monday + timedelta(weeks=1) else row["weekStartDate"]
-    return row.get(one["fieldName"])
-
-
-def _matches(row: Row, body: dict[str, Any]) -> bool:
-    return (
-        all(_compares(_value(row, one), one) for one in body.get("compareFilters") or [])
-        and all(r["startDate"] <= row[r["fieldName"]] <= r["endDate"] for r in body.get("dateRangeFilters") or [])
-        and all(row.get(one["fieldName"]) in one["values"] for one in body.get("domainFilters") or [])
-    )
-
-
-def _compares(value: Any, one: dict[str, Any]) -> bool:
-    """Text against text; numbers stand as they are written."""
-    wanted, kind = str(one["fieldValue"]), one["compareType"].upper()
-    if kind == "NOT_EQUAL":
-        return str(value) != wanted
-    text = "" if value is None else str(value)
-    compare: dict[str, bool] = {
-        "EQUAL": text == wanted,
-        "GREATER": text > wanted,
-        "LESSER": text < wanted,
-        "GTE": text >= wanted,
-        "LTE": text <= wanted,
-        "BEGINS_WITH": text.startswith(wanted),
-    }
-    return compare[kind]
 
 
 def _json_row(pairs: list[tuple[str, Any]]) -> str:

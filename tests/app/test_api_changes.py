@@ -6,7 +6,9 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from stand_ins.finra_fake import FinraFake, Row, status
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import status
+from stand_ins.finra_rows import Row
 from support.schedules import ingested, schedule
 
 from market_spine.app.scheduler import Result

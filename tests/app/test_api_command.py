@@ -9,7 +9,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from stand_ins.finra_fake import FinraFake, firm_rows, status, tier
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import status, tier
+from stand_ins.finra_rows import firm_rows
 from support.commands import Finished, RunCommand
 
 RUN = "run_finra_weekly_schedule"

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
-from stand_ins.finra_fake import FinraFake, daily, daily_rows, status
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import daily, status
+from stand_ins.finra_rows import daily_rows
 from support.commands import Finished, RunCommand
 
 from market_spine.db import Database

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from stand_ins.finra_fake import FinraFake, Row, cut, data, html, status, tier, total
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import cut, data, html, status, tier, total
+from stand_ins.finra_rows import Row
 from support.schedules import ingested, open_anomalies, schedule
 
 from market_spine.app.source.api import ApiSource

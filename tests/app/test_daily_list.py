@@ -7,19 +7,9 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
-from stand_ins.finra_fake import (
-    DAILY_ORDER,
-    FinraFake,
-    Row,
-    daily,
-    daily_rows,
-    foreign_day,
-    html,
-    other_date,
-    status,
-    total,
-    without,
-)
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import daily, foreign_day, html, other_date, status, total, without
+from stand_ins.finra_rows import DAILY_ORDER, Row, daily_rows
 
 from market_spine import clock
 from market_spine.app import daily_list

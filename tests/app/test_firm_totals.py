@@ -13,8 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
-from stand_ins import finra_fake
-from stand_ins.finra_fake import FinraFake, Row, firm_totals, status, unhidden
+from stand_ins import finra_faults, finra_rows
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import status
+from stand_ins.finra_rows import Row, firm_totals, unhidden
 from support.commands import RunCommand
 from support.schedules import open_anomalies, schedule
 
@@ -49,7 +51,7 @@ SETTING = "MARKET_SPINE_FIRM_TOTALS"
 OpenApi = Callable[..., ApiSource]
 
 
-def is_totals(seen: finra_fake.Seen) -> bool:
+def is_totals(seen: finra_faults.Seen) -> bool:
     filters = seen.body.get("domainFilters") or [{}]
     return seen.is_data and set(filters[0].get("values", ())) == FIRM_TYPES
 
@@ -141,13 +143,13 @@ def test_totals_are_kept_and_given_back(db: Database, fake: FinraFake, source: A
 
 
 WRONG = [
-    pytest.param(finra_fake.missing, "FIRM_TOTALS_MISSING", "127.0.0.1 has no firm totals of 2026-09-11", id="missing"),
-    pytest.param(finra_fake.doubled, "FIRM_TOTALS_UNUSABLE", "has more than one", id="doubled"),
-    pytest.param(finra_fake.of_another_tier, "FIRM_TOTALS_UNUSABLE", "got a row of 2026-09-07 of T2", id="another tier"),
-    pytest.param(finra_fake.of_another_week, "FIRM_TOTALS_UNUSABLE", "got a row of 2026-08-31 of T1", id="another week"),
-    pytest.param(finra_fake.negative, "FIRM_TOTALS_UNUSABLE", "negative share quantity", id="negative"),
-    pytest.param(finra_fake.ats_off_by_a_millionth, "FIRM_TOTALS_DIFFER", "EBXL: rows ", id="an ATS off by a millionth"),
-    pytest.param(finra_fake.above_its_total, "FIRM_TOTALS_DIFFER", "CITADEL SECURITIES LLC (CRD 116797) above its total", id="above"),
+    pytest.param(finra_rows.missing, "FIRM_TOTALS_MISSING", "127.0.0.1 has no firm totals of 2026-09-11", id="missing"),
+    pytest.param(finra_rows.doubled, "FIRM_TOTALS_UNUSABLE", "has more than one", id="doubled"),
+    pytest.param(finra_rows.of_another_tier, "FIRM_TOTALS_UNUSABLE", "got a row of 2026-09-07 of T2", id="another tier"),
+    pytest.param(finra_rows.of_another_week, "FIRM_TOTALS_UNUSABLE", "got a row of 2026-08-31 of T1", id="another week"),
+    pytest.param(finra_rows.negative, "FIRM_TOTALS_UNUSABLE", "negative share quantity", id="negative"),
+    pytest.param(finra_rows.ats_off_by_a_millionth, "FIRM_TOTALS_DIFFER", "EBXL: rows ", id="an ATS off by a millionth"),
+    pytest.param(finra_rows.above_its_total, "FIRM_TOTALS_DIFFER", "CITADEL SECURITIES LLC (CRD 116797) above its total", id="above"),
 ]
 
 
@@ -218,7 +220,7 @@ def test_a_week_of_the_archive_brings_its_totals_along(db: Database, open_api: O
 
 
 def test_a_dry_run_says_what_the_run_then_says(db: Database, fake: FinraFake, open_api: OpenApi) -> None:
-    fake.spoil_totals(MONDAY, "T1", finra_fake.ats_off_by_a_millionth)
+    fake.spoil_totals(MONDAY, "T1", finra_rows.ats_off_by_a_millionth)
     dry = run_week(db, open_api(), dry=True)
     assert open_anomalies(db) == []
     done = run_week(db, open_api())
@@ -365,7 +367,7 @@ def test_totals_of_a_refused_replay_are_not_those_of_the_rows(db: Database, fake
     run_week(db, open_api())
     before = everything(db)
     del fake.rows(MONDAY, "T1")[2:]
-    fake.spoil_totals(MONDAY, "T1", finra_fake.missing)
+    fake.spoil_totals(MONDAY, "T1", finra_rows.missing)
     assert run_week(db, open_api()).exit_code != 0  # it shrank
     assert (everything(db), list(verify.verify(db, deep=True))) == (before, [])
     rebuild(Run(db, FRIDAY, clock.moment_of(FRIDAY), "rebuild"), None)

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from stand_ins.finra_fake import FinraFake, Row, shifted, tier, total
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import shifted, tier, total
+from stand_ins.finra_rows import Row
 from support.schedules import schedule
 
 from market_spine import clock

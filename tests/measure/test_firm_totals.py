@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from stand_ins import finra_fake
+from stand_ins import finra_rows
 
 from market_spine.categories import Category
 from market_spine.db import Database
@@ -103,19 +103,19 @@ def test_what_is_hidden_of_all_firms_is_the_de_minimis_volume_to_the_last_millio
 def test_the_fakes_totals_fit_its_rows_to_the_last_millionth() -> None:
     for seed in range(200):
         draw = random.Random(seed)
-        rows = list(finra_fake.firm_rows(date(2026, 9, 7), "T1", draw.randrange(60)))
+        rows = list(finra_rows.firm_rows(date(2026, 9, 7), "T1", draw.randrange(60)))
         for number in range(draw.randint(1, 12)):
             shares = Decimal(draw.randrange(1, 10**9)) / draw.choice((1, 1, 10**6))
-            line = finra_fake.off_ats(f"T{number:05}", "Issuer", "De Minimis Firms", None, "CTS", shares, draw.randrange(1, 99))
-            rows.append(finra_fake.make_row(date(2026, 9, 7), "T1", "OTC_W_SMBL_FIRM", **line))
-        published, totals = (volumes_of(found) for found in (rows, finra_fake.firm_totals(rows)))
+            line = finra_rows.off_ats(f"T{number:05}", "Issuer", "De Minimis Firms", None, "CTS", shares, draw.randrange(1, 99))
+            rows.append(finra_rows.make_row(date(2026, 9, 7), "T1", "OTC_W_SMBL_FIRM", **line))
+        published, totals = (volumes_of(found) for found in (rows, finra_rows.firm_totals(rows)))
         assert firm_totals.differences(published, totals) == (), seed
         hidden = firm_totals.hidden(published, totals)
         assert min(hidden.values()) >= 0
         assert sum(hidden.values()) == sum(volume for venue, volume in published.items() if venue.is_de_minimis) > 0
 
 
-def volumes_of(rows: list[finra_fake.Row]) -> dict[Venue, int]:
+def volumes_of(rows: list[finra_rows.Row]) -> dict[Venue, int]:
     volumes: dict[Venue, int] = defaultdict(int)
     for row in rows:
         named = (row["MPID"] or "", row["firmCRDNumber"] or 0, row["marketParticipantName"])

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import requests
-from stand_ins.finra_fake import ORDER, FinraFake
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_rows import ORDER
 
 DATA = "/data/group/otcMarket/name/weeklySummary"
 T1_WEEK = [

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stand_ins.finra_fake import (
+from stand_ins.finra_fake import FinraFake
+from stand_ins.finra_faults import (
     Fault,
-    FinraFake,
-    Row,
     cut,
     empty_list,
     foreign,
@@ -21,13 +20,13 @@ from stand_ins.finra_fake import (
     html,
     inner_error,
     no_data_sentence,
-    partition_rows,
     shifted,
     status,
     tier,
     total,
     without,
 )
+from stand_ins.finra_rows import Row, partition_rows
 
 from market_spine import clock
 from market_spine.app.source import Absent, Glance, Offer

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stand_ins.finra_fake import make_row, on_ats, partition_rows
+from stand_ins.finra_rows import make_row, on_ats, partition_rows
 
 from market_spine.app.source.canonical import FIELDS, Collector, number_text, values_of
 from market_spine.app.source.query import read_table
