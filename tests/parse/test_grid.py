@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market_spine.parse.figure_text import SHARES, read_figure
 from market_spine.parse.grid import Interner, find_grid
 
 PIPE = ord("|")
@@ -78,7 +79,19 @@ def test_a_whole_number_is_read_or_marked(text: str, value: int | None) -> None:
         ("1.", None),
         (".", None),
         ("1.2.3", None),
-        ("0.1234567", None),
+        ("0.1234567", 123_457),
+        ("0.0000005", 0),  # half-even, as Decimal rounds
+        ("0.0000015", 2),
+        ("1.5118719960275284E10", 15_118_719_960_275_284),
+        ("1.6711424E7", 16_711_424_000_000),
+        ("12E3", 12_000_000_000),
+        ("0.00001E11", 1_000_000_000_000),
+        ("1E12", None),
+        ("1234567890.1234567890", None),
+        ("1E", None),
+        ("E3", None),
+        (".5E3", None),
+        ("1E-3", None),
         ("1e3", None),
         ("", None),
     ],
@@ -88,6 +101,14 @@ def test_a_figure_with_decimals_is_read_or_marked(text: str, micro: int | None) 
     values, odd = find_grid(f"x|{text}|y\n".encode(), PIPE, 3).decimals(1, np.array([0]))
     assert odd.tolist() == [micro is None]
     assert micro is None or values.tolist() == [micro]
+
+
+@given(st.lists(st.from_regex(r"[0-9]{0,14}(\.[0-9]{0,18})?(E[0-9]{0,3})?", fullmatch=True), min_size=1, max_size=30))
+def test_figures_agree_with_those_read_one_by_one(texts: list[str]) -> None:
+    grid = find_grid("".join(f"{text}|{text}\n" for text in texts).encode(), PIPE, 2)
+    values, odd = grid.decimals(1, np.arange(len(texts)))
+    for text, value, is_odd in zip(texts, values.tolist(), odd.tolist(), strict=True):
+        assert is_odd or value == read_figure(text, SHARES, 1), text
 
 
 @given(st.lists(st.text("0123456789/:;. -+e|", max_size=15).map(lambda text: text.replace("|", "")), min_size=1, max_size=30))

@@ -24,6 +24,7 @@ MICRO_DIGITS = 6
 _NEWLINE, _RETURN = 10, 13
 _WIDEST = 256  # bytes of a field that are compared at once; a wider one is compared separately
 _PAD = _WIDEST  # zero bytes before and after a block, so that a strip of it can be taken at any position
+_DIGITS = 18  # of a figure that a 64-bit number holds
 _WHOLE_DIGITS = 12  # whole units of a figure whose millionths fit 64 bits
 # _LOW_BYTES[n]: the n lowest bytes of a word are ones.
 _LOW_BYTES = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
@@ -70,7 +71,10 @@ class Grid:
         return ends
 
     def text(self, row: int, at: int) -> str:
-        return self.block[int(self.starts(at)[row]) : int(self.ends(at)[row])].decode("utf-8", "replace")
+        start = self.edges[row, at - 1] + 1 if at else self.line_starts[row]
+        field = self.block[int(start) : int(self.edges[row, at])]
+        is_last = at == self.edges.shape[1] - 1
+        return (field.removesuffix(b"\r") if is_last else field).decode("utf-8", "replace")
 
     def texts(self, at: int) -> list[bytes]:
         return self._slices(self.starts(at), self.ends(at))
@@ -104,7 +108,8 @@ class Grid:
         return values.reshape(len(fields), -1), odd.reshape(len(fields), -1)
 
     def decimals(self, at: int, rows: Ints) -> tuple[Ints, Mask]:
-        """A field of some rows read as figures (`123.000000`), in millionths; True where the text is not a plain figure."""
+        """A field of some rows read as figures (`123.000000`, `1.23E10`), in millionths, half-even beyond them; True where the
+        text is anything else."""
         return _decimals(self.block, self.starts(at)[rows], self.ends(at)[rows])
 
     def only(self, mask: Mask) -> Grid:
@@ -256,12 +261,13 @@ def _eight_digits(word: NDArray[np.uint64], digits: Ints) -> tuple[Ints, Mask]:
 
 
 def _decimals(block: bytes, starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
-    """Figures with a decimal point and up to six decimals, in millionths, digit by digit; True for anything else."""
+    """Figures of up to eighteen digits with a point, an exponent or both, in millionths; True for anything else."""
     data = np.frombuffer(block, dtype=np.uint8)
+    exponent, ends = _exponents(data, starts, ends)
     lengths = ends - starts
     values = np.zeros(len(starts), dtype=np.int64)
     decimals = np.full(len(starts), -1, dtype=np.int64)  # −1 before the point, then digits behind it
-    longest = _WHOLE_DIGITS + 1 + MICRO_DIGITS
+    longest = _DIGITS + 1
     odd = (lengths == 0) | (lengths > longest)
     for offset in range(min(int(lengths.max(initial=0)), longest)):
         live = lengths > offset
@@ -274,9 +280,28 @@ def _decimals(block: bytes, starts: Ints, ends: Ints) -> tuple[Ints, Mask]:
         decimals[point] = 0
         odd |= live & ~plain & ~point
     after = np.maximum(decimals, 0)
-    odd |= (after > MICRO_DIGITS) | (decimals == 0) | (lengths - after - (decimals >= 0) > _WHOLE_DIGITS)
-    odd |= lengths == after + 1  # a point without a digit before it is left to figure_text
-    return values * 10 ** (MICRO_DIGITS - np.minimum(after, MICRO_DIGITS)), odd
+    whole = lengths - after - (decimals >= 0)
+    # A point without a digit before or behind it is left to figure_text.
+    odd |= (whole == 0) | (decimals == 0) | (whole + after > _DIGITS) | (whole + exponent > _WHOLE_DIGITS)
+    return _scaled(values, np.where(odd, 0, MICRO_DIGITS + exponent - after)), odd
+
+
+def _exponents(data: NDArray[np.uint8], starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """The exponents of figures like `1.23E10` (0 where there is none) and where the figure before them ends."""
+    last, second, third = (data[np.maximum(ends - back, 0)].astype(np.int64) - ord("0") for back in (1, 2, 3))
+    letter = ord("E") - ord("0")
+    units, tens = (last >= 0) & (last <= 9), (second >= 0) & (second <= 9)
+    short = units & (second == letter) & (ends - starts > 2)
+    long = units & tens & (third == letter) & (ends - starts > 3)
+    exponent = np.where(short | long, last, 0) + np.where(long, 10 * second, 0)
+    return exponent, ends - 2 * short - 3 * long
+
+
+def _scaled(values: Ints, power: Ints) -> Ints:
+    """values × 10 ** power, half-even to whole numbers."""
+    divisor = 10 ** np.clip(-power, 0, _DIGITS)
+    whole, rest = np.divmod(values * 10 ** np.clip(power, 0, _DIGITS), divisor)
+    return np.asarray(whole + ((2 * rest > divisor) | ((2 * rest == divisor) & (whole % 2 == 1))))
 
 
 def joined(columns: list[list[bytes]], delimiter: int) -> list[bytes]:
