@@ -63,6 +63,7 @@ def when_found(on_friday: OnFriday, where: str, weeks: range) -> int | None:
     return None
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is asked of FINRA does not depend on it
 @pytest.mark.parametrize(("tier", "changed_in_week"), [(NMS_TIER_1, 3), (NMS_TIER_2, 0), (OTC, 0), (OTC, 8)])
 def test_an_undated_change_is_found_within_four_runs(
     fake: FinraFake, on_friday: OnFriday, tier: str, changed_in_week: int

@@ -101,6 +101,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("words", "said"), REFUSED)
 def test_what_cannot_be_shown_is_one_line_and_exit_2(program: Program, words: tuple[str, ...], said: str) -> None:
     program.weekly()

@@ -176,7 +176,16 @@ def agree(desk: Desk, day: date, **how: object) -> None:
     assert (dry.exit_code, dry.plan) == (done.exit_code, done.plan)
 
 
-@pytest.mark.parametrize("day", [DAY, NEXT, LAST], ids=["the same day", "a week later", "two weeks later"])
+@pytest.mark.parametrize(
+    ("engine", "day"),
+    [
+        pytest.param("sqlite", DAY, id="the same day"),
+        pytest.param("sqlite", NEXT, id="a week later"),
+        pytest.param("sqlite", LAST, id="two weeks later"),
+        pytest.param("postgresql", NEXT, id="a week later, PostgreSQL"),
+    ],
+    indirect=["engine"],
+)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__.replace("_", " "))
 def test_the_run_then_does_what_the_dry_run_says(db: Database, tmp_path: Path, state: Callable[[Desk], None], day: date) -> None:
     desk = Desk(tmp_path / "files", db)
