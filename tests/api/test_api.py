@@ -274,6 +274,8 @@ def test_the_document_has_examples_of_bodies_and_answers_and_names_the_problem(a
     assert document["components"]["schemas"]["WorkRequest"]["examples"]
     for path in document["paths"].keys() - {"/metrics"}:
         (operation,) = document["paths"][path].values()
+        if operation["tags"] == ["pages"]:
+            continue
         assert "example" in operation["responses"]["200"]["content"]["application/json"], path
     assert {"401", "429"} <= document["paths"][f"{WORK}/pending"]["get"]["responses"].keys()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -69,8 +69,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def build(serving: Serving) -> App:
-    """The application. Raises ConfigurationError for an unusable token file."""
+def build(serving: Serving, extend: Callable[[FastAPI], None] | None = None) -> App:
+    """The application; `extend` adds what is served beside the API. Raises ConfigurationError for an unusable token file."""
     connections = Connections(serving.target)
 
     @contextlib.asynccontextmanager
@@ -90,4 +90,6 @@ def build(serving: Serving) -> App:
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     for router in ROUTERS:
         app.include_router(router)
+    if extend is not None:
+        extend(app)
     return Gate(app, serving.limits, tokens)

@@ -100,16 +100,12 @@ def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def admit(tokens: Tokens | None, token: str | None, scope: str) -> Caller:
-    """The caller, who has that scope. Raises Refusal."""
+def admit(tokens: Tokens | None, token: str | None, scope: str, challenge: str = "Bearer") -> Caller:
+    """The caller, who has that scope. `challenge` asks for the token where there is none. Raises Refusal."""
     caller = LOCAL if tokens is None else tokens.caller_of(token) if token else None
     if caller is None:
-        raise Refusal(
-            401,
-            "a valid bearer token is required",
-            hint="send: Authorization: Bearer TOKEN",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        hint = "send: Authorization: Bearer TOKEN" if challenge == "Bearer" else "give a token as the password"
+        raise Refusal(401, "a valid token is required", hint=hint, headers={"WWW-Authenticate": challenge})
     if scope not in caller.scopes:
         raise Refusal(403, f"the token of {caller.name} may not {scope}", hint="use a token with the scope operate")
     return caller

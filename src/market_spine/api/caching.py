@@ -1,4 +1,5 @@
-"""ETags: what is stored changes only with an event, so a response to the same request is the same until the next one."""
+"""ETags: what is stored changes only with an event, an action or the begin of a run: until the next one, a response to the same
+request is the same."""
 
 from __future__ import annotations
 
@@ -24,9 +25,13 @@ def headers_of(tag: str) -> dict[str, str]:
 def check(request: Request, response: Response, db: Database) -> dict[str, str]:
     """Gives the response its ETag, and returns the headers; raises NotModified when the client has sent the same one. The day
     counts, too: acknowledgements end with it."""
-    row = db.execute("SELECT size FROM core_event_head").fetchone()
-    (events,) = row or (0,)
-    facts = (events, __version__, clock.market_date(), request.url.path, request.url.query)
+    written = db.execute(
+        """
+        SELECT (SELECT size FROM core_event_head), (SELECT MAX(id) FROM core_operator_actions),
+               (SELECT MAX(started_at) FROM core_executions)
+        """
+    ).fetchone()
+    facts = (tuple(written), __version__, clock.market_date(), request.url.path, request.url.query)
     tag = f'W/"{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"'
     if tag in (one.strip() for one in request.headers.get("if-none-match", "").split(",")):
         raise NotModified(tag)

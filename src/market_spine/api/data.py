@@ -22,8 +22,9 @@ from market_spine.core.anomalies import SEVERITIES
 from market_spine.core.past import store_before
 from market_spine.db import Database
 from market_spine.errors import InvalidWeek, UnknownTier
+from market_spine.operate import anomalies as stored_anomalies
 from market_spine.operate import gaps
-from market_spine.operate.anomalies import list_anomalies
+from market_spine.operate.anomalies import Which
 from market_spine.partition import DOMAIN, TIERS, check_tier, parse_week, partition_key, weeks_back
 from market_spine.query import answer, changes
 from market_spine.query.as_of import end_of
@@ -185,10 +186,10 @@ def anomalies(
     """Anomalies with their state, newest first; with `as_of`, those known at the end of that day."""
     severities = (severity.value,) if severity else SEVERITIES
     with _state(request, response, as_of) as db:
-        listed = list_anomalies(db, severities, week, unresolved)
+        listed = stored_anomalies.page(db, Which(severities, week, unresolved), limit, offset)
     today = as_of or clock.market_date()
-    shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in listed[offset : offset + limit]]
-    return {"anomalies": shown, "page": {"total": len(listed), "limit": limit, "offset": offset}}
+    shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in listed.items]
+    return {"anomalies": shown, "page": {"total": listed.total, "limit": limit, "offset": offset}}
 
 
 @router.get(

@@ -61,6 +61,11 @@ class Refusal(Exception):
         self.status, self.detail, self.hint, self.headers = status, detail, hint, headers
 
 
+def title_of(status: int) -> str:
+    """What the status means."""
+    return _TITLES.get(status, "Error")
+
+
 def respond(
     status: int,
     detail: str,
@@ -70,7 +75,7 @@ def respond(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The response for an error."""
-    body = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
+    body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail}
     more = {"hint": hint, "errors": errors}
     body |= {name: value for name, value in more.items() if value is not None}
     return JSONResponse(body, status, media_type=MEDIA_TYPE, headers=dict(headers or {}))

@@ -100,9 +100,9 @@ def _other(stored: StoredFigures) -> Other:
     return Other(Partition(date.fromisoformat(stored.week), stored.tier), seen, stored.capture_id, stored.content_hash)
 
 
-def profile_of(db: Database) -> Profile:
-    """The thresholds in force."""
-    stored = checks.profile_in_force(db)
+def profile_of(db: Database, before: str | None = None) -> Profile:
+    """The thresholds in force now, or before a moment (a stamp)."""
+    stored = checks.profile_in_force(db, before)
     return BUILT_IN if stored is None else read_profile(stored.thresholds_json, stored.source)
 
 

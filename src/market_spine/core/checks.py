@@ -58,6 +58,35 @@ class StoredJudgement(NamedTuple):
     judged_at: str
 
 
+class Decision(NamedTuple):
+    """That a gate warned of, held or refused a content, and when."""
+
+    gate: str
+    verdict: str
+    week: str
+    tier: str
+    judged_at: str
+    explanation: str
+
+
+def decisions(db: Database, before: str | None, of_each: int) -> list[Decision]:
+    """The last decisions of each gate but its passes, by now or before a moment (a stamp), newest first."""
+    rows = db.execute(
+        """
+        SELECT gate, verdict, week_ending, tier, judged_at, explanation FROM (
+            SELECT c.gate, c.verdict, f.week_ending, f.tier, f.judged_at, c.explanation, c.capture_id,
+                   ROW_NUMBER() OVER (PARTITION BY c.gate ORDER BY f.judged_at DESC, c.capture_id DESC) AS number
+            FROM core_checks c
+            JOIN finra_otc_transparency_version v ON v.capture_id = c.capture_id AND v.ingest_no = c.ingest_no
+            JOIN finra_otc_transparency_figures f ON f.capture_id = c.capture_id AND f.content_hash = v.content_hash
+            WHERE c.domain = ? AND c.verdict IN ('WARN', 'HOLD', 'REFUSE') AND f.judged_at < ?) decided
+        WHERE number <= ? ORDER BY judged_at DESC, capture_id, gate
+        """,
+        (DOMAIN, before or "9", of_each),
+    )
+    return [Decision._make(row) for row in rows]
+
+
 def record_figures(
     db: Database, content: StoredFigures, profile_id: str, past_json: str, now: datetime,
 ) -> None:
@@ -174,10 +203,10 @@ class StoredProfile(NamedTuple):
     thresholds_json: str
 
 
-def profile_in_force(db: Database) -> StoredProfile | None:
-    """The newest profile that was fitted; None where the built-in one is in force."""
-    rows = profiles(db)
-    return rows[-1] if rows else None
+def profile_in_force(db: Database, before: str | None = None) -> StoredProfile | None:
+    """The newest profile that was fitted, by now or before a moment; None where the built-in one is in force."""
+    fitted = [profile for profile in profiles(db) if profile.fitted_at < (before or "9")]
+    return fitted[-1] if fitted else None
 
 
 def profiles(db: Database) -> list[StoredProfile]:

@@ -74,6 +74,46 @@ def list_anomalies(
     return [a for a in anomalies if a.severity in severities and (a.resolved_at is None or not unresolved)]
 
 
+class Which(NamedTuple):
+    """Which anomalies are asked for."""
+
+    severities: Collection[str] = SEVERITIES
+    week: date | None = None
+    unresolved: bool = False
+
+
+class Page(NamedTuple):
+    """Some of the anomalies that were asked for, and how many there are."""
+
+    items: list[Anomaly]
+    total: int
+
+
+def page(db: Database, which: Which, limit: int, offset: int = 0) -> Page:
+    """At most `limit` anomalies, newest first; the others are counted and not read."""
+    severities = [*which.severities, *[next(iter(which.severities))] * (len(SEVERITIES) - len(which.severities))]
+    week = which.week.isoformat() if which.week else None
+    asked = (*severities, week, week, int(which.unresolved))
+    (total,) = db.execute(
+        """
+        SELECT COUNT(*) FROM core_anomalies
+        WHERE severity IN (?, ?, ?, ?) AND (CAST(? AS TEXT) IS NULL OR json_extract(partition_key, '$.week_ending') = ?)
+          AND (resolved_at IS NULL OR CAST(? AS INTEGER) = 0)
+        """,
+        asked,
+    ).fetchone()
+    rows = db.execute(
+        _COLUMNS
+        + """
+        WHERE severity IN (?, ?, ?, ?) AND (CAST(? AS TEXT) IS NULL OR json_extract(partition_key, '$.week_ending') = ?)
+          AND (resolved_at IS NULL OR CAST(? AS INTEGER) = 0)
+        ORDER BY id DESC LIMIT ? OFFSET ?
+        """,
+        (*asked, limit, offset),
+    )
+    return Page([_anomaly(row) for row in rows], total)
+
+
 def faults_between(db: Database, first: date, last: date) -> dict[date, list[Anomaly]]:
     """The anomalies of severity ERROR and CRITICAL of each of these weeks, newest first, resolved ones too; one statement,
     however many weeks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -82,10 +82,23 @@ class RunRow:
         }
 
 
-def list_runs(db: Database, limit: int) -> list[RunRow]:
-    """The last runs, newest first."""
-    rows = db.execute(_COLUMNS + "ORDER BY started_at DESC, execution_id DESC LIMIT ?", (limit,)).fetchall()
-    return [RunRow.of(*row) for row in rows]
+def list_runs(db: Database, limit: int, *, before: str | None = None, offset: int = 0) -> list[RunRow]:
+    """The last runs, newest first; those that had begun before a moment (a stamp), as they were known then."""
+    rows = db.execute(
+        _COLUMNS + "WHERE started_at < ? ORDER BY started_at DESC, execution_id DESC LIMIT ? OFFSET ?",
+        (before or "9", limit, offset),
+    ).fetchall()
+    known = (as_of(RunRow.of(*row), before) for row in rows)
+    return [run for run in known if run is not None]
+
+
+def as_of(run: RunRow, before: str | None) -> RunRow | None:
+    """The run as it was known before a moment (a stamp): None where it had not begun, without an end where it had not ended."""
+    if before is None or (run.finished_at is not None and run.finished_at < before):
+        return run
+    if run.started_at >= before:
+        return None
+    return replace(run, finished_at=None, exit_code=None, error=None, report={})
 
 
 def find(db: Database, execution_id: str) -> RunRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from market_spine.core import events
 from market_spine.core.events import Kind
@@ -33,8 +33,24 @@ def of_week(db: Database, week: date, tiers: Iterable[str] = TIERS) -> list[dict
     return [entry for _, entry in sorted(entries, key=lambda pair: pair[0])]
 
 
+class Line(NamedTuple):
+    """An event as a person reads it."""
+
+    at: str
+    subject: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.at}  {self.subject}: {self.words}"
+
+
 def story(entries: Iterable[Entry]) -> Iterator[str]:
-    """The events of a week as lines a person reads: rows normalized anew are compared with those before them, and of the
+    """The events of a week as lines a person reads."""
+    return map(str, lines(entries))
+
+
+def lines(entries: Iterable[Entry]) -> Iterator[Line]:
+    """The same by their parts: rows normalized anew are compared with those before them, and of the
     judgements of one run only the last is shown."""
     entries, before = list(entries), dict[str, Entry]()
     last = {(entry["execution_id"], entry["subject"]): entry["seq"] for entry in entries if _is_judgement(entry)}
@@ -53,8 +69,8 @@ def sentence(entry: Entry) -> str:
     return f"{entry['seq']:>6}  {_line(entry, _words(entry))}"
 
 
-def _line(entry: Entry, words: str) -> str:
-    return f"{entry['at'][:16].replace('T', ' ')}  {entry['subject'].replace('/', ' / ')}: {words}"
+def _line(entry: Entry, words: str) -> Line:
+    return Line(entry["at"][:16].replace("T", " "), entry["subject"].replace("/", " / "), words)
 
 
 def _restated(entry: Entry, before: dict[str, Entry]) -> str | None:
