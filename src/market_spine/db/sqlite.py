@@ -324,7 +324,7 @@ class Sqlite:
     def dump_to(self, path: Path, tell: Tell) -> None:
         """A copy of the open snapshot by SQLite's backup API, page by page, while others write; a file without a -wal."""
         make_private(path)
-        with self._translated(), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        with self._translated(), contextlib.closing(sqlite3.connect(path.absolute(), isolation_level=None)) as copy:
             self._connection.backup(copy, pages=_BACKUP_PAGES, progress=lambda _, left, pages: tell(pages - left, pages))
             copy.execute("PRAGMA journal_mode = DELETE")
 
