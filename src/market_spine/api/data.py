@@ -185,7 +185,7 @@ def anomalies(
     """Anomalies with their state, newest first; with `as_of`, those known at the end of that day."""
     severities = (severity.value,) if severity else SEVERITIES
     with _state(request, response, as_of) as db:
-        listed = list_anomalies(db, severities, week, unresolved)
+        listed = list_anomalies(db, severities, (week,) if week else (), unresolved)
     today = as_of or clock.market_date()
     shown = [{**anomaly.entry(), "state": anomaly.state(today)} for anomaly in listed[offset : offset + limit]]
     return {"anomalies": shown, "page": {"total": len(listed), "limit": limit, "offset": offset}}

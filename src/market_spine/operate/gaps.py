@@ -160,7 +160,7 @@ def fetch_command(db: Database, week: date, tier: str) -> str:
 
 def fetch_from(last: Asked, week: date, tier: str) -> str:
     """The same for a source that is known."""
-    return f"spine backfill --from {week} --to {week} --tiers {tier}{_options_of(last)}"
+    return f"spine backfill --weeks {week} --tiers {tier}{_options_of(last)}"
 
 
 def _source_options(db: Database) -> str:
@@ -227,12 +227,12 @@ def orphans(db: Database) -> list[Gap]:
         keys = [key for (key,) in db.execute(statement)]
         if keys:
             what = f"{table} has rows of {len(keys)} captures that do not exist: {', '.join(map(str, keys[:5]))}"
-            gaps.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --weeks 1 --fix{_source_options(db)}"))
+            gaps.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --last 1 --fix{_source_options(db)}"))
     for lost in raw_rows.find(db):
         partition, what = lost.partition, f"capture …:{lost.capture_id[-8:]} has no RAW row in core_manifest"
         if lost.is_intact:
             week, tier = partition.week_ending, partition.tier
-            command = f"spine doctor --from {week} --to {week} --fix{_source_options(db)}"
+            command = f"spine doctor --weeks {week} --fix{_source_options(db)}"
             gaps.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, command))
         else:
             gaps.append(_lost_bytes(db, partition, lost.capture_id, f"{what}, and its bytes are lost"))

@@ -134,7 +134,7 @@ def _lost_contents(db: Database) -> Iterator[Fault]:
         """
     ).fetchall()
     for capture_id, content_hash, week in lost:
-        remedy = f"spine doctor --from {week} --to {week}" if week else None
+        remedy = f"spine doctor --weeks {week}" if week else None
         yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", remedy)
 
 
@@ -178,7 +178,7 @@ def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     capture, week = stored.capture, stored.capture.partition.week
     where, again = capture.capture_id, f"spine rebuild {week}"
     if not stored.has_raw_row:
-        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --from {week} --to {week}")
+        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --weeks {week}")
     if stored.manifest_hash and stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
     if stored.normalized is None:
@@ -232,7 +232,7 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
         reading = read(db, made_of)
     except PartitionError as error:
         week = capture.partition.week
-        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --weeks {week}")
         return
     for difference in verify_rows.differences(db, capture, reading):
         yield Fault(capture.capture_id, difference, f"spine rebuild {capture.partition.week}")
@@ -261,7 +261,7 @@ def _doctor_of(db: Database, content_hash: str) -> str | None:
     (week,) = db.execute(
         "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
     ).fetchone()
-    return f"spine doctor --from {week} --to {week}" if week else None
+    return f"spine doctor --weeks {week}" if week else None
 
 
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:

@@ -14,7 +14,8 @@ from market_spine.app.source import SOURCES
 from market_spine.cli import grammar
 from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
-from market_spine.partition import TIERS, parse_day
+from market_spine.errors import UsageError
+from market_spine.partition import TIERS, parse_day, weeks_back
 
 if TYPE_CHECKING:
     from market_spine.app.context import Expectations
@@ -143,6 +144,36 @@ def calendar_options(command: Command) -> Command:
     return command
 
 
+def weeks_options(default: int) -> Callable[[Command], Command]:
+    """Which weeks a command is about: the last N, or a list; `asked_weeks` takes their values."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--weeks", callback=as_count_or_weeks, shell_complete=complete_week,
+                help="Weeks instead: Fridays, a list, a range FIRST..LAST, or latest.",
+            ),
+            click.option(
+                "--last", "count", type=Whole(1, 1000), default=default, show_default=True, metavar="N", help="The last N weeks."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def asked_weeks(count: int, weeks: int | tuple[date, ...] | None, run_date: date) -> list[date]:
+    """The weeks that weeks_options ask for, newest first; what is typed precedes what is set. Raises UsageError."""
+    context = click.get_current_context()
+    typed = [context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in ("count", "weeks")]
+    if all(typed):
+        raise UsageError("--last and --weeks exclude each other", hint="leave one of them out")
+    if weeks is None or typed == [True, False]:
+        return weeks_back(count, run_date)
+    return weeks_back(weeks, run_date) if isinstance(weeks, int) else sorted(weeks, reverse=True)
+
+
 def calendar_of(calendar_file: str | None) -> Calendar:
     """The calendar that --calendar-file names, else the exchange's. Raises ConfigurationError."""
     from market_spine.calendar.publication import EXCHANGE, read_calendar
@@ -216,6 +247,11 @@ def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return None if value is None else grammar.weeks_of(value)
 
 
+def as_count_or_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[date, ...] | None:
+    """The same, or, as it was once written, how many weeks."""
+    return None if value is None else grammar.count_or_weeks(value)
+
+
 def as_tiers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Callback of an option that is a list of tiers; all of them where it is left out."""
     return TIERS if value is None else grammar.tiers_of(value)
@@ -272,7 +308,7 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     if of_content:
         click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
     week = failed[0].week_ending
-    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
+    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --weeks {week}"))
 
 
 def say_left_out(gone: Sequence[Known]) -> None:

@@ -10,6 +10,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -28,7 +29,7 @@ Examples:
   spine hold 2025-12-26 OTC --reason "one venue looks doubled; asked FINRA"
   spine hold 2025-12-26 OTC --reason "asked FINRA" --json""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @reason_option
 @run_date_option

@@ -11,6 +11,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -44,7 +45,7 @@ Examples:
   spine windows 2025-12-26 OTC
   spine windows --lengths 6,13,52                        keep windows of a year, too""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--lengths", callback=_as_lengths, metavar="WEEKS", help="Keep windows of these lengths from now on.")
 @run_date_option
