@@ -34,6 +34,12 @@ def printable(text: str, longest: int = 1000) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def takes_colour(stream: TextIO) -> bool:
+    """Whether a stream takes colour: a terminal, or FORCE_COLOR; never with NO_COLOR. An empty variable counts as not set."""
+    is_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return not os.environ.get("NO_COLOR") and (is_terminal or bool(os.environ.get("FORCE_COLOR")))
+
+
 class TextFormatter(logging.Formatter):
     """`[INFO]      message`, with a coloured mark if `colour`."""
 
@@ -139,7 +145,7 @@ def set_up(
     held = quiet or (cron and not stream.isatty())
     terminal = stream.isatty() and os.environ.get("TERM") != "dumb" and not held and not json_lines
     handler: logging.Handler = ProgressHandler(stream) if terminal else logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if json_lines else TextFormatter(terminal and "NO_COLOR" not in os.environ))
+    handler.setFormatter(JsonFormatter() if json_lines else TextFormatter(takes_colour(stream)))
     if held:
         handler = HeldHandler(handler)
     logger.addHandler(handler)
