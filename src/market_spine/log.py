@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 from collections import deque
 from datetime import datetime, timezone
@@ -105,10 +106,10 @@ class ProgressHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._bar = ""
+        self._bar = self._beside = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._bar:
+        if self._bar or self._beside:
             self.stream.write("\r\x1b[K")
         super().emit(record)
         self._draw()
@@ -120,14 +121,21 @@ class ProgressHandler(logging.StreamHandler[TextIO]):
         self.stream.write("\r\x1b[K")
         self._draw()
 
+    def beside(self, text: str) -> None:
+        """Shows a text beside the bar, as far as there is room."""
+        self._beside = text
+        self.stream.write("\r\x1b[K")
+        self._draw()
+
     def clear(self) -> None:
-        if self._bar:
-            self._bar = ""
+        if self._bar or self._beside:
+            self._bar = self._beside = ""
             self.stream.write("\r\x1b[K")
             self.flush()
 
     def _draw(self) -> None:
-        self.stream.write(self._bar)
+        text = "  ".join(filter(None, (self._bar, self._beside)))
+        self.stream.write(text[: shutil.get_terminal_size().columns - 1])
         self.flush()
 
 

@@ -193,14 +193,18 @@ def source_of(
 ) -> Source:
     """The source selected by source_options, or the file at `file_url`. Raises ConfigurationError."""
     from market_spine import clock
-    from market_spine.app.source import SourceSettings, open_source
+    from market_spine.app.source import CountsRows, SourceSettings, open_source
     from market_spine.cli.options import environment
+    from market_spine.cli.progress import rows_received
 
     settings = SourceSettings(
         data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment(), keep_wire=keep_wire
     )
     if file_url is None:
-        return open_source(source, settings)
+        opened = open_source(source, settings)
+        if isinstance(opened, CountsRows):
+            opened.tell = rows_received()
+        return opened
     from market_spine.app.source.url import UrlSource
 
     return UrlSource.at(file_url, settings)
