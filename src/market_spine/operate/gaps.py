@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from market_spine.app import windows
 from market_spine.app.context import Run
 from market_spine.app.pipelines import command_for
 from market_spine.app.source import DEFAULT_DATA_DIR
@@ -20,6 +21,7 @@ from market_spine.db import Database
 from market_spine.operate import raw_rows
 from market_spine.operate.evidence import Evidence
 from market_spine.operate.evidence import read as read_evidence
+from market_spine.operate.windows import make_command
 from market_spine.partition import TIERS, Partition
 from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, list_captures
 
@@ -38,6 +40,7 @@ class Kind(str, Enum):
     SCHEMA = "SCHEMA"
     FUTURE = "FUTURE"
     HELD = "HELD"
+    WINDOWS = "WINDOWS"
 
 
 class Remedy(str, Enum):
@@ -51,6 +54,7 @@ class Remedy(str, Enum):
     RESTORE_ROW = "RESTORE_ROW"
     REMOVE = "REMOVE"
     MIGRATE = "MIGRATE"
+    WINDOWS = "WINDOWS"
     BACKUP = "BACKUP"  # the source no longer has what is lost
     WITHDRAW = "WITHDRAW"  # an operator's decision, never made by --fix
 
@@ -82,8 +86,8 @@ class Gap:
 
 
 def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None) -> list[Gap]:
-    """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, and captures of a
-    day after `today`."""
+    """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, windows that are
+    missing, and captures of a day after `today`."""
     gaps: list[Gap] = []
     evidence = read_evidence(run.db, min(weeks, default=date.min), max(weeks, default=date.min))
     for week in sorted(weeks):
@@ -91,7 +95,15 @@ def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, tod
             gaps += of_partition(run, Partition(week, tier), evidence)
         gaps += of_week(evidence, week)
         gaps += _damaged(run.db, week)
-    return gaps + orphans(run.db) + (of_the_future(run.db, today) if today else [])
+    return gaps + orphans(run.db) + missing_windows(run.db, weeks) + (of_the_future(run.db, today) if today else [])
+
+
+def missing_windows(db: Database, weeks: Sequence[date]) -> list[Gap]:
+    """The windows that end with these weeks and are not made, in one gap: one command makes them all."""
+    if not (missing := windows.missing(db, weeks)):
+        return []
+    what = f"{len(missing)} windows are not made; the first is the {missing[0].where}"
+    return [Gap(Kind.WINDOWS, None, None, what, Remedy.WINDOWS, make_command(db))]
 
 
 def of_the_future(db: Database, today: date) -> list[Gap]:

@@ -1,4 +1,4 @@
-"""Verify: re-hashes every blob, re-counts and re-sums every capture, its measures and the weeks; one line per fault.
+"""Verify: re-hashes every blob, re-counts and re-sums every capture, its measures, the weeks and the windows; one line per fault.
 
 It checks one capture at a time, so that a large database takes long but little memory. `deep` also reads every blob again and
 compares it with the rows, field by field.
@@ -13,12 +13,13 @@ from datetime import date
 from itertools import chain
 from typing import Any, NamedTuple
 
-from market_spine.app import readiness
+from market_spine.app import readiness, windows
 from market_spine.core import captures, contents
 from market_spine.core.captures import Capture
 from market_spine.db import Database, Tell, silent
 from market_spine.errors import RECOVERY, PartitionError
 from market_spine.operate import gaps, verify_rows
+from market_spine.operate.windows import make_command
 from market_spine.parse.columns import MICRO, millionths, whole_or_fraction
 from market_spine.partition import Partition
 
@@ -94,6 +95,7 @@ def verify(db: Database, *, deep: bool = False, today: date | None = None, tell:
         yield from _readable(row.capture_id, _of_capture(db, row, deep))
         tell(number, len(rows))
     yield from _readable("the weeks", chain(_weeks(db), _readiness(db)))
+    yield from _readable("the windows", chain(_windows(db), _missing_windows(db)))
 
 
 def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
@@ -254,6 +256,18 @@ def _readiness(db: Database) -> Iterator[Fault]:
         for difference in readiness.differences(db, week):
             where = f"{week} / {difference.tier}" if difference.tier else str(week)
             yield Fault(where, difference.what, gaps.judge_command(week))
+
+
+def _windows(db: Database) -> Iterator[Fault]:
+    """Whether each window is what the captures it is made of give, figure by figure."""
+    for each in windows.differences(db):
+        yield Fault(each.plan.where, each.what, f"spine rebuild {each.plan.week}" if each.is_of_figures else RECOVERY)
+
+
+def _missing_windows(db: Database) -> Iterator[Fault]:
+    weeks = db.execute("SELECT DISTINCT week_ending FROM finra_otc_transparency_capture").fetchall()
+    for plan in windows.missing(db, [date.fromisoformat(week) for (week,) in weeks], lost=True):
+        yield Fault(plan.where, "is not made", make_command(db))
 
 
 def _doctor_of(db: Database, content_hash: str) -> str | None:

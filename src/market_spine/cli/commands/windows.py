@@ -24,7 +24,8 @@ from market_spine.errors import UsageError
 if TYPE_CHECKING:
     from market_spine.outcome import Outcome
 
-_COLUMNS = ("window to", "weeks", "state", "inputs", "made at", "HHI", "shares")
+_COLUMNS = ("window to", "weeks", "state", "inputs", "made at", "HHI", "shares", "reason")
+_LEAST = ("inputs", "made at")
 _LONGEST = 260
 
 
@@ -71,7 +72,7 @@ def command(
     if as_json:
         print_json(week_ending=str(week), tier=tier, windows=[dependent._asdict() for dependent in dependents])
     else:
-        click.echo(table.render(_COLUMNS, dependents))
+        click.echo(table.render(_COLUMNS, dependents, least=_LEAST))
 
 
 def _keep(lengths: tuple[int, ...], run_date_text: str | None, db: str, *, as_json: bool) -> None:
