@@ -18,6 +18,7 @@ from market_spine.core import captures, contents
 from market_spine.core.captures import Capture
 from market_spine.db import Database, Tell, silent
 from market_spine.errors import RECOVERY, PartitionError
+from market_spine.measure.firm_totals import figure
 from market_spine.operate import gaps, verify_rows
 from market_spine.operate.windows import make_command
 from market_spine.parse.columns import MICRO, millionths, whole_or_fraction
@@ -289,7 +290,7 @@ def _near(a: float | None, b: float | None) -> bool:
 
 
 def _shown(value: float | None) -> str:
-    return "none" if value is None else f"{whole_or_fraction(millionths(value)):,}"
+    return "none" if value is None else figure(millionths(value))
 
 
 _VOLUME_SUMS = """

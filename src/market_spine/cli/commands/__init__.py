@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from market_spine.app.source import Source
     from market_spine.calendar.publication import Calendar
     from market_spine.db import Database
+    from market_spine.operate.follow import Changed
+    from market_spine.operate.operation import Operation
     from market_spine.outcome import Outcome
     from market_spine.query.as_of import Known
 
@@ -298,6 +300,19 @@ def print_dry(outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
         click.echo(report.dry_line(outcome))
     click.echo("No database writes performed.")
+
+
+def end_change(done: Operation, changed: Changed, as_json: bool, hint: str | None = None, **facts: object) -> NoReturn:
+    """Prints what an operator's change did, `hint` last, and ends with its exit code."""
+    if as_json:
+        print_json(run_id=done.run.execution_id, **facts, changes=[c.entry() for c in changed.changes], **done.document())
+    else:
+        for change in changed.changes:
+            click.echo(f"{change.partition}: {change.says}")
+        print_outcomes(done.outcomes)
+        if hint:
+            click.echo(hint)
+    raise click.exceptions.Exit(done.exit_code)
 
 
 def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
