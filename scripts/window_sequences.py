@@ -3,8 +3,8 @@
 python scripts/window_sequences.py                                     1,000 sequences on SQLite
 python scripts/window_sequences.py --engine postgresql --seed 3        other ones on PostgreSQL
 
-Captures, restatements, replays of a day, withdrawals, undos, prunes, gaps, and runs killed while windows are made. A sequence
-that fails is made as small as it gets, and printed. Exit 1 on any difference.
+Captures, restatements, replays of a day, holds, releases, withdrawals, undos, prunes, gaps, and runs killed while windows are
+made. A sequence that fails is made as small as it gets, and printed. Exit 1 on any difference.
 """
 
 from __future__ import annotations

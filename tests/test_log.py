@@ -135,7 +135,7 @@ def test_cron_gets_the_card_when_all_is_well(run_command: RunCommand, folder: Pa
         "Weeks         1 ready, 3 awaiting, 2 blocked",
     ]
     assert "Open          2026-01-02 / NMS_TIER_1: missing, was due 2026-01-20" in lines
-    assert (len(lines) <= 12, lines[-1].startswith("next: spine backfill --from 2026-01-02")) == (True, True)
+    assert (len(lines) <= 12, lines[-1].startswith("next: spine backfill --weeks 2026-01-02")) == (True, True)
 
 
 def test_cron_gets_nothing_with_quiet(run_command: RunCommand, folder: Path) -> None:

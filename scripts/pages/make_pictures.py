@@ -75,7 +75,7 @@ def _card(desk: Path, day: date) -> list[str]:
 def _grid(desk: Path, day: date) -> list[str]:
     with operation.looking(str(desk / "market_spine.db"), day, clock.moment_of(day)) as run:
         weeks = status.examine(run, weeks_back(_WEEKS, day))
-    return [f"$ spine status --weeks {_WEEKS}", *strips.grid(weeks)]
+    return [f"$ spine status --last {_WEEKS}", *strips.grid(weeks)]
 
 
 def _svg(lines: list[str]) -> str:

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -37,14 +37,6 @@ class Place:
     def confine(self) -> None:
         """Runs in the child before it starts."""
 
-    def shrink(self, chance: random.Random) -> None:
-        """Leaves less room than a run needs."""
-        raise NotImplementedError
-
-    def crash(self) -> None:
-        """Kills what keeps the database, if that is a server."""
-        raise NotImplementedError
-
     def repair(self) -> None:
         """Undoes shrink and crash."""
 
@@ -61,6 +53,14 @@ class File(Place):
     def forget(self) -> None:
         for ending in ("", "-wal", "-shm"):
             Path(self.target + ending).unlink(missing_ok=True)
+
+
+@runtime_checkable
+class Shrinks(Protocol):
+    """A place on a disk that can be filled."""
+
+    def shrink(self, chance: random.Random) -> None:
+        """Leaves less room than a run needs."""
 
 
 class FileUnderLimit(File):
@@ -103,6 +103,7 @@ class ServerDatabase(Place):
         self._order("CREATE DATABASE {}" + self.place)
 
     def crash(self) -> None:
+        """Kills the server."""
         self._server.stop(immediate=True)
         self._is_down = True
 

@@ -30,70 +30,18 @@ import click
 from clone import tool
 from stand_ins.postgres_server import PostgresServer, required_binaries
 
-from market_spine import clock
 from market_spine.db import Database, connect
 from market_spine.db.migrations import prepare
 from market_spine.errors import DatabaseLost
-from market_spine.outcome import Outcome
 from market_spine.partition import TIERS
-from market_spine.work import lease, queue
-from market_spine.work.fence import ItemTransaction
-from market_spine.work.item import Item, Lease, Request, State
-from market_spine.work.worker import Settings, Worker, start_log
+from market_spine.work import queue
+from market_spine.work.item import Request, State
+from torture import queue_worker
 
 PIPELINES = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
 FIRST_WEEK = date(1960, 1, 1)  # a Friday
 CHAOS = ("kill", "term", "freeze", "restart", "outage", "readonly", "alter", "wake")
 DEADLINE = 300.0
-
-
-# --- the worker process -------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Effect:
-    """Performs an item: a row that says who did it, written slowly enough to be interrupted anywhere."""
-
-    worker: str
-    milliseconds: float
-    claimed_in: list[float]
-
-    def __call__(self, db: ItemTransaction, item: Item, now: Any) -> Sequence[Outcome]:
-        long = self.milliseconds >= 1000  # then it only waits; an idle transaction would be ended by the server
-        part = self.milliseconds / 1000 if long else random.uniform(0, self.milliseconds) / 1000
-        clock.pause(part)
-        with db.transaction():
-            db.execute(
-                "INSERT INTO torture_effect (item_id, execution_id, worker, at, claim_ms) VALUES (?, ?, ?, ?, ?)",
-                (item.id, item.current_execution_id, self.worker, time.time(), self.claimed_in[-1] if self.claimed_in else None),
-            )
-            clock.pause(self.milliseconds / 1000 - part)
-        return []
-
-
-def timed(function: Callable[..., Item | None], into: list[float]) -> Callable[..., Item | None]:
-    """The same function; how many milliseconds each successful call took is noted."""
-
-    def call(*args: Any) -> Item | None:
-        began = time.perf_counter()
-        item = function(*args)
-        if item is not None:
-            into[:] = [(time.perf_counter() - began) * 1000]
-        return item
-
-    return call
-
-
-def be_worker(target: str, lease_seconds: float, concurrency: int, milliseconds: float, clock_offset: float, name: str) -> None:
-    """One worker process; `clock_offset` is how many seconds its own clock is ahead of the machine's."""
-    true_now = clock.exact_now
-    clock.exact_now = lambda: true_now() + timedelta(seconds=clock_offset)
-    claimed_in: list[float] = []
-    lease.claim, lease.claim_next = timed(lease.claim, claimed_in), timed(lease.claim_next, claimed_in)
-    settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=2)
-    worker = Worker(target, Effect(name, milliseconds, claimed_in), settings)
-    start_log(worker, json_lines=True, verbose=False)
-    worker.run()
 
 
 # --- the ill-treatment --------------------------------------------------------------------------------------------------
@@ -410,7 +358,7 @@ def main(
 ) -> None:
     """Ill-treat the work queue and count."""
     if be_worker:
-        globals()["be_worker"](str(db), lease_seconds, concurrency, milliseconds, clock_offset, be_worker)
+        queue_worker.be_worker(str(db), lease_seconds, concurrency, milliseconds, clock_offset, be_worker)
         return
     if compare:
         found = rates(engine, [int(count) for count in compare.split(",")], items, milliseconds)

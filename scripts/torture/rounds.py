@@ -37,7 +37,7 @@ from market_spine.db import connect
 from market_spine.errors import MarketSpineError
 from market_spine.operate import audit
 from torture import places, promises
-from torture.places import Place
+from torture.places import Place, ServerDatabase, Shrinks
 
 FIXTURES = ROOT / "data" / "fixtures" / "finra_otc"
 RUN_DATE = "2026-01-09"
@@ -99,6 +99,7 @@ class Torturer:
     def _break(self, place: Place) -> None:
         """One broken run: mostly while it works, now and then while it starts."""
         if self._fault == "disk":
+            assert isinstance(place, Shrinks)
             place.shrink(self._random)
         run = self._start(place)
         begun = self._random.random() >= 0.1
@@ -116,6 +117,7 @@ class Torturer:
     def _strike(self, place: Place, run: subprocess.Popen[str], begun: bool) -> None:
         """A SIGINT before the program's first line is Python's own affair."""
         if self._fault == "server":
+            assert isinstance(place, ServerDatabase)
             place.crash()
         elif self._fault == "kill":
             run.kill()

@@ -1,4 +1,4 @@
-"""Random histories of a tier: captured, restated, replayed, withdrawn, undone, pruned, with gaps and killed runs.
+"""Random histories of a tier: captured, restated, replayed, held, released, withdrawn, undone, pruned, gaps and killed runs.
 
 After each step, what was stored is unchanged, what was answered on every earlier day still is, the log adds up to the tables,
 and what was made step by step equals what is made from nothing, byte for byte.
@@ -31,7 +31,7 @@ from market_spine.core import windows as tables
 from market_spine.db import Database, connect
 from market_spine.db.migrations import prepare
 from market_spine.errors import NotFound
-from market_spine.operate import prune, rollback
+from market_spine.operate import hold, prune, rollback
 from market_spine.partition import OTC, Partition
 from market_spine.query import answer
 from market_spine.query.answer import Question
@@ -125,6 +125,20 @@ class Windows(RuleBasedStateMachine):
         self._next()
         with contextlib.suppress(NotFound):
             rollback.undo(self.context(), week, (OTC,), "why not")
+
+    @rule(week=_weeks)
+    def hold(self, week: date) -> None:
+        """The current capture of a week is held: the one before it is current again."""
+        self._next()
+        with contextlib.suppress(NotFound):
+            hold.hold(self.context(), week, OTC, "why")
+
+    @rule(week=_weeks)
+    def release(self, week: date) -> None:
+        """What is held of a week is current again."""
+        self._next()
+        with contextlib.suppress(NotFound):
+            hold.release(self.context(), week, OTC, "why not")
 
     @rule()
     def prune(self) -> None:

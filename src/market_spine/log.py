@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 from collections import deque
 from datetime import datetime, timezone
@@ -32,6 +33,12 @@ def printable(text: str, longest: int = 1000) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def takes_colour(stream: TextIO) -> bool:
+    """Whether a stream takes colour: a terminal, or FORCE_COLOR; never with NO_COLOR. An empty variable counts as not set."""
+    is_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return not os.environ.get("NO_COLOR") and (is_terminal or bool(os.environ.get("FORCE_COLOR")))
 
 
 class TextFormatter(logging.Formatter):
@@ -99,10 +106,10 @@ class ProgressHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._bar = ""
+        self._bar = self._beside = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._bar:
+        if self._bar or self._beside:
             self.stream.write("\r\x1b[K")
         super().emit(record)
         self._draw()
@@ -114,14 +121,21 @@ class ProgressHandler(logging.StreamHandler[TextIO]):
         self.stream.write("\r\x1b[K")
         self._draw()
 
+    def beside(self, text: str) -> None:
+        """Shows a text beside the bar, as far as there is room."""
+        self._beside = text
+        self.stream.write("\r\x1b[K")
+        self._draw()
+
     def clear(self) -> None:
-        if self._bar:
-            self._bar = ""
+        if self._bar or self._beside:
+            self._bar = self._beside = ""
             self.stream.write("\r\x1b[K")
             self.flush()
 
     def _draw(self) -> None:
-        self.stream.write(self._bar)
+        text = "  ".join(filter(None, (self._bar, self._beside)))
+        self.stream.write(text[: shutil.get_terminal_size().columns - 1])
         self.flush()
 
 
@@ -139,7 +153,7 @@ def set_up(
     held = quiet or (cron and not stream.isatty())
     terminal = stream.isatty() and os.environ.get("TERM") != "dumb" and not held and not json_lines
     handler: logging.Handler = ProgressHandler(stream) if terminal else logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter() if json_lines else TextFormatter(terminal and "NO_COLOR" not in os.environ))
+    handler.setFormatter(JsonFormatter() if json_lines else TextFormatter(takes_colour(stream)))
     if held:
         handler = HeldHandler(handler)
     logger.addHandler(handler)

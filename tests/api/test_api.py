@@ -133,7 +133,7 @@ def test_what_is_stored_is_read_as_json_and_as_csv(api: Api, tmp_path: Path, run
     assert [gap for gap in results if gap["week_ending"] == "2025-12-26"] == []
     missing = next(gap for gap in results if (gap["week_ending"], gap["tier"]) == ("2025-12-19", "OTC"))
     assert missing["what"].startswith("missing, was due")
-    assert missing["command"] == f"spine backfill --from 2025-12-19 --to 2025-12-19 --tiers OTC --data-dir {tmp_path / 'files'}"
+    assert missing["command"] == f"spine backfill --weeks 2025-12-19 --tiers OTC --data-dir {tmp_path / 'files'}"
 
 
 def _week() -> dict[str, str]:

@@ -58,7 +58,7 @@ def test_a_missing_prerequisite_names_the_command_that_makes_it(
         go(desk, name, OTC)
     with pytest.raises(PrerequisiteMissing, match=f"prerequisite missing: {missing} of 2025-11-28 / OTC") as caught:
         go(desk, asked, OTC)
-    assert caught.value.hint == f"spine run finra.otc_transparency.{then} --week 2025-11-28 --tier OTC"
+    assert caught.value.hint == f"spine run finra.otc_transparency.{then} 2025-11-28 OTC"
     assert desk.db.execute("SELECT COUNT(*) FROM core_anomalies").fetchone()[0] == 0
 
 
@@ -71,7 +71,7 @@ def test_a_week_waits_for_every_tier_to_be_measured(desk: Desk, name: str) -> No
     go(desk, "compute_hhi", NMS_TIER_1)
     with pytest.raises(PrerequisiteMissing, match="CALC of 2025-11-28 / NMS_TIER_2") as caught:
         go(desk, name)
-    assert caught.value.hint == "spine run finra.otc_transparency.compute_venue_volume --week 2025-11-28 --tier NMS_TIER_2"
+    assert caught.value.hint == "spine run finra.otc_transparency.compute_venue_volume 2025-11-28 NMS_TIER_2"
 
 
 def test_any_order_that_respects_the_prerequisites_ends_where_a_weekly_run_ends(desk: Desk, tmp_path: Path) -> None:

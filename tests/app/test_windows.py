@@ -340,7 +340,8 @@ def test_what_depends_on_a_week_is_listed(desk: Desk) -> None:
     both = ("superseded", "current")
     assert states == [(str(week), length, state) for week in WEEKS[17:] for length in (6, 13) for state in both]
     first = windows.dependents(desk.db, WEEKS[0], OTC)
-    assert (first[0].week, first[0].state) == (str(WEEKS[0]), f"{WEEKS[0] - timedelta(weeks=1)} OTC missing and 4 weeks more")
+    reason = f"{WEEKS[0] - timedelta(weeks=1)} OTC missing and 4 weeks more"
+    assert (first[0].week, first[0].state, first[0].reason) == (str(WEEKS[0]), windows.MISSING, reason)
 
 
 def test_content_loaded_under_past_days_has_the_windows_of_these_days(db: Database, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_an_operators_closures_count(run_command: RunCommand, tmp_path: Path) ->
 
 MISTAKES = [
     ("a calendar that is not there", ["--calendar-file", "none.toml"], "cannot read the calendar none.toml"),
-    ("no weeks", ["--weeks", "0"], "'0' is not a whole number from 1 to 520"),
+    ("no weeks", ["--weeks", "0"], "'0' is not a whole number from 1 to 1,000"),
     ("a date in another form", ["--run-date", "09/01/2026"], "Invalid date format"),
 ]
 

@@ -146,7 +146,7 @@ def test_a_group_alone_prints_its_help(group: str, tmp_path: Path) -> None:
     assert (ran.exit_code, ran.stdout.startswith(f"Usage: spine {group} ")) == (0, True)
 
 
-@pytest.mark.parametrize("topic", ["friday", "weekly", "revision", "backfill", "missing", "quality", "recovery"])
+@pytest.mark.parametrize("topic", ["friday", "weekly", "revision", "backfill", "missing", "quality", "recovery", "queue", "RESOLVE_QUALITY_GATE"])
 def test_every_runbook_is_part_of_the_installation(topic: str, tmp_path: Path) -> None:
     ran = run_here(["spine", "help", topic], tmp_path, {})
     assert (ran.exit_code, ran.stdout.startswith("# "), "](" in ran.stdout) == (0, True, False)

@@ -78,7 +78,7 @@ def test_the_old_spelling_says_the_same(
     assert said[0].stdout
 
 
-@pytest.mark.parametrize(("command", "option"), [("query", "--week,"), ("calendar", "--weeks"), ("doctor", "--from"), ("run", "--tier")])
+@pytest.mark.parametrize(("command", "option"), [("query", "--week,"), ("anomalies", "--week,"), ("doctor", "--from"), ("run", "--tier")])
 def test_an_old_spelling_is_not_shown(run_command: RunCommand, command: str, option: str) -> None:
     options = run_command("spine", command, "--help").stdout.partition("Options:")[2].partition("Examples:")[0]
     assert option not in options

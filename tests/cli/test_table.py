@@ -48,7 +48,7 @@ def test_what_is_the_same_in_every_row_moves_above_the_table(terminal: int) -> N
 
 @pytest.mark.parametrize("terminal", [50], indirect=True)
 def test_a_command_is_never_broken(terminal: int) -> None:
-    command = "spine backfill --from 2026-01-23 --to 2026-01-23 --tiers OTC"
+    command = "spine backfill --weeks 2026-01-23 --tiers OTC"
     assert command in table.render(("where", "command"), [("2026-01-23 / OTC", command)], whole_last=True)
 
 

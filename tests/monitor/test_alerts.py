@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from market_spine.calendar.publication import GRACE_DAYS, due_date
+from market_spine.cli.commands.help import TOPICS
 from market_spine.monitor.deadline import parse_deadline
 from market_spine.monitor.samples import METRICS, expected_run
 from market_spine.partition import NMS_TIER_1, Partition
@@ -57,6 +59,13 @@ def test_each_expression_asks_for_what_is_exported(expression: str) -> None:
     asked = asked_for(expression)
     assert asked
     assert [(name, labels) for name, labels in asked if name not in METRICS or not labels <= set(METRICS[name].labels)] == []
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_each_alert_names_its_page_as_a_command_and_as_a_link(rule: dict[str, Any]) -> None:
+    command, link = rule["annotations"]["runbook"], rule["annotations"]["runbook_url"]
+    page, _ = TOPICS[command.removeprefix("spine help ")]
+    assert link.endswith(f"/{page}") and (ROOT / urlsplit(link).path.lstrip("/")).is_file()
 
 
 def test_each_label_grouped_by_belongs_to_the_metric() -> None:

@@ -110,7 +110,7 @@ def test_the_commands_list_close_and_acknowledge(desk: Desk, target: str, run_co
     desk.run(FRIDAYS[1])
     on = ("--db", target, "--run-date", "2026-01-16")
     listed = run_command("spine", "anomalies", "--severity", "error", "--unresolved", "--week", str(WEEK), *on)
-    assert "NO_ROWS" in listed.stdout and f"\nnext: spine backfill --from {WEEK} --to {WEEK} --tiers {OTC} " in listed.stdout
+    assert "NO_ROWS" in listed.stdout and f"\nnext: spine backfill --weeks {WEEK} --tiers {OTC} " in listed.stdout
     document = json.loads(run_command("spine", "anomalies", "--severity", "ERROR", "--json", *on).stdout)
     number = str(document["anomalies"][0]["id"])
     acknowledged = run_command("spine", "ack", number, "--until", "2026-01-20", "--reason", "known", *on)

@@ -57,7 +57,7 @@ def test_what_is_missing_is_asked_where_the_newest_run_asked(desk: Desk) -> None
         now = datetime(2026, 1, 9, hour, tzinfo=timezone.utc)
         executions.start(desk.db, f"run-{hour}", "weekly_schedule", DAY, {"source": source}, now)
 
-    command = f"spine backfill --from {WEEK} --to {WEEK} --tiers {NMS_TIER_1}"
+    command = f"spine backfill --weeks {WEEK} --tiers {NMS_TIER_1}"
     assert found(desk)[0][2] == command
     asked_of("api", 9)
     executions.start(desk.db, "run-rebuild", "rebuild", DAY, {}, datetime(2026, 1, 9, 10, tzinfo=timezone.utc))
@@ -105,7 +105,7 @@ def test_a_stage_left_undone_names_the_pipeline_for_it(
         desk.run(tiers=[OTC], only=stage)
     assert cells(desk)[2] == cell
     kind, tier, command = next(of for of in found(desk) if of[1] == OTC)
-    assert (kind, tier, command) == (gap[0], gap[1], f"{gap[2]} --week 2025-11-28 --tier OTC")
+    assert (kind, tier, command) == (gap[0], gap[1], f"{gap[2]} 2025-11-28 OTC")
 
 
 def test_a_refused_file_fails_the_cell_unless_a_good_capture_stands(desk: Desk) -> None:
@@ -147,7 +147,7 @@ def test_stale_week_results_are_a_gap(desk: Desk) -> None:
     assert found(desk) == []
     with desk.db.transaction():
         desk.db.execute("DELETE FROM finra_otc_transparency_week")
-    assert found(desk) == [("WEEK", None, "spine run finra.otc_transparency.compute_weekly_totals --week 2025-11-28")]
+    assert found(desk) == [("WEEK", None, "spine run finra.otc_transparency.compute_weekly_totals 2025-11-28")]
 
 
 ORPHANS = {
@@ -180,7 +180,7 @@ def test_damaged_bytes_are_a_gap_and_fetched_again(desk: Desk) -> None:
     desk.run(DAY)
     with desk.db.transaction():
         desk.db.execute("UPDATE finra_otc_transparency_raw SET content = SUBSTR(content, 1, 20)")
-    command = "spine backfill --from 2025-11-28 --to 2025-11-28 --tiers NMS_TIER_1 --force"
+    command = "spine backfill --weeks 2025-11-28 --tiers NMS_TIER_1 --force"
     assert found(desk)[0] == ("BYTES", NMS_TIER_1, command)
     doctor.fix(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
     assert found(desk) == []
@@ -193,7 +193,7 @@ def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_c
     text = run_command("spine", "status", "--weeks", "8", *on).stdout
     line = next(line for line in text.splitlines() if line.startswith("2025-11-28"))
     assert line.split("  ")[1:] and "missing" in line and "pending (RAW)" in line
-    command = "spine run finra.otc_transparency.normalize_week --week 2025-11-28 --tier OTC"
+    command = "spine run finra.otc_transparency.normalize_week 2025-11-28 OTC"
     assert f"\nnext: {command} --db {redact(target)}\n" in text
     document = json.loads(run_command("spine", "status", "--weeks", "8", "--json", *on).stdout)
     states = {week["week_ending"]: [tier["state"] for tier in week["tiers"]] for week in document["weeks"]}
@@ -201,7 +201,7 @@ def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_c
     asked = ("spine", "doctor", "--from", str(WEEK), "--to", str(WEEK), "--data-dir", desk.folder, *on)
     sick = run_command(*asked)
     assert (sick.exit_code, len(sick.stdout.splitlines())) == (1, 5)
-    fetch = f"spine backfill --from {WEEK} --to {WEEK} --tiers {NMS_TIER_1}"
+    fetch = f"spine backfill --weeks {WEEK} --tiers {NMS_TIER_1}"
     assert sick.stdout.splitlines()[-1] == f"next: {fetch} --db {redact(target)} --data-dir {desk.folder}"
     mended = run_command(*asked, "--fix")
     assert (mended.exit_code, mended.stdout.splitlines()[-1]) == (0, "No gaps."), mended.stdout + mended.stderr
@@ -246,4 +246,4 @@ def test_a_raw_row_whose_bytes_are_gone_too_needs_a_backup(desk: Desk) -> None:
             "DELETE FROM finra_otc_transparency_raw WHERE content_hash IN "
             "(SELECT content_hash FROM finra_otc_transparency_capture WHERE tier = 'OTC')"
         )
-    assert ("BYTES", OTC, f"spine backfill --from {WEEK} --to {WEEK} --tiers {OTC} --force") in found(desk)
+    assert ("BYTES", OTC, f"spine backfill --weeks {WEEK} --tiers {OTC} --force") in found(desk)

@@ -261,7 +261,7 @@ def test_lists_are_narrowed_sorted_and_paged(db: Database) -> None:
     put_in(db, items[2], State.FAILED)
     assert [i.id for i in queue.listed(db, Filter()).items] == [items[1].id, items[0].id, items[3].id]
     assert [i.id for i in queue.listed(db, Filter(states=(State.FAILED,))).items] == [items[2].id]
-    assert queue.listed(db, Filter(week="2026-01-02")).total == 1
+    assert queue.listed(db, Filter(weeks=("2026-01-02",))).total == 1
     assert queue.listed(db, Filter(pipeline="normalize_week")).total == 0
     assert queue.listed(db, Filter(domain="other")).total == 0
     page = queue.listed(db, Filter(), limit=1, offset=1)
@@ -314,7 +314,7 @@ def test_many_claims_at_once_take_each_item_once(db: Database) -> None:
     [
         pytest.param(Filter(), id="open"),
         pytest.param(Filter((State.PENDING,)), id="a state"),
-        pytest.param(Filter((State.PENDING,), week="2025-12-26"), id="of a week"),
+        pytest.param(Filter((State.PENDING,), weeks=("2025-12-26",)), id="of a week"),
         pytest.param(Filter((State.PENDING,), pipeline="ingest_week"), id="of a pipeline"),
     ],
 )

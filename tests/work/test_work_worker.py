@@ -123,7 +123,7 @@ def test_a_worker_that_drains_ends_when_nothing_is_due_and_logs_json(
     assert queue.counts(db) == dict.fromkeys(State, 0) | {State.COMPLETE: 2, State.PENDING: 1}
     assert queue.find(db, normalize.id).last_error == (
         "waits: prerequisite missing: RAW of 2025-12-26 / OTC; created by: "
-        "spine run finra.otc_transparency.ingest_week --week 2025-12-26 --tier OTC"
+        "spine run finra.otc_transparency.ingest_week 2025-12-26 OTC"
     )
 
 

@@ -86,7 +86,7 @@ def pending(
     offset: Offset = 0,
 ) -> dict[str, Any]:
     """Items under the name of the requested state, `pending` by default."""
-    which = Filter((state,) if state else OPEN, domain, pipeline.value if pipeline else None, str(week) if week else None)
+    which = Filter((state,) if state else OPEN, domain, pipeline.value if pipeline else None, (str(week),) if week else ())
     with request.app.state.connections.reading() as db:
         page = queue.listed(db, which, newest=sort == "newest", limit=limit, offset=offset)
     name = state.value.lower() if state else "pending"

@@ -273,6 +273,7 @@ def _store(run: Run, capture: Capture, reading: Reading, normalized_at: str) -> 
         db, manifest.NORMALIZED, capture.partition, capture.capture_id, row_count=len(columns.shares),
         metadata=_metadata(capture, file), captured_at=capture.captured_at, now=run.now,
     )
+    manifest.keep_last_updated(db, capture.capture_id, capture.ingest_no, file.last_updated)
     events.record(
         db, Kind.CAPTURE_NORMALIZED, events.subject_of(capture.partition.key), run.stamp, capture_id=capture.capture_id,
         ingest_no=capture.ingest_no, rows=len(columns.shares), shares=events.figure(whole_or_fraction(total(facts.shares))),

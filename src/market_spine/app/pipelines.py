@@ -51,7 +51,7 @@ def run_pipeline(name: str, run: Run, source: Source | None, week_ending: date, 
     """
     pipeline = find(name)
     if pipeline.of_week and tier is not None:
-        raise UsageError(f"{name} is for a whole week and takes no tier", hint="leave --tier out")
+        raise UsageError(f"{name} is for a whole week and takes no tier", hint="leave the tier out")
     plan = Plan((week_ending,), TIERS if tier is None else (Partition(week_ending, tier).tier,), only(Phase.CALC))
     outcomes = list(pipeline.work(run, source, plan))
     return outcomes + _judge(run, plan, outcomes)
@@ -72,7 +72,7 @@ def needs_source(name: str) -> bool:
 
 def command_for(pipeline: str, week_ending: date, tier: str | None = None) -> str:
     """The command line that runs it."""
-    return f"spine run {DOMAIN}.{pipeline} --week {week_ending}" + (f" --tier {tier}" if tier else "")
+    return f"spine run {DOMAIN}.{pipeline} {week_ending}" + (f" {tier}" if tier else "")
 
 
 def _judge(run: Run, plan: Plan, outcomes: list[Outcome]) -> list[Outcome]:

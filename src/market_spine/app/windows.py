@@ -7,11 +7,11 @@ left out is made by the next one, and an undone withdrawal finds the old window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from market_spine import clock
 from market_spine.app.context import Run
@@ -19,9 +19,20 @@ from market_spine.core import events, windows
 from market_spine.core.events import Kind
 from market_spine.core.windows import Input, Plan, Stored
 from market_spine.db import Database
-from market_spine.measure.windows import Week, basis_of, measure_window, parts_of, weeks_of, weeks_with
+from market_spine.measure.windows import (
+    Figures,
+    TierWindow,
+    VenueWindow,
+    Week,
+    basis_of,
+    measure_window,
+    parts_of,
+    weeks_of,
+    weeks_with,
+)
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.parse.columns import Venue, millionths
+from market_spine.partition import TIERS
 from market_spine.query import as_of
 
 Span = tuple[date, str, int]  # the last week, the tier and the length of a window
@@ -64,6 +75,52 @@ def remake(run: Run, week_ending: date, weeks: AbstractSet[str]) -> Outcome:
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, f"Rebuilt {made:,} windows", rows=made)
 
 
+def missing(db: Database, weeks: Collection[date], *, lost: bool = False) -> list[Plan]:
+    """The windows that end with these weeks and are not made, although each of their weeks has a measured current capture; with
+    `lost` only those that the next run does not make."""
+    if not weeks:
+        return []
+    (seq, lengths), first, last = windows.progress(db), min(weeks), max(weeks)
+    coming = set(spans_with(windows.touched(db, seq), lengths)) if lost else set()
+    spans = sorted({(week, tier, length) for week in weeks for tier in TIERS for length in lengths} - coming)
+    needed = weeks_of(last, (last - first).days // 7 + max(lengths))
+    known = {each.identity for each in windows.between(db, str(first), str(last))}
+    return [plan for plan in plans(spans, _current(db, needed, None)) if plan.identity not in known]
+
+
+class Difference(NamedTuple):
+    """What is stored of a window and differs from what its captures give; where only figures do, `remake` repairs it."""
+
+    plan: Plan
+    what: str
+    is_of_figures: bool
+
+
+def differences(db: Database) -> Iterator[Difference]:
+    """The first difference of every window, but of those with a pruned capture."""
+    measured = _Measured(db)
+    for filed in windows.every(db):
+        plan = Plan(filed.week, filed.tier, filed.length, _inputs_of(db, filed.window_key))
+        if len(plan.inputs) < plan.length:
+            continue
+        stored = windows.figures(db, filed.window_key)
+        if plan.inputs_hash != filed.inputs_hash:
+            yield Difference(plan, f"is filed under {filed.inputs_hash}, and its captures are {plan.inputs_hash}", False)
+        elif stored.tier is None:
+            yield Difference(plan, "has no figures", False)
+        elif what := _difference(stored.tier, stored.venues, measure_window([measured.week(each) for each in plan.inputs])):
+            yield Difference(plan, what, True)
+
+
+def _difference(tier: tuple[Any, ...], venues: Sequence[tuple[Any, ...]], made: Figures) -> str | None:
+    """The first figure that differs; those of the tier have names."""
+    for name, kept, value in zip(TierWindow._fields, tier, made.tier, strict=True):
+        if kept != value:
+            return f"has {kept} as {name}, its captures give {value}"
+    differ = set(made.venues) ^ set(map(VenueWindow._make, venues))
+    return f"has figures of venues that its captures do not give: {len(differ)} rows differ" if differ else None
+
+
 def spans_with(partitions: Iterable[tuple[str, str]], lengths: Iterable[int]) -> list[Span]:
     """Every window that holds one of these weeks of its tier, by its last week."""
     lengths = tuple(lengths)
@@ -99,16 +156,16 @@ def _make_all(run: Run, spans: list[Span]) -> int:
     first, last = spans[0][0], spans[-1][0]
     stored = windows.between(run.db, first.isoformat(), last.isoformat())
     newest = {(each.week, each.tier, each.length): each for each in stored}
-    known = {(each.week, each.tier, each.length, each.inputs_hash) for each in stored}
+    known = {each.identity for each in stored}
     weeks = sorted({week for span in spans for week in weeks_of(span[0], span[2])})
     measured, made = _Measured(run.db), 0
     for moment in _moments(run, weeks):
         for plan in plans(spans, _current(run.db, weeks, moment.before)):
-            if (plan.week, plan.tier, plan.length, plan.inputs_hash) in known:
+            if plan.identity in known:
                 continue
             key = windows.add(run.db, plan, _week_before(plan), moment.made_at)
             _compute(run, plan, key, measured, newest.get((plan.week, plan.tier, plan.length)))
-            known.add((plan.week, plan.tier, plan.length, plan.inputs_hash))
+            known.add(plan.identity)
             made += 1
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,8 @@ def _newest(params: dict[str, Any]) -> date:
     from market_spine.errors import NotFound
     from market_spine.query.history import newest_week
 
+    if "db" not in params:
+        raise UsageError("latest is a stored week, and this command reads no database", hint="name the week: YYYY-MM-DD")
     with reading(params["db"]) as store:
         week = newest_week(store, params.get("tier"))
     if week is None:
@@ -132,13 +135,14 @@ def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> l
 
 
 def complete_week(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    """Shell completion of a stored week, newest first."""
+    """Shell completion of a stored week, newest first; of the last one of a list or range."""
+    before, last = re.fullmatch(r"(.*(?:,|\.\.)|)(.*)", begun).groups()  # type: ignore[union-attr]
 
     def ids(store: Database) -> Iterable[str]:
         rows = store.execute("SELECT DISTINCT week_ending FROM finra_otc_transparency_capture ORDER BY week_ending DESC")
-        return (str(week) for (week,) in rows)
+        return [str(week) for (week,) in rows] + [_LATEST]
 
-    return _completed(ctx, begun, ids)
+    return [before + week for week in _completed(ctx, last, ids)]
 
 
 def complete_run(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from market_spine import clock
 from market_spine.db import Tell, silent
+from market_spine.log import ProgressHandler
 
 _QUIET_SECONDS, _BETWEEN_SECONDS, _WIDTH = 2.0, 0.2, 24
+_Text = Callable[[int, int, float], str]  # how much is done, of how much, in how many seconds
 _UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
 
 
@@ -23,20 +27,46 @@ def progress(what: str, unit: str = "") -> Iterator[Tell]:
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield silent
         return
-    bar = _Bar(what, unit)
+    bar = _Bar(partial(line, what, unit), _draw)
     try:
         yield bar.show
     finally:
         bar.clear()
 
 
+def rows_received() -> Tell:
+    """What a source that counts rows is to call: it draws once a partition takes long, beside the bar of a run that has one."""
+    handlers = logging.getLogger("market_spine").handlers
+    for handler in handlers:
+        if isinstance(handler, ProgressHandler):
+            return _Partition(_received, handler.beside).show
+    if handlers or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return silent
+    return _Partition(partial(line, "receive", "rows"), _draw).show
+
+
+class _Partition:
+    """A bar of its own for each partition; 0 of 0 ends one and begins the next."""
+
+    def __init__(self, text: _Text, draw: Callable[[str], None]) -> None:
+        self._begin = partial(_Bar, text, draw)
+        self._bar = self._begin()
+
+    def show(self, done: int, total: int) -> None:
+        if total:
+            self._bar.show(done, total)
+        else:
+            self._bar.clear()
+            self._bar = self._begin()
+
+
 def line(what: str, unit: str, done: int, total: int, seconds: float) -> str:
     """`copy ████░░░░ 12 / 40 MB, 6 MB/s, 5 s left`."""
     filled = _WIDTH * min(done, total) // max(total, 1)
     rate = done / seconds if seconds > 0 else 0.0
-    left = f", {_time(seconds * (total - done) / done)} left" if 0 < done < total else ""
     speed = f", {_amount(rate, unit)}/s" if rate >= 1 else ""
-    return f"{what} {'█' * filled}{'░' * (_WIDTH - filled)} {_amount(done, unit)} of {_amount(total, unit)}{speed}{left}"
+    amounts = f"{_amount(done, unit)} of {_amount(total, unit)}{speed}{_left(done, total, seconds)}"
+    return f"{what} {'█' * filled}{'░' * (_WIDTH - filled)} {amounts}"
 
 
 def writes_json(log_format: str | None) -> bool:
@@ -52,10 +82,10 @@ def greet(text: str, log_format: str | None) -> None:
 
 
 class _Bar:
-    """The line that is redrawn in place."""
+    """A text that is redrawn in place, once there is long work: `draw` puts it on the screen."""
 
-    def __init__(self, what: str, unit: str) -> None:
-        self._what, self._unit = what, unit
+    def __init__(self, text: _Text, draw: Callable[[str], None]) -> None:
+        self._text, self._draw = text, draw
         self._began, self._drawn = clock.ticks(), 0.0
 
     def show(self, done: int, total: int) -> None:
@@ -63,14 +93,26 @@ class _Bar:
         if now - self._began < _QUIET_SECONDS or now - self._drawn < _BETWEEN_SECONDS:
             return
         self._drawn = now
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
-        sys.stderr.write("\r\x1b[K" + line(self._what, self._unit, done, total, now - self._began)[: width - 1])
-        sys.stderr.flush()
+        self._draw(self._text(done, total, now - self._began))
 
     def clear(self) -> None:
         if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            self._draw("")
+
+
+def _draw(text: str) -> None:
+    width = os.get_terminal_size(sys.stderr.fileno()).columns
+    sys.stderr.write("\r\x1b[K" + text[: width - 1])
+    sys.stderr.flush()
+
+
+def _received(done: int, total: int, seconds: float) -> str:
+    """Short: a bar stands before it."""
+    return f"{done:,} of {total:,} rows{_left(done, total, seconds)}"
+
+
+def _left(done: int, total: int, seconds: float) -> str:
+    return f", {_time(seconds * (total - done) / done)} left" if 0 < done < total else ""
 
 
 def _amount(count: float, unit: str) -> str:

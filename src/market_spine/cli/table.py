@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from market_spine.errors import UsageError
+from market_spine.log import takes_colour
 
 _COLOUR = {
     "ready": "32", "awaiting": "2", "outside": "2", "due": "33", "pending": "33", "late": "33", "withdrawn": "33", "held": "35",
@@ -35,8 +36,8 @@ class Shape(NamedTuple):
 
 
 def coloured() -> bool:
-    """Whether stdout takes colour: a terminal, or FORCE_COLOR; never with NO_COLOR. An empty variable counts as not set."""
-    return not os.environ.get("NO_COLOR") and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
+    """Whether stdout takes colour."""
+    return takes_colour(sys.stdout)
 
 
 def width() -> int | None:

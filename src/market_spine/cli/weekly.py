@@ -11,7 +11,7 @@ from market_spine import __version__
 from market_spine.app.plan import OPEN_WEEKS
 from market_spine.cli.commands import COMMANDS, calendar_options, db_option, json_option, run_date_option, source_options
 from market_spine.cli.exit import guarded
-from market_spine.cli.grammar import LATEST, tiers_of, weeks_of
+from market_spine.cli.grammar import LATEST, complete_tier, complete_week, tiers_of, weeks_of
 from market_spine.cli.options import (
     Number,
     Whole,
@@ -54,8 +54,10 @@ or every partition failed), 75 another run holds the lock, 130/143 interrupted, 
     "--open-weeks", type=Whole(0, 5200), default=OPEN_WEEKS, show_default=True,
     help="Weeks before these in which a missing partition is still fetched.",
 )
-@click.option("--weeks", help="Week endings instead: YYYY-MM-DD,… (Fridays), or a range …..…")
-@click.option("--tiers", default=",".join(TIERS), show_default=True, help="Tiers to process, comma-separated.")
+@click.option("--weeks", shell_complete=complete_week, help="Week endings instead: YYYY-MM-DD,… (Fridays), or a range …..…")
+@click.option(
+    "--tiers", default=",".join(TIERS), show_default=True, shell_complete=complete_tier, help="Tiers to process, comma-separated."
+)
 @source_options
 @click.option(
     "--daily-list/--no-daily-list", default=True, show_default=True, help="With --source api: capture FINRA's daily list, too."

@@ -37,7 +37,6 @@ class Hold(NamedTuple):
     released_by: str | None = None
     released_reason: str | None = None
 
-
     @property
     def is_placed(self) -> bool:
         """Whether an operator placed it and nobody has released it since; other content that came between does not count."""
@@ -127,34 +126,25 @@ def of_partition(db: Database, partition: Partition) -> list[Hold]:
 def standing(db: Database, partition: Partition) -> Hold | None:
     """The hold of the newest capture, where no other capture is current beside it that is newer."""
     row = db.execute(
-        """
-        SELECT h.capture_id, h.ingest_no, h.held_at, h.content_hash, h.gate, h.reason, h.held_by, h.has_rows
-        FROM finra_otc_transparency_hold h JOIN finra_otc_transparency_capture c ON c.capture_id = h.capture_id
-        WHERE h.week_ending = ? AND h.tier = ? AND h.released_at IS NULL AND c.withdrawn_at IS NULL AND NOT EXISTS (
-            SELECT 1 FROM finra_otc_transparency_capture newer
-            WHERE newer.week_ending = h.week_ending AND newer.tier = h.tier AND newer.run_date > c.run_date
-              AND newer.normalized_at IS NOT NULL AND newer.withdrawn_at IS NULL AND newer.held_at IS NULL)
-        ORDER BY c.run_date DESC LIMIT 1
-        """,
-        (partition.week, partition.tier),
+        _STANDING + "AND h.week_ending = ? AND h.tier = ? ORDER BY c.run_date DESC LIMIT 1", (partition.week, partition.tier)
     ).fetchone()
     return Hold(*row) if row else None
 
 
 def count(db: Database) -> int:
     """How many partitions have a hold that stands."""
-    (held,) = db.execute(
-        """
-        SELECT COUNT(*) FROM (
-            SELECT DISTINCT h.week_ending, h.tier FROM finra_otc_transparency_hold h
-            JOIN finra_otc_transparency_capture c ON c.capture_id = h.capture_id
-            WHERE h.released_at IS NULL AND c.withdrawn_at IS NULL AND NOT EXISTS (
-                SELECT 1 FROM finra_otc_transparency_capture newer
-                WHERE newer.week_ending = h.week_ending AND newer.tier = h.tier AND newer.run_date > c.run_date
-                  AND newer.normalized_at IS NOT NULL AND newer.withdrawn_at IS NULL AND newer.held_at IS NULL)) AS standing
-        """
-    ).fetchone()
-    return int(held)
+    return len({hold.capture_id.rpartition(":")[0] for hold in map(Hold._make, db.execute(_STANDING))})
+
+
+_STANDING = """
+SELECT h.capture_id, h.ingest_no, h.held_at, h.content_hash, h.gate, h.reason, h.held_by, h.has_rows, h.released_at,
+       h.released_by, h.released_reason
+FROM finra_otc_transparency_hold h JOIN finra_otc_transparency_capture c ON c.capture_id = h.capture_id
+WHERE h.released_at IS NULL AND c.withdrawn_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM finra_otc_transparency_capture newer
+    WHERE newer.week_ending = h.week_ending AND newer.tier = h.tier AND newer.run_date > c.run_date
+      AND newer.normalized_at IS NOT NULL AND newer.withdrawn_at IS NULL AND newer.held_at IS NULL)
+"""
 
 
 def decision_on(db: Database, partition: Partition, content_hash: str) -> Hold | None:

@@ -287,6 +287,23 @@ def record_row(
         )
 
 
+def keep_last_updated(connection: Connection, capture_id: str, ingest_no: int, day: str | None) -> None:
+    """Adds the newest lastUpdateDate of a content to its RAW row, where the source did not report it: a file does not."""
+    row = connection.execute(
+        "SELECT metadata_json FROM core_manifest WHERE domain = ? AND stage = 'RAW' AND capture_id = ?", (DOMAIN, capture_id)
+    ).fetchone()
+    (text,) = row or ("{}",)
+    metadata = json.loads(text)
+    if day is None or metadata.get("ingest_no") != ingest_no or metadata.get("source_last_updated"):
+        return
+    metadata["source_last_updated"] = clock.stamp(datetime.fromisoformat(day).replace(tzinfo=timezone.utc))
+    with writing(connection):
+        connection.execute(
+            "UPDATE core_manifest SET metadata_json = ? WHERE domain = ? AND stage = 'RAW' AND capture_id = ?",
+            (json.dumps(metadata), DOMAIN, capture_id),
+        )
+
+
 def forget_stage(connection: Connection, stage: str, capture_id: str) -> None:
     """Removes a stage's row, so that the stage is pending again."""
     with writing(connection):

@@ -37,10 +37,18 @@ class Plan(NamedTuple):
     inputs: tuple[Input, ...]
 
     @property
+    def where(self) -> str:
+        return f"window of {self.length} weeks to {self.week} / {self.tier}"
+
+    @property
     def inputs_hash(self) -> str:
         """Identifies the captures and their contents: the first 16 hex digits of a SHA-256."""
         text = json.dumps([(each.capture_id, each.content_hash) for each in self.inputs])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def identity(self) -> tuple[str, str, int, str]:
+        return self.week, self.tier, self.length, self.inputs_hash
 
 
 class Stored(NamedTuple):
@@ -55,6 +63,10 @@ class Stored(NamedTuple):
     execution_id: str
     hhi: float | None
     total_shares: float
+
+    @property
+    def identity(self) -> tuple[str, str, int, str]:
+        return self.week, self.tier, self.length, self.inputs_hash
 
 
 class Progress(NamedTuple):
@@ -117,6 +129,42 @@ def drop(db: Database, capture_key: int) -> None:
         clear(db, window_key)
         db.execute("DELETE FROM finra_otc_transparency_window_input WHERE window_key = ?", (window_key,))
         db.execute("DELETE FROM finra_otc_transparency_window WHERE window_key = ?", (window_key,))
+
+
+class Figures(NamedTuple):
+    """What is stored of a window: TierWindow (None: nothing is) and VenueWindows, as tuples."""
+
+    tier: tuple[Any, ...] | None
+    venues: list[tuple[Any, ...]]
+
+
+def figures(db: Database, window_key: int) -> Figures:
+    """The figures of a window, venues by id."""
+    key, of_tier, of_venue = (window_key,), ", ".join(TIER), ", ".join(VENUE)
+    tier = db.execute(f"SELECT {of_tier} FROM finra_otc_transparency_window_tier WHERE window_key = ?", key).fetchone()
+    venues = db.execute(f"SELECT {of_venue} FROM finra_otc_transparency_window_venue WHERE window_key = ? ORDER BY venue_id", key)
+    return Figures(None if tier is None else tuple(tier), list(map(tuple, venues)))
+
+
+class Filed(NamedTuple):
+    """What a window is filed under."""
+
+    window_key: int
+    week: str
+    tier: str
+    length: int
+    inputs_hash: str
+
+
+def every(db: Database) -> list[Filed]:
+    """Every window, also one without figures, by week, tier and length."""
+    rows = db.execute(
+        """
+        SELECT window_key, week_ending, tier, length, inputs_hash FROM finra_otc_transparency_window
+        ORDER BY week_ending, tier, length, window_key
+        """
+    )
+    return list(map(Filed._make, rows))
 
 
 def keys_with(db: Database, capture_keys: Iterable[int]) -> list[int]:

@@ -15,14 +15,26 @@ from typing import Any, Protocol
 from market_spine.db.bulk_sql import Row, Values
 from market_spine.target import is_postgres, redact, resolve
 
-__all__ = ["Connection", "Cursor", "Database", "Tell", "connect", "is_postgres", "redact", "resolve", "silent", "writing"]
+__all__ = [
+    "Connection", "Cursor", "Database", "Tell", "Watch", "connect", "is_postgres", "redact", "resolve", "silent", "unwatched",
+    "writing",
+]
 
 
 Tell = Callable[[int, int], None]  # is called with how much is done, and of how much
 
 
+Watch = Callable[[str, str], contextlib.AbstractContextManager[Tell]]  # with what is done, and in what it is counted
+
+
 def silent(_done: int, _total: int) -> None:
     """Where nobody watches the progress."""
+
+
+@contextlib.contextmanager
+def unwatched(_what: str, _unit: str) -> Iterator[Tell]:
+    """The same for work in several parts."""
+    yield silent
 
 
 class Cursor(Protocol):
@@ -75,7 +87,7 @@ class Database(Protocol):
     def end_sessions(self, name: str) -> None: ...
     def size_bytes(self) -> int: ...
     def damage(self) -> list[str]: ...
-    def backup_beside(self, name: str) -> Path | None: ...
+    def backup_beside(self, name: str, tell: Tell = silent) -> Path | None: ...
     def dump_to(self, path: Path, tell: Tell) -> None: ...
     def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from market_spine import clock
-from market_spine.db import Database
+from market_spine.db import Database, Tell, silent
 from market_spine.errors import ConfigurationError, SchemaDiffers, SchemaTooNew, SchemaTooOld
 
 SCHEMA = Path(__file__).parent / "schema"
@@ -108,7 +108,7 @@ def check_digests(db: Database, done: Mapping[int, str | None]) -> None:
             )
 
 
-def apply(db: Database, now: datetime) -> list[Migration]:
+def apply(db: Database, now: datetime, tell: Tell = silent) -> list[Migration]:
     """Applies what is missing and keeps the digest of every file, all in one transaction; returns the migrations applied."""
     with db.transaction():
         db.transaction_lock("migrations")
@@ -116,7 +116,8 @@ def apply(db: Database, now: datetime) -> list[Migration]:
         done = applied(db)
         every = migrations(db.engine)
         missing = [migration for migration in every if migration.number > max(done, default=0)]
-        for migration in missing:
+        for number, migration in enumerate(missing):
+            tell(number, len(missing))
             db.run_script(migration.script)
             db.execute(
                 "INSERT INTO core_migrations (number, name, applied_at) VALUES (?, ?, ?)",

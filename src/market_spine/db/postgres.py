@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
-from market_spine.db import postgres_session
+from market_spine.db import postgres_session, silent
 from market_spine.db.bulk_sql import Row, Values, copy_fields, insert_new, listed, nulls, to_format
 from market_spine.db.postgres_session import SERVER_BUSY_SECONDS
 from market_spine.db.transactions import transaction
@@ -292,7 +292,7 @@ class Postgres:
 
         postgres_dump.dump(self._psycopg.conninfo.conninfo_to_dict(self._target), path, self.label)
 
-    def backup_beside(self, name: str) -> None:
+    def backup_beside(self, name: str, tell: Tell = silent) -> None:
         """None: a server has its own backups (pg_dump), and its migrations roll back as a whole."""
 
     def close(self) -> None:

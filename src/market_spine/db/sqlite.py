@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from market_spine import clock
+from market_spine.db import silent
 from market_spine.db.bulk_sql import VALUES_ROWS, Row, Values, insert, insert_columns, insert_or_ignore, insert_selected, listed
 from market_spine.db.location import check_location, make_private
 from market_spine.db.sqlite_cursor import TranslatingConnection, TranslatingCursor
@@ -30,6 +31,7 @@ _STAGING = "staging"
 _DESERIALIZES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
 _FEWEST_PAGED_ROWS = 500  # below that, binding their values is as fast
 _PAGED_ROWS = 50_000  # in one statement: some 2 MB
+_STEPS = 20_000  # of SQLite's machine, between two looks at a growing copy
 _BACKUP_PAGES = 2_000  # in one step: some 16 MB
 _BUSY_TIMEOUT = 0.2  # seconds: SQLite handles no signal while it waits, so it waits briefly and `_patiently` repeats
 
@@ -317,23 +319,28 @@ class Sqlite:
         except DamagedDatabase as error:  # so badly that the check itself fails
             return [str(error.__cause__)]
 
-    def backup_to(self, path: Path) -> None:
-        """A compact copy of the whole database, by VACUUM INTO."""
-        self.execute("VACUUM INTO ?", (str(path),))
+    def backup_to(self, path: Path, tell: Tell = silent) -> None:
+        """A compact copy of the whole database, by VACUUM INTO; it is measured while it grows."""
+        size = self.size_bytes()
+        self._connection.set_progress_handler(lambda: tell(path.stat().st_size, size), _STEPS)
+        try:
+            self.execute("VACUUM INTO ?", (str(path),))
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def dump_to(self, path: Path, tell: Tell) -> None:
         """A copy of the open snapshot by SQLite's backup API, page by page, while others write; a file without a -wal."""
         make_private(path)
-        with self._translated(), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        with self._translated(), contextlib.closing(sqlite3.connect(path.absolute(), isolation_level=None)) as copy:
             self._connection.backup(copy, pages=_BACKUP_PAGES, progress=lambda _, left, pages: tell(pages - left, pages))
             copy.execute("PRAGMA journal_mode = DELETE")
 
-    def backup_beside(self, name: str) -> Path:
+    def backup_beside(self, name: str, tell: Tell = silent) -> Path:
         """A copy beside the file, `FILE.NAME.bak`; it gets that name only when it is complete and on the disk."""
         part, complete = Path(f"{self.label}.{name}.part"), Path(f"{self.label}.{name}.bak")
         part.unlink(missing_ok=True)
         make_private(part)  # a copy is as secret as its original
-        self.backup_to(part)
+        self.backup_to(part, tell)
         with part.open("rb+") as copy:
             os.fsync(copy.fileno())
         return part.replace(complete)

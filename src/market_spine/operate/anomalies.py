@@ -59,19 +59,24 @@ class Anomaly:
 
 
 def list_anomalies(
-    db: Database, severities: Collection[str] = SEVERITIES, week: date | None = None, unresolved: bool = False
+    db: Database, severities: Collection[str] = SEVERITIES, weeks: Collection[date] = (), unresolved: bool = False
 ) -> list[Anomaly]:
-    """The anomalies of these severities, newest first."""
-    if week is not None:
+    """The anomalies of these severities and weeks (none: of all), newest first."""
+    if weeks:
         rows = db.execute(
-            _COLUMNS + "WHERE json_extract(partition_key, '$.week_ending') = ? ORDER BY id DESC", (week.isoformat(),)
+            _COLUMNS + "WHERE json_extract(partition_key, '$.week_ending') BETWEEN ? AND ? ORDER BY id DESC",
+            (min(weeks).isoformat(), max(weeks).isoformat()),
         )
     elif unresolved:
         rows = db.execute(_COLUMNS + "WHERE resolved_at IS NULL ORDER BY id DESC")
     else:
         rows = db.execute(_COLUMNS + "ORDER BY id DESC")
-    anomalies = (_anomaly(row) for row in rows)
-    return [a for a in anomalies if a.severity in severities and (a.resolved_at is None or not unresolved)]
+    anomalies, named = (_anomaly(row) for row in rows), set(map(str, weeks))
+    return [
+        a
+        for a in anomalies
+        if a.severity in severities and (a.resolved_at is None or not unresolved) and (not named or a.week in named)
+    ]
 
 
 class Which(NamedTuple):

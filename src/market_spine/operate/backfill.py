@@ -41,7 +41,7 @@ class WeekDone:
 def weeks_between(first: date, last: date) -> list[date]:
     """The Fridays from `first` to `last` inclusive, oldest first. Raises UsageError when there are none."""
     if first > last:
-        raise UsageError(f"--from {first} is after --to {last}", hint=f"spine backfill --from {last} --to {first}")
+        raise UsageError(f"--from {first} is after --to {last}", hint=f"spine backfill --weeks {last}..{first}")
     return [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
 
 

@@ -11,7 +11,7 @@ from market_spine.app.plan import Plan, only
 from market_spine.app.scheduler import run_schedule
 from market_spine.app.source import Source
 from market_spine.core import manifest
-from market_spine.operate import gaps, raw_rows
+from market_spine.operate import gaps, raw_rows, windows
 from market_spine.operate.gaps import Gap, Remedy
 from market_spine.outcome import Outcome, Phase
 from market_spine.partition import TIERS, Partition
@@ -33,6 +33,8 @@ def fix(run: Run, open_source: Callable[[], Source], open_gaps: Sequence[Gap]) -
         outcomes += run_schedule(fetching, source, plan, lambda outcome: None).outcomes
     for week in sorted({gap.week for gap in open_gaps if gap.week}):
         outcomes += _later_stages(run, week)
+    if Remedy.WINDOWS in remedies and not run.dry:
+        windows.make_missing(run)
     for week in [] if run.dry else readiness.judged_weeks(run.db):
         if readiness.differences(run.db, week):
             run.judge(week)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from market_spine.app import windows
 from market_spine.app.context import Run
 from market_spine.app.pipelines import command_for
 from market_spine.app.source import DEFAULT_DATA_DIR
@@ -20,6 +21,7 @@ from market_spine.db import Database
 from market_spine.operate import raw_rows
 from market_spine.operate.evidence import Evidence
 from market_spine.operate.evidence import read as read_evidence
+from market_spine.operate.windows import make_command
 from market_spine.partition import TIERS, Partition
 from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, list_captures
 
@@ -38,6 +40,7 @@ class Kind(str, Enum):
     SCHEMA = "SCHEMA"
     FUTURE = "FUTURE"
     HELD = "HELD"
+    WINDOWS = "WINDOWS"
 
 
 class Remedy(str, Enum):
@@ -51,6 +54,7 @@ class Remedy(str, Enum):
     RESTORE_ROW = "RESTORE_ROW"
     REMOVE = "REMOVE"
     MIGRATE = "MIGRATE"
+    WINDOWS = "WINDOWS"
     BACKUP = "BACKUP"  # the source no longer has what is lost
     WITHDRAW = "WITHDRAW"  # an operator's decision, never made by --fix
 
@@ -82,8 +86,8 @@ class Gap:
 
 
 def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None) -> list[Gap]:
-    """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, and captures of a
-    day after `today`."""
+    """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, windows that are
+    missing, and captures of a day after `today`."""
     gaps: list[Gap] = []
     evidence = read_evidence(run.db, min(weeks, default=date.min), max(weeks, default=date.min))
     for week in sorted(weeks):
@@ -91,7 +95,15 @@ def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, tod
             gaps += of_partition(run, Partition(week, tier), evidence)
         gaps += of_week(evidence, week)
         gaps += _damaged(run.db, week)
-    return gaps + orphans(run.db) + (of_the_future(run.db, today) if today else [])
+    return gaps + orphans(run.db) + missing_windows(run.db, weeks) + (of_the_future(run.db, today) if today else [])
+
+
+def missing_windows(db: Database, weeks: Sequence[date]) -> list[Gap]:
+    """The windows that end with these weeks and are not made, in one gap: one command makes them all."""
+    if not (missing := windows.missing(db, weeks)):
+        return []
+    what = f"{len(missing)} windows are not made; the first is the {missing[0].where}"
+    return [Gap(Kind.WINDOWS, None, None, what, Remedy.WINDOWS, make_command(db))]
 
 
 def of_the_future(db: Database, today: date) -> list[Gap]:
@@ -160,7 +172,7 @@ def fetch_command(db: Database, week: date, tier: str) -> str:
 
 def fetch_from(last: Asked, week: date, tier: str) -> str:
     """The same for a source that is known."""
-    return f"spine backfill --from {week} --to {week} --tiers {tier}{_options_of(last)}"
+    return f"spine backfill --weeks {week} --tiers {tier}{_options_of(last)}"
 
 
 def _source_options(db: Database) -> str:
@@ -227,12 +239,12 @@ def orphans(db: Database) -> list[Gap]:
         keys = [key for (key,) in db.execute(statement)]
         if keys:
             what = f"{table} has rows of {len(keys)} captures that do not exist: {', '.join(map(str, keys[:5]))}"
-            gaps.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --weeks 1 --fix{_source_options(db)}"))
+            gaps.append(Gap(Kind.ORPHANS, None, None, what, Remedy.REMOVE, f"spine doctor --last 1 --fix{_source_options(db)}"))
     for lost in raw_rows.find(db):
         partition, what = lost.partition, f"capture …:{lost.capture_id[-8:]} has no RAW row in core_manifest"
         if lost.is_intact:
             week, tier = partition.week_ending, partition.tier
-            command = f"spine doctor --from {week} --to {week} --fix{_source_options(db)}"
+            command = f"spine doctor --weeks {week} --fix{_source_options(db)}"
             gaps.append(Gap(Kind.MANIFEST, week, tier, what, Remedy.RESTORE_ROW, command))
         else:
             gaps.append(_lost_bytes(db, partition, lost.capture_id, f"{what}, and its bytes are lost"))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from market_spine.core import genesis
 from market_spine.core.locks import run_lock
-from market_spine.db import Database, migrations
+from market_spine.db import Database, Watch, migrations, unwatched
 from market_spine.db.migrations import Migration
 from market_spine.errors import ConfigurationError
 
@@ -25,7 +25,9 @@ class Migrated(NamedTuple):
     backup: Path | None
 
 
-def bring_up(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0, backup: bool = True) -> Migrated:
+def bring_up(
+    db: Database, owner: str, now: datetime, *, wait_seconds: float = 0, backup: bool = True, watch: Watch = unwatched
+) -> Migrated:
     """Brings an existing database to this program's schema: under the run lock, after a copy of it, in one transaction.
 
     Killed at any moment it leaves the old schema or the new one, and at most a copy named `.part`. Raises RunLocked,
@@ -42,8 +44,9 @@ def bring_up(db: Database, owner: str, now: datetime, *, wait_seconds: float = 0
     migrations.check_digests(db, applied)
     with run_lock(db, owner, wait_seconds=wait_seconds):
         copies = backup and before < newest
-        copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}") if copies else None
-        with db.transaction():
-            new = migrations.apply(db, now)
+        with watch("copy", "bytes") as tell:
+            copied = db.backup_beside(f"schema-{before:04}-{now:%Y%m%dT%H%M%S}", tell) if copies else None
+        with watch("migrate", "migrations") as tell, db.transaction():
+            new = migrations.apply(db, now, tell)
             genesis.begin(db, new, now)
         return Migrated(before, migrations.schema_version(db), tuple(new), copied)

@@ -1,4 +1,4 @@
-"""Verify: re-hashes every blob, re-counts and re-sums every capture, its measures and the weeks; one line per fault.
+"""Verify: re-hashes every blob, re-counts and re-sums every capture, its measures, the weeks and the windows; one line per fault.
 
 It checks one capture at a time, so that a large database takes long but little memory. `deep` also reads every blob again and
 compares it with the rows, field by field.
@@ -13,12 +13,14 @@ from datetime import date
 from itertools import chain
 from typing import Any, NamedTuple
 
-from market_spine.app import readiness
+from market_spine.app import readiness, windows
 from market_spine.core import captures, contents
 from market_spine.core.captures import Capture
 from market_spine.db import Database, Tell, silent
 from market_spine.errors import RECOVERY, PartitionError
+from market_spine.measure.firm_totals import figure
 from market_spine.operate import gaps, verify_rows
+from market_spine.operate.windows import make_command
 from market_spine.parse.columns import MICRO, millionths, whole_or_fraction
 from market_spine.partition import Partition
 
@@ -94,6 +96,7 @@ def verify(db: Database, *, deep: bool = False, today: date | None = None, tell:
         yield from _readable(row.capture_id, _of_capture(db, row, deep))
         tell(number, len(rows))
     yield from _readable("the weeks", chain(_weeks(db), _readiness(db)))
+    yield from _readable("the windows", chain(_windows(db), _missing_windows(db)))
 
 
 def _readable(where: str, faults: Iterator[Fault]) -> Iterator[Fault]:
@@ -134,7 +137,7 @@ def _lost_contents(db: Database) -> Iterator[Fault]:
         """
     ).fetchall()
     for capture_id, content_hash, week in lost:
-        remedy = f"spine doctor --from {week} --to {week}" if week else None
+        remedy = f"spine doctor --weeks {week}" if week else None
         yield Fault(capture_id, f"its bytes {content_hash[:16]} are gone", remedy)
 
 
@@ -178,7 +181,7 @@ def _capture(db: Database, stored: Stored) -> Iterator[Fault]:
     capture, week = stored.capture, stored.capture.partition.week
     where, again = capture.capture_id, f"spine rebuild {week}"
     if not stored.has_raw_row:
-        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --from {week} --to {week}")
+        yield Fault(where, "has no RAW row in core_manifest", f"spine doctor --weeks {week}")
     if stored.manifest_hash and stored.manifest_hash != capture.content_hash:
         yield Fault(where, f"core_manifest names the bytes {stored.manifest_hash[:16]}, not {capture.content_hash[:16]}", again)
     if stored.normalized is None:
@@ -232,7 +235,7 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
         reading = read(db, made_of)
     except PartitionError as error:
         week = capture.partition.week
-        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --from {week} --to {week}")
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --weeks {week}")
         return
     for difference in verify_rows.differences(db, capture, reading):
         yield Fault(capture.capture_id, difference, f"spine rebuild {capture.partition.week}")
@@ -256,12 +259,24 @@ def _readiness(db: Database) -> Iterator[Fault]:
             yield Fault(where, difference.what, gaps.judge_command(week))
 
 
+def _windows(db: Database) -> Iterator[Fault]:
+    """Whether each window is what the captures it is made of give, figure by figure."""
+    for each in windows.differences(db):
+        yield Fault(each.plan.where, each.what, f"spine rebuild {each.plan.week}" if each.is_of_figures else RECOVERY)
+
+
+def _missing_windows(db: Database) -> Iterator[Fault]:
+    weeks = db.execute("SELECT DISTINCT week_ending FROM finra_otc_transparency_capture").fetchall()
+    for plan in windows.missing(db, [date.fromisoformat(week) for (week,) in weeks], lost=True):
+        yield Fault(plan.where, "is not made", make_command(db))
+
+
 def _doctor_of(db: Database, content_hash: str) -> str | None:
     """The command that shows how to recover a content, for the newest week that has it."""
     (week,) = db.execute(
         "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
     ).fetchone()
-    return f"spine doctor --from {week} --to {week}" if week else None
+    return f"spine doctor --weeks {week}" if week else None
 
 
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:
@@ -275,7 +290,7 @@ def _near(a: float | None, b: float | None) -> bool:
 
 
 def _shown(value: float | None) -> str:
-    return "none" if value is None else f"{whole_or_fraction(millionths(value)):,}"
+    return "none" if value is None else figure(millionths(value))
 
 
 _VOLUME_SUMS = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import NamedTuple
 
 from market_spine.db import Database
@@ -59,62 +60,53 @@ def read(db: Database, name: str, question: Question, weeks: Sequence[date], tie
     return [each for each in series if any(value is not None for value in each.values)]
 
 
-def _hhi(db: Database, question: Question) -> Rows:
-    if question.symbol is not None:
-        return db.execute(
-            """
-            SELECT c.week_ending, c.tier, h.hhi FROM finra_otc_transparency_current c
-            JOIN finra_otc_transparency_hhi h ON h.capture_id = c.capture_id
-            WHERE c.week_ending BETWEEN ? AND ? AND h.scope = 'SYMBOL' AND h.symbol = ?
-            """,
-            (*question.range, question.symbol),
-        ).fetchall()
-    return db.execute(
+class _Tier(NamedTuple):
+    """What CALC measured of a tier in a week."""
+
+    week: str
+    tier: str
+    volume: float
+    trades: int
+    venues: int
+    hhi: float | None
+
+
+def _of_tier(db: Database, question: Question, name: str) -> Rows:
+    """A measure of the whole tier."""
+    rows = db.execute(
         """
-        SELECT c.week_ending, c.tier, m.hhi FROM finra_otc_transparency_current c
+        SELECT c.week_ending, c.tier, m.total_shares, m.total_trades, m.venue_count, m.hhi FROM finra_otc_transparency_current c
         JOIN finra_otc_transparency_tier_measure m ON m.capture_key = c.capture_key WHERE c.week_ending BETWEEN ? AND ?
         """,
         question.range,
+    )
+    return [(each.week, each.tier, getattr(each, name)) for each in map(_Tier._make, rows)]
+
+
+def _hhi(db: Database, question: Question) -> Rows:
+    if question.symbol is None:
+        return _of_tier(db, question, "hhi")
+    return db.execute(
+        """
+        SELECT c.week_ending, c.tier, h.hhi FROM finra_otc_transparency_current c
+        JOIN finra_otc_transparency_hhi h ON h.capture_id = c.capture_id
+        WHERE c.week_ending BETWEEN ? AND ? AND h.scope = 'SYMBOL' AND h.symbol = ?
+        """,
+        (*question.range, question.symbol),
     ).fetchall()
 
 
 def _volume(db: Database, question: Question) -> Rows:
-    if question.symbol is not None:
-        return db.execute(
-            """
-            SELECT c.week_ending, c.tier, SUM(m.total_shares) FROM finra_otc_transparency_current c
-            JOIN finra_otc_transparency_symbol_measure m ON m.capture_key = c.capture_key
-            JOIN finra_otc_transparency_issue i ON i.issue_id = m.issue_id
-            WHERE c.week_ending BETWEEN ? AND ? AND i.symbol = ? GROUP BY c.week_ending, c.tier
-            """,
-            (*question.range, question.symbol),
-        ).fetchall()
+    if question.symbol is None:
+        return _of_tier(db, question, "volume")
     return db.execute(
         """
-        SELECT c.week_ending, c.tier, m.total_shares FROM finra_otc_transparency_current c
-        JOIN finra_otc_transparency_tier_measure m ON m.capture_key = c.capture_key WHERE c.week_ending BETWEEN ? AND ?
+        SELECT c.week_ending, c.tier, SUM(m.total_shares) FROM finra_otc_transparency_current c
+        JOIN finra_otc_transparency_symbol_measure m ON m.capture_key = c.capture_key
+        JOIN finra_otc_transparency_issue i ON i.issue_id = m.issue_id
+        WHERE c.week_ending BETWEEN ? AND ? AND i.symbol = ? GROUP BY c.week_ending, c.tier
         """,
-        question.range,
-    ).fetchall()
-
-
-def _trades(db: Database, question: Question) -> Rows:
-    return db.execute(
-        """
-        SELECT c.week_ending, c.tier, m.total_trades FROM finra_otc_transparency_current c
-        JOIN finra_otc_transparency_tier_measure m ON m.capture_key = c.capture_key WHERE c.week_ending BETWEEN ? AND ?
-        """,
-        question.range,
-    ).fetchall()
-
-
-def _venues(db: Database, question: Question) -> Rows:
-    return db.execute(
-        """
-        SELECT c.week_ending, c.tier, m.venue_count FROM finra_otc_transparency_current c
-        JOIN finra_otc_transparency_tier_measure m ON m.capture_key = c.capture_key WHERE c.week_ending BETWEEN ? AND ?
-        """,
-        question.range,
+        (*question.range, question.symbol),
     ).fetchall()
 
 
@@ -139,9 +131,9 @@ def _venue_share(db: Database, question: Question) -> Rows:
 
 MEASURES: Mapping[str, Measure] = {
     "volume": Measure(_volume, "shares"),
-    "trades": Measure(_trades, "trades"),
+    "trades": Measure(partial(_of_tier, name="trades"), "trades"),
     "hhi": Measure(_hhi, "concentration over venues, 0 to 1"),
-    "venues": Measure(_venues, "venues with volume"),
+    "venues": Measure(partial(_of_tier, name="venues"), "venues with volume"),
     "rows": Measure(_rows, "rows of the current capture"),
     "venue_share": Measure(_venue_share, "a venue's share of the tier", of_venue=True),
 }

@@ -1,7 +1,7 @@
 """The windows as they stand now or as of a day: which there are, why one is not, and their rows.
 
-A window is that of exactly the captures that were current and measured by then. Where one of its weeks had none, or it was not
-made by then, a row without figures names the reason: a window is never made of fewer weeks.
+A window is that of exactly the captures that were current and measured by then. Where one of its weeks had none, or the window
+was not made, a row without figures names the reason: a window is never made of fewer weeks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from market_spine.query.history import CURRENT, SUPERSEDED, list_captures
 from market_spine.query.views import View
 
 Row = tuple[Any, ...]
-NOT_MADE = "not made by then"
+NOT_MADE = "not made yet"  # on a past day, too: its answers are those of that day, byte for byte
+MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def read(db: Database, view: View, selected: Iterable[Window], symbol: str | Non
 
 
 class Dependent(NamedTuple):
-    """A window that holds a week: `state` is current, superseded (made of captures that are not), or why it is not made."""
+    """A window that holds a week: `state` is current, superseded (made of captures that are not), or missing, for `reason`."""
 
     week: str
     length: int
@@ -79,6 +80,7 @@ class Dependent(NamedTuple):
     made_at: str | None
     hhi: float | None
     total_shares: float | None
+    reason: str | None = None
 
 
 def dependents(db: Database, week: date, tier: str) -> list[Dependent]:
@@ -103,7 +105,7 @@ def _dependents(window: Window, stored: Iterable[Stored]) -> Iterator[Dependent]
             state = CURRENT if each.window_key == current else SUPERSEDED
             yield Dependent(each.week, each.length, state, each.inputs_hash, each.made_at, each.hhi, each.total_shares)
     if current is None:
-        yield Dependent(window.week, window.length, window.reason or NOT_MADE, None, None, None, None)
+        yield Dependent(window.week, window.length, MISSING, None, None, None, None, window.reason)
 
 
 class Moved(NamedTuple):

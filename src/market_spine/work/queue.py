@@ -41,12 +41,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which items to list; None does not filter. Empty `states` means the open ones."""
+    """Which items to list; None and no weeks do not filter. Empty `states` means the open ones."""
 
     states: tuple[State, ...] = ()
     domain: str | None = None
     pipeline: str | None = None
-    week: str | None = None
+    weeks: tuple[str, ...] = ()
 
 
 OPEN = (State.PENDING, State.RUNNING, State.RETRY_WAIT)
@@ -196,8 +196,8 @@ def find(db: Database, item_id: int) -> Item:
 def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 100, offset: int = 0) -> Page:
     """Items by the order in which they are due (priority, then desired_at), or by their last change, newest first. However many
     have ended, a page of a week, of a state or of what is open reads hardly more than it shows."""
-    if which.week is not None:
-        items = _of_week(db, which, which.week, newest=newest)
+    if which.weeks:
+        items = _of_weeks(db, which, newest=newest)
         return Page(items[offset : offset + limit], len(items))
     if len(which.states) == 1 and which.domain is None and which.pipeline is None:
         state = which.states[0].value
@@ -207,10 +207,14 @@ def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 10
     return _filtered(db, which, newest=newest, limit=limit, offset=offset)
 
 
-def _of_week(db: Database, which: Filter, week: str, *, newest: bool) -> list[Item]:
+def _of_weeks(db: Database, which: Filter, *, newest: bool) -> list[Item]:
     """A week has a few dozen items: they are filtered and sorted here."""
-    rows = db.execute("SELECT * FROM core_work_items WHERE json_extract(partition_key, '$.week_ending') = ?", (week,))
-    items = sorted(map(Item.of, rows.fetchall()), key=lambda item: (-item.priority, item.desired_at, item.id))
+    rows = [
+        row
+        for week in which.weeks
+        for row in db.execute("SELECT * FROM core_work_items WHERE json_extract(partition_key, '$.week_ending') = ?", (week,))
+    ]
+    items = sorted(map(Item.of, rows), key=lambda item: (-item.priority, item.desired_at, item.id))
     if newest:
         items.sort(key=lambda item: item.updated_at, reverse=True)
     states = which.states or OPEN

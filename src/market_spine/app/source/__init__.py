@@ -16,6 +16,7 @@ from market_spine.partition import Partition
 
 if TYPE_CHECKING:
     from market_spine.core.responses import Received
+    from market_spine.db import Tell
 
 DEFAULT_DATA_DIR = "data/fixtures/finra_otc"
 
@@ -82,6 +83,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Closes connections."""
+
+
+@runtime_checkable
+class CountsRows(Protocol):
+    """A source whose partitions come in pages."""
+
+    tell: Tell  # is called with how many rows of a partition have come, and of how many; 0 of 0 before the first and at the end
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from market_spine.app.source.query import PAGE_ROWS, Body, Endpoint, Page, Row, 
 from market_spine.app.source.web import Client, HttpLimits, host
 from market_spine.calendar.tiers import CODE_OF_TIER, TIER_OF_CODE
 from market_spine.categories import Category
+from market_spine.db import Tell, silent
 from market_spine.errors import ConfigurationError, InvalidWeek, Unproved
 from market_spine.partition import TIERS, Partition, friday_of
 from market_spine.small_files import read_small_text, why
@@ -86,6 +87,7 @@ class ApiSource:
         token = Token(self._client, settings.token_url, settings.client_id, settings.secret) if settings.client_id else None
         self._endpoint = Endpoint(self._client, settings.base_url, token, keep_wire=keep_wire)
         self._today, self._totals = today, settings.totals
+        self.tell: Tell = silent
         self._archived_totals: tuple[Partition, Collector] | None = None  # totals of a partition whose rows the archive gave
 
     @classmethod
@@ -175,11 +177,18 @@ class ApiSource:
     def _collect(self, dataset: str, body: Body, *collectors: Collector) -> dict[str, Any] | None:
         """Pages a query into the collectors; returns what FINRA reports about it, None when there are no rows."""
         reported: dict[str, Any] | None = None
-        for page in self._endpoint.pages(dataset, body):
-            for collector in collectors:
-                collector.add(page.rows)
-            collectors[0].responses += [page.response] if page.response else []
-            reported = reported or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
+        self.tell(0, 0)
+        try:
+            received = 0
+            for page in self._endpoint.pages(dataset, body):
+                for collector in collectors:
+                    collector.add(page.rows)
+                collectors[0].responses += [page.response] if page.response else []
+                reported = reported or {"dataset": dataset, "record_total": page.total, "request_id": page.request_id}
+                received += len(page.rows)
+                self.tell(received, page.total or received)
+        finally:
+            self.tell(0, 0)
         return reported
 
     def _archived(self, partition: Partition, collector: Collector) -> dict[str, Any] | None:

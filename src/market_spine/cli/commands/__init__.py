@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -14,13 +14,16 @@ from market_spine.app.source import SOURCES
 from market_spine.cli import grammar
 from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
-from market_spine.partition import TIERS, parse_day
+from market_spine.errors import UsageError
+from market_spine.partition import TIERS, parse_day, weeks_back
 
 if TYPE_CHECKING:
     from market_spine.app.context import Expectations
     from market_spine.app.source import Source
     from market_spine.calendar.publication import Calendar
     from market_spine.db import Database
+    from market_spine.operate.follow import Changed
+    from market_spine.operate.operation import Operation
     from market_spine.outcome import Outcome
     from market_spine.query.as_of import Known
 
@@ -144,6 +147,36 @@ def calendar_options(command: Command) -> Command:
     return command
 
 
+def weeks_options(default: int) -> Callable[[Command], Command]:
+    """Which weeks a command is about: the last N, or a list; `asked_weeks` takes their values."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--weeks", callback=as_count_or_weeks, shell_complete=complete_week,
+                help="Weeks instead: Fridays, a list, a range FIRST..LAST, or latest.",
+            ),
+            click.option(
+                "--last", "count", type=Whole(1, 1000), default=default, show_default=True, metavar="N", help="The last N weeks."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def asked_weeks(count: int, weeks: int | tuple[date, ...] | None, run_date: date) -> list[date]:
+    """The weeks that weeks_options ask for, newest first; what is typed precedes what is set. Raises UsageError."""
+    context = click.get_current_context()
+    typed = [context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in ("count", "weeks")]
+    if all(typed):
+        raise UsageError("--last and --weeks exclude each other", hint="leave one of them out")
+    if weeks is None or typed == [True, False]:
+        return weeks_back(count, run_date)
+    return weeks_back(weeks, run_date) if isinstance(weeks, int) else sorted(weeks, reverse=True)
+
+
 def calendar_of(calendar_file: str | None) -> Calendar:
     """The calendar that --calendar-file names, else the exchange's. Raises ConfigurationError."""
     from market_spine.calendar.publication import EXCHANGE, read_calendar
@@ -163,14 +196,18 @@ def source_of(
 ) -> Source:
     """The source selected by source_options, or the file at `file_url`. Raises ConfigurationError."""
     from market_spine import clock
-    from market_spine.app.source import SourceSettings, open_source
+    from market_spine.app.source import CountsRows, SourceSettings, open_source
     from market_spine.cli.options import environment
+    from market_spine.cli.progress import rows_received
 
     settings = SourceSettings(
         data_dir, max_file_mb << 20, allow_links, today=clock.market_date(), environ=environment(), keep_wire=keep_wire
     )
     if file_url is None:
-        return open_source(source, settings)
+        opened = open_source(source, settings)
+        if isinstance(opened, CountsRows):
+            opened.tell = rows_received()
+        return opened
     from market_spine.app.source.url import UrlSource
 
     return UrlSource.at(file_url, settings)
@@ -217,6 +254,11 @@ def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return None if value is None else grammar.weeks_of(value)
 
 
+def as_count_or_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[date, ...] | None:
+    """The same, or, as it was once written, how many weeks."""
+    return None if value is None else grammar.count_or_weeks(value)
+
+
 def as_tiers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Callback of an option that is a list of tiers; all of them where it is left out."""
     return TIERS if value is None else grammar.tiers_of(value)
@@ -261,6 +303,19 @@ def print_dry(outcomes: Iterable[Outcome]) -> None:
     click.echo("No database writes performed.")
 
 
+def end_change(done: Operation, changed: Changed, as_json: bool, hint: str | None = None, **facts: object) -> NoReturn:
+    """Prints what an operator's change did, `hint` last, and ends with its exit code."""
+    if as_json:
+        print_json(run_id=done.run.execution_id, **facts, changes=[c.entry() for c in changed.changes], **done.document())
+    else:
+        for change in changed.changes:
+            click.echo(f"{change.partition}: {change.says}")
+        print_outcomes(done.outcomes)
+        if hint:
+            click.echo(hint)
+    raise click.exceptions.Exit(done.exit_code)
+
+
 def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     """Prints which failures need other content, and the `next:` line, if anything failed. `run_id` is a run to retry."""
     from market_spine.errors import NOT_OF_THE_CONTENT
@@ -273,7 +328,7 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     if of_content:
         click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
     week = failed[0].week_ending
-    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --from {week} --to {week}"))
+    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --weeks {week}"))
 
 
 def say_left_out(gone: Sequence[Known]) -> None:

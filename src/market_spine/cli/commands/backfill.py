@@ -14,6 +14,7 @@ from market_spine.cli.commands import (
     as_weeks,
     calendar_options,
     complete_tier,
+    complete_week,
     db_option,
     dry_run_option,
     expectations,
@@ -45,7 +46,7 @@ Examples:
   spine backfill --last 26 --dry-run
   spine backfill --last 26 --enqueue         for workers to do""",
 )
-@click.option("--weeks", callback=as_weeks, help="Fridays, a list, or a range FIRST..LAST.")
+@click.option("--weeks", callback=as_weeks, shell_complete=complete_week, help="Fridays, a list, or a range FIRST..LAST.")
 @click.option("--last", "count", type=Whole(1, 5200), metavar="N", help="The last N weeks instead.")
 @click.option("--from", "first", callback=as_week, hidden=True)
 @click.option("--to", "last", callback=as_week, hidden=True)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from market_spine.cli.commands import json_option, moment, print_json, run_date_option
-from market_spine.cli.grammar import Renamed
-from market_spine.cli.options import Whole
+from market_spine.cli.commands import asked_weeks, json_option, moment, print_json, run_date_option, weeks_options
 
 if TYPE_CHECKING:
     from market_spine.calendar.publication import Due
@@ -23,23 +21,22 @@ Examples:
   spine calendar --last 10 --run-date 2026-01-09
   spine calendar --calendar-file closures.toml --json""",
 )
-@click.option(
-    "--last", "--weeks", "weeks", cls=Renamed, old=["--weeks"], metavar="N", type=Whole(1, 520), default=6, show_default=True,
-    help="The last N weeks.",
-)
+@weeks_options(6)
 @click.option(
     "--calendar-file", envvar="MARKET_SPINE_CALENDAR_FILE", help="Special closures and moved publication days, in TOML."
 )
 @run_date_option
 @json_option
-def command(weeks: int, calendar_file: str | None, run_date_text: str | None, as_json: bool) -> None:
+def command(
+    count: int, weeks: int | tuple[date, ...] | None, calendar_file: str | None, run_date_text: str | None, as_json: bool
+) -> None:
     """Show by tier when each week is due and what its absence would mean today, and what is due next."""
     from market_spine.calendar.publication import EXCHANGE, Due, due_date, next_due, read_calendar
-    from market_spine.partition import TIERS, Partition, weeks_back
+    from market_spine.partition import TIERS, Partition
 
     _, day = moment(run_date_text)
     calendar = read_calendar(calendar_file) if calendar_file else EXCHANGE
-    listed = [Partition(week, tier) for week in weeks_back(weeks, day) for tier in TIERS]
+    listed = [Partition(week, tier) for week in asked_weeks(count, weeks, day) for tier in TIERS]
     dues = [Due(due_date(partition, calendar), partition) for partition in listed]
     coming = next_due(day, calendar=calendar)
     if as_json:

@@ -47,7 +47,7 @@ def migrate(db: str, backup: bool, lock_wait: float, as_json: bool) -> None:
     now = clock.utc_now()
     with contextlib.closing(connect(db, create=False)) as database:
         owner = executions.new_execution_id(now)
-        done = bring_up(database, owner, now, wait_seconds=lock_wait, backup=backup)
+        done = bring_up(database, owner, now, wait_seconds=lock_wait, backup=backup, watch=progress)
     names = [f"{migration.number:04} {migration.name}" for migration in done.applied]
     if as_json:
         copied = None if done.backup is None else str(done.backup)

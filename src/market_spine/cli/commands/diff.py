@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from datetime import date
@@ -9,15 +10,40 @@ from typing import TYPE_CHECKING
 
 import click
 
-from market_spine.cli.commands import db_option, json_option, print_json, reading
-from market_spine.errors import InvalidWeek
-from market_spine.partition import check_tier, parse_week
+from market_spine.cli.commands import complete_capture, complete_tier, complete_week, db_option, json_option, print_json, reading
+from market_spine.cli.grammar import tier_of, week_of
+from market_spine.errors import InvalidWeek, UnknownTier
+from market_spine.partition import check_tier
 
 if TYPE_CHECKING:
     from market_spine.query.diff import Difference, Mover
 
 _MOVERS = 10
 _WINDOW_COLUMNS = ("window to", "weeks", "HHI before", "HHI after", "most moved", "share before", "share after")
+
+
+def _as_week_or_capture(_ctx: click.Context, _param: click.Parameter, value: str) -> date | str:
+    """The week, where the text is one; a date that is not a Friday is refused."""
+    try:
+        return week_of(value)
+    except InvalidWeek:
+        if value[:4].isdigit():
+            raise
+        return value
+
+
+def _as_tier_or_capture(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    with contextlib.suppress(UnknownTier):
+        return tier_of(value)
+    return value
+
+
+def _complete_first(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    return complete_week(ctx, param, begun) + complete_capture(ctx, param, begun)
+
+
+def _complete_second(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    return complete_tier(ctx, param, begun) + complete_capture(ctx, param, begun)
 
 
 @click.command(
@@ -27,22 +53,21 @@ Examples:
   spine diff 2025-12-26 OTC                              its last two captures
   spine diff OTC:2025-12-26:20260102 OTC:2025-12-26:20260109 --csv""",
 )
-@click.argument("first", metavar="CAPTURE|WEEK")
-@click.argument("second", metavar="CAPTURE|TIER")
+@click.argument("first", metavar="CAPTURE|WEEK", callback=_as_week_or_capture, shell_complete=_complete_first)
+@click.argument("tier", metavar="CAPTURE|TIER", callback=_as_tier_or_capture, shell_complete=_complete_second)
 @click.option("--csv", "as_csv", is_flag=True, help="The changed rows, comma-separated.")
 @db_option
 @json_option
-def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> None:
+def command(first: date | str, tier: str, as_csv: bool, db: str, as_json: bool) -> None:
     """Compare two captures, or the last two of a partition: rows, shares, top movers, HHI and venue shares; and the
     windows of 6 and 13 weeks that this moved."""
     from market_spine.query import diff, history
 
-    week = _week(first)
     with reading(db) as store:
-        if week is not None:
-            before, after = history.last_two(store, week, check_tier(second.upper()))
+        if isinstance(first, date):
+            before, after = history.last_two(store, first, check_tier(tier))
         else:
-            before, after = history.find_capture(store, first), history.find_capture(store, second)
+            before, after = history.find_capture(store, first), history.find_capture(store, tier)
         result = diff.compare(store, before, after)
     if as_json:
         print_json(**_document(result))
@@ -52,16 +77,6 @@ def command(first: str, second: str, as_csv: bool, db: str, as_json: bool) -> No
         click.echo(buffer.getvalue(), nl=False)
     else:
         click.echo("\n".join(_lines(result)))
-
-
-def _week(text: str) -> date | None:
-    """The week, where the text is one; a date that is not a Friday is refused."""
-    try:
-        return parse_week(text)
-    except InvalidWeek:
-        if text[:4].isdigit():
-            raise
-        return None
 
 
 def _document(result: Difference) -> dict[str, object]:

@@ -9,6 +9,7 @@ import click
 
 from market_spine.cli.commands import (
     as_week,
+    asked_weeks,
     calendar_options,
     db_option,
     expectations,
@@ -21,9 +22,8 @@ from market_spine.cli.commands import (
     run_date_option,
     source_of,
     source_options,
+    weeks_options,
 )
-from market_spine.cli.grammar import count_or_weeks
-from market_spine.cli.options import Whole
 from market_spine.errors import SchemaTooOld, UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ Examples:
   spine doctor --weeks 2025-10-03..2025-12-26 --fix --dry-run
   spine doctor --weeks 2025-10-03..2025-12-26 --fix --source api""",
 )
-@click.option("--last", "count", type=Whole(1, 1000), default=13, show_default=True, metavar="N", help="The last N weeks.")
-@click.option("--weeks", help="Weeks instead: Fridays, a list, a range FIRST..LAST.")
+@weeks_options(13)
 @click.option("--from", "first", callback=as_week, hidden=True)
 @click.option("--to", "last", callback=as_week, hidden=True)
 @click.option("--fix", is_flag=True, help="Close the gaps that can be closed, then check again.")
@@ -51,8 +50,8 @@ Examples:
 @db_option
 @json_option
 def command(
-    count: int, weeks: str | None, first: date | None, last: date | None, fix: bool, dry_run: bool, reason: str,
-    calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool, **source: object,
+    count: int, weeks: int | tuple[date, ...] | None, first: date | None, last: date | None, fix: bool, dry_run: bool,
+    reason: str, calendar_file: str | None, grace_days: int, run_date_text: str | None, db: str, as_json: bool, **source: object,
 ) -> None:
     """Compare what the publication calendar expects with what is stored, stage by stage. Exit 0: no gaps, 1: gaps.
 
@@ -85,16 +84,14 @@ def command(
     raise click.exceptions.Exit(int(bool(open_gaps)))
 
 
-def _weeks(count: int, weeks: str | None, first: date | None, last: date | None, run_date: date) -> list[date]:
+def _weeks(
+    count: int, weeks: int | tuple[date, ...] | None, first: date | None, last: date | None, run_date: date
+) -> list[date]:
     from market_spine.operate.backfill import weeks_between
-    from market_spine.partition import weeks_back
 
     if (first is None) != (last is None):
-        raise UsageError("--from and --to belong together", hint="spine doctor --from 2025-10-03 --to 2025-12-26")
-    if weeks is not None:
-        given = count_or_weeks(weeks)
-        return weeks_back(given, run_date) if isinstance(given, int) else list(given)
-    return weeks_between(first, last) if first and last else weeks_back(count, run_date)
+        raise UsageError("--from and --to belong together", hint="spine doctor --weeks 2025-10-03..2025-12-26")
+    return weeks_between(first, last) if first and last else asked_weeks(count, weeks, run_date)
 
 
 def _print_gaps(open_gaps: list[Gap], as_json: bool) -> None:

@@ -12,6 +12,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -94,7 +95,7 @@ Examples:
   spine gates explain 2025-12-26 OTC
   spine gates explain 2025-12-26 OTC --json""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @db_option
 @json_option
@@ -217,7 +218,7 @@ def fit(dry_run: bool, reason: str, run_date_text: str | None, db: str, as_json:
 Examples:
   spine gates accept 2025-12-26 OTC --reason "the venue closed for good\"""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @reason_option
 @run_date_option

@@ -19,6 +19,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
     "missing": ("DEBUG_MISSING_DATA.md", "a week that is due and is not there"),
     "quality": ("RESOLVE_QUALITY_GATE.md", "a file or a week that was refused"),
     "recovery": ("DATABASE_RECOVERY.md", "a database that is damaged or lost"),
+    "queue": ("queue.md", "the work queue and its workers"),
 }
 
 
@@ -33,14 +34,16 @@ def complete_topic(_ctx: click.Context, _param: click.Parameter, begun: str) -> 
 Examples:
   spine help
   spine help friday
+  spine help RESOLVE_QUALITY_GATE
   spine help status""",
 )
 @click.argument("topic", required=False, shell_complete=complete_topic)
 @click.pass_context
 def command(ctx: click.Context, topic: str | None) -> None:
-    """Print a runbook, or the help of a command; without TOPIC, list the runbooks."""
+    """Print a runbook, by its topic or the name of its page, or the help of a command; without TOPIC, list the runbooks."""
     from market_spine.cli import table
 
+    topic = next((name for name, (file, _) in TOPICS.items() if topic == file.removesuffix(".md")), topic)
     if topic is None:
         click.echo(table.render(("topic", "about"), [(name, about) for name, (_, about) in TOPICS.items()]))
         click.echo("\nspine help TOPIC prints one; spine --help lists the commands.")

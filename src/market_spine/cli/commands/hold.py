@@ -10,12 +10,12 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
+    end_change,
     json_option,
     moment,
     pasteable,
-    print_json,
-    print_outcomes,
     reason_option,
     run_date_option,
 )
@@ -28,7 +28,7 @@ Examples:
   spine hold 2025-12-26 OTC --reason "one venue looks doubled; asked FINRA"
   spine hold 2025-12-26 OTC --reason "asked FINRA" --json""",
 )
-@click.argument("week", callback=as_week)
+@click.argument("week", callback=as_week, shell_complete=complete_week)
 @click.argument("tier", callback=as_tier, shell_complete=complete_tier)
 @reason_option
 @run_date_option
@@ -46,12 +46,5 @@ def command(week: date, tier: str, reason: str, run_date_text: str | None, db: s
     with operation.operation(operation.Task(db, "hold", run_date, now, arguments)) as done:
         changed = hold.hold(done.run, week, tier, reason)
         done.outcomes = list(changed.outcomes)
-    if as_json:
-        print_json(run_id=done.run.execution_id, changes=[c.entry() for c in changed.changes], **done.document())
-        raise click.exceptions.Exit(done.exit_code)
-    for change in changed.changes:
-        click.echo(f"{change.partition}: {change.says}")
-    print_outcomes(done.outcomes)
     released = pasteable(f'spine release {week} {tier} --reason "…"')
-    click.echo(f"other content that passes the gates replaces it; to release it: {released}")
-    raise click.exceptions.Exit(done.exit_code)
+    end_change(done, changed, as_json, f"other content that passes the gates replaces it; to release it: {released}")

@@ -16,6 +16,7 @@ from market_spine.cli.commands import (
     calendar_of,
     calendar_options,
     complete_tier,
+    complete_week,
     db_option,
     expectations,
     json_option,
@@ -47,7 +48,9 @@ Examples:
   spine import file.csv --week 2025-11-14 --tier OTC""",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--week", callback=as_week, help="The week's Friday, if the dates in the file do not say it.")
+@click.option(
+    "--week", callback=as_week, shell_complete=complete_week, help="The week's Friday, if the dates in the file do not say it."
+)
 @click.option("--tier", callback=as_tier, shell_complete=complete_tier, help="The tier, if the rows do not say it.")
 @click.option("--yes", "-y", is_flag=True, help="Import without asking.")
 @click.option("--dry-run", is_flag=True, help="Show the week and tier of each file, change nothing.")

@@ -16,6 +16,7 @@ from market_spine.cli.commands import (
     as_weeks,
     complete_tier,
     complete_view,
+    complete_week,
     db_option,
     json_option,
     print_json,
@@ -49,7 +50,7 @@ rolling_symbol (of a tier over 6 or 13 weeks); readiness.""",
 )
 @click.argument("view", shell_complete=complete_view)
 @click.option(
-    "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], callback=as_weeks,
+    "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], callback=as_weeks, shell_complete=complete_week,
     help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.",
 )
 @click.option(
@@ -122,5 +123,5 @@ def _print(view: View, rows: Iterable[Row], form: str | None, shape: Shape) -> b
     more = max(0, len(first) - (shape.top or _SHOWN)) + (sum(1 for _ in rows) if not shape.sort else 0)
     table.show(table.render(*table.shaped(view.columns, first, shape._replace(top=shape.top or _SHOWN))))
     if more and not shape.top:
-        click.echo(f"… and {more:,} rows more. Try: --csv, --top N, or a narrower --week, --tier or --symbol", err=True)
+        click.echo(f"… and {more:,} rows more. Try: --csv, --top N, or a narrower --weeks, --tiers or --symbol", err=True)
     return not first

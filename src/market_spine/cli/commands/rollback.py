@@ -14,11 +14,10 @@ from market_spine.cli.commands import (
     complete_week,
     db_option,
     dry_run_option,
+    end_change,
     json_option,
     moment,
     pasteable,
-    print_json,
-    print_outcomes,
     run_date_option,
 )
 from market_spine.errors import UsageError
@@ -66,17 +65,8 @@ def command(
         else:
             rolled = (rollback.undo if undo else rollback.roll_back)(done.run, week, tiers, why)
         done.outcomes = list(rolled.outcomes)
-    if as_json:
-        print_json(run_id=done.run.execution_id, dry_run=dry_run, changes=[c.entry() for c in rolled.changes], **done.document())
-        raise click.exceptions.Exit(done.exit_code)
-    for change in rolled.changes:
-        click.echo(f"{change.partition}: {change.says}")
-    print_outcomes(done.outcomes)
-    if dry_run:
-        click.echo(UNDONE)
-    elif week and not undo:
-        click.echo(f"a good capture replaces it; to undo: {pasteable(_typed(week, tier, '--undo'))}")
-    raise click.exceptions.Exit(done.exit_code)
+    undone = f"a good capture replaces it; to undo: {pasteable(_typed(week, tier, '--undo'))}" if week and not undo else None
+    end_change(done, rolled, as_json, UNDONE if dry_run else undone, dry_run=dry_run)
 
 
 def _typed(week: date | None, tier: str | None, ending: str) -> str:

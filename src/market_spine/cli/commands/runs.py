@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from market_spine.cli.commands import db_option, json_option, next_line, print_json, reading
+from market_spine.cli.commands import complete_run, db_option, json_option, next_line, print_json, reading
 from market_spine.cli.options import shape_of, table_options
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ Examples:
   spine runs show last
   spine runs show 20260109T120000-1a2b3c4d --json""",
 )
-@click.argument("run_id", default="last")
+@click.argument("run_id", default="last", shell_complete=complete_run)
 @db_option
 @json_option
 def show(run_id: str, db: str, as_json: bool) -> None:

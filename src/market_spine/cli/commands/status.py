@@ -10,6 +10,7 @@ import click
 
 from market_spine.cli.commands import (
     as_of_option,
+    asked_weeks,
     calendar_options,
     db_option,
     expectations,
@@ -18,8 +19,8 @@ from market_spine.cli.commands import (
     next_line,
     print_json,
     run_date_option,
+    weeks_options,
 )
-from market_spine.cli.options import Whole
 
 if TYPE_CHECKING:
     from market_spine.operate.status_grid import WeekStatus
@@ -32,17 +33,19 @@ _LISTED = 13  # more weeks than these are columns
     epilog="""\b
 Examples:
   spine status
-  spine status --weeks 26 --json
+  spine status --last 26 --json
+  spine status --weeks 2025-10-03..2025-12-26
   spine status --as-of 2026-01-09""",
 )
-@click.option("--weeks", type=Whole(1, 1000), default=6, show_default=True, help="Weeks, counted back from today.")
+@weeks_options(6)
 @calendar_options
 @run_date_option
 @as_of_option
 @db_option
 @json_option
 def command(
-    weeks: int, calendar_file: str | None, grace_days: int, run_date_text: str | None, as_of: date | None, db: str, as_json: bool
+    count: int, weeks: int | tuple[date, ...] | None, calendar_file: str | None, grace_days: int, run_date_text: str | None,
+    as_of: date | None, db: str, as_json: bool,
 ) -> None:
     """Show weeks × tiers: ready, awaiting, due, late, missing, failed, held, withdrawn or pending, with the stage reached. More
     than 13 weeks are columns, a character each.
@@ -52,18 +55,17 @@ def command(
     from market_spine.cli import strips, table
     from market_spine.core import webhooks
     from market_spine.operate import operation, status
-    from market_spine.partition import weeks_back
 
     now, run_date = moment(str(as_of) if as_of else run_date_text)
     expected = expectations(calendar_file, grace_days)
     with operation.looking_back(db, as_of, expected) if as_of else operation.looking(db, run_date, now, expected) as run:
-        rows, troubles = status.examine(run, weeks_back(weeks, run_date)), webhooks.troubles(run.db)
+        rows, troubles = status.examine(run, asked_weeks(count, weeks, run_date)), webhooks.troubles(run.db)
     next_command = status.next_command(rows)
     webhook_troubles = {"webhooks": [trouble._asdict() for trouble in troubles]} if troubles else {}
     if as_json:
         print_json(run_date=run_date, weeks=[row.entry() for row in rows], next=next_command, **webhook_troubles)
         return
-    lines = strips.grid(rows) if weeks > _LISTED else [_listed(rows)]
+    lines = strips.grid(rows) if len(rows) > _LISTED else [_listed(rows)]
     blocks = [(str(row.week), cell.partition.tier, cell.problem) for row in rows for cell in row.cells if cell.problem]
     blocks += [(str(row.week), "", row.problem) for row in rows if row.problem]
     if blocks:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import click
 
 from market_spine.cli.commands import (
     as_tiers,
+    asked_weeks,
     complete_tier,
     db_option,
     json_option,
@@ -15,8 +17,9 @@ from market_spine.cli.commands import (
     print_json,
     reading,
     run_date_option,
+    weeks_options,
 )
-from market_spine.cli.options import Whole
+from market_spine.cli.grammar import Renamed
 
 if TYPE_CHECKING:
     from market_spine.query.trend import Trend
@@ -37,32 +40,34 @@ def complete_measure(_ctx: click.Context, _param: click.Parameter, begun: str) -
     epilog="""\b
 Examples:
   spine trend hhi
-  spine trend volume --symbol BRK.B --weeks 52
-  spine trend venue_share --venue UBSA --tier NMS_TIER_1
+  spine trend volume --symbol BRK.B --last 52
+  spine trend venue_share --venue UBSA --tiers NMS_TIER_1
 \b
 Measures: volume, trades, hhi, venues, rows (of a tier; volume and hhi also of a --symbol), venue_share (of a --venue).""",
 )
 @click.argument("measure", shell_complete=complete_measure)
-@click.option("--weeks", type=Whole(2, 1000), default=26, show_default=True, help="Weeks, counted back from today.")
-@click.option("--tier", "tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated.")
+@weeks_options(26)
+@click.option(
+    "--tiers", "--tier", "tiers", cls=Renamed, old=["--tier"], callback=as_tiers, shell_complete=complete_tier,
+    help="Tiers, comma-separated; left out: every tier.",
+)
 @click.option("--symbol", help="One symbol, case-sensitive, as FINRA writes it.")
 @click.option("--venue", help="One venue: its MPID, or its name as FINRA writes it.")
 @run_date_option
 @db_option
 @json_option
 def command(
-    measure: str, weeks: int, tiers: tuple[str, ...], symbol: str | None, venue: str | None, run_date_text: str | None, db: str,
-    as_json: bool,
+    measure: str, count: int, weeks: int | tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, venue: str | None,
+    run_date_text: str | None, db: str, as_json: bool,
 ) -> None:
     """Show a measure over the weeks, by tier: a curve from its least to its largest value, and what changed.
 
     A week without data is a blank.
     """
-    from market_spine.partition import weeks_back
     from market_spine.query import symbols, trend
 
     _, day = moment(run_date_text)
-    days = weeks_back(weeks, day)[::-1]
+    days = asked_weeks(count, weeks, day)[::-1]
     with reading(db) as store:
         series = trend.read(store, measure, trend.Question(days[0], days[-1], venue, symbol), days, tiers)
         meant = symbols.meant(store, symbol) if symbol and not series else None

@@ -11,6 +11,7 @@ from market_spine.cli.commands import (
     as_tier,
     as_week,
     complete_tier,
+    complete_week,
     db_option,
     json_option,
     moment,
@@ -23,7 +24,8 @@ from market_spine.errors import UsageError
 if TYPE_CHECKING:
     from market_spine.outcome import Outcome
 
-_COLUMNS = ("window to", "weeks", "state", "inputs", "made at", "HHI", "shares")
+_COLUMNS = ("window to", "weeks", "state", "inputs", "made at", "HHI", "shares", "reason")
+_LEAST = ("inputs", "made at")
 _LONGEST = 260
 
 
@@ -44,7 +46,7 @@ Examples:
   spine windows 2025-12-26 OTC
   spine windows --lengths 6,13,52                        keep windows of a year, too""",
 )
-@click.argument("week", required=False, callback=as_week)
+@click.argument("week", required=False, callback=as_week, shell_complete=complete_week)
 @click.argument("tier", required=False, callback=as_tier, shell_complete=complete_tier)
 @click.option("--lengths", callback=_as_lengths, metavar="WEEKS", help="Keep windows of these lengths from now on.")
 @run_date_option
@@ -70,7 +72,7 @@ def command(
     if as_json:
         print_json(week_ending=str(week), tier=tier, windows=[dependent._asdict() for dependent in dependents])
     else:
-        click.echo(table.render(_COLUMNS, dependents))
+        click.echo(table.render(_COLUMNS, dependents, least=_LEAST))
 
 
 def _keep(lengths: tuple[int, ...], run_date_text: str | None, db: str, *, as_json: bool) -> None:
