@@ -1,14 +1,16 @@
 """Runs a command's real entry point and stops it at a moment: `python held.py MOMENT ARRIVED ONWARD COMMAND ARGUMENT…`.
 
 ARRIVED and ONWARD are the pipes of a gates.Gate. MOMENT is `before:TABLE` or `after:TABLE`, where rows are put into that table
-(inside the transaction that stores them), or the same with a method of the database. `blocked` (another session is in the way) and
-`serving` (the API answers) are only announced.
+(inside the transaction that stores them), or the same with a method of the database. `putting:PATH` is where a file of a lake
+has been written and not yet renamed; its path begins so. `blocked` (another session is in the way) and `serving` (the API
+answers) are only announced.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from market_spine import clock
 from market_spine.cli import entry
 from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite
+from market_spine.query.lake.storage import Folder
 
 ENGINES: tuple[type, ...] = (Sqlite, Postgres)
 LOCKED = ("core_executions", "finra_otc_transparency_capture")
@@ -35,6 +38,8 @@ def main(moment: str, arrived: str, onward: str, command: str, *arguments: str) 
         _wrap_blocked(announce)
     elif where == "serving":
         _wrap_serving(announce)
+    elif where == "putting":
+        _wrap_replacing(name, lambda: stop_at(arrived, onward))
     else:
         for engine in ENGINES:
             for method in [name] if hasattr(engine, name) else ["bulk_columns", "bulk_insert"]:
@@ -57,6 +62,19 @@ def _wrap(engine: type, method: str, table: str | None, stop: Callable[[Any], No
         return result
 
     setattr(engine, method, held)
+
+
+def _wrap_replacing(begins: str, stop: Callable[[], None]) -> None:
+    replacing = Folder.replacing
+
+    @contextlib.contextmanager
+    def held(folder: Folder, path: str) -> Iterator[Path]:
+        with replacing(folder, path) as beside:
+            yield beside
+            if path.startswith(begins):
+                stop()
+
+    Folder.replacing = held  # type: ignore[method-assign, assignment]
 
 
 def _wrap_serving(announce: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
+from itertools import groupby
 from typing import NamedTuple
 
 from market_spine import clock
@@ -51,6 +52,7 @@ class _Result(NamedTuple):
     otc_key: int
     week_key: int
     capture_id: str
+    captured_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,19 @@ class Spell:
 
     day: str
     capture: Known | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeekSpell:
+    """From the end of `day` on this was the current result of its week; None: it had none."""
+
+    day: str
+    result: KnownWeek | None
+
+
+def day_of(moment: str) -> str:
+    """The day in New York of a stamp: whatever has it was known from the end of that day on."""
+    return clock.market_date(datetime.fromisoformat(moment)).isoformat()
 
 
 def end_of(day: date) -> str:
@@ -130,8 +145,8 @@ def _results(db: Database, before: str) -> dict[tuple[str | int, ...], KnownWeek
     """The newest result by then of each week and the captures it was made from, in one statement for however many weeks."""
     rows = db.execute(
         """
-        SELECT week_ending, nms_tier_1_key, nms_tier_2_key, otc_key, week_key, capture_id FROM finra_otc_transparency_week
-        WHERE captured_at < ? ORDER BY run_date
+        SELECT week_ending, nms_tier_1_key, nms_tier_2_key, otc_key, week_key, capture_id, captured_at
+        FROM finra_otc_transparency_week WHERE captured_at < ? ORDER BY run_date
         """,
         (before,),
     )
@@ -140,6 +155,36 @@ def _results(db: Database, before: str) -> dict[tuple[str | int, ...], KnownWeek
         row = _Result._make(values)
         made[row.week, row.first_key, row.second_key, row.otc_key] = KnownWeek(row.week, row.week_key, row.capture_id)
     return made
+
+
+def week_spells(db: Database, of_partitions: Mapping[tuple[str, str], Sequence[Spell]]) -> dict[str, list[WeekSpell]]:
+    """By week, which results were current, one after the other; `of_partitions` is what `spells` returns for every tier."""
+    rows = db.execute(
+        """
+        SELECT week_ending, nms_tier_1_key, nms_tier_2_key, otc_key, week_key, capture_id, captured_at
+        FROM finra_otc_transparency_week ORDER BY week_ending, run_date
+        """
+    ).fetchall()
+    by_week = groupby((_Result._make(row) for row in rows), key=lambda result: result.week)
+    return {week: _week_spells([of_partitions.get((week, t), ()) for t in TIERS], list(results)) for week, results in by_week}
+
+
+def _week_spells(of_tiers: Sequence[Sequence[Spell]], results: Sequence[_Result]) -> list[WeekSpell]:
+    days = {spell.day for of_tier in of_tiers for spell in of_tier} | {day_of(result.captured_at) for result in results}
+    changes: list[WeekSpell] = []
+    for day in sorted(days):
+        keys = tuple(_key_on(of_tier, day) for of_tier in of_tiers)
+        fitting = [r for r in results if (r.first_key, r.second_key, r.otc_key) == keys and day_of(r.captured_at) <= day]
+        current = KnownWeek(fitting[-1].week, fitting[-1].week_key, fitting[-1].capture_id) if fitting else None
+        if current != (changes[-1].result if changes else None):
+            changes.append(WeekSpell(day, current))
+    return changes
+
+
+def _key_on(of_tier: Sequence[Spell], day: str) -> int:
+    """The key of the capture that was current at the end of a day, 0 for none."""
+    current = next((spell.capture for spell in reversed(of_tier) if spell.day <= day), None)
+    return current.capture_key if current else 0
 
 
 def current_until(db: Database) -> dict[str, str | None]:

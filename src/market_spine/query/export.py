@@ -24,6 +24,7 @@ from typing import Any
 from market_spine.db import Database, Tell, silent
 from market_spine.errors import ConfigurationError, UsageError
 from market_spine.partition import TIERS
+from market_spine.query import parquet
 from market_spine.query.answer import readable
 from market_spine.query.as_of import Known, Spell, current_captures, current_weeks, end_of, spells
 from market_spine.query.views import VERSIONS, View
@@ -34,22 +35,6 @@ PARQUET, CSV = "parquet", "csv"
 STATE_FILE = "_market_spine.json"
 _ABANDONED_SECONDS = 3600
 _LAYOUT = 2  # raised when the files' columns or types change: then all are written again
-_BATCH = 50_000
-_INTEGERS = frozenset(
-    {
-        *("firm_crd", "total_trades", "symbol_count", "venue_count", "rank"),
-        *("rank_change", "length", "active_weeks", "sessions"),
-    }
-)
-_SHARES = frozenset({"total_shares", "ats_shares", "hidden_shares"})
-_FLOATS = frozenset(
-    {
-        *("total_notional", "share", "hhi", "hhi_low", "hhi_high", "ats_hhi", "non_ats_hhi", "ats_fraction", "effective_venues"),
-        *("average_trade_size", "share_pooled", "share_mean", "per_session", "slope", "deviation", "hhi_mean", "hhi_slope"),
-        *("effective_venues_slope", "shares_slope", "ats_fraction_slope", "trade_size_slope"),
-    }
-)
-_DATES = frozenset({"published_on", "revised_on", "held_from", "known_from", "known_to"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +73,7 @@ def export(
     written or pyarrow is not installed.
     """
     if form == PARQUET:
-        _pyarrow()
+        parquet.check_installed()
     recorded = _read_state(root, view, form)
     parts = list(_parts(db, view, as_of))
     try:
@@ -186,11 +171,8 @@ def _write(db: Database, view: View, root: Path, form: str, part: Part) -> dict[
     file = _file(root, form, part.folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    columns = _columns(view)
-    in_file = [name in columns for name in view.columns]
-    rows = (list(compress(row, in_file)) for row in _rows(db, view, part))
     try:
-        (_write_parquet if form == PARQUET else _write_csv)(beside, columns, rows)
+        (_write_parquet if form == PARQUET else _write_csv)(beside, view, _rows(db, view, part))
         beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
@@ -206,71 +188,29 @@ def _clear_up(root: Path) -> None:
                 beside.unlink()
 
 
-def _columns(view: View) -> list[str]:
-    """The columns in the files: all but those in the path."""
-    in_path = {"week_ending"} if view.of_week else {"week_ending", "tier"}
-    return [name for name in view.columns if name not in in_path]
+def in_path(view: View) -> tuple[str, ...]:
+    """The columns that are in the path and not in the files."""
+    return ("week_ending",) if view.of_week else ("week_ending", "tier")
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]) -> None:
+def _write_csv(path: Path, view: View, rows: Iterator[Sequence[Any]]) -> None:
+    in_file = [name not in in_path(view) for name in view.columns]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerow(compress(view.columns, in_file))
+        writer.writerows(compress(row, in_file) for row in rows)
         _settle(file)
 
 
-def _write_parquet(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]) -> None:
-    arrow = _pyarrow()
-    import pyarrow.parquet as parquet
-
-    schema = arrow.schema([(name, _type(arrow, name)) for name in columns])
+def _write_parquet(path: Path, view: View, rows: Iterator[Sequence[Any]]) -> None:
     with path.open("wb") as file:
-        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            while batch := [row for _, row in zip(range(_BATCH), rows, strict=False)]:
-                columns_of_batch = zip(schema, zip(*batch, strict=True), strict=True)
-                arrays = [_array(arrow, field.type, values) for field, values in columns_of_batch]
-                writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+        parquet.write(file, view.columns, rows, but=in_path(view))
         _settle(file)
-
-
-def _array(arrow: Any, type_: Any, values: Sequence[Any]) -> Any:
-    """Shares become exact decimals of six places, however they are stored."""
-    if arrow.types.is_decimal(type_):
-        from decimal import Decimal
-
-        millionth = Decimal("0.000001")
-        return arrow.array([None if value is None else Decimal(repr(value)).quantize(millionth) for value in values], type_)
-    if arrow.types.is_date(type_):
-        values = [value and date.fromisoformat(value) for value in values]
-    if arrow.types.is_floating(type_):
-        values = [None if value is None else float(value) for value in values]
-    return arrow.array(values, type_)
-
-
-def _type(arrow: Any, name: str) -> Any:
-    if name in _SHARES:
-        return arrow.decimal128(20, 6)
-    if name in _INTEGERS:
-        return arrow.int64()
-    if name in _DATES:
-        return arrow.date32()
-    return arrow.float64() if name in _FLOATS else arrow.string()
 
 
 def _settle(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ConfigurationError(
-            "parquet needs pyarrow, which is not installed", hint="pip install 'market-spine[parquet]', or --format csv"
-        ) from error
-    return pyarrow
 
 
 def _file(root: Path, form: str, folder: str) -> Path:

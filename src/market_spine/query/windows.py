@@ -6,6 +6,7 @@ was not made, a row without figures names the reason: a window is never made of 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,7 +17,7 @@ from market_spine.core.windows import Stored
 from market_spine.db import Database
 from market_spine.errors import UsageError
 from market_spine.measure.windows import weeks_of, weeks_with
-from market_spine.query.as_of import Known, current_captures, was_normalized
+from market_spine.query.as_of import Known, Spell, current_captures, day_of, end_of, was_normalized
 from market_spine.query.history import CURRENT, SUPERSEDED, list_captures
 from market_spine.query.views import View
 
@@ -188,6 +189,78 @@ class _Made(NamedTuple):
         inputs = windows.inputs_between(db, first, last)
         stored = [each for each in windows.between(db, first, last) if each.made_at < (before or "9")]
         return cls({(each.length, inputs[each.window_key]): each for each in stored})
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpell:
+    """From the end of `day` on the window stood like this; None: its last week had no current capture."""
+
+    day: str
+    window: Window | None
+
+
+def window_spells(
+    db: Database, of_partitions: Mapping[tuple[str, str], Sequence[Spell]]
+) -> dict[tuple[str, str, int], list[WindowSpell]]:
+    """By week, tier and length, how each window stood, one state after the other; `of_partitions` is what `spells` returns."""
+    lengths = windows.progress(db).lengths
+    stored = windows.between(db, "", "9")
+    keys = windows.inputs_between(db, "", "9")
+    made_on, changed_on = _by_day(stored, keys), _changes(of_partitions)
+    touched = _touched(of_partitions, stored, max(lengths))
+    current: dict[tuple[str, str], Known] = {}
+    made = _Made({})
+    history: dict[tuple[str, str, int], list[WindowSpell]] = {}
+    for day in sorted(touched):
+        current = {key: capture for key, capture in {**current, **changed_on.get(day, {})}.items() if capture}
+        captures = _Captures(current, end_of(date.fromisoformat(day)))
+        made = _Made({**made.by_inputs, **made_on.get(day, {})})
+        for (week, tier), length in itertools.product(sorted(touched[day]), lengths):
+            is_current = (week, tier) in captures.current
+            window = _window(db, week, tier, length, captures, made) if is_current else None
+            changes = history.setdefault((week, tier, length), [])
+            if window != (changes[-1].window if changes else None):
+                changes.append(WindowSpell(day, window))
+    return {key: history[key] for key in sorted(history) if history[key]}
+
+
+def _touched(
+    of_partitions: Mapping[tuple[str, str], Sequence[Spell]], stored: Iterable[Stored], longest: int
+) -> dict[str, set[tuple[str, str]]]:
+    """By day, the partitions that end a window which may have changed: one of its weeks did, or a week of the window that it is
+    compared with, or one of both was made."""
+    touched: dict[str, set[tuple[str, str]]] = {}
+
+    def touch(day: str, week: str, tier: str, length: int) -> None:
+        ends = ((end.isoformat(), tier) for end in weeks_with(date.fromisoformat(week), length))
+        touched.setdefault(day, set()).update(end for end in ends if end in of_partitions)
+
+    for (week, tier), of_partition in of_partitions.items():
+        measured = {day_of(spell.capture.measured_at) for spell in of_partition if spell.capture and spell.capture.measured_at}
+        for day in {spell.day for spell in of_partition} | measured:
+            touch(day, week, tier, 2 * longest)
+    for each in stored:
+        touch(day_of(each.made_at), each.week, each.tier, longest + 1)
+    return touched
+
+
+def _by_day(
+    stored: Iterable[Stored], keys: Mapping[int, tuple[int, ...]]
+) -> dict[str, dict[tuple[int, tuple[int, ...]], Stored]]:
+    """By day, which windows were made, by what they are made of."""
+    made: dict[str, dict[tuple[int, tuple[int, ...]], Stored]] = {}
+    for each in stored:
+        made.setdefault(day_of(each.made_at), {})[each.length, keys[each.window_key]] = each
+    return made
+
+
+def _changes(of_partitions: Mapping[tuple[str, str], Sequence[Spell]]) -> dict[str, dict[tuple[str, str], Known | None]]:
+    """By day, which capture became current in which partition."""
+    changes: dict[str, dict[tuple[str, str], Known | None]] = {}
+    for partition, of_partition in of_partitions.items():
+        for spell in of_partition:
+            changes.setdefault(spell.day, {})[partition] = spell.capture
+    return changes
 
 
 def _window(db: Database, week: str, tier: str, length: int, captures: _Captures, made: _Made) -> Window:
