@@ -15,7 +15,7 @@ from market_spine.core import windows
 from market_spine.core.windows import Stored
 from market_spine.db import Database
 from market_spine.errors import UsageError
-from market_spine.measure.windows import weeks_of, weeks_with
+from market_spine.partition import weeks_of, weeks_with
 from market_spine.query.as_of import Known, current_captures, was_normalized
 from market_spine.query.history import CURRENT, SUPERSEDED, list_captures
 from market_spine.query.views import View

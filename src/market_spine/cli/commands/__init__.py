@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
+from market_spine.calendar.tiers import tier_of
 from market_spine.cli import grammar
 from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
@@ -208,7 +209,7 @@ def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 def as_tier(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Callback of an option or argument that is a tier, in any case, or FINRA's name of it."""
-    return None if value is None else grammar.tier_of(value)
+    return None if value is None else tier_of(value)
 
 
 def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[date, ...] | None:
