@@ -21,7 +21,8 @@ DRIVERS = {"sqlite3", "psycopg", "sqlite_utils", "psycopg_pool"}
 # The rooms of the house, bottom first: a file imports only what lies in its own room or below. What lies beside the rooms are
 # the nouns that everybody imports, and `python -m market_spine`, which is a door.
 ROOMS = (
-    "nouns", "db", "calendar", "parse", "core", "measure", "query", "gates", "app", "operate", "monitor", "work", "api", "page", "cli",
+    "nouns", "db", "calendar", "parse", "core", "measure", "query", "gates", "app", "operate", "library", "monitor", "work", "api", "page",
+    "cli",
 )
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "service"}
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from datetime import date
+from collections.abc import Collection, Generator
+from datetime import date, datetime
 from typing import Any
 
+from market_spine import clock
 from market_spine.core import events
 from market_spine.core.events import Kind
 from market_spine.db import Database
+from market_spine.partition import DOMAIN, TIERS
 from market_spine.query.views import View
 
 Row = tuple[Any, ...]
@@ -26,17 +28,73 @@ def answer(
     """
     if before is not None:
         events.check_began(db, before)
+    judged = {entry["subject"]: entry for entry in _judgements(db, weeks, tiers, before)}
+    yield from (_row(judged[subject]) for subject in sorted(judged))
+
+
+def releases(db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...]) -> Generator[Row, None, None]:
+    """The last judgement of each day, from which day it held and from which another one did; by week and tier."""
+    by_subject: dict[str, dict[str, dict[str, Any]]] = {}
+    for entry in _judgements(db, weeks, tiers, None):
+        day = clock.market_date(datetime.fromisoformat(entry["at"])).isoformat()
+        by_subject.setdefault(entry["subject"], {})[day] = entry
+    for subject in sorted(by_subject):
+        days = by_subject[subject]
+        for day, following in zip(days, [*list(days)[1:], None], strict=True):
+            yield (*_row(days[day]), day, following)
+
+
+def _judgements(
+    db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], before: str | None
+) -> Generator[dict[str, Any], None, None]:
+    """The events, oldest first."""
     rows = db.execute(
         """
         SELECT line FROM core_events WHERE json_extract(line, '$.kind') = ? AND json_extract(line, '$.at') < ? ORDER BY seq
         """,
         (Kind.READINESS_CHANGED.value, before or "9"),
     )
-    judged = {entry["subject"]: entry for entry in (json.loads(line) for (line,) in rows)}
     asked = None if weeks is None else {str(week) for week in weeks}
-    for subject in sorted(judged):
-        week, _, tier = subject.partition("/")
+    for (line,) in rows:
+        entry = json.loads(line)
+        week, _, tier = entry["subject"].partition("/")
         if (asked is None or week in asked) and (not tier or tier in tiers):
-            entry = judged[subject]
-            issues = "; ".join(entry["body"]["issues"]) or None
-            yield week, tier or None, int(entry["body"]["ready"]), issues, entry["at"]
+            yield entry
+
+
+def _row(entry: dict[str, Any]) -> Row:
+    week, _, tier = entry["subject"].partition("/")
+    issues = "; ".join(entry["body"]["issues"]) or None
+    return week, tier or None, int(entry["body"]["ready"]), issues, entry["at"]
+
+
+def blocking(db: Database, partitions: Collection[tuple[str, str]], before: str | None) -> dict[tuple[str, str], str]:
+    """What blocks each of these weeks and tiers at a moment (a stamp), or now; those that were ready are left out. Of a tier
+    that was not judged by itself, the judgement of its week counts.
+
+    Raises NotFound when the log began later.
+    """
+    if not partitions:
+        return {}
+    weeks = {week for week, _ in partitions}
+    if before is None:
+        judged = _stored(db, min(weeks), max(weeks))
+    else:
+        rows = answer(db, tuple(map(date.fromisoformat, weeks)), TIERS, before)
+        judged = {(week, tier): None if is_ready else issues or "" for week, tier, is_ready, issues, _ in rows}
+    of_weeks = {week: judged.get((week, None), "nothing is stored of it") for week in weeks}
+    issues_of = {(week, tier): judged.get((week, tier), of_weeks[week]) for week, tier in partitions}
+    return {key: issues for key, issues in sorted(issues_of.items()) if issues is not None}
+
+
+def _stored(db: Database, first: str, last: str) -> dict[tuple[str, str | None], str | None]:
+    """What blocks each week (without a tier) and tier by the last judgement; None where nothing does."""
+    rows = db.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), is_ready, blocking_issues
+        FROM core_data_readiness
+        WHERE domain = ? AND ready_for = 'trading' AND json_extract(partition_key, '$.week_ending') BETWEEN ? AND ?
+        """,
+        (DOMAIN, first, last),
+    )
+    return {(week, tier): None if is_ready else "; ".join(json.loads(issues or "[]")) for week, tier, is_ready, issues in rows}
