@@ -107,7 +107,7 @@ def test_only_these_rooms_import_these_packages(packages: set[str], allowed: tup
 
 OPENERS = {"reading", "looking", "snapshot_of"}  # each of them opens a snapshot
 READING = (
-    "anomalies", "captures", "card", "diff", "doctor", "export", "metrics", "prune", "query", "retry", "runs", "status", "trend",
+    "anomalies", "captures", "card", "diff", "doctor", "export", "metrics", "prune", "publish", "query", "retry", "runs", "status", "trend",
     "verify", "vintages", "work",
 )
 

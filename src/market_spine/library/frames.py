@@ -7,27 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from market_spine.errors import ConfigurationError
+from market_spine.query.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
-
-_TEXTS = frozenset(
-    {
-        *("capture_id", "tier", "symbol", "issue_name", "product_type", "venue_class", "mpid", "venue_name", "scope", "basis"),
-        *("inputs_hash", "reason", "blocking_issues"),
-    }
-)
-_INTEGERS = frozenset(
-    {
-        *("firm_crd", "total_trades", "symbol_count", "venue_count", "rank", "rank_change", "length", "active_weeks"),
-        "sessions",
-    }
-)
-_DATES = frozenset({"week_ending", "published_on", "revised_on", "held_from", "known_from", "known_to"})
-_TIMES = frozenset({"captured_at", "judged_at"})
-_FLAGS = frozenset({"is_ready"})
 
 
 def arrow_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
@@ -38,15 +23,19 @@ def arrow_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pyarro
 
 
 def _array(arrow: Any, name: str, values: Sequence[Any]) -> Any:
-    if name in _DATES:
-        return arrow.array(values, arrow.string()).cast(arrow.date32())
-    if name in _TIMES:
-        return arrow.array(values, arrow.string()).cast(arrow.timestamp("s", "UTC"))
-    if name in _FLAGS:
-        return arrow.array(values, arrow.int8()).cast(arrow.bool_())
-    if name in _TEXTS:
-        return arrow.array(values, arrow.string())
-    return arrow.array(values, arrow.int64() if name in _INTEGERS else arrow.float64())
+    match kind_of(name):
+        case Kind.DATE:
+            return arrow.array(values, arrow.string()).cast(arrow.date32())
+        case Kind.TIME:
+            return arrow.array(values, arrow.string()).cast(arrow.timestamp("s", "UTC"))
+        case Kind.FLAG:
+            return arrow.array(values, arrow.int8()).cast(arrow.bool_())
+        case Kind.TEXT:
+            return arrow.array(values, arrow.string())
+        case Kind.COUNT:
+            return arrow.array(values, arrow.int64())
+        case _:
+            return arrow.array(values, arrow.float64())
 
 
 def pandas_frame(table: pyarrow.Table) -> pandas.DataFrame:

@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "windows": (_INSPECT, "market_spine.cli.commands.windows", "The rolling windows that hold a week."),
     "vintages": (_INSPECT, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
     "export": (_INSPECT, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
+    "publish": (_INSPECT, "market_spine.cli.commands.publish", "Publish the views as one SQLite file for others to read."),
     "run": (_REPAIR, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
     "rollback": (_REPAIR, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
     "gates": (_INSPECT, "market_spine.cli.commands.gates", "What keeps a capture from becoming current, and why."),
