@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import clone  # noqa: F401
-from bench import backfill, gates, load, operators, postgres, report, start, windows, workers
+from bench import backfill, gates, library, load, operators, postgres, report, start, windows, workers
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -41,6 +41,7 @@ CASES: dict[str, Case] = {
     "start": start.start,
     "windows": windows.windows,
     "gates": gates.gates,
+    "library": library.library,
 }
 
 

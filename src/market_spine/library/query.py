@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import chain
 from typing import Literal
 
 from market_spine import clock
@@ -19,7 +18,7 @@ from market_spine.partition import TIERS, parse_day
 from market_spine.query import symbols
 from market_spine.query.answer import Question
 from market_spine.query.readiness import READINESS, blocking
-from market_spine.query.releases import Part, Partition, Selection, select, select_releases
+from market_spine.query.releases import Part, Partition, Selection, rows_of, select, select_releases
 from market_spine.query.sources import sources
 from market_spine.query.vintages import OBSERVED
 
@@ -91,7 +90,7 @@ class Query:
             selection = _traded(selecting(db)) if question.symbol else selecting(db)
             blocked = self._blocked(db, question, selection.parts)
             parts = [part for part in selection.parts if self.not_ready == "include" or not blocked.keys() & {*part.partitions}]
-            rows = list(chain.from_iterable(part.rows for part in parts))
+            rows = rows_of(db, question, parts)
             if not rows and question.symbol:
                 _check_case(db, question.symbol)
             captures, mark = sources(db, (key for part in parts for key in part.captures)), checkpoint(db)

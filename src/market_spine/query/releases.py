@@ -7,7 +7,7 @@ are days on which we held its captures (observed). Only rows of `normalized` hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import chain, groupby, zip_longest
 from operator import itemgetter
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from market_spine import clock
 from market_spine.db import Database
 from market_spine.partition import weeks_of
-from market_spine.query import readiness, windows
+from market_spine.query import blocks, readiness, windows
 from market_spine.query.answer import Question, Row, captures_of
 from market_spine.query.as_of import Known, Spell, spells
 from market_spine.query.readiness import READINESS
@@ -28,11 +28,13 @@ RELEASED = ("known_from", "known_to")
 
 
 class Part(NamedTuple):
-    """The rows of a capture or a window, read when they are looked into; the partitions and captures (keys) they rest on."""
+    """The rows of a capture or a window, read when they are looked into; the partitions and captures (keys) they rest on.
+    `whole` is the capture of which they are all rows."""
 
     partitions: tuple[Partition, ...]
     captures: tuple[int, ...]
     rows: Iterable[Row]
+    whole: Known | None = None
 
 
 class Selection(NamedTuple):
@@ -59,14 +61,23 @@ def select(db: Database, question: Question) -> Selection:
 
 
 def _of_capture(db: Database, question: Question, capture: Known) -> Part:
-    return Part(((capture.week, capture.tier),), (capture.capture_key,), _rows(db, question, capture))
+    whole = capture if question.symbol is None else None
+    return Part(((capture.week, capture.tier),), (capture.capture_key,), _rows(db, question, capture), whole)
+
+
+def rows_of(db: Database, question: Question, parts: Sequence[Part]) -> Collection[Row]:
+    """The rows of these parts; those of whole captures of `normalized` as they are stored, until they are iterated over."""
+    whole = [part.whole for part in parts if part.whole]
+    if question.view.name == "normalized" and parts and len(whole) == len(parts):
+        return blocks.read(db, whole)
+    return list(chain.from_iterable(part.rows for part in parts))
 
 
 def _rows(db: Database, question: Question, capture: Known) -> Iterator[Row]:
     if question.symbol is None:
-        yield from db.execute(question.view.of_capture, (capture.capture_id,))
+        yield from db.execute(question.view.of_capture, (capture.capture_id,)).fetchall()
     else:
-        yield from db.execute(str(question.view.of_symbol), (capture.capture_id, question.symbol))
+        yield from db.execute(str(question.view.of_symbol), (capture.capture_id, question.symbol)).fetchall()
 
 
 def _history(db: Database, question: Question, captures: Iterable[Known]) -> list[Part]:
