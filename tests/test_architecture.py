@@ -21,7 +21,8 @@ DRIVERS = {"sqlite3", "psycopg", "sqlite_utils", "psycopg_pool"}
 # The rooms of the house, bottom first: a file imports only what lies in its own room or below. What lies beside the rooms are
 # the nouns that everybody imports, and `python -m market_spine`, which is a door.
 ROOMS = (
-    "nouns", "db", "calendar", "parse", "core", "measure", "query", "gates", "app", "operate", "monitor", "work", "api", "page", "cli",
+    "nouns", "db", "calendar", "parse", "core", "measure", "query", "gates", "app", "operate", "library", "monitor", "work", "api", "page",
+    "cli",
 )
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "manager", "service"}
 
@@ -108,7 +109,8 @@ def test_only_these_rooms_import_these_packages(packages: set[str], allowed: tup
 
 OPENERS = {"reading", "looking", "snapshot_of"}  # each of them opens a snapshot
 READING = (
-    "anomalies", "captures", "card", "diff", "doctor", "export", "metrics", "prune", "query", "report", "retry", "runs", "status", "trend",
+    "anomalies", "captures", "card", "diff", "doctor", "export", "metrics", "prune", "publish", "query", "report", "retry", "runs",
+    "status", "trend",
     "verify", "vintages", "work",
 )
 

@@ -32,6 +32,7 @@ ASSEMBLED = {
     "operate/verify.py": "texts passed between its own functions",
     "query/answer.py": "texts from the table of views",
     "query/export.py": "texts from the table of views",
+    "query/releases.py": "texts from the table of views",
     "query/vintages.py": "texts from the table of views",
     "query/windows.py": "texts from the table of views",
 }

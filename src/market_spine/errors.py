@@ -8,6 +8,7 @@ MarketSpineError                 message, hint (what to do next), exit_code
 │   ├── PastDay                  a run date before the newest day the store has recorded
 │   ├── FutureDay                a run date after today
 │   ├── NotFound                 nothing with that name is stored
+│   ├── NotReady                 figures of a week that is not ready were asked for
 │   ├── Superseded               it was current when it was first asked for
 │   └── Pruned                   it was stored, and only its tombstone remains
 ├── DatabaseError            2   the database cannot be used
@@ -50,6 +51,8 @@ class MarketSpineError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"Try: {hint}")  # for whoever sees a traceback: a notebook
 
 
 class UsageError(MarketSpineError):
@@ -78,6 +81,10 @@ class FutureDay(UsageError):
 
 class NotFound(UsageError):
     """Nothing with that name is stored."""
+
+
+class NotReady(UsageError):
+    """Figures of a week that is not ready were asked for, and not expressly."""
 
 
 class Superseded(UsageError):

@@ -126,6 +126,22 @@ def weeks_back(lookback_weeks: int, reference: date) -> list[date]:
     return [newest - timedelta(weeks=n) for n in range(lookback_weeks)]
 
 
+def weeks_between(one: date, other: date) -> list[date]:
+    """Every Friday from one to the other, oldest first, both included."""
+    begin, end = sorted((one, other))
+    return [begin + timedelta(weeks=on) for on in range((end - begin).days // 7 + 1)]
+
+
+def weeks_of(week_ending: date, length: int) -> list[date]:
+    """The weeks of the window that ends with a week, oldest first."""
+    return [week_ending - timedelta(weeks=back) for back in reversed(range(length))]
+
+
+def weeks_with(week: date, length: int) -> list[date]:
+    """The ends of the windows that hold a week."""
+    return [week + timedelta(weeks=on) for on in range(length)]
+
+
 def generate_capture_id(domain: str, week_ending: date | str, tier: str, run_date: date | None = None) -> str:
     """`{domain}:{tier}:{week_ending}:{YYYYMMDD}`. The same run date gives the same id (a replay), a later one a new id."""
     if run_date is None:

@@ -11,7 +11,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from market_spine.measure.windows import MIXED, Week, measure_window, parts_of, sessions, weeks_of, weeks_with
+from market_spine.measure.windows import MIXED, Week, measure_window, parts_of, sessions
+from market_spine.partition import weeks_of, weeks_with
 
 FIRST = date(2025, 9, 5)
 MILLION = 1_000_000

@@ -19,20 +19,10 @@ from market_spine.core import events, windows
 from market_spine.core.events import Kind
 from market_spine.core.windows import Input, Plan, Stored
 from market_spine.db import Database
-from market_spine.measure.windows import (
-    Figures,
-    TierWindow,
-    VenueWindow,
-    Week,
-    basis_of,
-    measure_window,
-    parts_of,
-    weeks_of,
-    weeks_with,
-)
+from market_spine.measure.windows import Figures, TierWindow, VenueWindow, Week, basis_of, measure_window, parts_of
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.parse.columns import Venue, millionths
-from market_spine.partition import TIERS
+from market_spine.partition import TIERS, weeks_of, weeks_with
 from market_spine.query import as_of
 
 Span = tuple[date, str, int]  # the last week, the tier and the length of a window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, check_tier
 
 # FINRA's tierIdentifier and tierDescription → our tier.
 TIER_OF_CODE: Mapping[str, str] = {
@@ -16,3 +16,8 @@ TIER_OF_CODE: Mapping[str, str] = {
     "OTC": OTC,
 }
 CODE_OF_TIER: Mapping[str, str] = {NMS_TIER_1: "T1", NMS_TIER_2: "T2", OTC: "OTCE"}
+
+
+def tier_of(text: str) -> str:
+    """A tier in any case, or FINRA's name of it: T1, T2, OTCE. Raises UnknownTier."""
+    return check_tier(TIER_OF_CODE.get(text.upper(), text.upper()))

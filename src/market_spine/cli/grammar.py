@@ -6,26 +6,21 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from market_spine.calendar.tiers import TIER_OF_CODE
+from market_spine.calendar.tiers import tier_of
 from market_spine.errors import UsageError
 from market_spine.log import printable
-from market_spine.partition import TIERS, check_tier, parse_tier_list, parse_week, parse_week_list
+from market_spine.partition import TIERS, parse_tier_list, parse_week, parse_week_list, weeks_between
 
 if TYPE_CHECKING:
     from market_spine.db import Database
 
 LATEST = date.max  # stands for the newest week that is stored, until the database is known
 _LATEST, _RANGE = "latest", ".."
-
-
-def tier_of(text: str) -> str:
-    """A tier in any case, or FINRA's name of it: T1, T2, OTCE. Raises UnknownTier."""
-    return check_tier(TIER_OF_CODE.get(text.upper(), text.upper()))
 
 
 def tiers_of(text: str) -> tuple[str, ...]:
@@ -53,8 +48,7 @@ def weeks_of(text: str) -> tuple[date, ...]:
     for part in text.split(","):
         first, is_range, last = part.strip().partition(_RANGE)
         if is_range:
-            begin, end = sorted((parse_week(first.strip()), parse_week(last.strip())))
-            weeks += [begin + timedelta(weeks=n) for n in range((end - begin).days // 7 + 1)]
+            weeks += weeks_between(parse_week(first.strip()), parse_week(last.strip()))
         elif first:
             weeks.append(week_of(first))
     return tuple(dict.fromkeys(weeks)) or tuple(parse_week_list(text))

@@ -71,16 +71,6 @@ class VenueWindow(NamedTuple):
     active_weeks: int
 
 
-def weeks_of(week_ending: date, length: int) -> list[date]:
-    """The weeks of the window that ends with a week, oldest first."""
-    return [week_ending - timedelta(weeks=back) for back in reversed(range(length))]
-
-
-def weeks_with(week: date, length: int) -> list[date]:
-    """The ends of the windows that hold a week."""
-    return [week + timedelta(weeks=on) for on in range(length)]
-
-
 def sessions(week_ending: date) -> int:
     """The days of the week on which the exchange was open; a half day is one."""
     days = [week_ending - timedelta(days=back) for back in range(_TRADING_DAYS)]

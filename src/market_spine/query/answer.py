@@ -32,6 +32,11 @@ class Question:
     as_of: date | None = None
     length: int | None = None  # of windows
 
+    @property
+    def before(self) -> str | None:
+        """The end of the day, as times are stored; None for now."""
+        return None if self.as_of is None else end_of(self.as_of)
+
 
 class Position(NamedTuple):
     """Where in the answer to a question a page begins: the group of rows, by the capture or result they are of ('': the first),
@@ -89,7 +94,7 @@ def page(db: Database, question: Question, begin: Position, limit: int) -> Page:
 
 def _groups(db: Database, question: Question) -> Iterator[Group]:
     """The answer in its order, in groups of rows each of which is read only when it is looked into."""
-    view, before = question.view, _before(question)
+    view, before = question.view, question.before
     if question.length is not None and not view.of_window:
         raise UsageError(f"the rows of {view.name} are of one week", hint="leave --length out, or query rolling_hhi")
     if question.symbol is not None and view.of_symbol is None:
@@ -102,20 +107,35 @@ def _groups(db: Database, question: Question) -> Iterator[Group]:
     captures = current_captures(db, before, question.weeks, TIERS if view.of_week else question.tiers)
     if view.of_week:
         return _of_weeks(db, question, captures, before)
+    return _of_captures(db, view, _left(captures, view, before), question)
+
+
+class Shown(NamedTuple):
+    """The captures whose rows are the answer, by week and tier, and those left out because they were pruned since."""
+
+    captures: list[Known]
+    pruned: list[Known]
+
+
+def captures_of(db: Database, question: Question) -> Shown:
+    """Of a question about captures. Raises Pruned where every requested row was pruned."""
+    captures = current_captures(db, question.before, question.weeks, question.tiers)
+    shown = _shown(captures, question.view, question.before)
+    return Shown(_left(captures, question.view, question.before), [capture for capture in shown if capture.pruned_at])
+
+
+def _left(captures: list[Known], view: View, before: str | None) -> list[Known]:
+    """Those whose rows are kept. Raises Pruned where there are none because they were pruned."""
     left = [capture for capture in _shown(captures, view, before) if not capture.pruned_at]
-    return _of_captures(db, view, left or readable(captures, view, before), question)
+    return left or readable(captures, view, before)
 
 
 def left_out(db: Database, question: Question) -> list[Known]:
     """The captures that were current as of the question's day and were pruned since: `answer` leaves their partitions out."""
     if question.as_of is None or question.view.of_week or question.view.of_window or question.view is READINESS:
         return []
-    captures = current_captures(db, _before(question), question.weeks, question.tiers)
-    return [capture for capture in _shown(captures, question.view, _before(question)) if capture.pruned_at]
-
-
-def _before(question: Question) -> str | None:
-    return None if question.as_of is None else end_of(question.as_of)
+    captures = current_captures(db, question.before, question.weeks, question.tiers)
+    return [capture for capture in _shown(captures, question.view, question.before) if capture.pruned_at]
 
 
 def _of_weeks(db: Database, question: Question, captures: list[Known], before: str | None) -> Iterator[Group]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from datetime import date
 from typing import Any, NamedTuple
 
 from market_spine.core import events
 from market_spine.core.events import Kind
 from market_spine.db import Database
+from market_spine.partition import DOMAIN, TIERS
+from market_spine.query.as_of import day_of
 from market_spine.query.views import View
 
 Row = tuple[Any, ...]
@@ -27,6 +29,14 @@ class Judgement(NamedTuple):
     blocking_issues: str | None
     judged_at: str
 
+    @property
+    def row(self) -> Row:
+        return self.week, self.tier or None, self.is_ready, self.blocking_issues, self.judged_at
+
+    def is_of(self, weeks: tuple[date, ...] | None, tiers: tuple[str, ...]) -> bool:
+        """Whether it is of one of these weeks (None: of any), and of the week itself or of one of these tiers."""
+        return (weeks is None or date.fromisoformat(self.week) in weeks) and (not self.tier or self.tier in tiers)
+
 
 def answer(
     db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], before: str | None
@@ -37,12 +47,20 @@ def answer(
     """
     if before is not None:
         events.check_began(db, before)
-    judged = {(judged.week, judged.tier): judged for judged in judgements(db, before)}
-    asked = None if weeks is None else {str(week) for week in weeks}
-    for week, tier in sorted(judged):
-        if (asked is None or week in asked) and (not tier or tier in tiers):
-            last = judged[week, tier]
-            yield week, tier or None, last.is_ready, last.blocking_issues, last.judged_at
+    judged = {(judged.week, judged.tier): judged for judged in judgements(db, before) if judged.is_of(weeks, tiers)}
+    yield from (judged[subject].row for subject in sorted(judged))
+
+
+def releases(db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...]) -> Generator[Row, None, None]:
+    """The last judgement of each day, from which day it held and from which another one did; by week and tier."""
+    by_subject: dict[tuple[str, str], dict[str, Judgement]] = {}
+    for judged in judgements(db):
+        if judged.is_of(weeks, tiers):
+            by_subject.setdefault((judged.week, judged.tier), {})[day_of(judged.judged_at)] = judged
+    for subject in sorted(by_subject):
+        days = by_subject[subject]
+        for day, following in zip(days, [*list(days)[1:], None], strict=True):
+            yield (*days[day].row, day, following)
 
 
 def judgements(db: Database, before: str | None = None) -> Iterator[Judgement]:
@@ -57,3 +75,35 @@ def judgements(db: Database, before: str | None = None) -> Iterator[Judgement]:
         week, _, tier = entry["subject"].partition("/")
         issues = "; ".join(entry["body"]["issues"]) or None
         yield Judgement(entry["seq"], week, tier, int(entry["body"]["ready"]), issues, entry["at"])
+
+
+def blocking(db: Database, partitions: Collection[tuple[str, str]], before: str | None) -> dict[tuple[str, str], str]:
+    """What blocks each of these weeks and tiers at a moment (a stamp), or now; those that were ready are left out. Of a tier
+    that was not judged by itself, the judgement of its week counts.
+
+    Raises NotFound when the log began later.
+    """
+    if not partitions:
+        return {}
+    weeks = {week for week, _ in partitions}
+    if before is None:
+        judged = _stored(db, min(weeks), max(weeks))
+    else:
+        rows = answer(db, tuple(map(date.fromisoformat, weeks)), TIERS, before)
+        judged = {(week, tier): None if is_ready else issues or "" for week, tier, is_ready, issues, _ in rows}
+    of_weeks = {week: judged.get((week, None), "nothing is stored of it") for week in weeks}
+    issues_of = {(week, tier): judged.get((week, tier), of_weeks[week]) for week, tier in partitions}
+    return {key: issues for key, issues in sorted(issues_of.items()) if issues is not None}
+
+
+def _stored(db: Database, first: str, last: str) -> dict[tuple[str, str | None], str | None]:
+    """What blocks each week (without a tier) and tier by the last judgement; None where nothing does."""
+    rows = db.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), is_ready, blocking_issues
+        FROM core_data_readiness
+        WHERE domain = ? AND ready_for = 'trading' AND json_extract(partition_key, '$.week_ending') BETWEEN ? AND ?
+        """,
+        (DOMAIN, first, last),
+    )
+    return {(week, tier): None if is_ready else "; ".join(json.loads(issues or "[]")) for week, tier, is_ready, issues in rows}

@@ -9,15 +9,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from market_spine import clock
 from market_spine.core import windows
 from market_spine.core.windows import Stored
 from market_spine.db import Database
 from market_spine.errors import UsageError
-from market_spine.measure.windows import weeks_of, weeks_with
-from market_spine.query.as_of import Known, Spell, current_captures, day_of, end_of, was_normalized
+from market_spine.partition import weeks_of, weeks_with
+from market_spine.query.as_of import Known, Spell, current_captures, day_of, end_of, spells, was_normalized
 from market_spine.query.history import CURRENT, SUPERSEDED, list_captures
 from market_spine.query.views import View
 
@@ -38,6 +39,7 @@ class Window:
     compared: int = 0
     reason: str | None = None
     pruned: str | None = None
+    captures: tuple[int, ...] = ()  # the keys of those it is made of
 
 
 def select(
@@ -46,15 +48,86 @@ def select(
     """The windows that end with these weeks (None: with every week that has a capture), by week, tier and length. Raises
     UsageError for a length that is not kept."""
     kept = windows.progress(db).lengths
-    if length is not None and length not in kept:
-        hint = f"spine windows --lengths {','.join(map(str, sorted({*kept, length})))}"
-        raise UsageError(f"windows of {length} weeks are not kept, those kept are of {_listed(kept)}", hint=hint)
-    lengths = kept if length is None else (length,)
+    lengths = _lengths(kept, length)
     captures = _Captures.read(db, weeks, tiers, max(kept), before)
     ends = captures.weeks if weeks is None else [week.isoformat() for week in weeks]
     asked = [(week, tier) for week in sorted(ends) for tier in tiers if weeks is not None or (week, tier) in captures.current]
     made = _Made.read(db, _earlier(min(ends), max(kept)), max(ends), before) if ends else _Made({})
     return [_window(db, week, tier, each, captures, made) for week, tier in asked for each in lengths]
+
+
+class Release(NamedTuple):
+    """A window, and from which day to which (None: to this day) it was the one that a query returned."""
+
+    window: Window
+    known_from: str
+    known_to: str | None
+
+
+def releases(db: Database, weeks: Sequence[date] | None, tiers: Sequence[str], length: int | None) -> Iterator[Release]:
+    """Every window that these weeks ever had at the end of a day, by week, tier and length, oldest first. Raises UsageError as
+    `select`."""
+    kept = windows.progress(db).lengths
+    lengths = _lengths(kept, length)
+    history = spells(db, None if weeks is None else _reached(weeks, max(kept)), tiers)
+    asked = sorted(key for key in history if weeks is None or date.fromisoformat(key[0]) in weeks)
+    made = _Made.read(db, _earlier(min(asked)[0], max(kept)), max(asked)[0], None) if asked else _Made({})
+    changes = _days_of_change(history, made)
+    for week, tier in asked:
+        for each in lengths:
+            yield from _releases(Window(week, tier, each, None), history, made, changes)
+
+
+def _days_of_change(
+    history: Mapping[tuple[str, str], Sequence[Spell]], made: _Made
+) -> dict[tuple[str, str], set[str]]:
+    """By week and tier, the days on which a window with that week may have changed."""
+    days = {key: {spell.day for spell in of_partition} for key, of_partition in history.items()}
+    for key, of_partition in history.items():
+        days[key] |= {_day(s.capture.measured_at) for s in of_partition if s.capture and s.capture.measured_at}
+    for stored in made.by_inputs.values():
+        days.setdefault((stored.week, stored.tier), set()).add(_day(stored.made_at))
+    return days
+
+
+def _releases(
+    asked: Window, history: Mapping[tuple[str, str], Sequence[Spell]], made: _Made, changes: Mapping[tuple[str, str], set[str]]
+) -> Iterator[Release]:
+    """Those of one window: what it was at the end of every day on which it may have changed."""
+    within = [(week, asked.tier) for week in _weeks(asked.week, 2 * asked.length) if (week, asked.tier) in history]
+    standing: Release | None = None
+    for day in sorted({day for key in within for day in changes[key]}):
+        before = end_of(date.fromisoformat(day))
+        captures = _Captures({key: known for key in within if (known := _current(history[key], day))}, before)
+        window = _made_window(asked.week, asked.tier, asked.length, captures, made)
+        if window == (standing.window if standing else None):
+            continue
+        if standing:
+            yield standing._replace(known_to=day)
+        standing = Release(window, day, None) if window else None
+    if standing:
+        yield standing
+
+
+def _current(history: Sequence[Spell], day: str) -> Known | None:
+    return next((spell.capture for spell in reversed(history) if spell.day <= day), None)
+
+
+def _day(moment: str) -> str:
+    return clock.market_date(datetime.fromisoformat(moment)).isoformat()
+
+
+def _lengths(kept: Sequence[int], length: int | None) -> Sequence[int]:
+    """The lengths that are asked for. Raises UsageError for one that is not kept."""
+    if length is not None and length not in kept:
+        hint = f"spine windows --lengths {','.join(map(str, sorted({*kept, length})))}"
+        raise UsageError(f"windows of {length} weeks are not kept, those kept are of {_listed(kept)}", hint=hint)
+    return kept if length is None else (length,)
+
+
+def _reached(ends: Iterable[date], longest: int) -> list[date]:
+    """The weeks of every window that ends with these, and of the window that each is compared with."""
+    return sorted({week for end in ends for week in weeks_of(end, 2 * longest)})
 
 
 def read(db: Database, view: View, selected: Iterable[Window], symbol: str | None = None) -> Generator[Row, None, None]:
@@ -163,7 +236,7 @@ class _Captures(NamedTuple):
         cls, db: Database, ends: Sequence[date] | None, tiers: Sequence[str], longest: int, before: str | None
     ) -> _Captures:
         """Those of every window that ends with these weeks, and of the window that each is compared with."""
-        weeks = None if ends is None else sorted({week for end in ends for week in weeks_of(end, 2 * longest)})
+        weeks = None if ends is None else _reached(ends, longest)
         return cls({(c.week, c.tier): c for c in current_captures(db, before, weeks, tiers)}, before)
 
     @property
@@ -189,6 +262,11 @@ class _Made(NamedTuple):
         inputs = windows.inputs_between(db, first, last)
         stored = [each for each in windows.between(db, first, last) if each.made_at < (before or "9")]
         return cls({(each.length, inputs[each.window_key]): each for each in stored})
+
+    def of_captures(self, length: int, keys: tuple[int, ...], before: str | None) -> Stored | None:
+        """The window that is made of these captures, if it was made by then."""
+        stored = self.by_inputs.get((length, keys))
+        return stored if stored and stored.made_at < (before or "9") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +346,18 @@ def _window(db: Database, week: str, tier: str, length: int, captures: _Captures
     absent = [each for each in weeks if not captures.is_measured(each, tier)]
     if absent:
         return Window(week, tier, length, None, reason=_reason(db, absent, tier, captures))
-    stored = made.by_inputs.get((length, captures.keys(weeks, tier)))
+    return _made_window(week, tier, length, captures, made) or Window(week, tier, length, None, reason=NOT_MADE)
+
+
+def _made_window(week: str, tier: str, length: int, captures: _Captures, made: _Made) -> Window | None:
+    """The window that is made of exactly these captures; None where there is none, or a week has no capture."""
+    weeks, earlier = _weeks(week, length), _weeks(_earlier(week, length), length)
+    stored = made.of_captures(length, captures.keys(weeks, tier), captures.before)
     if stored is None:
-        return Window(week, tier, length, None, reason=NOT_MADE)
-    compared = made.by_inputs.get((length, captures.keys(_weeks(_earlier(week, length), length), tier)))
+        return None
+    compared = made.of_captures(length, captures.keys(earlier, tier), captures.before)
     pruned = next((f"{each} {tier}" for each in weeks if captures.current[each, tier].pruned_at), None)
-    return Window(week, tier, length, stored, compared.window_key if compared else 0, pruned=pruned)
+    return Window(week, tier, length, stored, compared.window_key if compared else 0, None, pruned, captures.keys(weeks, tier))
 
 
 def _reason(db: Database, absent: Sequence[str], tier: str, captures: _Captures) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from market_spine.app.source import SOURCES
+from market_spine.calendar.tiers import tier_of
 from market_spine.cli import grammar
 from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
@@ -56,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "vintages": (_INSPECT, "market_spine.cli.commands.vintages", "Every version of a row, and when it was known."),
     "report": (_INSPECT, "market_spine.cli.commands.report", "The pages of spine serve, written to files."),
     "export": (_INSPECT, "market_spine.cli.commands.export", "Export a view as hive-partitioned Parquet or CSV files."),
+    "publish": (_INSPECT, "market_spine.cli.commands.publish", "Publish the views as one SQLite file for others to read."),
     "run": (_REPAIR, "market_spine.cli.commands.run", "Run one pipeline of one partition."),
     "rollback": (_REPAIR, "market_spine.cli.commands.rollback", "Withdraw the current capture of a week, or undo that."),
     "gates": (_INSPECT, "market_spine.cli.commands.gates", "What keeps a capture from becoming current, and why."),
@@ -246,7 +248,7 @@ def as_week(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
 
 def as_tier(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Callback of an option or argument that is a tier, in any case, or FINRA's name of it."""
-    return None if value is None else grammar.tier_of(value)
+    return None if value is None else tier_of(value)
 
 
 def as_weeks(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[date, ...] | None:

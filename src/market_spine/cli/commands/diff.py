@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from market_spine.calendar.tiers import tier_of
 from market_spine.cli.commands import complete_capture, complete_tier, complete_week, db_option, json_option, print_json, reading
-from market_spine.cli.grammar import tier_of, week_of
+from market_spine.cli.grammar import week_of
 from market_spine.errors import InvalidWeek, UnknownTier
 from market_spine.partition import check_tier
 
