@@ -13,7 +13,7 @@ import pytest
 from support.commands import Finished, run_here
 from support.desk import FRIDAYS, REVISED, WEEK, Desk
 
-from market_spine.cli import commands, grammar
+from market_spine.cli import grammar
 from market_spine.cli.spine import command as spine
 from market_spine.cli.weekly import command as weekly
 from market_spine.core.anomalies import record_anomaly
@@ -48,7 +48,7 @@ def test_weeks_and_tiers_are_lists_unless_a_command_is_about_one_partition() -> 
     assert set(single) == {"spine import"}, "the files that are named are of one partition, and FILE takes the positions"
     with_weeks = {name for name, param in parameters() if "--weeks" in names(param)}
     with_last = {name for name, param in parameters() if "--last" in names(param)}
-    assert with_last - with_weeks == {"spine work enqueue-due"}, "what is due is never a week by its name"
+    assert with_last - with_weeks == {"spine work enqueue-due", "spine report"}, "what is due, and what is newest, has no name"
     counted = [name for name, param in parameters() if "--weeks" in names(param) and isinstance(param.type, click.IntRange)]
     assert counted == []
 
@@ -139,8 +139,7 @@ def test_a_difference_understands_latest_and_finras_names(desk: Desk, typed: Any
 
 
 def test_the_last_week_of_a_list_or_range_is_completed(desk: Desk, target: str) -> None:
-    context = commands.db_option(spine.get_command(click.Context(spine), "card"))  # type: ignore[arg-type,type-var]
-    ctx = click.Context(context)  # type: ignore[arg-type]
+    ctx = click.Context(spine.get_command(click.Context(spine), "card"))  # type: ignore[arg-type]
     ctx.params["db"] = target
     param = next(iter(ctx.command.params))
     assert grammar.complete_week(ctx, param, f"{BEFORE},2025-11-2") == [f"{BEFORE},{WEEK}", f"{BEFORE},{BEFORE}"]

@@ -163,7 +163,6 @@ def test_who_reads_the_old_file_goes_on_reading_it(desk: Desk, path: Path) -> No
 
 CHILD = """
 import sys
-sys.path.insert(0, {support!r})
 from gates import stop_at
 from market_spine.cli import entry
 from market_spine.db import published
@@ -185,9 +184,9 @@ def test_a_killed_publication_leaves_the_old_file_whole(
     before = path.read_bytes()
     support = str(Path(__file__).parent.parent / "support")
     code = CHILD.format(
-        support=support, moment=moment, arrived=str(gate.arrived), onward=str(gate.onward), path=str(path), target=target
+        moment=moment, arrived=str(gate.arrived), onward=str(gate.onward), path=str(path), target=target
     )
-    process = start_command(sys.executable, "-c", code)
+    process = start_command(sys.executable, "-c", code, env={"PYTHONPATH": support})
     gate.wait(process)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -69,7 +69,7 @@ def test_a_newcomer_finds_what_is_not_ready_why_and_what_to_type(browser: Browse
     browser.open("/")
     assert "2 weeks blocked" in main(browser)
     command = browser.driver.find_element(By.CSS_SELECTOR, ".command code").text
-    assert command.startswith("spine backfill --from 2025-12-26 --to 2025-12-26 --tiers OTC")
+    assert command.startswith("spine backfill --weeks 2025-12-26 --tiers OTC")
     browser.driver.find_element(By.CSS_SELECTOR, ".command button").click()
     browser.driver.find_element(By.LINK_TEXT, "Weeks").click()  # 1
     blocked = browser.driver.find_element(By.CSS_SELECTOR, "section:last-of-type .rows").text

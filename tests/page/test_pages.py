@@ -286,7 +286,7 @@ def test_the_anomalies_of_a_page_are_counted_and_cut_by_the_database(db: Databas
         for week in (None, WEEK, FRIDAYS[0]):
             for unresolved in (False, True):
                 which = anomalies.Which(severities or anomalies.SEVERITIES, week, unresolved)
-                whole = anomalies.list_anomalies(db, which.severities, week, unresolved)
+                whole = anomalies.list_anomalies(db, which.severities, (week,) if week else (), unresolved)
                 assert anomalies.page(db, which, 2, 1) == (whole[1:3], len(whole))
 
 

@@ -21,7 +21,7 @@ from market_spine.page import demo
 def test_a_report_is_whole_and_relative(sqlite_demo: str, tmp_path: Path, run_command: RunCommand) -> None:
     out = tmp_path / "report"
     arguments = ("--out", str(out), "--db", sqlite_demo, "--run-date", str(demo.DAY), "--symbols", "BRK.B,CLVRw")
-    done = run_command("spine", "report", *arguments, "--weeks", "8")
+    done = run_command("spine", "report", *arguments, "--last", "8")
     assert done.exit_code == 0, done.stderr
     pages = [*out.rglob("*.html")]
     assert f"{len(pages):,} pages in {out}; open {out}/index.html\n" == done.stdout
@@ -38,7 +38,7 @@ def test_a_report_is_whole_and_relative(sqlite_demo: str, tmp_path: Path, run_co
 
 def test_a_report_of_a_past_day_says_so(sqlite_demo: str, tmp_path: Path, run_command: RunCommand) -> None:
     out = tmp_path / "report"
-    done = run_command("spine", "report", "--out", str(out), "--db", sqlite_demo, "--as-of", "2026-01-16", "--weeks", "1", "--json")
+    done = run_command("spine", "report", "--out", str(out), "--db", sqlite_demo, "--as-of", "2026-01-16", "--last", "1", "--json")
     assert done.exit_code == 0, done.stderr
     assert "As of 2026-01-16" in (out / "index.html").read_text("utf-8")
 

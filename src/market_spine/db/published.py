@@ -75,9 +75,9 @@ class Publication:
 def replacing(path: Path) -> Iterator[Publication]:
     """A file to build, which takes its name at the end of the block. Raises UsageError where another file has that name,
     ConfigurationError where none can be written."""
-    _check(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        _check(path)
         part.unlink(missing_ok=True)
         with contextlib.closing(_open(part)) as db:
             yield Publication(db)
@@ -91,7 +91,8 @@ def replacing(path: Path) -> Iterator[Publication]:
     except (OSError, sqlite3.OperationalError) as error:
         raise ConfigurationError(f"cannot write {path}: {error}", hint="name a file in a writable folder") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # no name of a file
+            part.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> sqlite_utils.Database:

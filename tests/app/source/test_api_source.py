@@ -457,7 +457,7 @@ BAD_SETTINGS = [
     ("half a credential", {"MARKET_SPINE_FINRA_CLIENT_ID": "id"}, "both its id and its secret"),
     ("a secret file that is not there", {"MARKET_SPINE_FINRA_CLIENT_SECRET_FILE": "/none"}, "cannot read"),
     ("an address of another kind", {"MARKET_SPINE_FINRA_BASE_URL": "ftp://api.finra.org"}, "not an http"),
-    ("an address with a login", {"MARKET_SPINE_FINRA_BASE_URL": "https://me:secret@api.finra.org"}, "BASE_URL holds a login$"),
+    ("an address with a login", {"MARKET_SPINE_FINRA_BASE_URL": "https://me:secret@api.finra.org"}, "BASE_URL holds a login"),
     ("a timeout in words", {"MARKET_SPINE_HTTP_TIMEOUT": "soon"}, "not a number"),
     ("a negative count", {"MARKET_SPINE_HTTP_RETRIES": "-1"}, "not a number"),
 ]

@@ -111,7 +111,7 @@ REFUSED: list[tuple[str, dict[str, str], str]] = [
     ("an address without places", {"MARKET_SPINE_FILE_URL": "https://a.example/file.psv"}, "needs MARKET_SPINE_FILE_URL"),
     ("a host that is not named", {"MARKET_SPINE_FILE_URL": "https://b.example/{tier}"}, "not on the list"),
     ("a file address", {"MARKET_SPINE_FILE_URL": "file:///etc/{tier}"}, "not on the list"),
-    ("a login in the address", {"MARKET_SPINE_FILE_URL": "https://me:pw@a.example/{tier}"}, "holds a login$"),
+    ("a login in the address", {"MARKET_SPINE_FILE_URL": "https://me:pw@a.example/{tier}"}, "holds a login"),
     ("a host that looks like it", {"MARKET_SPINE_FILE_URL": "https://a.example.evil.net/{tier}"}, "not on the list"),
 ]
 

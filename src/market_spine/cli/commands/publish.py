@@ -13,6 +13,7 @@ from market_spine.cli.commands import (
     as_weeks,
     complete_tier,
     complete_view,
+    complete_week,
     db_option,
     json_option,
     print_json,
@@ -36,7 +37,10 @@ Then, for one: datasette otc.db --metadata otc.metadata.json""",
     "--view", "views", multiple=True, shell_complete=complete_view,
     help="Only this view, repeatable; left out: every view but symbol_venue_share and rolling_symbol, which are large.",
 )
-@click.option("--weeks", callback=as_weeks, help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.")
+@click.option(
+    "--weeks", callback=as_weeks, shell_complete=complete_week,
+    help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.",
+)
 @click.option("--tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier.")
 @as_of_option
 @db_option

@@ -26,11 +26,11 @@ from market_spine.cli.options import Whole
     epilog="""\b
 Examples:
   spine report --out report
-  spine report --out report --weeks 52 --symbols AAPL,BRK.B
+  spine report --out report --last 52 --symbols AAPL,BRK.B
   spine report --out january --as-of 2026-01-30""",
 )
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new or empty folder.")
-@click.option("--weeks", type=Whole(1, 1000), default=26, show_default=True, help="Pages of the last N weeks.")
+@click.option("--last", type=Whole(1, 1000), default=26, show_default=True, metavar="N", help="Pages of the last N weeks.")
 @click.option("--symbols", default="", metavar="LIST", help="Symbols that get a page, comma-separated.")
 @calendar_options
 @run_date_option
@@ -38,7 +38,7 @@ Examples:
 @db_option
 @json_option
 def command(
-    out: Path, weeks: int, symbols: str, calendar_file: str | None, grace_days: int, run_date_text: str | None,
+    out: Path, last: int, symbols: str, calendar_file: str | None, grace_days: int, run_date_text: str | None,
     as_of: date | None, db: str, as_json: bool,
 ) -> None:
     """Write the pages of spine serve as files: for a mail, a bucket or a site of files. Open index.html of the folder.
@@ -62,7 +62,7 @@ def command(
     named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()]
     frame, expected = Frame(Served(as_of), redact(db), as_of, typed=pasteable), expectations(calendar_file, grace_days)
     with open_store(db, Mode.READ_ONLY) as store, looking(store, day, now, as_of, expected) as look:
-        pages = report.write(look, out, frame, weeks_back(weeks, day)[-1], named)
+        pages = report.write(look, out, frame, weeks_back(last, day)[-1], named)
     if as_json:
         print_json(out=str(out), pages=pages)
     else:

@@ -126,8 +126,8 @@ def _order(view: View) -> str:
 _MILLIONTHS = "CAST(total_shares * 1000000 AS BIGINT)"
 _SYMBOL_VENUE_SHARE = f"""\
 SELECT capture_id, week_ending, tier, symbol, venue_class, mpid, firm_crd, venue_name, total_shares,
-       CAST({_MILLIONTHS} AS DOUBLE) / NULLIF(CAST(SUM({_MILLIONTHS})
-           OVER (PARTITION BY week_ending, tier, capture_id, symbol) AS DOUBLE), 0) AS share, captured_at
+       CAST({_MILLIONTHS} AS DOUBLE PRECISION) / NULLIF(CAST(SUM({_MILLIONTHS})
+           OVER (PARTITION BY week_ending, tier, capture_id, symbol) AS DOUBLE PRECISION), 0) AS share, captured_at
 FROM {_FULL}normalized"""
 _READINESS = f"""
 CREATE OR REPLACE MACRO readiness_as_of(day) AS TABLE
