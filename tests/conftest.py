@@ -30,6 +30,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) * 3 // 2
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `one_engine` run on SQLite alone; one that names its engine keeps it."""
+    named = any("engine" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "engine" in metafunc.fixturenames and metafunc.definition.get_closest_marker("one_engine") and not named:
+        metafunc.definition.add_marker(pytest.mark.parametrize("engine", ["sqlite"], indirect=True))
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine a test runs on; everything below that touches a database follows it."""

@@ -17,6 +17,8 @@ from market_spine.db import Database
 from market_spine.outcome import Phase, Reason, Status
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
 
+pytestmark = pytest.mark.one_engine
+
 FRIDAY = date(2026, 10, 2)
 WHOLE = date(2026, 8, 28)  # the one week of the first window that has all its tiers
 MONDAY = WHOLE - timedelta(days=4)

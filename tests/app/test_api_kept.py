@@ -15,6 +15,8 @@ from support.commands import Finished, RunCommand
 
 from market_spine.db import Database
 
+pytestmark = pytest.mark.one_engine
+
 FRIDAY = date(2026, 10, 2)
 ONE = ("2026-09-11", "NMS_TIER_1")
 

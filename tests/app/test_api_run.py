@@ -19,6 +19,8 @@ from market_spine.errors import ConfigurationError
 from market_spine.outcome import Phase, Status
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition
 
+pytestmark = pytest.mark.one_engine
+
 FRIDAY = date(2026, 10, 2)
 WHOLE = date(2026, 8, 28)  # the one week of the window that has all its tiers
 T1_WEEK = date(2026, 9, 11)

@@ -17,6 +17,8 @@ from market_spine.db import Database
 from market_spine.outcome import Status
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition, weeks_back
 
+pytestmark = pytest.mark.one_engine
+
 FRIDAY = date(2026, 3, 6)
 NEXT = FRIDAY + timedelta(weeks=1)
 OLDEST = FRIDAY - timedelta(weeks=5)

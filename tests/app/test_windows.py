@@ -83,18 +83,21 @@ def assert_whole(db: Database) -> None:
     assert replay.differences(db, replay.replay(events.lines(db))) == []
 
 
+@pytest.mark.one_engine
 def test_a_window_is_made_as_soon_as_all_its_weeks_are_there(desk: Desk) -> None:
     ends = {(week, length) for week, tier, length, _ in made(desk.db) if tier == OTC}
     assert ends == {(str(week), 6) for week in WEEKS[5:]} | {(str(week), 13) for week in WEEKS[12:]}
     assert_whole(desk.db)
 
 
+@pytest.mark.one_engine
 def test_a_window_that_lacks_a_week_names_it_and_has_no_figures(desk: Desk) -> None:
     (row,) = rows(desk.db, "rolling_venue_share", WEEKS[3])
     assert row["reason"] == f"{WEEKS[0] - timedelta(weeks=1)} OTC missing and one week more"
     assert {value for name, value in row.items() if name not in ("reason", "week_ending", "tier", "length")} == {None}
 
 
+@pytest.mark.one_engine
 def test_nothing_new_makes_nothing(desk: Desk) -> None:
     before, size = made(desk.db), events.head(desk.db).size
     run(desk, FRIDAYS[1])
@@ -240,6 +243,7 @@ def assert_named(db: Database) -> None:
     assert str(named[0]).startswith("window ")
 
 
+@pytest.mark.one_engine
 def test_a_pruned_capture_keeps_its_windows_and_loses_its_symbols(desk: Desk) -> None:
     desk.publish(WEEK, OTC, REVISED)
     run(desk, FRIDAYS[1])
@@ -288,6 +292,7 @@ def test_a_store_of_an_earlier_schema_gets_its_windows_from_the_next_run(desk: D
     assert rows(desk.db, "rolling_hhi", as_of=FRIDAYS[0])[0]["reason"] == windows.NOT_MADE
 
 
+@pytest.mark.one_engine
 def test_other_lengths_are_kept_by_the_store(desk: Desk) -> None:
     made_now = keep(desk.context(FRIDAYS[1]), (6, 13, 18))
     assert made_now.rows == 4
@@ -308,6 +313,7 @@ def test_the_twin_shows_what_the_query_shows(desk: Desk, name: str) -> None:
     assert sorted(map(repr, map(tuple, latest))) == sorted(map(repr, queried))
 
 
+@pytest.mark.one_engine
 def test_ranks_are_compared_with_the_window_before(desk: Desk) -> None:
     desk.publish(WEEKS[12], OTC, [("AAPL", "JPMX", "JPM-X", 90_000, 5), ("AAPL", "UBSA", "UBS ATS", 10, 1)])
     run(desk, FRIDAYS[1])
@@ -317,6 +323,7 @@ def test_ranks_are_compared_with_the_window_before(desk: Desk) -> None:
     assert set(first.values()) == {None}
 
 
+@pytest.mark.one_engine
 def test_a_symbol_is_added_up_from_the_measures_of_its_weeks(desk: Desk) -> None:
     rows_of = {row["symbol"]: row for row in rows(desk.db, "rolling_symbol")}
     weeks = [lines_of(week) for week in WEEKS[-6:]]
@@ -369,6 +376,7 @@ def observed(desk: Desk, day: date, lines: Any, week: date = WEEK) -> None:
     scheduler.run_schedule(context, desk.source(), scheduler.Plan((week,), (OTC,)), lambda outcome: None)
 
 
+@pytest.mark.one_engine
 def test_the_commands(desk: Desk, target: str, run_command: RunCommand) -> None:
     found = run_command("spine", "query", "rolling_venue_share", "--week", WEEK, "--tier", OTC, "--length", 6, "--csv", "--db", target)
     lines = list(csv.DictReader(io.StringIO(found.stdout)))

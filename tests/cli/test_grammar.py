@@ -14,6 +14,8 @@ from market_spine.cli import grammar
 from market_spine.db import Database
 from market_spine.errors import InvalidWeek, UnknownTier, UsageError
 
+pytestmark = pytest.mark.one_engine
+
 D1, D2, D3 = date(2025, 12, 12), date(2025, 12, 19), date(2025, 12, 26)
 
 

@@ -258,6 +258,7 @@ def follow(office: Office, look: str) -> int:
 # ------------------------------------------------------------------------------------------------------------- the tests
 
 
+@pytest.mark.one_engine
 @pytest.mark.parametrize("state", BAD_SOURCE, ids=lambda state: state.__name__)
 def test_where_only_finra_can_help_a_command_says_so_and_then_repairs(office: Office, state: State) -> None:
     state(office)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 _COLUMNS = ("window to", "weeks", "state", "inputs", "made at", "HHI", "shares", "reason")
 _LEAST = ("inputs", "made at")
 _LONGEST = 260
+_LENGTH = re.compile(r"\s*[0-9]{1,3}\s*", re.ASCII)
 
 
 def _as_lengths(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """The lengths, in weeks."""
     if value is None:
         return None
-    lengths = [int(part) if part.strip().isascii() and part.strip().isdecimal() else 0 for part in value.split(",")]
+    lengths = [int(part) if _LENGTH.fullmatch(part) else 0 for part in value.split(",")]
     if not all(2 <= length <= _LONGEST for length in lengths):
         raise UsageError(f"{value!r} is not a list of lengths from 2 to {_LONGEST} weeks", hint="spine windows --lengths 6,13")
     return tuple(sorted(set(lengths)))
