@@ -160,5 +160,7 @@ def test_by_hand_from_the_first_command_to_the_last(desk: Desk, target: str, run
     assert run_command("spine", "webhooks", "seek", str(size - 1), "--db", target, env=env).exit_code == 0
     assert run_command("spine", "webhooks", "send", "--db", target, env=env).exit_code == 0
     assert sent(listener) == [*range(1, size + 1), size]
+    endless = run_command("spine", "webhooks", "seek", "9" * 5000, "--db", target, env=env)
+    assert (endless.exit_code, "is not an event of the log" in endless.stderr) == (2, True)
     beyond = run_command("spine", "webhooks", "seek", str(size + 1), "--db", target, env=env)
     assert beyond.exit_code == 2 and f"0 to {size}" in beyond.stderr

@@ -86,7 +86,7 @@ def seek(cursor: str, webhook: tuple[str, ...], db: str) -> None:
     _keys(webhook)
     with open_store(db) as store:
         size = events.head(store).size
-        target = size if cursor == "end" else int(cursor) if cursor.isascii() and cursor.isdigit() else -1
+        target = size if cursor == "end" else int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 20 else -1
         if not 0 <= target <= size:
             message = f"'{printable(cursor, 40)}' is not an event of the log: 0 to {size}, or end"
             raise ConfigurationError(message, hint="spine webhooks list")
