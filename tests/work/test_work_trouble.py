@@ -89,6 +89,16 @@ def test_a_session_of_before_an_outage_that_fails_after_it_is_no_second_outage(
     assert reported(caplog) == [("WARNING", "database_unavailable"), ("WARNING", "database_recovered")] * 3
 
 
+def test_another_error_after_a_session_of_before_an_outage_is_reported(
+    troubles: Troubles, caplog: pytest.LogCaptureFixture
+) -> None:
+    troubles.failed("heartbeat", LOST)
+    troubles.recovered("heartbeat")
+    for error in (LOST, ValueError("odd"), ValueError("odd")):
+        troubles.failed("sweep", error)
+    assert reported(caplog)[2:] == [("ERROR", "duty_failing")]
+
+
 def test_any_other_error_is_reported_once_for_its_duty(troubles: Troubles, caplog: pytest.LogCaptureFixture) -> None:
     for duty in ("sweep", "sweep", "heartbeat"):
         troubles.failed(duty, ValueError("odd"))

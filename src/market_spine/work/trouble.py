@@ -64,9 +64,10 @@ class Troubles:
         now, unavailable = clock.ticks(), isinstance(error, DatabaseLost)
         with self._lock:
             state = self._failing.setdefault(duty, _Failing(now))
+            unlogged = state.failures == 0 or state.unavailable or state.late  # nothing of this duty itself was logged
             state.late = unavailable and state.failures == 0 and self.outages > 0 and duty not in self._reached
             database_failing = state.late or any(one.unavailable for one in self._failing.values())
-            logged = database_failing if unavailable else state.failures > 0 and not state.unavailable
+            logged = database_failing if unavailable else not unlogged
             state.failures, state.unavailable = state.failures + 1, unavailable and not state.late
         if is_hopeless(error, now - state.since, self._give_up):
             raise error
