@@ -9,14 +9,12 @@ from itertools import compress, islice
 from typing import Any
 
 from market_spine.errors import ConfigurationError
+from market_spine.query.kinds import Kind, kind_of
 
 _BATCH = 50_000
-_INTEGERS = frozenset(
-    {
-        *("firm_crd", "total_trades", "symbol_count", "venue_count", "rank", "rank_change", "length", "active_weeks", "sessions"),
-        *("row_count", "rows", "bytes", "number", "is_ready"),
-    }
-)
+_OF_KIND = {Kind.COUNT: "BIGINT", Kind.FLAG: "BIGINT", Kind.DATE: "DATE"}
+# Columns of a lake's own tables; those of the views are in kinds.py.
+_INTEGERS = frozenset({"row_count", "rows", "bytes", "number"})
 _BOOLEANS = frozenset({"has_rows"})
 _SHARES = frozenset({"total_shares", "ats_shares", "hidden_shares"})
 _FLOATS = frozenset(
@@ -26,12 +24,7 @@ _FLOATS = frozenset(
         *("effective_venues_slope", "shares_slope", "ats_fraction_slope", "trade_size_slope"),
     }
 )
-_DATES = frozenset(
-    {
-        *("week_ending", "run_date", "published_on", "revised_on", "held_from", "known_from", "known_to"),
-        *("valid_from", "valid_to", "measured_from", "judged_on"),
-    }
-)
+_DATES = frozenset({"run_date", "valid_from", "valid_to", "measured_from", "judged_on"})
 _EXACT_IN_MILLIONTHS = 1 << 32  # up to here a float times a million, rounded, is the decimal that it was read from
 
 
@@ -63,6 +56,8 @@ def type_name(column: str) -> str:
     """The type of a column, in SQL."""
     if column in _SHARES:
         return "DECIMAL(20,6)"
+    if of_kind := _OF_KIND.get(kind_of(column)):
+        return of_kind
     if column in _INTEGERS:
         return "BIGINT"
     if column in _DATES:
