@@ -65,7 +65,7 @@ def _capture(db: Database, key: int, week: date, tier: str, content_hash: str) -
     _measures(db, key, total, len(rows))
     metadata = {"content_hash": content_hash[:16], "sha256": content_hash, "ingest_no": 1, "reason": "NEW"}
     for rank, stage in enumerate(("RAW", "NORMALIZED", "CALC"), 1):
-        _record(db, stage, rank, partition_key(str(week), tier), capture_id, len(rows), metadata, at)
+        record_stage(db, stage, rank, partition_key(str(week), tier), capture_id, len(rows), metadata, at)
 
 
 def _measures(db: Database, key: int, total: int, rows: int) -> None:
@@ -86,7 +86,7 @@ def _measures(db: Database, key: int, total: int, rows: int) -> None:
     )
 
 
-def _record(db: Database, stage: str, rank: int, key: str, capture_id: str, rows: int, metadata: object, at: str) -> None:
+def record_stage(db: Database, stage: str, rank: int, key: str, capture_id: str, rows: int, metadata: object, at: str) -> None:
     db.bulk_insert(
         "core_manifest",
         (
@@ -133,7 +133,7 @@ def _week(db: Database, week_key: int, week: date, keys: list[int]) -> None:
         [(week_key, tier, each, 200, 1 / 3) for tier in TIERS],
     )
     made_from = {tier: {"capture_id": generate_capture_id(DOMAIN, week, tier, day), "ingest_no": 1} for tier in TIERS}
-    _record(db, "CALC", 3, partition_key(str(week)), capture_id, 4, {"made_from": made_from}, at)
+    record_stage(db, "CALC", 3, partition_key(str(week)), capture_id, 4, {"made_from": made_from}, at)
     _certify(db, week, at)
 
 

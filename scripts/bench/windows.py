@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench.contest import Setting
 from bench.goals import Finding, Goal
+from bench.many_weeks import record_stage
 
 if TYPE_CHECKING:
     from market_spine.app.context import Run
@@ -161,21 +162,7 @@ def _capture(db: Database, week: date, tier: str, day: date, chance: random.Rand
     db.bulk_insert("finra_otc_transparency_symbol_measure", columns, measured)
     columns = ("capture_key", "total_shares", "ats_shares", "total_trades", "symbol_count", "venue_count", "hhi")
     db.bulk_insert("finra_otc_transparency_tier_measure", columns, [(key, total, total // 3, 1_000, symbols, len(volumes), 0.1)])
-    db.bulk_insert(
-        "core_manifest",
-        (
-            "domain",
-            "stage",
-            "stage_rank",
-            "partition_key",
-            "capture_id",
-            "row_count",
-            "metadata_json",
-            "captured_at",
-            "created_at",
-        ),
-        [(DOMAIN, "CALC", 3, partition_key(str(week), tier), capture_id, 1, '{"ingest_no": 1}', at, at)],
-    )
+    record_stage(db, "CALC", 3, partition_key(str(week), tier), capture_id, 1, {"ingest_no": 1}, at)
     events.record(db, events.Kind.CAPTURE_MEASURED, f"{week}/{tier}", at, capture_id=capture_id, ingest_no=1)
 
 
