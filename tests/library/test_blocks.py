@@ -34,7 +34,7 @@ def capture(db: Database, key: int, week: str, chance: random.Random) -> Known:
     at, published = f"2026-02-0{key}T12:00:00+00:00", "2026-01-12" if key == 1 else None
     known = Known(week, OTC, at[:10], key, f"finra.otc_transparency:{OTC}:{week}:2026020{key}", at, at)
     columns = ("capture_key", "capture_id", "week_ending", "tier", "run_date", "captured_at", "content_hash", "source_uri",
-               "row_count", "normalized_at", "published_on", "revised_on")  # fmt: skip
+               "row_count", "normalized_at", "published_on", "revised_on")
     values = (key, known.capture_id, week, OTC, at[:10], at, "0" * 64, "", 1, at, published, "2026-01-13")
     db.bulk_insert("finra_otc_transparency_capture", columns, [values])
     places = chance.sample([(issue, venue) for issue in range(1, 61) for venue in range(1, 17)], 400)
@@ -42,7 +42,7 @@ def capture(db: Database, key: int, week: str, chance: random.Random) -> Known:
         (key, *place, chance.choice([7, 200.5, 8_589_934_591.000001, 9_000_000_000_000]), chance.randint(1, 9_000_000_000_000),
          chance.choice([None, 12.5, 31_283.123456]))
         for place in places
-    ]  # fmt: skip
+    ]
     columns = ("capture_key", "issue_id", "venue_id", "total_shares", "total_trades", "total_notional")
     db.bulk_insert("finra_otc_transparency_volume", columns, facts)
     dated = [(key, *place, *days) for place in places[:20] for days in [chance.choice([(None, None), ("2026-01-12", "2026-01-20")])]]

@@ -173,7 +173,7 @@ def test_pruned_captures_are_left_out_and_named(desk: Desk, target: str) -> None
     result = market_spine.open(target).hhi(week=WEEKS[2], tier="OTC", not_ready="include").all_releases()
     assert ([row.known_from for row in result.rows()], result.pruned) == (
         ["2026-01-16", "2026-01-30"], (f"finra.otc_transparency:OTC:{WEEKS[2]}:20260109",),
-    )  # fmt: skip
+    )
 
 
 WRONG: dict[str, tuple[Callable[[market_spine.Store], Any], type[Exception], str]] = {
@@ -221,7 +221,7 @@ def test_rows_and_their_digest_are_those_of_spine_query(desk: Desk, target: str,
         "venue_share": f"venue_share --weeks {WEEK}", "venue_share of a symbol": "symbol_venue_share --symbol AAPL",
         "hhi of every symbol": "hhi --tiers OTC", "rolling venue_share": "rolling_venue_share --length 2",
         "rolling totals": "rolling_totals --tiers OTC",
-    }  # fmt: skip
+    }
     for name, command in commands.items():
         result = asked(store)[name].latest()
         printed = run_here(["spine", "query", *command.split(), "--csv", "--db", target], tmp_path, {}).stdout

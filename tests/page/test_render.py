@@ -43,7 +43,7 @@ _CORES = (
     "&#60;i&#62;", "<a href=//elsewhere>", "\\u003cscript\\u003e", "<style>*{display:none}</style>", "</textarea>", "%3Cscript%3E", "=cmd|'/c'!A1",
 )
 _AROUND = ("{}", '"{}', "'{}", ">{}", "`{}`", "{}\u202e", "\ufeff{}", "é{}", "{}/../..", "{}\u2028", "a{}b", "<{}>", "{}<", "&{};", "--{}--",
-           "[{}]", "({})", "{}?x=y#z", "{}\\", "{} {}", "x{}", "{}{}", "${{{}}}", "+{}", "@{}")  # fmt: skip
+           "[{}]", "({})", "{}?x=y#z", "{}\\", "{} {}", "x{}", "{}{}", "${{{}}}", "+{}", "@{}")
 HOSTILE = [around.replace("{}", core) for core, around in itertools.product(_CORES, _AROUND)]
 
 
@@ -63,7 +63,7 @@ def page_of(words: list[str]) -> Page:
             Choices(one, [(two, to("venues", three), True)]), Search(one, to("symbols"), "q", two),
         ],
         [(three, to("weeks", one))], two,
-    )  # fmt: skip
+    )
 
 
 def test_five_hundred_hostile_strings_are_shown_as_words() -> None:
@@ -107,7 +107,7 @@ def test_a_chart_of_any_values_lies_within_its_frame(values: tuple[float, ...]) 
         (None, Kind.NUMBER, "–"), ("", Kind.TEXT, "–"), ("2026-01-09T12:00:00+00:00", Kind.MOMENT, "2026-01-09 12:00"),
         ("finra.otc_transparency:OTC:2025-12-26:20260109", Kind.CODE, "OTC:2025-12-26:20260109"),
     ],
-)  # fmt: skip
+)
 def test_a_value_is_written_by_its_kind(value: float | str | None, kind: Kind, text: str) -> None:
     assert render.shown(value, kind) == text
 

@@ -30,7 +30,7 @@ SPELLS = {
     "measured when it was no longer current": ("hhi", [("09", AFTERWARDS), ("16", SECOND)], [("2026-01-16", "2026-01-16", None)]),
     "never measured": ("hhi", [("09", NEVER)], []),
     "a view that needs no measures": ("symbol_venue_share", [("09", NEVER)], [("2026-01-09", "2026-01-09", None)]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("view", "spells", "expected"), SPELLS.values(), ids=SPELLS)
