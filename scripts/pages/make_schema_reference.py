@@ -73,6 +73,11 @@ def schema(engine: str) -> dict[str, Table]:
         return {name: _introspect(db, name, said.get(name, ""), text) for name in names}
 
 
+def columns(engine: str) -> dict[str, list[str]]:
+    """The columns of every table and view."""
+    return {name: [column.name for column in table.columns] for name, table in schema(engine).items()}
+
+
 def postgres_types() -> dict[tuple[str, str], str]:
     """The type of each (table, column) on PostgreSQL, from its migrations."""
     text = _text("postgresql")

@@ -13,26 +13,20 @@ Its calendar is a table of its own, so that it does not repeat the program's mis
 from __future__ import annotations
 
 import base64
-import csv
-import gzip
-import io
 import json
 import re
-import socket
-import struct
 import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from stand_ins.finra_faults import Answer, Fault, Seen, When, data
 from stand_ins.finra_filters import BODY_KEYS, BadRequest, check_filters, check_historic, check_sort, matches
+from stand_ins.finra_http import Handler, Server
 from stand_ins.finra_rows import (
     DAILY_KEYS,
     DAILY_ORDER,
@@ -46,6 +40,7 @@ from stand_ins.finra_rows import (
     partition_rows,
     stray_rows,
 )
+from stand_ins.finra_texts import json_row, text_writer
 
 FINRA_MAX, LAST_OFFSET = 5000, 500_000
 
@@ -73,7 +68,7 @@ class FinraFake:
         self.daily_days = 60  # how far back the daily list goes
         self.daily_more: list[Row] = []  # rows beside those of every day
         self.pad_decimals = False
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.fake = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -352,7 +347,7 @@ class FinraFake:
         if not found[offset : offset + limit]:
             return Answer(204, b"", None, headers | {"Record-Total": "0" if not found else str(len(found))})
         as_json = seen.headers.get("accept") == "application/json"
-        write = _json_row if as_json else self._text_writer(body)
+        write = json_row if as_json else text_writer(body, self.pad_decimals)
         lines: list[str] = []
         size = 0
         for row in found[offset : offset + limit]:
@@ -370,24 +365,6 @@ class FinraFake:
         """FINRA's clock: two in the afternoon UTC and a second for every request that came."""
         moment = datetime.combine(self._today, time(14), timezone.utc) + timedelta(seconds=len(self.seen))
         return format_datetime(moment, usegmt=True)
-
-    def _text_writer(self, body: dict[str, Any]) -> Callable[[list[tuple[str, Any]]], str]:
-        quoting: Any = csv.QUOTE_ALL if body.get("quoteValues", True) else csv.QUOTE_NONE
-        delimiter = body.get("delimiter", ",")
-
-        def write(pairs: list[tuple[str, Any]]) -> str:
-            out = io.StringIO()
-            options: Any = {"escapechar": "\\"} if quoting == csv.QUOTE_NONE else {}
-            values = [self._text_value(name, value) for name, value in pairs]
-            csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="", **options).writerow(values)
-            return out.getvalue()
-
-        return write
-
-    def _text_value(self, name: str, value: Any) -> Any:
-        if self.pad_decimals and isinstance(value, (int, Decimal)) and name.startswith("total"):
-            return f"{value:.6f}"
-        return "" if value is None else value
 
     def _error(self, code: int, words: str, message: str, seen: Seen) -> Answer:
         content = {
@@ -407,80 +384,3 @@ class FinraFake:
 
 def _refused_login(message: str) -> Answer:
     return Answer(400, json.dumps({"error_message": message, "error": "invalid_client"}).encode())
-
-
-def _json_row(pairs: list[tuple[str, Any]]) -> str:
-    return "{" + ",".join(f'"{name}":{_json_value(value)}' for name, value in pairs) + "}"
-
-
-def _json_value(value: Any) -> str:
-    """Numbers as a Java program writes them: from ten million on, a float has an exponent."""
-    if isinstance(value, float):
-        if abs(value) < 1e7:
-            return repr(value)
-        digits, _, power = f"{value!r}e{0}".partition("e") if "e" not in repr(value) else repr(value).partition("e")
-        number = Decimal(digits) * 10 ** int(power.split("e")[0])
-        return f"{number.scaleb(-number.adjusted()).normalize()}E{number.adjusted()}"
-    return str(value) if isinstance(value, Decimal) else json.dumps(value)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    fake: FinraFake
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16
-    server: _Server
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-    def _serve(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = urlsplit(self.path)
-        try:
-            body = json.loads(raw)
-        except ValueError:
-            body = {}
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        body = body if isinstance(body, dict) else {}
-        self._send(self.server.fake.answer(Seen(self.command, parts.path, parse_qs(parts.query), body, headers, raw)))
-
-    def _send(self, answer: Answer) -> None:
-        if answer.cut == "reset":
-            # A reset, not an orderly end: linger 0.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
-            return
-        self.send_response_only(answer.status)
-        lower = len(self.server.fake.seen) % 2  # header names come in any case
-        for name, value in answer.headers.items():
-            self.send_header(name.lower() if lower else name, value)
-        if answer.kind:
-            self.send_header("Content-Type", answer.kind)
-        if answer.status == 204:
-            self.end_headers()
-            return
-        content = answer.body
-        if "gzip" in self.headers.get("Accept-Encoding", "") and content:
-            content = gzip.compress(content, 1)
-            self.send_header("Content-Encoding", "gzip")
-            if answer.cut == "gzip":
-                content = content[: len(content) // 2]
-        self.send_header("Content-Length", str(len(content) * (2 if answer.cut == "length" else 1)))
-        self.end_headers()
-        self.wfile.write(content)
-        self.close_connection = self.close_connection or answer.cut == "length"

@@ -194,6 +194,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _growth(memory: list[float]) -> float:
+    """How much larger the last quarter is than the first, in megabytes, once it had settled."""
+    settled = memory[int(len(memory) * SETTLE_SHARE) :]
+    quarter = max(1, len(settled) // 4)
+    return round(sum(settled[-quarter:]) / quarter - sum(settled[:quarter]) / quarter, 2)
+
+
 def soak(target: str, folder: Path, seconds: float, rate: float) -> dict[str, Any]:
     files = folder / "files"
     files.mkdir()
@@ -218,10 +225,7 @@ def soak(target: str, folder: Path, seconds: float, rate: float) -> dict[str, An
                 loader.join(max(0.2, seconds / 100))
                 samples.append((memory_mb(api.pid), memory_mb(worker.pid)))
         claims.join(10)
-    settled = samples[int(len(samples) * SETTLE_SHARE) :]
-    quarter = max(1, len(settled) // 4)
-    first, last = settled[:quarter], settled[-quarter:]
-    growth = [round(sum(s[at] for s in last) / quarter - sum(s[at] for s in first) / quarter, 2) for at in (0, 1)]
+    growth = [_growth([sample[at] for sample in samples]) for at in (0, 1)]
     return {
         "seconds": round(seconds),
         "requests": len(tally.latencies),

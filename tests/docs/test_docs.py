@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -14,22 +13,15 @@ from pathlib import Path
 import click
 import psycopg
 import pytest
-import tomllib
-import yaml
-from clone import tool
 from conftest import ENGINES
-from pages import make_anomaly_reference, make_cli_reference, make_pictures, make_runbooks, make_schema_reference
+from pages import make_cli_reference, make_pictures, make_runbooks, make_schema_reference
 from stand_ins.finra_fake import FinraFake
 from stand_ins.postgres_server import Databases
 from support import page_code, page_desks, pages, transcripts
 from support.page_desks import Desks
 from support.pages import Page
 
-from market_spine import config
 from market_spine import db as databases
-from market_spine.calendar import publication
-from market_spine.cli.commands import COMMANDS
-from market_spine.cli.weekly import check_settings
 from market_spine.db import Database
 from market_spine.db import copy as db_copy
 
@@ -63,14 +55,10 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> Desks:
     return Desks(tmp_path_factory.mktemp("desks"))
 
 
-def name_of(page: Page) -> str:
-    return page.name
-
-
 # --- What can be run is run -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", EXECUTED, ids=name_of)
+@pytest.mark.parametrize("page", EXECUTED, ids=pages.name_of)
 def test_the_console_blocks_of_a_page_say_what_the_commands_say(
     page: Page, desks: Desks, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -121,7 +109,7 @@ def documented(desks: Desks, request: pytest.FixtureRequest) -> Iterator[dict[st
     server.drop(url)
 
 
-@pytest.mark.parametrize("page", WITH_SQL, ids=name_of)
+@pytest.mark.parametrize("page", WITH_SQL, ids=pages.name_of)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_sql_of_a_page_runs_and_returns_the_rows_it_states(page: Page, engine: str, documented: dict[str, Database]) -> None:
     db = documented[engine]
@@ -189,7 +177,7 @@ def test_a_wrong_week_in_a_query_is_noticed_on_both_engines(documented: dict[str
         assert [fault for block in queries(wrong) for fault in _sql_faults(db, wrong, block)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
 def test_no_page_names_a_saturday_or_sunday(page: Page) -> None:
     """FINRA, the exchange and our weeks know working days only, so such a date is a slip of the pen."""
     dates = re.findall(r"\b(20\d\d)-?([01]\d)-?([0-3]\d)\b", page.text)
@@ -207,7 +195,7 @@ def _is_weekend(text: str) -> bool:
 # --- Links and form ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
 def test_every_relative_link_leads_somewhere(page: Page) -> None:
     broken = [f"{page.name}:{line}: {target}" for line, target in page.links() if not _leads_somewhere(page, target)]
     assert broken == []
@@ -229,7 +217,7 @@ def test_every_page_named_in_the_program_exists() -> None:
     assert sorted(name for name in named if not (pages.ROOT / name).is_file()) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
 def test_every_block_says_its_language_and_only_console_is_typed(page: Page) -> None:
     assert sorted({block.language.split(" ")[0] for block in page.blocks} - LANGUAGES) == []
     assert [block.line for block in page.of("text", "sh") if block.text.startswith("$ ")] == []
@@ -239,7 +227,7 @@ RUNBOOKS = [page for page in PAGES if page.path.is_relative_to(pages.ROOT / "wor
 PARTS = ["Trigger", "Prerequisites", "Steps", "Success Criteria", "Rollback", "References"]
 
 
-@pytest.mark.parametrize("page", RUNBOOKS, ids=name_of)
+@pytest.mark.parametrize("page", RUNBOOKS, ids=pages.name_of)
 def test_a_runbook_has_its_six_parts_in_order(page: Page) -> None:
     assert [heading for heading in page.headings() if heading in PARTS] == PARTS
 
@@ -280,13 +268,9 @@ def test_what_is_made_of_pages_and_files_is_up_to_date(tool: str, made: Callable
 
 
 def test_every_environment_variable_is_in_its_reference_page() -> None:
-    read = {name for path in SOURCE.rglob("*.py") for name in _variables(path.read_text("utf-8"))}
+    read = {name for path in SOURCE.rglob("*.py") for name in pages.variables(path.read_text("utf-8"))}
     for_tests = {name for path in (pages.ROOT / "tests").rglob("*.py") for name in _getenv(path.read_text("utf-8"))}
-    assert sorted((read | for_tests) - _variables(pages.page("docs/CLI.md").text)) == []
-
-
-def _variables(text: str) -> set[str]:
-    return set(re.findall(r"\bMARKET_SPINE_[A-Z0-9_]*[A-Z0-9]\b(?!_)", text))
+    assert sorted((read | for_tests) - pages.variables(pages.page("docs/CLI.md").text)) == []
 
 
 def _getenv(text: str) -> set[str]:
@@ -315,127 +299,4 @@ def test_every_view_and_column_is_in_the_data_dictionary_with_its_unit_and_sourc
         rows = pages.table(page.section(heading)) if "`" in heading else []
         assert all(len(row) >= 4 and all(row[:4]) for row in rows), f"{heading}: column, unit, meaning and source are all said"
         described |= {view: [row[0] for row in rows] for view in re.findall(r"`(\w+)`", heading)}
-    assert described == {name: list(columns) for name, columns in _schema().items()}
-
-
-def _schema() -> dict[str, list[str]]:
-    """Every table and view with its columns, as an empty database has them."""
-    return {name: [column.name for column in table.columns] for name, table in make_schema_reference.schema("sqlite").items()}
-
-
-# --- What a page names is there ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_page_names_no_table_or_view_that_is_not_there(page: Page) -> None:
-    if page.name == "workflows/development/ADD_CALCULATION.md":
-        return  # makes new ones; its own test follows it
-    indexes = {
-        found
-        for table in make_schema_reference.schema("sqlite").values()
-        for index in table.indexes
-        for found in re.findall(r"`(\w+)`", index)
-    }
-    known = {*_schema(), *indexes}
-    named = set(re.findall(r"\b(?:core_[a-z_]+|finra_otc_transparency_[a-z_]+[a-z])\b", page.text))
-    assert sorted(named - known) == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_page_names_no_environment_variable_that_is_not_there(page: Page) -> None:
-    assert sorted(_variables(page.text) - _variables(pages.page("docs/CLI.md").text)) == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_page_names_no_command_or_option_that_is_not_there(page: Page) -> None:
-    if page.name == "docs/CHANGELOG.md":
-        return
-    known = dict(make_cli_reference.commands())
-    wrong = []
-    for line, text in [*page.spans(), *((block.line, block.text) for block in page.blocks if block.language != "python")]:
-        for command, options in _invocations(text, known):
-            there = {name for param in known[command].params for name in (*param.opts, *param.secondary_opts)} | {"--help", "-h"}
-            wrong += [f"{page.name}:{line}: {command} has no {option}" for option in options if option not in there]
-    assert wrong == []
-
-
-def _invocations(text: str, known: dict[str, click.Command]) -> Iterator[tuple[str, list[str]]]:
-    """Each command of ours in a text, by its longest known name, with the long options that follow it."""
-    text = re.sub(r"\\\n\s*|`\n\s*", " ", text)
-    for found in re.finditer(r"(?<![\w/.-])(spine|run_finra_weekly_schedule)((?: [^|;&\n`]*)?)", text):
-        words = [found[1], *found[2].split()]
-        if words[0] == "spine" and (len(words) < 2 or not re.fullmatch(r"[a-z][a-z-]*", words[1])):
-            continue
-        name = next((" ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in known), None)
-        assert name is not None and (name != "spine"), f"there is no command {' '.join(words[:2])}"
-        own = found[2].partition(" -- ")[0]  # what follows is meant for another command
-        yield name, re.findall(r"(?<=\s)(--[a-z][a-z-]*)", own)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_an_option_named_in_passing_belongs_to_some_command(page: Page) -> None:
-    ours = {
-        name
-        for _, command in make_cli_reference.commands()
-        for param in command.params
-        for name in (*param.opts, *param.secondary_opts)
-    }
-    scripts = "".join(
-        path.read_text("utf-8") for path in (pages.ROOT / "scripts").rglob("*.*") if path.suffix in (".py", ".sh", ".ps1")
-    )
-    named = {span.split()[0].split("=")[0] for _, span in page.spans() if re.match(r"--[a-z]", span)}
-    assert sorted(name for name in named - ours if f'"{name}"' not in scripts) == []
-
-
-def test_the_settings_and_the_calendar_shown_are_taken_by_the_program(tmp_path: Path) -> None:
-    shown = {name: pages.page(name).of("toml") for name in ("docs/ops/scheduling.md", "docs/events.md", "docs/calendar.md")}
-    assert sorted(page.name for page in PAGES if page.of("toml")) == sorted(shown)
-    path = tmp_path / "shown.toml"
-    for block in shown["docs/ops/scheduling.md"] + shown["docs/events.md"]:
-        path.write_text(block.text, "utf-8")
-        check_settings(config.read(path))
-    for block in shown["docs/calendar.md"]:
-        path.write_text(block.text, "utf-8")
-        assert publication.read_calendar(str(path)) != publication.EXCHANGE
-
-
-def test_the_settings_of_the_secret_are_taken_by_the_program_once_they_are_filled_in(tmp_path: Path) -> None:
-    manifest = pages.ROOT / "docs" / "ops" / "deploy" / "kubernetes" / "secret.yaml"
-    text = yaml.safe_load(manifest.read_text("utf-8"))["stringData"]["market_spine.toml"]
-    path = tmp_path / "market_spine.toml"
-    path.write_text(text.replace("# ", ""), "utf-8")
-    settings = config.read(path)
-    check_settings(settings)
-    assert settings.shared["finra_client_secret_file"] == "/etc/market-spine/finra-client-secret"
-
-
-def test_the_extras_named_in_the_pages_are_those_of_the_package() -> None:
-    project = tomllib.loads((pages.ROOT / "pyproject.toml").read_text("utf-8"))
-    named = {
-        extra for page in PAGES for extras in re.findall(r"market-spine\[([\w,]+)\]", page.text) for extra in extras.split(",")
-    }
-    assert named <= set(project["project"]["optional-dependencies"])
-
-
-def test_every_file_of_commands_is_a_command() -> None:
-    files = {f"market_spine.cli.commands.{path.stem}" for path in (SOURCE / "cli" / "commands").glob("*.py") if path.stem != "__init__"}
-    assert files == {module for _task, module, _line in COMMANDS.values()}
-
-
-def test_every_script_is_in_the_page_of_scripts() -> None:
-    listed = set(re.findall(r"^\| `([\w.-]+)` \|", pages.page("scripts/README.md").text, re.MULTILINE))
-    doors = {path.name for path in (pages.ROOT / "scripts").iterdir() if path.suffix in (".py", ".sh", ".ps1")}
-    tools = {line.split()[0] for line in subprocess.check_output(tool("--help"), text=True).splitlines()[2:]}
-    assert listed == doors - {"clone.py", "__main__.py"} | tools
-
-
-def test_the_list_of_categories_is_up_to_date() -> None:
-    stale = "docs/anomalies.md is not up to date: python scripts make_anomaly_reference"
-    assert make_anomaly_reference.PAGE.read_text("utf-8") == make_anomaly_reference.render(), stale
-
-
-def test_the_readme_and_the_build_type_the_same_test_command() -> None:
-    commands = [block.text for block in pages.page("README.md").of("sh")]
-    assert len(commands) == 3
-    assert all("\n" not in command for command in commands)
-    assert commands[-1] in (pages.ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    assert described == {name: list(columns) for name, columns in make_schema_reference.columns("sqlite").items()}

@@ -4,41 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import date
 
 import pytest
+from support.weekly_text import API_HEADER, GOOD, HEADER, SUMMARY_LAST, api_row, read, reasons, row
 
 from market_spine.errors import UnusableContent
-from market_spine.parse import lines, weekly_file
+from market_spine.parse import lines
 from market_spine.parse.columns import MICRO, UNKNOWN
-from market_spine.parse.weekly_file import WeeklyFile
-from market_spine.partition import Partition
-
-T1 = Partition(date(2025, 12, 26), "NMS_TIER_1")
-HEADER = (
-    "tierDescription|issueSymbolIdentifier|issueName|marketParticipantName|MPID|"
-    "totalWeeklyShareQuantity|totalWeeklyTradeCount|lastUpdateDate\n"
-)
-GOOD = "NMS Tier 1|AAPL|Apple Inc. Common Stock|UBSA UBS ATS|UBSA|100|5|2026-01-12\n"
-API_HEADER = (
-    "weekStartDate|tierIdentifier|issueSymbolIdentifier|issueName|productTypeCode|marketParticipantName|MPID|firmCRDNumber|"
-    "summaryTypeCode|totalWeeklyShareQuantity|totalWeeklyTradeCount|totalNotionalSum|lastUpdateDate\n"
-)
-
-SUMMARY_LAST = "MPID|issueSymbolIdentifier|marketParticipantName|totalWeeklyTradeCount|totalWeeklyShareQuantity|summaryTypeCode\n"
-
-
-def read(text: str | bytes, partition: Partition = T1, block: int = 1 << 20) -> WeeklyFile:
-    content = text.encode() if isinstance(text, str) else text
-    return weekly_file.read((content[at : at + block] for at in range(0, len(content), block)), partition)
-
-
-def row(shares: str = "100", trades: str = "5", symbol: str = "AAPL", mpid: str = "UBSA", venue: str = "UBSA UBS ATS") -> str:
-    return f"NMS Tier 1|{symbol}|Apple Inc. Common Stock|{venue}|{mpid}|{shares}|{trades}|2026-01-12\n"
-
-
-def reasons(file: WeeklyFile) -> list[tuple[int, str]]:
-    return [(reject.line_number, reject.reason) for reject in file.rejects]
 
 
 @pytest.mark.parametrize(
@@ -180,14 +152,6 @@ def test_equal_repeats_collapse_and_differing_ones_are_rejected() -> None:
     assert reasons(file) == [(4, "conflicting duplicate"), (6, "conflicting duplicate")]
     assert file.columns.shares.tolist() == [100 * MICRO] * 2
     assert file.lines == 5
-
-
-def api_row(summary: str = "ATS_W_SMBL_FIRM", mpid: str = "UBSA", crd: str = "", venue: str = "UBSA UBS ATS", **more: str) -> str:
-    facts = {"week": "2025-12-22", "tier": "T1", "symbol": "AAPL", "shares": "100", "notional": "1.5E4", "product": "UTP", **more}
-    return (
-        f"{facts['week']}|{facts['tier']}|{facts['symbol']}|Apple Inc.|{facts['product']}|{venue}|{mpid}|{crd}|{summary}|"
-        f"{facts['shares']}|5|{facts['notional']}|2026-01-12\n"
-    )
 
 
 def test_sums_are_left_out_and_firms_are_known_by_their_crd() -> None:
@@ -381,31 +345,3 @@ def test_a_blank_notional_is_unknown_and_never_zero() -> None:
     file = read(API_HEADER + api_row(symbol="A", notional="") + api_row(symbol="B", notional="0"))
     assert file.columns.notional is not None
     assert file.columns.notional.tolist() == [UNKNOWN, 0]
-
-
-TAPES = [
-    ("both tapes", [row("100"), row("7")], [("", 100), ("2", 7)], 0, []),
-    ("the smaller first", [row("7"), row("100")], [("2", 7), ("", 100)], 0, []),
-    ("an equal pair beside", [row("100"), row("7"), row("5", mpid="B"), row("5", mpid="B")], [("", 100), ("2", 7), ("", 5), ("2", 5)], 0, []),
-    ("equal lines", [row(), row()], [("", 100)], 1, []),
-    ("a doubled file", [row("100"), row("7"), row(symbol="B"), row(symbol="B")], [("", 100), ("", 100)], 1, [3]),
-    ("three lines", [row("100"), row("7"), row("8")], [("", 100)], 0, [3, 4]),
-]
-
-
-@pytest.mark.parametrize(
-    ("lines", "kept", "collapsed", "rejected"), [case[1:] for case in TAPES], ids=[case[0] for case in TAPES]
-)
-def test_the_download_keeps_both_lines_of_a_security_on_two_tapes(
-    lines: list[str], kept: list[tuple[str, int]], collapsed: int, rejected: list[int]
-) -> None:
-    file = read(HEADER + "".join(lines))
-    issues = [file.columns.issues[code] for code in file.columns.issue.tolist()]
-    shares = [value // MICRO for value in file.columns.shares.tolist()]
-    assert [(issue and issue.product_type, value) for issue, value in zip(issues, shares, strict=True)] == kept
-    assert (file.duplicates, [line for line, _ in reasons(file)]) == (collapsed, rejected)
-    assert file.lines == len(lines)
-
-
-def test_a_file_with_product_types_rejects_a_line_that_contradicts_another() -> None:
-    assert reasons(read(API_HEADER + api_row() + api_row(shares="7"))) == [(3, "conflicting duplicate")]

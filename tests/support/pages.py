@@ -123,3 +123,11 @@ def parse(path: Path, text: str) -> Page:
     if opening is not None:
         raise ValueError(f"{path}: a block is not closed")
     return Page(path, text, tuple(blocks), "\n".join(prose))
+
+
+def name_of(page: Page) -> str:
+    return page.name
+
+
+def variables(text: str) -> set[str]:
+    return set(re.findall(r"\bMARKET_SPINE_[A-Z0-9_]*[A-Z0-9]\b(?!_)", text))
