@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
 os.environ["MARKET_SPINE_SETTLE_SECONDS"] = "0"  # tests run on files that they have just written
 ENGINES = ("sqlite", "postgresql")
+Fill = Callable[[Database, Path], None]
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -47,13 +48,13 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def target(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """What `--db` takes: an empty database with our schema, one for each test."""
-    yield from _copy(engine, request, prepared=True)
+    yield from _copy(engine, request, request.getfixturevalue(f"_{engine}_template"))
 
 
 @pytest.fixture
 def new_target(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """What `--db` takes when nothing is there yet: a path without a file, a PostgreSQL database without tables."""
-    yield from _copy(engine, request, prepared=False)
+    yield from _copy(engine, request, None)
 
 
 @pytest.fixture
@@ -147,36 +148,50 @@ def start_held(start_command: StartCommand, gate: Gate) -> StartCommand:
     return start
 
 
-def _copy(engine: str, request: pytest.FixtureRequest, *, prepared: bool) -> Iterator[str]:
-    if engine == "sqlite":
-        yield from _copy_sqlite(request, prepared)
-    else:
-        yield from _copy_postgres(request, prepared)
+def filled_copy(engine: str, request: pytest.FixtureRequest, fill: Fill) -> Iterator[str]:
+    """What `--db` takes: a copy of a database that `fill` has filled once for all tests, its folder copied to tmp_path/files."""
+    filled: dict[tuple[str, Fill], tuple[str, Path]] = request.getfixturevalue("_filled")
+    if (engine, fill) not in filled:
+        folder: Path = request.getfixturevalue("tmp_path_factory").mktemp("filled")
+        target = _clone(engine, request, folder, request.getfixturevalue(f"_{engine}_template"))
+        with contextlib.closing(databases.connect(target)) as db:
+            fill(db, folder / "files")
+        filled[engine, fill] = target, folder / "files"
+    target, files = filled[engine, fill]
+    shutil.copytree(files, request.getfixturevalue("tmp_path") / "files")
+    yield from _copy(engine, request, target)
 
 
-def _copy_sqlite(request: pytest.FixtureRequest, prepared: bool) -> Iterator[str]:
-    path: Path = request.getfixturevalue("tmp_path") / "market_spine.db"
-    if prepared:
-        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
-    yield str(path)
+def _copy(engine: str, request: pytest.FixtureRequest, template: str | None) -> Iterator[str]:
+    target = _clone(engine, request, request.getfixturevalue("tmp_path"), template)
+    yield target
+    if engine == "postgresql":
+        request.getfixturevalue("_databases").drop(target)
 
 
-def _copy_postgres(request: pytest.FixtureRequest, prepared: bool) -> Iterator[str]:
-    server: Databases = request.getfixturevalue("_databases")
-    url = server.create(request.getfixturevalue("_postgres_template") if prepared else None)
-    yield url
-    server.drop(url)
+def _clone(engine: str, request: pytest.FixtureRequest, folder: Path, template: str | None) -> str:
+    if engine == "postgresql":
+        return str(request.getfixturevalue("_databases").create(template))
+    path = folder / "market_spine.db"
+    if template:
+        shutil.copyfile(template, path)
+    return str(path)
 
 
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "template.db"
-    _prepare(str(path))
+def _filled() -> dict[tuple[str, Fill], tuple[str, Path]]:
+    return {}
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("template") / "template.db")
+    _prepare(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(_databases: Databases) -> Iterator[str]:
+def _postgresql_template(_databases: Databases) -> Iterator[str]:
     url = _databases.create()
     _prepare(url)
     yield url

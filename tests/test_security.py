@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import sql_texts, weekly_files
 from support.commands import RunCommand
+from support.source_code import modules
 
 import market_spine
 from market_spine.db import Database, redact
@@ -38,11 +38,6 @@ ASSEMBLED = {
     "query/vintages.py": "texts from the table of views",
     "query/windows.py": "texts from the table of views",
 }
-
-
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(SOURCE.rglob("*.py")):
-        yield path.relative_to(SOURCE).as_posix(), ast.parse(path.read_text("utf-8"))
 
 
 def is_literal(node: ast.expr, names: set[str]) -> bool:

@@ -211,6 +211,7 @@ class Databases:
         self._url = url
         self._prefix = f"market_spine_test_{os.getpid()}_{secrets.token_hex(3)}"
         self._count = 0
+        self._kept: set[str] = set()
         self._admin = psycopg.connect(url, autocommit=True)
         self._strategy = sql.SQL(" STRATEGY file_copy" if self._admin.info.server_version >= 150000 else "")  # half the time
 
@@ -221,14 +222,19 @@ class Databases:
         source = urlsplit(template).path[1:] if template else "template0"
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}{}")
         self._admin.execute(statement.format(sql.Identifier(name), sql.Identifier(source), self._strategy))
-        return urlunsplit(urlsplit(self._url)._replace(path=f"/{name}"))
+        self._kept.add(made := urlunsplit(urlsplit(self._url)._replace(path=f"/{name}")))
+        return made
 
     def drop(self, url: str) -> None:
         """Drops it, whoever is still connected."""
         name = sql.Identifier(urlsplit(url).path[1:])
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        self._kept.discard(url)
 
     def close(self) -> None:
+        """Drops those that are left."""
+        for url in tuple(self._kept):
+            self.drop(url)
         self._admin.close()
 
 

@@ -30,8 +30,10 @@ from clone import ROOT
 from seasons.finra import Content, Finra, Partition, amend
 from seasons.sources import file_bytes
 
+from market_spine import clock
 from market_spine.db import connect
 from market_spine.errors import MarketSpineError
+from market_spine.operate import operation, prune
 from torture import promises
 from torture.places import Place
 
@@ -96,9 +98,11 @@ class Chaos:
                     continue
                 self._write(partition, served.lines if not self.contents[partition] else self._another(partition))
             self._in_peace("run", "--run-date", str(day), "--data-dir", str(self.files), "--weeks", self._weeks())
-        for capture in json.loads(self._in_peace("captures", "--json"))["captures"]:
-            if capture["tier"] != _ROLLED_BACK:
-                self._in_peace("pin", capture["capture_id"], f"chaos-{capture['capture_id']}", "--run-date", str(DAYS[1]))
+        now = clock.moment_of(DAYS[1])
+        with operation.changing(self.place.target, now) as store:
+            for capture in json.loads(self._in_peace("captures", "--json"))["captures"]:
+                if capture["tier"] != _ROLLED_BACK:
+                    prune.pin(store, capture["capture_id"], f"chaos-{capture['capture_id']}", "chaos", now)
         for day in DAYS[:2]:
             for view in _VIEWS:
                 self._past[view, str(day)] = self._in_peace("query", view, "--as-of", str(day), "--nl", "--tier", _KEPT)

@@ -29,7 +29,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         target = str(folder / "api.db")
     else:
         databases = request.getfixturevalue("_databases")
-        target = databases.create(request.getfixturevalue("_postgres_template"))
+        target = databases.create(request.getfixturevalue("_postgresql_template"))
     with serving(target, folder, "--rate", "2000") as api:
         yield api
     if request.param == "postgresql":

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import filled_copy
 from support.commands import RunCommand
-from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, Line
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.nineteen_weeks import WEEKS, lines_of, nineteen_weeks, rows, run
 
-from market_spine.app import scheduler
 from market_spine.app import windows as windows_of_calc
 from market_spine.core import events, replay
 from market_spine.core import windows as tables
@@ -27,30 +28,17 @@ from market_spine.query import answer, diff, history, windows
 from market_spine.query.answer import Question
 from market_spine.query.views import VIEWS
 
-WEEKS = tuple(WEEK - timedelta(weeks=back) for back in reversed(range(19)))
 ROLLING = [name for name, view in VIEWS.items() if view.of_window]
 
 
-def lines_of(week: date) -> list[Line]:
-    """Every week has other volumes, and not every week every venue."""
-    n = WEEKS.index(week)
-    some = [("AAPL", "UBSA", "UBS ATS", 1000 + 37 * n, 10), ("MSFT", "", "De Minimis Firms", 300 + n * n, 3)]
-    return some + ([("AAPL", "JPMX", "JPM-X", 500 - 11 * n, 5)] if n % 4 else [])
+@pytest.fixture
+def target(engine: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    yield from filled_copy(engine, request, nineteen_weeks)
 
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    """Nineteen weeks of two tiers, captured on one Friday."""
-    desk = Desk(tmp_path / "files", db)
-    for week in WEEKS:
-        for tier in (NMS_TIER_1, OTC):
-            desk.publish(week, tier, lines_of(week))
-    run(desk, FRIDAYS[0])
-    return desk
-
-
-def run(desk: Desk, day: date) -> None:
-    desk.run(day, weeks=WEEKS, tiers=(NMS_TIER_1, OTC))
+    return Desk(tmp_path / "files", db)
 
 
 def made(db: Database) -> dict[tuple[str, str, int, str], tuple[Any, ...]]:
@@ -71,11 +59,6 @@ def made(db: Database) -> dict[tuple[str, str, int, str], tuple[Any, ...]]:
 def shown(db: Database, as_of: date | None = None) -> dict[str, str]:
     """Every rolling view as CSV."""
     return {name: "".join(answer.as_csv(VIEWS[name], answer.answer(db, Question(VIEWS[name], as_of=as_of)))) for name in ROLLING}
-
-
-def rows(db: Database, view: str, week: date = WEEK, tier: str = OTC, length: int = 6, as_of: date | None = None) -> list[dict[str, Any]]:
-    question = Question(VIEWS[view], (week,), (tier,), as_of=as_of, length=length)
-    return [dict(zip(question.view.columns, row, strict=True)) for row in answer.answer(db, question)]
 
 
 def assert_whole(db: Database) -> None:
@@ -349,31 +332,6 @@ def test_what_depends_on_a_week_is_listed(desk: Desk) -> None:
     first = windows.dependents(desk.db, WEEKS[0], OTC)
     reason = f"{WEEKS[0] - timedelta(weeks=1)} OTC missing and 4 weeks more"
     assert (first[0].week, first[0].state, first[0].reason) == (str(WEEKS[0]), windows.MISSING, reason)
-
-
-def test_content_loaded_under_past_days_has_the_windows_of_these_days(db: Database, tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "files", db)
-    for week in WEEKS[-6:]:
-        desk.publish(week, OTC, lines_of(week))
-    desk.run(FRIDAYS[0], weeks=WEEKS[-6:], tiers=(OTC,))
-    newest = rows(db, "rolling_hhi")
-    observed(desk, FRIDAYS[0] - timedelta(days=7), PLAIN)
-    assert rows(db, "rolling_hhi") == newest
-    early = rows(db, "rolling_hhi", as_of=FRIDAYS[0] - timedelta(days=7))
-    assert early[0]["reason"] == f"{WEEKS[-2]} OTC missing and 4 weeks more"
-    for week in WEEKS[-6:-1]:
-        observed(desk, FRIDAYS[0] - timedelta(days=7), PLAIN, week)
-    (early,) = rows(db, "rolling_hhi", as_of=FRIDAYS[0] - timedelta(days=7))
-    assert early["hhi"] not in (None, newest[0]["hhi"])
-    assert rows(db, "rolling_hhi") == newest
-
-
-def observed(desk: Desk, day: date, lines: Any, week: date = WEEK) -> None:
-    """Loads a content as observed on a past day."""
-    desk.publish(week, OTC, lines)
-    context = desk.context(day)
-    context.as_observed = True
-    scheduler.run_schedule(context, desk.source(), scheduler.Plan((week,), (OTC,)), lambda outcome: None)
 
 
 @pytest.mark.one_engine

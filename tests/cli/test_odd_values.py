@@ -43,7 +43,7 @@ def _numeric_only(host: object, port: object, *more: object, **named: object) ->
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.name or "run_finra_weekly_schedule" for command in COMMANDS])
-def test_an_odd_value_is_taken_or_refused_in_one_line(command: Command, tmp_path: Path, _sqlite_template: Path) -> None:
+def test_an_odd_value_is_taken_or_refused_in_one_line(command: Command, tmp_path: Path, _sqlite_template: str) -> None:
     root, wrong = tmp_path / "root", []
     for at, (owner, param) in enumerate(PLACES):
         for kind in itertools.islice(ODD, at % SHARE, None, SHARE) if owner == command else ():
@@ -57,7 +57,7 @@ def test_an_odd_value_is_taken_or_refused_in_one_line(command: Command, tmp_path
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_odd_setting_is_taken_or_refused_in_one_line(
-    name: str, tmp_path: Path, _sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, _sqlite_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (weekly_run, *_), root, wrong = COMMANDS, tmp_path / "root", []
     at = list(SETTINGS).index(name)

@@ -147,7 +147,7 @@ class Ended:
         return self.stdout.decode("utf-8") + self.stderr
 
 
-def renew(root: Path, template: Path) -> None:
+def renew(root: Path, template: str) -> None:
     """Makes `root` anew: links to devices, and the folder `work` where a command runs, with an empty store."""
     shutil.rmtree(root, ignore_errors=True)
     work = root / "work"
