@@ -4,9 +4,9 @@
 Without a week: the two of which FINRA has published a tier since the Friday before, the newest of NMS Tier 1 and, two weeks
 older, the newest of the other tiers. What is not published yet waits in the queue until it is.
 
-Ingest of the three tiers is due at once, then normalize, then the measures of each tier, then those of the week, each so many
+Ingest of the three tiers is due at once, then normalize, then the measures of each tier, then those of the week, each some
 minutes after the stage before. Safe to run twice: what is enqueued already is only named. Needs nothing but Python. Exit codes:
-0 enqueued or there already, 1 the API refused, 2 it could not be asked.
+0 enqueued or already enqueued, 1 the API refused, 2 it could not be asked.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def friday(text: str) -> str:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date: write it as YYYY-MM-DD") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date: write it as YYYY-MM-DD") from None
     if day.weekday() != 4:
         raise argparse.ArgumentTypeError(
             f"{text} is a {day:%A}, not a Friday: {day + timedelta(days=4 - day.weekday())} is meant"

@@ -1,7 +1,7 @@
 """The quality gates against synthetic histories: false alarms, and faults in the bytes of files.
 
 python scripts/gates.py history --seeds 20          104 weeks × 3 tiers for each seed: how many are held, how many warned
-python scripts/gates.py faults --trials 1000        so many files of each kind of fault, through ingest and normalize
+python scripts/gates.py faults --trials 1000        files of each kind of fault, through ingest and normalize
 python scripts/gates.py poisoned --trials 200       the same with every fourth week of the history faulty, and released
 
 Each prints one JSON document. `history` exits 1 if anything is held or more than 4 % are warned, the others if a kind of fault

@@ -105,14 +105,19 @@ def given_names(tree: ast.AST) -> Iterator[str]:
             yield node.arg
 
 
-@pytest.mark.parametrize("room", ROOMS)
+def files_of(room: str) -> list[Path]:
+    if room == "scripts":
+        return sorted((ROOT / "scripts").rglob("*.py"))
+    return [SOURCE / name for name, _ in modules() if room_of(name) == room]
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "scripts"])
 def test_texts_are_in_plain_technical_english(room: str) -> None:
     """What to write instead stands in the table of the house style."""
     spoken = [
-        f"{name}:{line}: {match.group()}"
-        for name, _ in modules()
-        if room_of(name) == room
-        for line, text in written(SOURCE / name)
+        f"{path.relative_to(ROOT)}:{line}: {match.group()}"
+        for path in files_of(room)
+        for line, text in written(path)
         for match in DIALECT.finditer(text)
     ]
     assert spoken == []

@@ -56,8 +56,8 @@ def measure(command: Sequence[str], *, cwd: Path, on_line: Callable[[str, float,
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
-            said = errors.read().decode("utf-8", "replace")[-2000:]
-            raise Failed(f"{' '.join(command)[:300]} ended with {process.returncode}:\n{said}")
+            stderr = errors.read().decode("utf-8", "replace")[-2000:]
+            raise Failed(f"{' '.join(command)[:300]} ended with {process.returncode}:\n{stderr}")
     within, peak = cwd / REPORT, used.ru_maxrss / 1024
     if within.exists():  # a process that measured what it was run for by itself, see within.py
         part = json.loads(within.read_text("utf-8"))

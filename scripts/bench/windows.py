@@ -101,7 +101,7 @@ def _cpu(act: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def _store(path: Path, weeks: int, symbols: int = 10) -> Iterator[Database]:
-    """A store of so many weeks, with measures and without windows."""
+    """A store of `weeks` weeks, with measures and without windows."""
     from market_spine.db import connect
     from market_spine.db.migrations import prepare
 

@@ -27,7 +27,7 @@ or FINRA's `T1`, `T2` and `OTCE`. A list has commas, a range of weeks is `2025-1
 happens meanwhile to stderr; with `--json` stdout holds one JSON document with a `schema_version`, also when the command fails.
 """
 
-# What is read from the environment and is no option of a command.
+# What is read from the environment and is not an option of a command.
 SETTINGS = {
     "MARKET_SPINE_STATE_DIR": "Folder for the state kept while there is no database; otherwise the user's state folder.",
     "MARKET_SPINE_ACTOR": "Who is recorded as having run or changed something; otherwise the login name.",
@@ -149,8 +149,8 @@ def _exit_codes() -> str:
     for code in sorted({*DETAILS, *kinds}):
         named = sorted(kinds.get(code, []), key=lambda kind: kind.__name__)
         lone = inspect.getdoc(named[0]) if named else ""
-        said = DETAILS.get(code) or _cell((lone or "").split("\n")[0])
-        lines.append(f"| `{code}` | {said} | {', '.join(kind.__name__ for kind in named)} |")
+        meaning = DETAILS.get(code) or _cell((lone or "").split("\n")[0])
+        lines.append(f"| `{code}` | {meaning} | {', '.join(kind.__name__ for kind in named)} |")
     return "\n".join([*lines, ""])
 
 

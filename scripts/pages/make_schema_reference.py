@@ -47,7 +47,7 @@ class Table:
 
     name: str
     is_view: bool
-    said: str
+    comment: str
     columns: tuple[Column, ...]
     indexes: tuple[str, ...]
 
@@ -65,12 +65,12 @@ def render() -> str:
 def schema(engine: str) -> dict[str, Table]:
     """Every table and view in the order of the migrations, as an empty SQLite database really has them."""
     text = _text(engine)
-    said = {name: _plain(comment) for comment, _kind, name in _CREATED.findall(text)}
-    said |= {name: _plain(comment) for name, comment in _RESTATED.findall(text)}
+    comments = {name: _plain(comment) for comment, _kind, name in _CREATED.findall(text)}
+    comments |= {name: _plain(comment) for name, comment in _RESTATED.findall(text)}
     with contextlib.closing(connect(":memory:")) as db:
         prepare(db)
-        names = dict.fromkeys([*(name for name in said if db.has_table(name)), *db.tables()])
-        return {name: _introspect(db, name, said.get(name, ""), text) for name in names}
+        names = dict.fromkeys([*(name for name in comments if db.has_table(name)), *db.tables()])
+        return {name: _introspect(db, name, comments.get(name, ""), text) for name in names}
 
 
 def columns(engine: str) -> dict[str, list[str]]:
@@ -91,12 +91,12 @@ def postgres_types() -> dict[tuple[str, str], str]:
 _POSTGRES = {"INTEGER": "integer", "DOUBLE PRECISION": "double precision", "DOUBLE": "double precision"}
 
 
-def _introspect(db: Database, name: str, said: str, text: str) -> Table:
+def _introspect(db: Database, name: str, comment: str, text: str) -> Table:
     rows = db.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?) ORDER BY cid', (name,)).fetchall()
     kind = db.execute("SELECT type FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0]
     indexes = tuple(" ".join(f"`{index}` {columns}".split()) for index, table, columns in _INDEX.findall(text) if table == name)
     columns = tuple(Column(row[0], row[1], not row[2] and not row[3], row[3]) for row in rows)
-    return Table(name, kind == "view", said, columns, indexes)
+    return Table(name, kind == "view", comment, columns, indexes)
 
 
 def _text(engine: str) -> str:
@@ -108,7 +108,7 @@ def _plain(comment: str) -> str:
 
 
 def _table(table: Table, types: dict[tuple[str, str], str]) -> str:
-    lines = [f"### `{table.name}`\n"] + ([f"{table.said}\n"] if table.said else [])
+    lines = [f"### `{table.name}`\n"] + ([f"{table.comment}\n"] if table.comment else [])
     lines += ["| column | SQLite | PostgreSQL | |", "|---|---|---|---|"]
     for column in table.columns:
         notes = [f"key {column.key}"] if column.key else ["may be empty"] if column.optional else []
@@ -121,7 +121,7 @@ def _table(table: Table, types: dict[tuple[str, str], str]) -> str:
 
 def _view(table: Table) -> str:
     names = ", ".join(f"`{column.name}`" for column in table.columns)
-    return f"### `{table.name}`\n\n" + (f"{table.said}\n\n" if table.said else "") + f"{names}\n"
+    return f"### `{table.name}`\n\n" + (f"{table.comment}\n\n" if table.comment else "") + f"{names}\n"
 
 
 if __name__ == "__main__":

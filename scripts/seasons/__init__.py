@@ -1,4 +1,4 @@
-"""A simulated year of Fridays: FINRA, a desk and everything that goes wrong, against a model in plain Python.
+"""A simulated year of Fridays: FINRA, operators and everything that goes wrong, against a model in plain Python.
 
 finra     what FINRA serves on a day, and how it changes
 measures  what every view must show of a content

@@ -16,7 +16,7 @@ OPEN = 26  # weeks before the window in which what is refused is tried again, an
 
 
 def window(day: date) -> list[date]:
-    """The Fridays a run of that day looks at, the newest first."""
+    """The Fridays a run of that day looks at, newest first."""
     last = day - timedelta(days=(day.weekday() - 4) % 7)
     return [last - timedelta(weeks=n) for n in range(WINDOW)]
 
@@ -89,7 +89,7 @@ class Duties:
             yield f"OVERLOOKED: changed on {served.changed} without a date, and not found on {TURNS} days with runs"
 
     def _shows(self, partition: Partition, stored: Served, served: Served, capture: Capture, finra: Finra) -> bool:
-        """Whether dates and counts tell of the change: within the window any difference, before it a date since the last run."""
+        """Whether dates and counts show the change: within the window any difference, before it a date since the last run."""
         if partition.week >= window(finra.today)[-1]:
             same = served.newest == stored.newest and len(served.lines) == len(stored.lines)
             return not same or served.changed == capture.day == served.newest
@@ -171,7 +171,7 @@ def _results(ledger: Ledger) -> Iterator[str]:
 
 
 def at_the_end(finra: Finra, ledger: Ledger, duties: Duties) -> Iterator[str]:
-    """Once all is well again, every due partition is there and equal to what FINRA serves, settled weeks included."""
+    """Once everything is repaired, every due partition is there and equal to what FINRA serves, settled weeks included."""
     settled = window(finra.today)[-1] - timedelta(weeks=SETTLED)
     for partition in duties.scope(finra):
         served, known = finra.partitions[partition], ledger.newest(partition)

@@ -347,7 +347,7 @@ def _crashed(done: Finished) -> list[str]:
 
 
 def _ingested(done: Finished) -> set[tuple[str, str, str]]:
-    """What a run or its rehearsal says of ingest, by partition."""
+    """What a run or its dry run reports of ingest, by partition."""
     return {
         (entry["week_ending"], entry["tier"] or "", entry["outcome"])
         for entry in done.document.get("partitions", [])

@@ -4,7 +4,7 @@
         fake.fill(weeks=8)                         # partitions appear as the clock reaches their day
         fake.fail(status(503), when=tier("T2"))    # faults, once or for ever, for the requests that match
         fake.today += timedelta(weeks=1)           # the clock: publications and scripted revisions happen
-        fake.spoil_totals(monday, "T1", doubled)   # firm totals fit the rows, unless told otherwise
+        fake.spoil_totals(monday, "T1", doubled)   # firm totals fit the rows, unless spoiled
         fake.seen                                  # every request that came
 
 Its calendar is a table of its own, so that it does not repeat the program's mistakes.

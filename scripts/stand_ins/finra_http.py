@@ -14,7 +14,7 @@ from stand_ins.finra_faults import Answer, Seen
 
 
 class Answering(Protocol):
-    """Who answers the requests, and has seen them."""
+    """The service behind the HTTP server."""
 
     seen: list[Seen]
 
@@ -26,7 +26,7 @@ class Server(ThreadingHTTPServer):
     fake: Answering
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
+        """A client that hangs up is not reported."""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -216,7 +216,7 @@ class Databases:
         self._strategy = sql.SQL(" STRATEGY file_copy" if self._admin.info.server_version >= 150000 else "")  # half the time
 
     def create(self, template: str | None = None) -> str:
-        """Makes a database, a copy of the one at URL `template` if given, and answers its URL."""
+        """Makes a database, a copy of the one at URL `template` if given, and returns its URL."""
         self._count += 1
         name = f"{self._prefix}_{self._count}"
         source = urlsplit(template).path[1:] if template else "template0"

@@ -1,8 +1,8 @@
 """Everything at once on one database: weekly runs, backfills, workers, rollbacks, prunes, rebuilds, exports, copies, verifies and
-readers of past days, while processes are killed, frozen and thawed, and told to stop. `torture.py --fault chaos` starts it.
+readers of past days, while processes are killed, frozen and thawed, and asked to stop. `torture.py --fault chaos` starts it.
 
 The store is begun on two Fridays; everything then happens on a third, while files change between contents that are all known. So
-it can be said of every single answer whether it is right: a past day shows byte for byte what it showed before (or says that its
+every single answer can be judged: a past day shows byte for byte what it showed before (or says that its
 rows were pruned), and today each partition shows one whole content that was really served.
 """
 
@@ -114,7 +114,7 @@ class Chaos:
         return amend(self.contents[partition][-1], partition.tier, DAYS[-1], self.random) or self.contents[partition][0]
 
     def _write(self, partition: Partition, lines: Content) -> None:
-        """Whole and at once, as a desk should; it is known before anybody can read it."""
+        """Whole and at once, as an operator should; it is known before anybody can read it."""
         self.contents[partition].append(lines)
         target = self.files / f"{partition.tier.lower()}_week_{partition.week}.psv"
         new = target.with_name(f".{target.name}.part")

@@ -31,7 +31,7 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 @dataclass
 class Attack:
-    """So many connections that never end their head."""
+    """Connections that never end their head."""
 
     port: int
     wanted: int

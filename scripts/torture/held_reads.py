@@ -138,7 +138,7 @@ def _command(engine: Engine, draw: random.Random) -> Callable[[], Finished]:
 
 
 def play(engine: str, kills: int, seed: int) -> dict[str, Any]:
-    """Plays stores until so many commands were killed; returns what happened."""
+    """Plays stores until `kills` commands were killed; returns what happened."""
     draw, counts, seen = random.Random(seed), Counter[str](), Counter[str]()
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="held_reads_")))

@@ -39,7 +39,7 @@ _STATEMENTS = {"run": 160, "rollback": 40, "undo": 40, "prune": 40, "rebuild": 6
 
 
 def kill(engine: str, kills: int, seed: int) -> dict[str, Any]:
-    """Plays stores until so many commands were killed; returns what happened."""
+    """Plays stores until `kills` commands were killed; returns what happened."""
     draw, counts, faults, began = random.Random(seed), Counter[str](), list[str](), time.monotonic()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="log_kills_")))

@@ -108,15 +108,15 @@ def one_request(url: str, tally: Tally, chance: random.Random) -> None:
         else:
             ask(url + chance.choice(READS))
     except (urllib.error.URLError, OSError, ValueError) as error:
-        said = error.read(300).decode("utf-8", "replace") if isinstance(error, urllib.error.HTTPError) else ""
+        refusal = error.read(300).decode("utf-8", "replace") if isinstance(error, urllib.error.HTTPError) else ""
         with tally.lock:
-            tally.errors.append(f"{error} {said}")
+            tally.errors.append(f"{error} {refusal}")
     with tally.lock:
         tally.latencies.append((time.perf_counter() - began) * 1000)
 
 
 def load(url: str, tally: Tally, rate: float, until: float, threads: int = 8) -> None:
-    """So many requests a second in all, at even distances; a thread that is late does not catch up by a burst."""
+    """`rate` requests a second in all, at even distances; a thread that is late does not catch up by a burst."""
 
     def work(number: int) -> None:
         chance = random.Random(number)

@@ -1,7 +1,7 @@
 """Ill-treat the work queue and count: `python scripts queue_torture --engine postgresql --workers 3 --items 2000`.
 
-N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is told
-to stop, one is frozen past its lease and thawed, one is stopped, told to end and woken (`wake`); the server is restarted, stays
+N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is asked
+to stop, one is frozen past its lease and thawed, one is stopped, asked to end and woken (`wake`); the server is restarted, stays
 away (`outage`) or takes no writes (`readonly`), a column is renamed for a while (`alter`), the workers' clocks differ. In the end
 every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
 (A network that is cut: two_machines.py.)
@@ -59,7 +59,7 @@ class Bench:
     restart: Callable[[float], None] | None = None
     outage_seconds: float = 5
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     def start(self, clock_offset: float = 0) -> str:
         name = f"w{len(self.workers) + 1}"
@@ -82,7 +82,7 @@ class Bench:
         return name
 
     def say(self, text: str) -> None:
-        self.told.append(text)
+        self.lines.append(text)
         click.echo(text, err=True)
 
     def kill(self, db: Database) -> None:
@@ -143,12 +143,12 @@ class Bench:
         self._say_alive(f"renamed a column for {self.outage_seconds:.0f} s")
 
     def wake(self, db: Database) -> None:
-        """Stopped, told to end, woken: the signal must not be lost."""
+        """Stopped, asked to end, woken: the signal must not be lost."""
         name = self._busy(db, frozen=True)
         process = self.workers[name]
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)
-        self.say(f"stopped {name}, told it to end, woke it: exit {process.wait(60)}")
+        self.say(f"stopped {name}, asked it to end, woke it: exit {process.wait(60)}")
 
     def _say_alive(self, what: str) -> None:
         alive = sum(process.poll() is None for process in self.workers.values())
@@ -189,7 +189,7 @@ class Bench:
 
 
 def make_ready(db: Database, items: int) -> None:
-    """An empty database gets its tables and so many items."""
+    """An empty database gets its tables and the items."""
     prepare(db)
     db.execute(
         "CREATE TABLE torture_effect (item_id INTEGER, execution_id TEXT, worker TEXT, at DOUBLE PRECISION, claim_ms REAL)"
@@ -217,7 +217,7 @@ def done(db: Database) -> int:
 
 
 def wait_for(db: Database, count: int, deadline: float) -> None:
-    """Until so many items are COMPLETE."""
+    """Until `count` items are COMPLETE."""
     while (now_done := done(db)) < count:
         if time.monotonic() > deadline:
             raise click.ClickException(f"only {now_done} of {count} items are COMPLETE: {queue.counts(db)}")
@@ -250,7 +250,7 @@ def report(db: Database, bench: Bench, items: int) -> dict[str, Any]:
         "items_per_second": round(len(times) / span, 1),
         "steady_per_second": steady(db),
         "claim_ms": {f"p{p}": round(claims[len(claims) * p // 100], 2) for p in (50, 95, 99)} if claims else {},
-        "told": bench.told,
+        "lines": bench.lines,
     }
 
 
@@ -303,7 +303,7 @@ def rates(engine: str, counts: Sequence[int], items: int, milliseconds: float) -
 
 @contextlib.contextmanager
 def own_server() -> Iterator[tuple[str, Callable[[float], None]]]:
-    """A PostgreSQL server of our own: its URL, and what restarts it after so many seconds."""
+    """A PostgreSQL server of our own: its URL, and what restarts it after some seconds."""
     with PostgresServer(required_binaries()) as server:
 
         def restart(seconds: float) -> None:

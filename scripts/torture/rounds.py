@@ -174,7 +174,7 @@ def _first_line(run: subprocess.Popen[str]) -> None:
 
 
 def _end(run: subprocess.Popen[str]) -> tuple[int, str]:
-    """Waits for the end; answers exit code and what was said since the first line."""
+    """Waits for the end; returns exit code and what was printed since the first line."""
     code = run.wait(_SLOWEST)
     assert run.stderr is not None
     with run.stderr:
@@ -209,7 +209,7 @@ def _places(engine: str, fault: str, home: Path) -> Iterator[Iterator[Place]]:
 
 
 def torture(fault: str, engine: str, rounds: int, seed: int = 1, folder: Path = FIXTURES) -> dict[str, object]:
-    """All rounds; answers what happened. `faults` is empty when every promise was kept."""
+    """All rounds; returns what happened. `faults` is empty when every promise was kept."""
     home = Path(tempfile.mkdtemp(prefix="torture_"))
     torturer = Torturer(folder, fault, seed)
     began = time.monotonic()

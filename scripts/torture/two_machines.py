@@ -5,9 +5,9 @@ python scripts two_machines --rounds 2
 
 together:  both start at once; one works, the other waits for it (or leaves: exit 75)
 cut:       the network of the first is cut in the middle, without a word to the server; the second takes over and completes;
-           then the cable is mended, and the first must find that it lost its lock, and write nothing
+           then the cable is plugged in again, and the first must find that it lost its lock, and write nothing
 workers:   a worker on each takes items from one queue; the network of the first is cut while it has an item in hand: the second
-           takes that over too, and once the cable is mended the first finds that it lost it. No item is lost or done twice
+           takes that over too, and the first, plugged in again, finds that it lost it. No item is lost or done twice
 Each machine has its own network, host name and process numbers. The end must equal that of a run never disturbed.
 """
 
@@ -72,8 +72,8 @@ class Machine:
     def work(self, url: str, log: Path) -> subprocess.Popen[str]:
         """Starts a worker there, whose items do nothing but leave a row and take a while."""
         worker = tool("queue_torture", "--be-worker", self.name, "--db", self._as_seen(url))
-        with log.open("w", encoding="utf-8") as said:
-            return self._start([*worker, "--lease", LEASE, "--milliseconds", "200"], said)
+        with log.open("w", encoding="utf-8") as printed:
+            return self._start([*worker, "--lease", LEASE, "--milliseconds", "200"], printed)
 
     def _as_seen(self, url: str) -> str:
         """The server's address from there."""
@@ -93,7 +93,7 @@ class Machine:
         )
 
     def cut(self) -> None:
-        """Unplugs the cable: nothing gets through, nobody is told."""
+        """Unplugs the cable: nothing gets through, nobody is notified."""
         _ip("link", "set", self._cable, "down")
 
     def mend(self) -> None:
@@ -129,20 +129,20 @@ class Pair:
         self.ends: Counter[str] = Counter()
         with self._database() as url:
             run = first.start(url)
-            _, said = run.communicate(timeout=_SLOWEST)
+            _, printed = run.communicate(timeout=_SLOWEST)
             if run.returncode:
-                raise RuntimeError(f"the undisturbed run fails: {said}")
+                raise RuntimeError(f"the undisturbed run fails: {printed}")
             self._picture = _picture(url)
 
     def together(self, policy: str) -> None:
         """Both at once. `policy` is what the loser of the race does: `wait` or `fail`."""
         with self._database() as url:
             runs = [machine.start(url, "--if-locked", policy) for machine in (self._first, self._second)]
-            said = [run.communicate(timeout=_SLOWEST)[1] for run in runs]
+            printed = [run.communicate(timeout=_SLOWEST)[1] for run in runs]
             codes = sorted(run.returncode for run in runs)
             self.ends[f"together, {policy}: {codes}"] += 1
             if codes not in ([0, 0], [0, 75]) or (policy == "wait" and codes != [0, 0]):
-                self._found(f"together, {policy}: {codes}", said)
+                self._found(f"together, {policy}: {codes}", printed)
             self._compare(url, f"together, {policy}")
 
     def cut(self) -> None:
@@ -154,12 +154,12 @@ class Pair:
             self._first.cut()
             was_done = first.poll() is not None
             second = self._second.start(url, "--if-locked", "wait", "--lock-wait", "120")
-            _, said = second.communicate(timeout=_SLOWEST)
+            _, printed = second.communicate(timeout=_SLOWEST)
             self._first.mend()
             _, cried = first.communicate(timeout=_SLOWEST)
             self.ends[f"cut: first {'was done' if was_done else first.returncode}, second {second.returncode}"] += 1
             if second.returncode != 0 or (not was_done and first.returncode not in (0, 2, 75)) or "Traceback" in cried:
-                self._found(f"cut: {first.returncode}, {second.returncode}", [cried, said])
+                self._found(f"cut: {first.returncode}, {second.returncode}", [cried, printed])
             self._compare(url, "cut")
 
     def cut_workers(self, items: int = 40) -> None:
@@ -181,7 +181,7 @@ class Pair:
             self._compare_workers(db, items, held)
 
     def _cut_off_with_an_item(self, db: Database, items: int) -> list[int]:
-        """Cuts the first machine off; answers the items that it then has in hand."""
+        """Cuts the first machine off; returns the items that it then has in hand."""
         while True:
             self._until(
                 lambda: queue.counts(db)[State.COMPLETE] >= items // 4 and self._in_hand(db), "the first worker has nothing to do"
@@ -228,8 +228,8 @@ class Pair:
         for difference in promises.differences(_picture(url), self._picture):
             self._found(f"{what}: {difference}", [])
 
-    def _found(self, what: str, said: list[str]) -> None:
-        self.wrong.append(f"{what} {[text[-300:] for text in said]}")
+    def _found(self, what: str, printed: list[str]) -> None:
+        self.wrong.append(f"{what} {[text[-300:] for text in printed]}")
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[str]:

@@ -277,7 +277,7 @@ def test_workers_killed_stopped_and_frozen_lose_nothing_and_double_nothing(engin
     found = json.loads(done.stdout)
     assert (found["states"], found["lost"], found["doubled"]) == ({"COMPLETE": 150}, 0, 0)
     assert found["taken_up_again"] >= 1
-    assert len(found["told"]) == (4 if engine == "postgresql" else 3)
+    assert len(found["lines"]) == (4 if engine == "postgresql" else 3)
 
 
 def test_nothing_is_listed_where_nothing_was_asked_for(db: Database) -> None:
