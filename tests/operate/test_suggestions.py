@@ -272,6 +272,7 @@ def test_where_only_finra_can_help_a_command_says_so_and_then_repairs(office: Of
     assert office.week()["is_ready"] or state is late
 
 
+@pytest.mark.one_engine
 @pytest.mark.parametrize("state", GOOD_SOURCE, ids=lambda state: state.__name__)
 def test_what_is_suggested_ends_with_the_week_ready(office: Office, state: State) -> None:
     state(office)

@@ -22,12 +22,12 @@ RUN = [sys.executable, "-m", "market_spine.cli.weekly"]
 MEGABYTES = 1 << 20
 
 
-def test_two_hundred_mutated_files() -> None:
-    verdicts = hostile(200, seed=3)
+def test_a_hundred_mutated_files() -> None:
+    verdicts = hostile(100, seed=3)
 
     assert verdicts.wrong == []
-    assert verdicts.accepted > 20, "most mutations of one field leave a file that is mostly right"
-    assert verdicts.exit_codes[2] > 50
+    assert verdicts.accepted > 10, "most mutations of one field leave a file that is mostly right"
+    assert verdicts.exit_codes[2] > 20
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ LINE = st.one_of(st.sampled_from(LINES), st.lists(FIELD, min_size=6, max_size=10
 FILE = st.one_of(st.binary(max_size=400), st.lists(LINE, max_size=400).map(lambda lines: b"\n".join([LINES[0], *lines])))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(content=FILE)
-def test_a_hundred_files_that_hypothesis_makes(desk: Desk, content: bytes) -> None:
+def test_fifty_files_that_hypothesis_makes(desk: Desk, content: bytes) -> None:
     assert desk.offer(content) is None
 
 
