@@ -167,7 +167,8 @@ def effective(command: click.Command, flags: list[str]) -> list[Value]:
 
 def blame(error: click.UsageError) -> str:
     """click's message about a bad value, with the origin of a value that was not typed."""
-    message = error.format_message().rstrip(".")
+    named = getattr(error, "possibilities", None)  # the hint has the best of them
+    message = (error.message if named else error.format_message()).rstrip(".")
     param, ctx = getattr(error, "param", None), error.ctx
     if param is None or ctx is None:
         return message
