@@ -224,7 +224,7 @@ def _row(item: Item) -> tuple[object, ...]:
         item.tier,
         item.state.value,
         attempts,
-        item.desired_at,
+        item.desired_at[:16].replace("T", " "),
         item.last_error,
     )
 
