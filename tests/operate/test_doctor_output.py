@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import run_here
-from support.desk import FRIDAYS, OTC, WEEK, Desk
+from support.desk import FRIDAYS, WEEK, Desk
 
 from market_spine.db import Database
 
