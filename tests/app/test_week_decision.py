@@ -26,3 +26,10 @@ def test_a_week_is_measured_when_its_tiers_are(
     used: tuple[str, ...], awaited: tuple[str, ...], is_fresh: bool, status: Status
 ) -> None:
     assert decide_week(date(2025, 11, 28), used, awaited, is_fresh=is_fresh).status is status
+
+
+def test_a_tier_that_is_awaited_is_not_called_missing() -> None:
+    """One tier is due and held, the others are not published yet: only one of them is somebody's to look at."""
+    outcome = decide_week(date(2025, 11, 28), [], [NMS_TIER_2, OTC], is_fresh=False)
+    assert outcome.message == "Missing tiers [NMS_TIER_1], skipping cross-tier calcs"
+    assert (outcome.details["expected_tiers"], outcome.details["actual_tiers"]) == ([NMS_TIER_1], [])

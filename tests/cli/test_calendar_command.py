@@ -14,13 +14,16 @@ import pytest
 from support.commands import RunCommand
 
 ON_A_TERMINAL = """\
+Where nothing is stored by Tuesday 2026-02-10 (what is: spine status):
+
 week ending  NMS_TIER_1          NMS_TIER_2          OTC
 2026-02-06   awaiting Mon 02-23  awaiting Mon 03-09  awaiting Mon 03-09
 2026-01-30   awaiting Tue 02-17  awaiting Mon 03-02  awaiting Mon 03-02
 2026-01-23   late Mon 02-09      awaiting Mon 02-23  awaiting Mon 02-23
 2026-01-16   missing Mon 02-02   awaiting Tue 02-17  awaiting Tue 02-17
 
-Next: Tuesday 2026-02-17: 2026-01-16 / NMS_TIER_2, 2026-01-16 / OTC, 2026-01-30 / NMS_TIER_1
+Next: Tuesday 2026-02-17: 2026-01-16 / NMS_TIER_2, 2026-01-16 / OTC, 2026-01-30
+/ NMS_TIER_1
 """
 
 

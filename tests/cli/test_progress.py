@@ -18,16 +18,21 @@ from market_spine.db.copy import copy
 @pytest.mark.parametrize(
     ("unit", "done", "total", "seconds", "text"),
     [
-        pytest.param("rows", 500, 1000, 5, "500 rows of 1,000 rows, 100 rows/s, 5 s left", id="half"),
+        pytest.param("rows", 500, 1000, 5, "500 of 1,000 rows, 100/s, 5 s left", id="half"),
         pytest.param("bytes", 6 << 20, 24 << 20, 3, "6 MB of 24 MB, 2 MB/s, 9 s left", id="bytes"),
-        pytest.param("weeks", 1, 60, 20, "1 weeks of 60 weeks, 20 min left", id="slow"),
-        pytest.param("files", 0, 10, 2, "0 files of 10 files", id="nothing yet"),
-        pytest.param("files", 10, 10, 2, "10 files of 10 files, 5 files/s", id="all"),
+        pytest.param("weeks", 1, 60, 20, "1 of 60 weeks, 20 min left", id="slow"),
+        pytest.param("rows", 19, 2000, 5, "19 of 2,000 rows, 4/s", id="too early for a guess"),
+        pytest.param("files", 0, 10, 2, "0 of 10 files", id="nothing yet"),
+        pytest.param("files", 10, 10, 2, "10 of 10 files, 5/s", id="all"),
     ],
 )
 def test_the_line_says_how_much_how_fast_and_how_long(unit: str, done: int, total: int, seconds: float, text: str) -> None:
     words = line("copy", unit, done, total, seconds).split(" ", 2)
-    assert (words[0], len(words[1]), words[2]) == ("copy", 24, text)
+    assert (words[0], len(words[1]), words[2]) == ("copy", 16, text)
+
+
+def test_the_rows_of_years_fit_80_columns() -> None:
+    assert len(line("verify", "rows", 99_849_436, 99_849_437, 600)) < 80
 
 
 def test_a_copy_counts_each_row_when_it_is_written_and_when_it_is_verified(db: Database, tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_a_command_without_a_log_draws_a_bar_of_its_own(monkeypatch: pytest.Monk
     monkeypatch.setattr(progress, "_draw", drawn.append)
     receive(progress.rows_received())
     assert [text.split("░")[-1].split("█")[-1].strip() for text in drawn] == [
-        "10,000 rows of 20,000 rows, 5,000 rows/s, 2 s left", "15,000 rows of 20,000 rows, 5,000 rows/s, 1 s left",
-        "20,000 rows of 20,000 rows, 5,000 rows/s", "",
+        "10,000 of 20,000 rows, 5,000/s, 2 s left", "15,000 of 20,000 rows, 5,000/s, 1 s left",
+        "20,000 of 20,000 rows, 5,000/s", "",
     ]
 
 

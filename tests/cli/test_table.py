@@ -92,3 +92,20 @@ def test_a_curve_of_a_year_fits(terminal: int) -> None:
     text = _text("volume", [Trend("NMS_TIER_1", weeks, [float(10**9 + n) for n in range(52)])])
     assert max(map(len, text.splitlines())) <= terminal
     assert "█" in text and "1,000,000,051" in text
+
+
+@pytest.mark.parametrize("terminal", [60], indirect=True)
+def test_a_day_is_never_cut_and_a_state_above_the_table_says_what_it_is(terminal: int) -> None:
+    rows = [(f"S{n}", "a venue with a long name of its own", "2026-01-09", "open", "2026-01-16") for n in range(2)]
+    caption, headers, *lines = table.render(("symbol", "venue", "from", "state", "to"), rows).splitlines()
+    assert (caption, headers.split()) == ("state open", ["symbol", "venue", "from", "to"])
+    assert all(line.endswith("2026-01-09  2026-01-16") and len(line) <= terminal for line in lines)
+
+
+@pytest.mark.parametrize("terminal", [60], indirect=True)
+def test_no_rows_are_no_table_on_a_terminal(terminal: int) -> None:
+    assert table.render(HEADERS, []) == "No rows."
+
+
+def test_no_rows_are_a_header_line_in_a_pipe() -> None:
+    assert table.render(HEADERS, []).split() == list(HEADERS)

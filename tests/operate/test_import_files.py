@@ -98,11 +98,23 @@ def test_what_would_be_lost_is_not_replaced(files: Path, target: str, tmp_path: 
     unseen = Desk(tmp_path / "data", None).publish(WEEK, OTC, REVISED)  # type: ignore[arg-type]
     refused = run_command("spine", "import", files / "otc_20251229.csv", *options)
     assert (refused.exit_code, "another content that was never stored" in refused.stderr) == (2, True)
+    assert f"Try: mv {unseen} '{unseen}~'" in refused.stderr
     stored = run_command("run_finra_weekly_schedule", "--weeks", str(WEEK), "--tiers", "OTC", *options[:4], *options[5:])
     assert (stored.exit_code, unseen.exists()) == (0, True)
     replaced = run_command("spine", "import", files / "otc_20251229.csv", *options)
     assert (replaced.exit_code, unseen.exists()) == (0, False), replaced.stderr
     assert [path.name for path in (tmp_path / "data").iterdir()] == [f"otc_week_{WEEK}.csv"]
+
+
+def test_a_good_file_replaces_an_empty_one(files: Path, target: str, tmp_path: Path, run_command: RunCommand) -> None:
+    """No run stores an empty file, so waiting for one to do so would never end."""
+    options = ("--data-dir", tmp_path / "data", "--db", target, "--run-date", "2026-01-09")
+    empty = Desk(tmp_path / "data", None).publish(WEEK, OTC)  # type: ignore[arg-type]
+    empty.write_bytes(b"")
+    failed = run_command("run_finra_weekly_schedule", "--weeks", str(WEEK), "--tiers", "OTC", *options)
+    assert (failed.exit_code, "EMPTY_FILE" in failed.stderr) == (2, True)
+    taken = run_command("spine", "import", files / "otc_20251229.csv", "--yes", *options)
+    assert (taken.exit_code, empty.exists()) == (0, False), taken.stderr
 
 
 def test_a_week_may_be_named_and_a_foreign_file_is_refused(files: Path, target: str, run_command: RunCommand, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_the_commands_need_a_reason_and_rehearse_without_writing(desk: Desk, tar
     pinned = run_command("spine", "pin", "OTC:2025-11-28:20260109", "audit", "--db", target)
     assert pinned.stdout == f"{ID}20260109 is pinned as audit\n"
     done = run_command(*asked, "--reason", "space", env={"MARKET_SPINE_ACTOR": "ada"})
-    assert done.stdout.splitlines()[-1].startswith("pruned 1 captures, 4 rows, ")
+    assert done.stdout.splitlines()[-1].startswith("pruned 1 capture, 4 rows, ")
     assert run_command("spine", "pin", "audit", "--db", target).exit_code == 2
     assert run_command("spine", "pin", "audit", "--remove", "--db", target).exit_code == 0
     rows = desk.db.execute("SELECT action, target FROM core_operator_actions ORDER BY id").fetchall()

@@ -18,6 +18,7 @@ from market_spine.operate import evidence, rollback, status_grid
 from market_spine.operate.status_grid import CellState, WeekState
 from market_spine.partition import NMS_TIER_1, OTC, TIERS, Partition
 from market_spine.query import as_of
+from market_spine.query.history import Entry
 
 WEEKS = [WEEK - timedelta(weeks=n) for n in range(3)]  # newest first
 
@@ -51,6 +52,16 @@ def test_a_week_is_seen_through_its_life(desk: Desk) -> None:
     rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "faulty")
     seen.append(glyphs(desk, FRIDAYS[2], [WEEK]))
     assert seen == [["···"], ["●··"], ["●◌◌"], ["●●◉"], ["●●⊘"]]
+
+
+@pytest.mark.parametrize(("before", "glyph"), [("superseded", "◉"), ("withdrawn", "◉"), ("held", "●"), ("unfinished", "●")])
+def test_only_what_was_shown_before_makes_a_partition_revised(before: str, glyph: str) -> None:
+    captures = [
+        Entry(n, f"c{n}", str(WEEK), OTC, f"2026-01-0{n}", "", "NEW", "CALC", 1, 1.0, f"h{n}", state, None, None)
+        for n, state in enumerate((before, "current"), 1)
+    ]
+    cell = status_grid.judge(Partition(WEEK, OTC), captures, CellState.MISSING, [], [], is_ready=True, fetch="")
+    assert cell.glyph == glyph
 
 
 def test_what_was_never_asked_for_is_outside_and_blocks_nothing(desk: Desk) -> None:

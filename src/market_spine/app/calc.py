@@ -136,7 +136,8 @@ def decide_week(week_ending: date, used: Collection[str], awaited: Collection[st
         message = f"Awaiting tiers [{', '.join(missing)}], cross-tier calcs follow"
         return Outcome(Phase.CALC, Status.AWAITING, week_ending, None, message, details=details)
     if missing:
-        message = f"Missing tiers [{', '.join(missing)}], skipping cross-tier calcs"
+        due = [tier for tier in missing if tier not in awaited]
+        message = f"Missing tiers [{', '.join(due)}], skipping cross-tier calcs"
         expected = [tier for tier in TIERS if tier not in awaited]
         details |= {"expected_tiers": expected, "actual_tiers": [tier for tier in TIERS if tier in used]}
         return Outcome(Phase.CALC, Status.WARNING, week_ending, None, message, details=details)

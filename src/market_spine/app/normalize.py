@@ -334,8 +334,9 @@ def _note_rejects(run: Run, capture: Capture, file: WeeklyFile, judged: Verdicts
     if file.rejects:
         reasons = Counter(reject.reason for reject in file.rejects)
         counts = ", ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items()))
+        lines = "1 line" if len(file.rejects) == 1 else f"{len(file.rejects)} lines"
         anomalies.observe(
-            run, Category.REJECTED_ROWS, capture.partition, f"{len(file.rejects)} lines rejected: {counts}",
+            run, Category.REJECTED_ROWS, capture.partition, f"{lines} rejected: {counts}",
             details=dict(reasons), affected_records=len(file.rejects), capture_id=capture.capture_id,
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from market_spine import clock
 from market_spine.app.context import Run
@@ -19,11 +19,13 @@ from market_spine.core import events, windows
 from market_spine.core.events import Kind
 from market_spine.core.windows import Input, Plan, Stored
 from market_spine.db import Database
-from market_spine.measure.windows import Figures, TierWindow, VenueWindow, Week, basis_of, measure_window, parts_of
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.parse.columns import Venue, millionths
 from market_spine.partition import TIERS, weeks_of, weeks_with
 from market_spine.query import as_of
+
+if TYPE_CHECKING:
+    from market_spine.measure.windows import Figures, Week
 
 Span = tuple[date, str, int]  # the last week, the tier and the length of a window
 
@@ -98,16 +100,16 @@ def differences(db: Database) -> Iterator[Difference]:
             yield Difference(plan, f"is filed under {filed.inputs_hash}, and its captures are {plan.inputs_hash}", False)
         elif stored.tier is None:
             yield Difference(plan, "has no figures", False)
-        elif what := _difference(stored.tier, stored.venues, measure_window([measured.week(each) for each in plan.inputs])):
+        elif what := _difference(stored.tier, stored.venues, measured.figures(plan)):
             yield Difference(plan, what, True)
 
 
 def _difference(tier: tuple[Any, ...], venues: Sequence[tuple[Any, ...]], made: Figures) -> str | None:
     """The first figure that differs; those of the tier have names."""
-    for name, kept, value in zip(TierWindow._fields, tier, made.tier, strict=True):
+    for name, kept, value in zip(made.tier._fields, tier, made.tier, strict=True):
         if kept != value:
             return f"has {kept} as {name}, its captures give {value}"
-    differ = set(made.venues) ^ set(map(VenueWindow._make, venues))
+    differ = set[tuple[Any, ...]](made.venues) ^ set(map(tuple, venues))
     return f"has figures of venues that its captures do not give: {len(differ)} rows differ" if differ else None
 
 
@@ -209,7 +211,7 @@ def _inputs_of(db: Database, window_key: int) -> tuple[Input, ...]:
 
 def _compute(run: Run, plan: Plan, window_key: int, measured: _Measured, before: Stored | None) -> None:
     """Stores the figures of a window, and logs how its headline changed. Call it inside a transaction."""
-    tier, venues = measure_window([measured.week(each) for each in plan.inputs])
+    tier, venues = measured.figures(plan)
     windows.put(run.db, window_key, tier, venues)
     events.record(
         run.db, Kind.WINDOW_MADE, f"{plan.week}/{plan.tier}", run.stamp, length=plan.length, inputs_hash=plan.inputs_hash,
@@ -227,13 +229,21 @@ class _Measured:
     _weeks: dict[int, Week] = field(default_factory=dict)
     _least: dict[int, int] = field(default_factory=dict)  # by venue id, the least one of the same venue
 
-    def week(self, capture: Input) -> Week:
+    def figures(self, plan: Plan) -> Figures:
+        """The figures of a window."""
+        from market_spine.measure.windows import measure_window  # only here: what only reads imports this module, but not numpy
+
+        return measure_window([self._week(each) for each in plan.inputs])
+
+    def _week(self, capture: Input) -> Week:
         """What a capture measured."""
         if capture.capture_key not in self._weeks:
             self._weeks[capture.capture_key] = self._read(capture)
         return self._weeks[capture.capture_key]
 
     def _read(self, capture: Input) -> Week:
+        from market_spine.measure.windows import Week, basis_of, parts_of
+
         row = _Totals._make(self.db.execute(_TOTALS, (capture.capture_key,)).fetchone())
         venues: dict[int, int] = {}
         for venue_id, shares in self.db.execute(_VENUES, (capture.capture_key, capture.capture_key)):

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import shlex
 import sys
 
 import click
@@ -72,7 +73,7 @@ def _report(error: BaseException, arguments: list[str]) -> int:
     try:
         if isinstance(error, BrokenPipeError):
             return _discard_output(code)
-        message, hint = _message_and_hint(error)
+        message, hint = _message_and_hint(error, arguments)
         return _print_error(message, hint, code, arguments)
     except BrokenPipeError as broken:
         return _discard_output(exit_rule.of_error(broken))
@@ -84,19 +85,27 @@ def _discard_output(code: int) -> int:
     return code
 
 
-def _message_and_hint(error: BaseException) -> tuple[str, str | None]:
-    """The message and the hint for an error."""
+def _message_and_hint(error: BaseException, arguments: list[str]) -> tuple[str, str | None]:
+    """The message and the hint for an error of a command line."""
     if isinstance(error, (MarketSpineError, Interrupted)):
         return error.message, error.hint
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", None
     if isinstance(error, click.UsageError):
-        where = error.ctx.command_path if error.ctx else "run_finra_weekly_schedule"
-        return blame(error), f"{where} --help"
+        return blame(error), _corrected(error, arguments)
     if isinstance(error, click.ClickException):
         return error.format_message(), None
     logging.getLogger("market_spine").debug("crash", exc_info=error)
     return f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback"
+
+
+def _corrected(error: click.UsageError, arguments: list[str]) -> str:
+    """The command line with the name it may mean, where click knows one that is like it; else the command's help."""
+    wrong = getattr(error, "option_name", None) or getattr(error, "command_name", None)
+    if error.ctx is None or not (meant := getattr(error, "possibilities", None)):
+        return f"{error.ctx.command_path if error.ctx else 'run_finra_weekly_schedule'} --help"
+    words = [meant[0] + word.removeprefix(wrong) if word.split("=")[0] == wrong else word for word in arguments]
+    return shlex.join([str(error.ctx.find_root().info_name), *words])
 
 
 def _check_text(arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from market_spine.app.source import DEFAULT_DATA_DIR
+from market_spine.errors import MarketSpineError
 from market_spine.log import printable
 from market_spine.monitor.observers import DEFAULT_EXPECTED_BY, ObserverSettings
 
@@ -62,13 +64,15 @@ def config_option(command: click.Command, table: str, check: Callable[[Settings]
     def load(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
         from market_spine import config
 
-        path = None if ctx.resilient_parsing else config.find(value)
-        if path is None:
-            return
-        settings = config.read(path)
-        check(settings)
-        ctx.meta[_META] = settings
-        ctx.default_map = _joined(ctx.command, settings.defaults(table, option_names(ctx.command)))
+        ignored = (MarketSpineError,) if ctx.resilient_parsing else ()  # a line that is being completed shows no error
+        with contextlib.suppress(*ignored):
+            path = config.find(value)
+            if path is None:
+                return
+            settings = config.read(path)
+            check(settings)
+            ctx.meta[_META] = settings
+            ctx.default_map = _joined(ctx.command, settings.defaults(table, option_names(ctx.command)))
 
     command.params.append(
         click.Option(
@@ -167,7 +171,8 @@ def effective(command: click.Command, flags: list[str]) -> list[Value]:
 
 def blame(error: click.UsageError) -> str:
     """click's message about a bad value, with the origin of a value that was not typed."""
-    message = error.format_message().rstrip(".")
+    named = getattr(error, "possibilities", None)  # the hint has the best of them
+    message = (error.message if named else error.format_message()).rstrip(".")
     param, ctx = getattr(error, "param", None), error.ctx
     if param is None or ctx is None:
         return message

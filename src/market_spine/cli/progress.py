@@ -13,7 +13,8 @@ from market_spine import clock
 from market_spine.db import Tell, silent
 from market_spine.log import ProgressHandler
 
-_QUIET_SECONDS, _BETWEEN_SECONDS, _WIDTH = 2.0, 0.2, 24
+_QUIET_SECONDS, _BETWEEN_SECONDS, _WIDTH = 2.0, 0.2, 16
+_SOON = 100  # before this part is done, the time left is a guess
 _Text = Callable[[int, int, float], str]  # how much is done, of how much, in how many seconds
 _UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
 
@@ -61,11 +62,11 @@ class _Partition:
 
 
 def line(what: str, unit: str, done: int, total: int, seconds: float) -> str:
-    """`copy ████░░░░ 12 / 40 MB, 6 MB/s, 5 s left`."""
+    """`copy ████░░░░ 12 MB of 40 MB, 6 MB/s, 5 s left`; 80 columns hold the rows of FINRA's years."""
     filled = _WIDTH * min(done, total) // max(total, 1)
     rate = done / seconds if seconds > 0 else 0.0
     speed = f", {_amount(rate, unit)}/s" if rate >= 1 else ""
-    amounts = f"{_amount(done, unit)} of {_amount(total, unit)}{speed}{_left(done, total, seconds)}"
+    amounts = f"{_amount(done, unit)} of {_amount(total, unit)}{_named(unit)}{speed}{_left(done, total, seconds)}"
     return f"{what} {'█' * filled}{'░' * (_WIDTH - filled)} {amounts}"
 
 
@@ -112,14 +113,18 @@ def _received(done: int, total: int, seconds: float) -> str:
 
 
 def _left(done: int, total: int, seconds: float) -> str:
-    return f", {_time(seconds * (total - done) / done)} left" if 0 < done < total else ""
+    return f", {_time(seconds * (total - done) / done)} left" if total <= done * _SOON < total * _SOON else ""
 
 
 def _amount(count: float, unit: str) -> str:
     if unit != "bytes":
-        return f"{count:,.0f} {unit}".rstrip()
+        return f"{count:,.0f}"
     size, name = next(((size, name) for size, name in _UNITS if count >= size), (1, "B"))
     return f"{count / size:,.0f} {name}"
+
+
+def _named(unit: str) -> str:
+    return f" {unit}" if unit and unit != "bytes" else ""
 
 
 def _time(seconds: float) -> str:

@@ -39,9 +39,10 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             import difflib
+            import shlex
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
-            hint = " ".join(["spine", *close, *args[1:]]) if close else "spine --help"
+            hint = shlex.join(["spine", *close, *args[1:]]) if close else "spine --help"
             raise UsageError(f"there is no command {args[0]!r}", hint=hint)
         return super().resolve_command(ctx, args)
 

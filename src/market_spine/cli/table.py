@@ -23,7 +23,8 @@ _CAPTIONED = frozenset(
         "state",
     )
 )
-_WIDEST, _NARROWEST, _ROOM = 60, 8, 24
+_NAMED = frozenset(("stage", "state", "basis", "scope"))  # of these the value alone does not say what it is
+_WIDEST, _NARROWEST, _ROOM = 60, 10, 24  # a day has ten characters, and is never cut
 _GAP, _INDENT = 2, "    "
 
 
@@ -88,14 +89,16 @@ def render(
 
     On a terminal what is too wide gets narrower: columns with one value move to a caption, those of `least` are left out, the
     least important first, long texts are cut with `…`, and the last column is wrapped or, where it has no room, comes on lines
-    of its own; with `whole_last` it is never wrapped, since a command is to be pasted.
+    of its own; with `whole_last` it is never wrapped, since a command is to be pasted. Without rows it says so there.
     """
     kept, headers, limit = [list(row) for row in rows], list(headers), width()
     caption = ""
+    if limit is not None and not kept:
+        return "No rows."
     if limit is not None and _total(_widths(headers, _texts(kept))) > limit:
         caption, headers, kept = _captioned(headers, kept)
         hidden, headers, kept = _without(headers, kept, least, limit)
-        caption = _filled(" · ".join(filter(None, (caption, f"not shown: {', '.join(hidden)}" if hidden else ""))), limit)
+        caption = filled(" · ".join(filter(None, (caption, f"not shown: {', '.join(hidden)}" if hidden else ""))))
     texts = _texts(kept)
     right = [any(map(_is_figure, column)) for column in zip(*kept, strict=True)] if kept else [False] * len(headers)
     widths = _widths(headers, texts)
@@ -110,10 +113,12 @@ def render(
     return "\n".join([*([caption] if caption else []), *lines])
 
 
-def _filled(text: str, limit: int) -> str:
+def filled(text: str) -> str:
+    """The text, wrapped on a terminal."""
     import textwrap
 
-    return textwrap.fill(text, limit, break_on_hyphens=False)
+    limit = width()
+    return textwrap.fill(text, limit, break_on_hyphens=False) if limit else text
 
 
 def _bold(line: str) -> str:
@@ -137,9 +142,13 @@ def _captioned(headers: list[str], rows: list[list[object]]) -> tuple[str, list[
     if len(rows) < 2:
         return "", headers, rows
     fixed = [n for n, name in enumerate(headers) if name in _CAPTIONED and len({cell(row[n]) for row in rows}) == 1]
-    caption = " · ".join(cell(rows[0][n]) for n in fixed if cell(rows[0][n]))
+    caption = " · ".join(_caption(headers[n], cell(rows[0][n])) for n in fixed if cell(rows[0][n]))
     left = [n for n in range(len(headers)) if n not in fixed]
     return caption, [headers[n] for n in left], [[row[n] for n in left] for row in rows]
+
+
+def _caption(header: str, text: str) -> str:
+    return f"{header} {text}" if header in _NAMED else text
 
 
 def _without(
@@ -163,7 +172,7 @@ def _without(
 def _needs_lines_below(widths: Sequence[int], right: Sequence[bool], limit: int, *, whole_last: bool) -> bool:
     """Whether the last column has no room beside the others."""
     *wide, last = widths
-    return not right[-1] and _total([*wide, last if whole_last else min(last, _ROOM)]) > limit
+    return not right[-1] and last > _NARROWEST and _total([*wide, last if whole_last else min(last, _ROOM)]) > limit
 
 
 def _stacked(

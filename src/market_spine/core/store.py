@@ -33,7 +33,7 @@ def open_store(target: str, mode: Mode = Mode.EXISTING, now: datetime | None = N
         if schema_version(db):
             check_schema(db)
         elif mode is not Mode.CREATE:
-            hint = "run run_finra_weekly_schedule first, or give --db"
+            hint = "run_finra_weekly_schedule"
             raise ConfigurationError(f"nothing is stored in {db.label} yet", hint=hint)
         else:
             with db.transaction():

@@ -35,7 +35,7 @@ def check_location(path: str, *, read_only: bool, create: bool) -> None:
             raise ConfigurationError(f"the database {path} is not a file", hint="name a file with --db")
         if not file.exists():
             if read_only or not create:
-                hint = "run run_finra_weekly_schedule first, or give --db"
+                hint = "run_finra_weekly_schedule"
                 raise ConfigurationError(f"nothing is stored in {path} yet", hint=hint)
             file.parent.mkdir(parents=True, exist_ok=True)
             make_private(file)

@@ -23,6 +23,7 @@ from market_spine.query import restatements
 from market_spine.query.restatements import Restatement
 
 STRIP_WEEKS = 12
+MOST_LINES, LABEL = 12, 14
 _RECENT = timedelta(days=7)
 _MOST_OPEN = 2
 _GRAVE = ("ERROR", "CRITICAL")
@@ -72,12 +73,12 @@ class Card:
             ("Market Spine", f"{self.today:%A %Y-%m-%d} · {self.database}"),
             ("Last run", _last_run(self.last_run, self.newest_run, self.today)),
             ("Weeks", ", ".join(f"{count} {state.value}" for state, count in counts.items())),
-            ("", f"{'  '.join(strips)}  (weeks ending {shown[0].week} to {shown[-1].week})"),
+            ("", f"{'  '.join(strips)}  to {shown[-1].week}"),
             *_labelled("Open", self._open_lines()),
             *_labelled("Restated", self._restated_lines()),
             ("Next", _publication(self.coming)),
         ]
-        return [*(f"{label:<14}{text}".rstrip() for label, text in rows), f"next: {as_typed(self.command)}"]
+        return [*(f"{label:<{LABEL}}{text}".rstrip() for label, text in rows), f"next: {as_typed(self.command)}"]
 
     def _open_lines(self) -> list[str]:
         more = len(self.problems) - _MOST_OPEN

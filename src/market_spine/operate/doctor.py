@@ -38,7 +38,13 @@ def fix(run: Run, open_source: Callable[[], Source], open_gaps: Sequence[Gap]) -
     for week in [] if run.dry else readiness.judged_weeks(run.db):
         if readiness.differences(run.db, week):
             run.judge(week)
-    return outcomes
+    return _last_judgements(outcomes)
+
+
+def _last_judgements(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Without the judgements of a week between its stages: the last one counts."""
+    last = {outcome.week_ending: n for n, outcome in enumerate(outcomes) if outcome.phase is Phase.READINESS}
+    return [o for n, o in enumerate(outcomes) if o.phase is not Phase.READINESS or last[o.week_ending] == n]
 
 
 def asks_source(open_gaps: Sequence[Gap]) -> bool:

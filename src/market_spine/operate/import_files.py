@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -74,7 +75,7 @@ def week_of(seen: Identity, tier: str, calendar: Calendar) -> tuple[date | None,
 
 
 def place(db: Database, proposal: Proposal, folder: Path) -> Path:
-    """Copies the file into the folder under its partition's name. An older content under that name is replaced if it is stored.
+    """Copies the file into the folder under its partition's name. What has that name is replaced if it is empty or stored.
 
     Raises UsageError where the older content was never stored, ConfigurationError where the file cannot be written.
     """
@@ -119,9 +120,12 @@ def _fridays_before(day: date) -> list[date]:
 
 
 def _check_stored(db: Database, path: Path) -> None:
+    """That nothing is lost with the file: no run stores an empty one, and one that was refused is only there."""
+    if path.stat().st_size == 0:
+        return
     content_hash = hashlib.sha256(_content(path)).hexdigest()
     if not contents.is_intact(db, content_hash):
-        hint = "run run_finra_weekly_schedule first, which stores it; or move it away"
+        hint = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}~')}"
         raise UsageError(f"{path} has another content that was never stored", hint=hint)
 
 

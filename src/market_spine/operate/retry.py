@@ -16,6 +16,7 @@ from market_spine.app.source import Source
 from market_spine.categories import Category
 from market_spine.db import Database
 from market_spine.errors import NOT_OF_THE_CONTENT, NotFound, UsageError
+from market_spine.operate.runs import FAILED
 from market_spine.outcome import Outcome, Phase
 from market_spine.partition import DOMAIN, TIERS
 
@@ -107,7 +108,7 @@ def repeat(run: Run, source: Source | None, retry: Retry, tell: Tell) -> list[Ou
 def failed_of(outcomes: Mapping[str, Any]) -> dict[date, Failed]:
     ways: dict[date, dict[str | None, str]] = {}
     for entry in outcomes.get("partitions", []):
-        if entry["outcome"] in ("failed", "held"):
+        if entry["outcome"] in FAILED:
             ways.setdefault(date.fromisoformat(entry["week_ending"]), {}).setdefault(entry["tier"], _way(entry))
     return {
         week: Failed(**{way: tuple(tier for tier in TIERS if tiers.get(tier) == way) for way in (AT_SOURCE, DAMAGED, LATER)})

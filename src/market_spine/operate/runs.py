@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,9 +11,11 @@ from typing import Any
 
 from market_spine.db import Database
 from market_spine.errors import NotFound
+from market_spine.outcome import Status
 
 WEEKLY = "weekly_schedule"
 LAST = "last"
+FAILED = (Status.FAILED.value, Status.HELD.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,14 @@ class RunRow:
             return "not finished: running, or killed"
         if "line" in self.report:
             return str(self.report["line"])
-        partitions = self.report.get("partitions", [])
-        return f"{len(partitions)} outcomes, {len(self.failures)} failed" if partitions else ""
+        counts = Counter(entry["outcome"] for entry in self.report.get("partitions", []))
+        held = f", {counts['held']} held" if counts["held"] else ""
+        return f"{counts.total()} outcomes{held}, {counts['failed']} failed" if counts else ""
 
     @property
     def failures(self) -> list[Mapping[str, Any]]:
-        """The outcomes that failed, as its report has them."""
-        return [entry for entry in self.report.get("partitions", []) if entry["outcome"] == "failed"]
+        """The outcomes that failed or were held, as its report has them: what `spine retry` repeats."""
+        return [entry for entry in self.report.get("partitions", []) if entry["outcome"] in FAILED]
 
     def entry(self) -> dict[str, object]:
         """The run, for machines; its report is left out."""

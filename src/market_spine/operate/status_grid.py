@@ -21,7 +21,7 @@ from market_spine.operate.anomalies import Anomaly, resolve_command
 from market_spine.operate.evidence import Evidence
 from market_spine.operate.gaps import Gap, Kind
 from market_spine.partition import TIERS, Partition
-from market_spine.query.history import CURRENT, UNFINISHED, WITHDRAWN, Entry
+from market_spine.query.history import CURRENT, HELD, UNFINISHED, WITHDRAWN, Entry
 
 
 class CellState(str, Enum):
@@ -63,11 +63,12 @@ _OF_ABSENCE = {
     PublicationState.LATE: CellState.LATE,
     PublicationState.MISSING: CellState.MISSING,
 }
+_NEVER_SHOWN = (UNFINISHED, HELD, CURRENT)  # none of these is an older figure that the current capture replaced
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A partition. `revised` counts the captures the current one superseded; a ready one may have a `problem` too."""
+    """A partition. `revised` counts the captures the current one replaced; a ready one may have a `problem` too."""
 
     partition: Partition
     state: CellState
@@ -187,7 +188,7 @@ def judge(
     if gap and gap.kind is Kind.HELD:
         return Cell(partition, CellState.HELD, stage, 0, capture_id, problem, command)
     if current and is_ready:
-        revised = sum(entry.state not in (UNFINISHED, CURRENT) for entry in entries[: entries.index(current)])
+        revised = sum(entry.state not in _NEVER_SHOWN for entry in entries[: entries.index(current)])
         return Cell(partition, CellState.READY, stage, revised, current.capture_id, problem, command)
     if not entries and (fault is None or fault.category in (Category.SOURCE_UNAVAILABLE, Category.LATE_DATA)):
         if absence is CellState.OUTSIDE:

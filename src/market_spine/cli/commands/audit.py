@@ -57,7 +57,7 @@ def print_checkpoint(db: str, as_json: bool) -> None:
     with reading(db) as store:
         made = checkpoint(store)
     if made is None:
-        raise UsageError("the log holds no events yet", hint="run run_finra_weekly_schedule first")
+        raise UsageError("the log holds no events yet", hint="run_finra_weekly_schedule")
     if as_json:
         print_json(origin=f"{ORIGIN}/{made.store}", size=made.size, root=made.root.hex())
     else:

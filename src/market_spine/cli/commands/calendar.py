@@ -67,5 +67,7 @@ def _table(dues: list[Due], coming: list[Due], day: date) -> str:
     weeks = dict.fromkeys(due.partition.week for due in dues)
     cells = {(due.partition.week, due.partition.tier): f"{_state(due, day)} {due.day:%a %m-%d}" for due in dues}
     rows = [[week, *(cells[week, tier] for tier in TIERS)] for week in weeks]
+    head = f"Where nothing is stored by {day:%A %Y-%m-%d} (what is: spine status):"
     named = ", ".join(str(due.partition) for due in coming)
-    return f"{table.render(['week ending', *TIERS], rows)}\n\nNext: {coming[0].day:%A %Y-%m-%d}: {named}"
+    foot = f"Next: {coming[0].day:%A %Y-%m-%d}: {named}"
+    return "\n\n".join([table.filled(head), table.render(["week ending", *TIERS], rows), table.filled(foot)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -50,8 +51,25 @@ def command(calendar_file: str | None, grace_days: int, run_date_text: str | Non
 
 
 def lines(shown: Card) -> list[str]:
-    """The card, its command with the options of this command line; cut to the terminal, but for the command."""
+    """The card, its command with the options of this command line; fitted to the terminal, but for the command."""
     from market_spine.cli import strips, table
 
     *facts, last = shown.lines(pasteable)
-    return [strips.coloured(table.shorten(line, table.width() or len(line))) for line in facts] + [last]
+    limit = table.width()
+    return [*map(strips.coloured, fitted(facts, limit) if limit else facts), last]
+
+
+def fitted(facts: Sequence[str], limit: int) -> list[str]:
+    """Lines no wider than `limit`. What is too long goes on below while the card has lines to spare, and is cut then."""
+    import textwrap
+
+    from market_spine.operate.card import LABEL, MOST_LINES
+
+    spare, lines = MOST_LINES - 1 - len(facts), []
+    for fact in facts:
+        parts = textwrap.wrap(
+            fact, limit, subsequent_indent=" " * LABEL, break_on_hyphens=False, max_lines=spare + 1, placeholder="…"
+        )
+        spare -= len(parts) - 1
+        lines += parts
+    return lines

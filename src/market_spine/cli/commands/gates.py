@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from market_spine.gates.profile import Profile
     from market_spine.operate.gates import Tested
 
-_COLUMNS = ("gate", "warns from", "and a change of", "holds from", "and a change of", "usual deviation at least")
+_COLUMNS = ("gate", "warns from", "change of", "holds from", "change of", "least deviation")
 _CHECKS = ("gate", "verdict", "is", "expected", "passes within", "z", "p", "weeks", "")
+_LEAST_OF_CHECKS = ("p", "expected")
 _TESTED = ("tier", "weeks", "warned", "at most", "held", "at most")
 
 
@@ -116,7 +117,7 @@ def explain(week: date, tier: str, db: str, as_json: bool) -> None:
     ]
     name = f"{verdicts.capture_id}@{verdicts.ingest_no}"
     click.echo(f"{name}, judged by profile {verdicts.profile_id} and {verdicts.history} weeks")
-    click.echo(table.render(_CHECKS, rows))
+    click.echo(table.render(_CHECKS, rows, least=_LEAST_OF_CHECKS))
     for check in verdicts.checks:
         if check.verdict not in ("PASS", "INFO") or check.gate == "insufficient_history":
             click.echo(f"{check.gate}: {check.explanation}")

@@ -50,6 +50,6 @@ def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | N
     did = "would prune" if dry_run else "pruned"
     for pruning in goes:
         click.echo(f"{did} {pruning.capture_id}: {pruning.entry.rows or 0:,} rows, {pruning.bytes:,} bytes")
-    click.echo(
-        f"{did} {len(goes)} captures, {sum(p.entry.rows or 0 for p in goes):,} rows, {sum(p.bytes for p in goes):,} bytes of RAW"
-    )
+    captures = "1 capture" if len(goes) == 1 else f"{len(goes)} captures"
+    rows, size = sum(p.entry.rows or 0 for p in goes), sum(p.bytes for p in goes)
+    click.echo(f"{did} {captures}, {rows:,} rows, {size:,} bytes of RAW")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from market_spine.query.views import View
 
 _SHOWN = 100
+_LEAST = ("capture_id", "captured_at", "basis", "firm_crd", "product_type", "issue_name", "published_on", "revised_on")
 
 
 @click.command(
@@ -120,8 +121,8 @@ def _print(view: View, rows: Iterable[Row], form: str | None, shape: Shape) -> b
             click.echo(text, nl=False)
         return False
     first = list(rows) if shape.sort else list(itertools.islice(rows, shape.top or _SHOWN))
-    more = max(0, len(first) - (shape.top or _SHOWN)) + (sum(1 for _ in rows) if not shape.sort else 0)
-    table.show(table.render(*table.shaped(view.columns, first, shape._replace(top=shape.top or _SHOWN))))
-    if more and not shape.top:
+    more = 0 if shape.top else max(0, len(first) - _SHOWN) + sum(1 for _ in rows)  # none is left where they were sorted
+    table.show(table.render(*table.shaped(view.columns, first, shape._replace(top=shape.top or _SHOWN)), least=_LEAST))
+    if more:
         click.echo(f"… and {more:,} rows more. Try: --csv, --top N, or a narrower --weeks, --tiers or --symbol", err=True)
     return not first

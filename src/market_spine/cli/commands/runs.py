@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from market_spine.operate.runs import RunRow
 
 _COLUMNS = ("run", "pipeline", "run date", "seconds", "exit", "result")
-_LEAST = ("seconds", "pipeline")
+_LEAST = ("seconds", "run date")
 _SHOWN = 20
 
 
@@ -106,7 +106,9 @@ def _phases(run: RunRow) -> list[str]:
 
 def _log(run: RunRow) -> list[str]:
     """What the run did to each partition, but for what it only waits for."""
-    entries = [entry for entry in run.report.get("partitions", []) if entry["outcome"] not in ("awaiting", "failed")]
+    from market_spine.operate.runs import FAILED
+
+    entries = [entry for entry in run.report.get("partitions", []) if entry["outcome"] not in ("awaiting", *FAILED)]
     return ["", *(f"{_where(entry)}: {entry['message']}" for entry in entries)] if entries else []
 
 

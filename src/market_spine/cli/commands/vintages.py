@@ -27,6 +27,7 @@ _SHOWN = 100
 _COLUMNS = (
     "symbol", "venue", "shares", "trades", "published", "revised", "held from", "basis", "known from", "known to", "captures"
 )
+_LEAST = ("captures", "held from", "published", "basis", "trades")
 
 
 @click.command(
@@ -70,6 +71,6 @@ def _print(versions: tuple[Version, ...]) -> None:
          v.row.revised_on, v.held_from, v.basis, v.known_from, v.known_to, ", ".join(name[-8:] for name in v.capture_ids))
         for v in versions[:_SHOWN]
     ]
-    click.echo(table.render(_COLUMNS, rows))
+    click.echo(table.render(_COLUMNS, rows, least=_LEAST))
     if len(versions) > _SHOWN:
         click.echo(f"… and {len(versions) - _SHOWN:,} more. Try: --symbol or --json", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,8 @@ def show(item_id: int, db: str, as_json: bool) -> None:
     if as_json:
         print_json(item=document)
     else:
-        click.echo("\n".join(f"{name + ':':<22}{value}" for name, value in document.items() if value is not None))
+        texts = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in document.items()}
+        click.echo("\n".join(f"{name + ':':<22}{text}" for name, text in texts.items() if text is not None))
 
 
 @command.command("retry", epilog='Example: spine work retry 123 124 --reason "the source is back"')
@@ -224,7 +226,7 @@ def _row(item: Item) -> tuple[object, ...]:
         item.tier,
         item.state.value,
         attempts,
-        item.desired_at,
+        item.desired_at[:16].replace("T", " "),
         item.last_error,
     )
 
