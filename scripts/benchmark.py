@@ -17,7 +17,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import clone  # noqa: F401
-from bench import backfill, gates, lake, library, load, operators, partitioned, postgres, report, start, windows, workers
+from bench import (
+    backfill,
+    finished,
+    gates,
+    lake,
+    library,
+    load,
+    operators,
+    partitioned,
+    postgres,
+    report,
+    start,
+    windows,
+    workers,
+)
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -36,6 +50,7 @@ CASES: dict[str, Case] = {
     "postgres": postgres.postgres,
     "postgres-1x50k": postgres.postgres_1x50k,
     "workers": workers.workers,
+    "finished": finished.finished,
     "operator": operators.operator,
     "operator-postgres": operators.operator_postgres,
     "start": start.start,

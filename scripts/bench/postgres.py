@@ -67,9 +67,22 @@ def contest(setting: Setting, commands: Mapping[str, Command], prepare: tuple[()
                 if prepare and prepare[0] == name:
                     measure(prepare[1](url), cwd=setting.work)
                 standings[name].usages.append(with_server(commands[name](url), server.pid, setting.work))
+                standings[name].database_bytes = 0 if prepare else _tables_bytes(url)
                 databases.drop(url)
         databases.close()
     return standings
+
+
+def _tables_bytes(url: str) -> int:
+    """All tables with their keys, indexes and what is kept beside them; without the server's own."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def own_server() -> tuple[Any, Any, Any]:

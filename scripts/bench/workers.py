@@ -17,8 +17,8 @@ _GOALS = {2: 0.7, 4: 0.6}
 
 
 def workers(setting: Setting) -> Finding:
-    """Eighteen files of 50,000 rows into PostgreSQL: `spine backfill` in one process, and by 1, 2 and 4 workers."""
-    files = one_tier(setting.work, 18, 50_000)
+    """Fifty-four files of 50,000 rows into PostgreSQL: `spine backfill` in one process, and by 1, 2 and 4 workers."""
+    files = one_tier(setting.work, 54, 50_000)
     commands: dict[str, Command] = {ONE_PROCESS: lambda url: [program("spine"), *_range(files, url), *_source(files)]}
     commands |= {_name(count): _by_workers(files, count) for count in (1, *_GOALS)}
     standings = contest(setting, commands, ())

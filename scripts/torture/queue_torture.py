@@ -2,9 +2,9 @@
 
 N worker processes share a database and work off items whose one effect is a row. Meanwhile one worker is killed, one is asked
 to stop, one is frozen past its lease and thawed, one is stopped, asked to end and woken (`wake`); the server is restarted, stays
-away (`outage`) or takes no writes (`readonly`), a column is renamed for a while (`alter`), the workers' clocks differ. In the end
-every item must be COMPLETE with exactly one effect. Prints items a second and how long claims took; exit 1 on any loss.
-(A network that is cut: two_machines.py.)
+away (`outage`) or takes no writes (`readonly`), a column is renamed for a while (`alter`), a source drips (`drip`), all that is
+pending becomes due unannounced (`unnotified`), the workers' clocks differ. In the end every item must be COMPLETE with exactly
+one effect. Prints items a second and how long claims took; exit 1 on any loss. (A network that is cut: two_machines.py.)
 
 `--rates 1,2,4,8` leaves them in peace and prints the rate for each number of workers; exit 1 when it falls below the first.
 """
@@ -36,11 +36,10 @@ from market_spine.errors import DatabaseLost
 from market_spine.partition import TIERS
 from market_spine.work import queue
 from market_spine.work.item import Request, State
-from torture import queue_worker
+from torture import queue_faults, queue_worker
 
 PIPELINES = ("ingest_week", "normalize_week", "compute_venue_volume", "compute_venue_share", "compute_hhi")
 FIRST_WEEK = date(1960, 1, 1)  # a Friday
-CHAOS = ("kill", "term", "freeze", "restart", "outage", "readonly", "alter", "wake")
 DEADLINE = 300.0
 
 
@@ -149,6 +148,12 @@ class Bench:
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)
         self.say(f"stopped {name}, asked it to end, woke it: exit {process.wait(60)}")
+
+    def drip(self, db: Database) -> None:
+        self.say(queue_faults.drip(db))
+
+    def unnotified(self, db: Database) -> None:
+        self.say(queue_faults.unnotified(db))
 
     def _say_alive(self, what: str) -> None:
         alive = sum(process.poll() is None for process in self.workers.values())
@@ -275,6 +280,7 @@ def torture(bench: Bench, workers: int, items: int, chaos: Sequence[str], apart:
                 bench.start(clock_offset=apart * (n - (workers - 1) / 2))
             acts = {"kill": bench.kill, "term": bench.term, "freeze": bench.freeze, "restart": bench.restart_server}
             acts |= {"outage": bench.outage, "readonly": bench.readonly, "alter": bench.alter, "wake": bench.wake}
+            acts |= {"drip": bench.drip, "unnotified": bench.unnotified}
             for step, name in enumerate(chaos, 1):
                 wait_for(db, items * step // (len(chaos) + 2), deadline)
                 acts[name](db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from market_spine import clock
+from market_spine.app.source.web import Client
 from market_spine.outcome import Outcome
 from market_spine.work import lease
 from market_spine.work.fence import ItemTransaction
@@ -26,6 +28,8 @@ class Effect:
     claimed_in: list[float]
 
     def __call__(self, db: ItemTransaction, item: Item, now: Any) -> Sequence[Outcome]:
+        if item.params.file_url is not None:
+            _fetch(db, item.params.file_url)
         long = self.milliseconds >= 1000  # then it only waits; an idle transaction would be ended by the server
         part = self.milliseconds / 1000 if long else random.uniform(0, self.milliseconds) / 1000
         clock.pause(part)
@@ -36,6 +40,14 @@ class Effect:
             )
             clock.pause(self.milliseconds / 1000 - part)
         return []
+
+
+def _fetch(db: ItemTransaction, url: str) -> None:
+    """Asks a source for nothing that is used; the request ends with the item."""
+    client = Client()
+    db.on_abandon(client.stop)
+    with contextlib.closing(client):
+        client.send("GET", url, max_bytes=1 << 20)
 
 
 def timed(function: Callable[..., Item | None], into: list[float]) -> Callable[..., Item | None]:
@@ -57,7 +69,7 @@ def be_worker(target: str, lease_seconds: float, concurrency: int, milliseconds:
     clock.exact_now = lambda: true_now() + timedelta(seconds=clock_offset)
     claimed_in: list[float] = []
     lease.claim, lease.claim_next = timed(lease.claim, claimed_in), timed(lease.claim_next, claimed_in)
-    settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=2)
+    settings = Settings(concurrency=concurrency, lease=Lease(timedelta(seconds=lease_seconds)), grace=2, longest_minutes=0.5)
     worker = Worker(target, Effect(name, milliseconds, claimed_in), settings)
     start_log(worker, json_lines=True, verbose=False)
     worker.run()

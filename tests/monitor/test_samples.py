@@ -9,7 +9,7 @@ import pytest
 from support.desk import Desk
 
 from market_spine import __version__, clock
-from market_spine.core import anomalies, executions
+from market_spine.core import anomalies, executions, work_items
 from market_spine.db import Database
 from market_spine.monitor import samples
 from market_spine.monitor.deadline import parse_deadline
@@ -179,7 +179,7 @@ def test_work_items_are_counted_by_state_with_the_oldest_of_each(db: Database) -
                 (f'{{"week_ending": "{key}"}}', desired, state, holder, holder, locked, early, updated),
             )
     figures = taken(db)
-    assert {state: figures["work_items", state] for state in samples.WORK_STATES} == {
+    assert {state: figures["work_items", state] for state in work_items.STATES} == {
         "PENDING": 2, "RUNNING": 1, "RETRY_WAIT": 0, "COMPLETE": 0, "FAILED": 1, "CANCELLED": 0,
     }
     oldest = {state: figures["work_item_oldest_timestamp_seconds", state] for state in ("PENDING", "FAILED", "RUNNING")}

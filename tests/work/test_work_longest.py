@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 import pytest
-from support.dripping import Dripping, dripping
+from stand_ins.dripping import Dripping, dripping
 from support.gates import DEADLINE
 
 from market_spine.app.source.url import UrlSource

@@ -157,6 +157,34 @@ def test_a_worker_whose_sessions_others_have_taken_waits_for_one(
     db.close()
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("in_hand", [False, True], ids=["idle", "with an item in hand"])
+def test_no_session_stays_read_only_when_the_database_is_not(
+    target: str, db: Database, start_worker: StartWorker, gate: Gate, in_hand: bool
+) -> None:
+    """Sessions that begin while the database is read-only by default are so for as long as they live."""
+    make_ready(db)
+    (name,) = db.execute("SELECT current_database()").fetchone()
+    worker = start_worker(target, gate if in_hand else None)
+    item = ask(db, "ingest_week")
+    if in_hand:
+        gate.wait()
+    else:
+        worker.wait_for(f"COMPLETE {item.id}")
+    db.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'market-spine %'")
+    if in_hand:
+        gate.open()
+        worker.wait_for(f"failed settling {item.where}", 2)
+    else:
+        item = ask(db, "normalize_week")
+        worker.wait_for("failed claiming (runner-0)", 2)
+    db.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    worker.wait_for("work_retry_wait" if in_hand else f"COMPLETE {item.id}")
+    assert queue.find(db, item.id).state is (State.RETRY_WAIT if in_hand else State.COMPLETE)
+    assert worker.ends_well()
+
+
 def test_every_duty_survives_a_table_altered_under_it(target: str, db: Database, start_worker: StartWorker) -> None:
     make_ready(db)
     worker = start_worker(target)

@@ -114,6 +114,9 @@ class Connections:
             _revive(self._writer)
             try:
                 yield self._writer
+            except DatabaseError:
+                self._writer.leave_session()  # one that began while the database was read-only would stay so
+                raise
             finally:
                 self._writer.rollback()
         finally:

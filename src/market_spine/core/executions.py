@@ -138,7 +138,8 @@ def last_source(db: Database) -> Asked:
     row = db.execute(
         """
         SELECT json_extract(arguments_json, '$.source'), json_extract(arguments_json, '$.data_dir') FROM core_executions
-        WHERE json_extract(arguments_json, '$.source') IS NOT NULL AND error IS NULL
+        WHERE json_extract(arguments_json, '$.work_item') IS NULL
+          AND json_extract(arguments_json, '$.source') IS NOT NULL AND error IS NULL
           AND COALESCE(json_extract(arguments_json, '$.only_stage'), 'all') IN ('all', 'ingest')
         ORDER BY started_at DESC, execution_id DESC LIMIT 1
         """

@@ -220,6 +220,10 @@ class Postgres:
         if self._connection.closed:
             self._open()
 
+    def leave_session(self) -> None:
+        """Ends this session, and with it all that was set when it began; `reconnect` opens another."""
+        self._connection.close()
+
     def interrupt(self) -> None:
         with contextlib.suppress(self._psycopg.Error):  # the server is away, and the statement ends by that
             self._connection.cancel_safe(timeout=_CANCEL_SECONDS)

@@ -273,7 +273,9 @@ class Sqlite:
         return second
 
     def reconnect(self) -> None:
-        """Nothing to do: a file does not go away."""
+        """Nothing to do: a file does not go away, and there are no sessions."""
+
+    leave_session = reconnect
 
     def interrupt(self) -> None:
         with contextlib.suppress(sqlite3.ProgrammingError):  # closed: nothing runs

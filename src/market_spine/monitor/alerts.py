@@ -207,7 +207,8 @@ def _last_run(db: Database) -> list[Event]:
     last = db.execute(
         """
         SELECT exit_code, finished_at, error FROM core_executions
-        WHERE pipeline = 'weekly_schedule' AND exit_code IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
+        WHERE pipeline = 'weekly_schedule' AND json_extract(arguments_json, '$.work_item') IS NULL AND exit_code IS NOT NULL
+        ORDER BY finished_at DESC, started_at DESC LIMIT 1
         """
     ).fetchone()
     if last is None:
@@ -224,7 +225,8 @@ def _restatements(db: Database) -> list[Event]:
     last = db.execute(
         """
         SELECT finished_at, outcomes_json FROM core_executions
-        WHERE pipeline = 'weekly_schedule' AND outcomes_json IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
+        WHERE pipeline = 'weekly_schedule' AND json_extract(arguments_json, '$.work_item') IS NULL AND outcomes_json IS NOT NULL
+        ORDER BY finished_at DESC, started_at DESC LIMIT 1
         """
     ).fetchone()
     if last is None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from market_spine import __version__, clock
 from market_spine.calendar.publication import EXCHANGE, GRACE_DAYS, Calendar, due_date, next_due
-from market_spine.core import holds
+from market_spine.core import holds, work_items
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.db import Database
 from market_spine.db.migrations import schema_version
@@ -24,7 +24,6 @@ from market_spine.partition import TIERS, Partition, weeks_back
 
 PIPELINE = "weekly_schedule"
 EXIT_CODES = (0, 1, 2, 130, 141, 143)
-WORK_STATES = ("PENDING", "RUNNING", "RETRY_WAIT", "COMPLETE", "FAILED", "CANCELLED")
 
 _WINDOW_WEEKS = 12
 _SILENT = timedelta(minutes=5)
@@ -119,7 +118,7 @@ def _runs(db: Database) -> list[Sample]:
     rows = db.execute(
         """
         SELECT exit_code, COUNT(*), MAX(finished_at) FROM core_executions
-        WHERE pipeline = ? AND exit_code IS NOT NULL GROUP BY exit_code
+        WHERE pipeline = ? AND json_extract(arguments_json, '$.work_item') IS NULL AND exit_code IS NOT NULL GROUP BY exit_code
         """,
         (PIPELINE,),
     ).fetchall()
@@ -133,7 +132,8 @@ def _last_run(db: Database) -> list[Sample]:
     last = db.execute(
         """
         SELECT started_at, finished_at, exit_code, outcomes_json FROM core_executions
-        WHERE pipeline = ? AND exit_code IS NOT NULL ORDER BY finished_at DESC, started_at DESC LIMIT 1
+        WHERE pipeline = ? AND json_extract(arguments_json, '$.work_item') IS NULL AND exit_code IS NOT NULL
+        ORDER BY finished_at DESC, started_at DESC LIMIT 1
         """,
         (PIPELINE,),
     ).fetchone()
@@ -189,8 +189,7 @@ def _weeks(db: Database) -> list[Sample]:
 
 
 def _work(db: Database) -> list[Sample]:
-    numbers = db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall()
-    counts = dict.fromkeys(WORK_STATES, 0) | dict(numbers)
+    counts = work_items.counts(db)
     rows = db.execute(
         """
         SELECT state, MIN(CASE WHEN state = 'PENDING' AND desired_at > updated_at THEN desired_at ELSE updated_at END),
@@ -216,7 +215,11 @@ def _workers(db: Database, now: datetime) -> list[Sample]:
 
 def _expected_run(db: Database, deadline: Deadline, calendar: Calendar) -> list[Sample]:
     (finished_at,) = db.execute(
-        "SELECT MAX(finished_at) FROM core_executions WHERE pipeline = ? AND exit_code IS NOT NULL", (PIPELINE,)
+        """
+        SELECT MAX(finished_at) FROM core_executions
+        WHERE pipeline = ? AND json_extract(arguments_json, '$.work_item') IS NULL AND exit_code IS NOT NULL
+        """,
+        (PIPELINE,),
     ).fetchone()
     if finished_at is None:
         return []

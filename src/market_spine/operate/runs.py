@@ -16,6 +16,7 @@ from market_spine.outcome import Status
 WEEKLY = "weekly_schedule"
 LAST = "last"
 FAILED = (Status.FAILED.value, Status.HELD.value)
+_LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +109,25 @@ def as_of(run: RunRow, before: str | None) -> RunRow | None:
 def find(db: Database, execution_id: str) -> RunRow:
     """The run of that id, or of an unambiguous beginning of one; `last` is the newest. Raises NotFound."""
     if execution_id == LAST:
-        rows = db.execute(_COLUMNS + "ORDER BY started_at DESC, execution_id DESC LIMIT 1").fetchall()
+        known = list_runs(db, 1)
     else:
         rows = db.execute(
-            _COLUMNS + "WHERE SUBSTR(execution_id, 1, ?) = ? LIMIT 2", (len(execution_id), execution_id)
-        ).fetchall()
-    if len(rows) != 1:
-        message = f"{execution_id!r} begins the ids of several runs" if rows else f"there is no run {execution_id!r}"
+            _COLUMNS + "WHERE execution_id >= ? AND execution_id <= ? ORDER BY execution_id LIMIT 2",
+            (execution_id, execution_id + _LAST_CHARACTER),
+        )
+        known = [RunRow.of(*row) for row in rows]
+    if len(known) != 1:
+        message = f"{execution_id!r} begins the ids of several runs" if known else f"there is no run {execution_id!r}"
         raise NotFound(message, hint="spine runs")
-    return RunRow.of(*rows[0])
+    return known[0]
 
 
 def last_weekly(db: Database) -> RunRow | None:
     """The newest weekly run."""
-    rows = db.execute(_COLUMNS + "WHERE pipeline = ? ORDER BY started_at DESC, execution_id DESC LIMIT 1", (WEEKLY,)).fetchall()
+    rows = db.execute(
+        _COLUMNS + "WHERE pipeline = ? AND json_extract(arguments_json, '$.work_item') IS NULL ORDER BY started_at DESC LIMIT 1",
+        (WEEKLY,),
+    ).fetchall()
     return RunRow.of(*rows[0]) if rows else None
 
 
@@ -131,8 +137,11 @@ def last_failed(db: Database, pipelines: tuple[str, str, str, str]) -> str:
     row = db.execute(
         """
         SELECT execution_id FROM core_executions failed
-        WHERE (exit_code IS NULL OR exit_code <> 0) AND pipeline IN (?, ?, ?, ?) AND NOT EXISTS (
-            SELECT 1 FROM core_executions retry WHERE retry.exit_code = 0 AND retry.started_at >= failed.started_at
+        WHERE (exit_code IS NULL OR exit_code <> 0) AND pipeline IN (?, ?, ?, ?)
+          AND json_extract(arguments_json, '$.work_item') IS NULL AND NOT EXISTS (
+            SELECT 1 FROM core_executions retry
+            WHERE retry.pipeline = 'retry' AND json_extract(retry.arguments_json, '$.work_item') IS NULL
+              AND retry.exit_code = 0 AND retry.started_at >= failed.started_at
               AND json_extract(retry.arguments_json, '$.retry_of') = failed.execution_id)
         ORDER BY started_at DESC, execution_id DESC LIMIT 1
         """,

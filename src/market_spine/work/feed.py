@@ -112,6 +112,7 @@ class Feed:
             except Exception as error:
                 if worker.settings.ends and not isinstance(error, DatabaseLost):
                     raise
+                db.leave_session()  # one that began while the database was read-only would stay so
                 worker.stopping.wait(worker.troubles.failed(duty, error))
 
     def _work(self, db: Database) -> bool:

@@ -8,10 +8,12 @@ from datetime import date, datetime
 from typing import Any
 
 from market_spine import clock
+from market_spine.core import work_items
 from market_spine.core.waiting import WORK_DUE
 from market_spine.db import Database
 from market_spine.errors import NotFound
 from market_spine.operate.operation import record_action
+from market_spine.partition import DOMAIN
 from market_spine.work.item import Answer, Item, Params, Request, State
 
 
@@ -50,6 +52,7 @@ class Filter:
 
 
 OPEN = (State.PENDING, State.RUNNING, State.RETRY_WAIT)
+_FEW = 2_000  # items that are sorted here
 
 
 def enqueue(db: Database, requests: Sequence[Request], now: datetime) -> list[Answered]:
@@ -195,75 +198,93 @@ def find(db: Database, item_id: int) -> Item:
 
 def listed(db: Database, which: Filter, *, newest: bool = False, limit: int = 100, offset: int = 0) -> Page:
     """Items by the order in which they are due (priority, then desired_at), or by their last change, newest first. However many
-    have ended, a page of a week, of a state or of what is open reads hardly more than it shows."""
+    have ended, a page reads hardly more than it shows."""
+    if which.domain not in (None, DOMAIN):
+        return Page([], 0)
     if which.weeks:
-        items = _of_weeks(db, which, newest=newest)
+        items = _in_order([item for week in which.weeks for item in _of_week(db, week, which)], newest=newest)
         return Page(items[offset : offset + limit], len(items))
-    if len(which.states) == 1 and which.domain is None and which.pipeline is None:
-        state = which.states[0].value
-        (total,) = db.execute("SELECT COUNT(*) FROM core_work_items WHERE state = ?", (state,)).fetchone()
-        rows = (_newest if newest else _first_due)(db, state, limit, offset)
-        return Page([Item.of(row) for row in rows], total)
-    return _filtered(db, which, newest=newest, limit=limit, offset=offset)
-
-
-def _of_weeks(db: Database, which: Filter, *, newest: bool) -> list[Item]:
-    """A week has a few dozen items: they are filtered and sorted here."""
-    rows = [
-        row
-        for week in which.weeks
-        for row in db.execute("SELECT * FROM core_work_items WHERE json_extract(partition_key, '$.week_ending') = ?", (week,))
-    ]
-    items = sorted(map(Item.of, rows), key=lambda item: (-item.priority, item.desired_at, item.id))
-    if newest:
-        items.sort(key=lambda item: item.updated_at, reverse=True)
-    states = which.states or OPEN
-    return [
-        item
-        for item in items
-        if item.state in states and which.domain in (None, item.domain) and which.pipeline in (None, item.pipeline)
-    ]
-
-
-def _newest(db: Database, state: str, limit: int, offset: int) -> list[tuple[Any, ...]]:
-    return db.execute(
-        """
-        SELECT * FROM core_work_items WHERE state = ? ORDER BY updated_at DESC, priority DESC, desired_at, id LIMIT ? OFFSET ?
-        """,
-        (state, limit, offset),
-    ).fetchall()
-
-
-def _first_due(db: Database, state: str, limit: int, offset: int) -> list[tuple[Any, ...]]:
-    return db.execute(
-        "SELECT * FROM core_work_items WHERE state = ? ORDER BY priority DESC, desired_at, id LIMIT ? OFFSET ?",
-        (state, limit, offset),
-    ).fetchall()
-
-
-def _filtered(db: Database, which: Filter, *, newest: bool, limit: int, offset: int) -> Page:
-    states = [state.value for state in which.states or OPEN]
-    chosen = [*states, *[states[0]] * (len(State) - len(states)), which.domain, which.pipeline]
-    (total,) = db.execute(
-        """
-        SELECT COUNT(*) FROM core_work_items
-        WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
-        """,
-        chosen,
-    ).fetchone()
-    rows = db.execute(
-        """
-        SELECT * FROM core_work_items
-        WHERE state IN (?, ?, ?, ?, ?, ?) AND domain = COALESCE(?, domain) AND pipeline = COALESCE(?, pipeline)
-        ORDER BY CASE WHEN ? = 1 THEN updated_at END DESC, priority DESC, desired_at, id
-        LIMIT ? OFFSET ?
-        """,
-        [*chosen, int(newest), limit, offset],
-    )
+    states = [state.value for state in dict.fromkeys(which.states or OPEN)]
+    total = sum(_count(db, state, which.pipeline) for state in states)
+    if newest and which.pipeline is not None and total <= _FEW:
+        items = _in_order([item for state in states for item in _of_pipeline(db, state, which.pipeline)], newest=True)
+        return Page(items[offset : offset + limit], total)
+    chosen = [*states, *[""] * (len(State) - len(states))]  # as many as the statements take; no item is in the state ""
+    rows = (_newest if newest else _first_due)(db, chosen, which.pipeline, limit, offset)
     return Page([Item.of(row) for row in rows], total)
+
+
+def _in_order(items: Iterable[Item], *, newest: bool) -> list[Item]:
+    first_due = sorted(items, key=lambda item: (-item.priority, item.desired_at, item.id))
+    return sorted(first_due, key=lambda item: item.updated_at, reverse=True) if newest else first_due
+
+
+def _of_week(db: Database, week: str, which: Filter) -> list[Item]:
+    """A week has a few dozen items: they are filtered here."""
+    rows = db.execute("SELECT * FROM core_work_items WHERE json_extract(partition_key, '$.week_ending') = ?", (week,))
+    states = which.states or OPEN
+    return [item for item in map(Item.of, rows) if item.state in states and which.pipeline in (None, item.pipeline)]
+
+
+def _of_pipeline(db: Database, state: str, pipeline: str) -> list[Item]:
+    rows = db.execute("SELECT * FROM core_work_items WHERE state = ? AND pipeline = ?", (state, pipeline))
+    return [Item.of(row) for row in rows]
+
+
+def _count(db: Database, state: str, pipeline: str | None) -> int:
+    if pipeline is None and state == State.COMPLETE.value:
+        return work_items.counts(db)[state]
+    if pipeline is None:
+        row = db.execute("SELECT COUNT(*) FROM core_work_items WHERE state = ?", (state,)).fetchone()
+    else:
+        row = db.execute("SELECT COUNT(*) FROM core_work_items WHERE state = ? AND pipeline = ?", (state, pipeline)).fetchone()
+    (count,) = row
+    return int(count)
+
+
+# The first items of one state, read from an index in their order. A page is cut from six of these, as many as there are states.
+_DUE = "SELECT * FROM (SELECT * FROM core_work_items WHERE state = ? ORDER BY priority DESC, desired_at, id LIMIT ?) AS due"
+_DUE_OF_ONE = """
+SELECT * FROM (
+    SELECT * FROM core_work_items WHERE state = ? AND pipeline = ? ORDER BY priority DESC, desired_at, id LIMIT ?) AS due
+"""
+_CHANGED = """
+SELECT * FROM (
+    SELECT * FROM core_work_items WHERE state = ? AND pipeline = COALESCE(?, pipeline)
+    ORDER BY updated_at DESC, priority DESC, desired_at, id LIMIT ?) AS changed
+"""
+
+
+def _first_due(db: Database, states: list[str], pipeline: str | None, limit: int, offset: int) -> list[tuple[Any, ...]]:
+    if pipeline is None:
+        return db.execute(
+            f"""
+            {_DUE} UNION ALL {_DUE} UNION ALL {_DUE} UNION ALL {_DUE} UNION ALL {_DUE} UNION ALL {_DUE}
+            ORDER BY priority DESC, desired_at, id LIMIT ? OFFSET ?
+            """,
+            [*(value for state in states for value in (state, offset + limit)), limit, offset],
+        ).fetchall()
+    return db.execute(
+        f"""
+        {_DUE_OF_ONE} UNION ALL {_DUE_OF_ONE} UNION ALL {_DUE_OF_ONE} UNION ALL {_DUE_OF_ONE} UNION ALL {_DUE_OF_ONE}
+        UNION ALL {_DUE_OF_ONE} ORDER BY priority DESC, desired_at, id LIMIT ? OFFSET ?
+        """,
+        [*(value for state in states for value in (state, pipeline, offset + limit)), limit, offset],
+    ).fetchall()
+
+
+def _newest(db: Database, states: list[str], pipeline: str | None, limit: int, offset: int) -> list[tuple[Any, ...]]:
+    """Of one pipeline, those of the others are passed over: it has a good part of them all."""
+    return db.execute(
+        f"""
+        {_CHANGED} UNION ALL {_CHANGED} UNION ALL {_CHANGED} UNION ALL {_CHANGED} UNION ALL {_CHANGED} UNION ALL {_CHANGED}
+        ORDER BY updated_at DESC, priority DESC, desired_at, id LIMIT ? OFFSET ?
+        """,
+        [*(value for state in states for value in (state, pipeline, offset + limit)), limit, offset],
+    ).fetchall()
 
 
 def counts(db: Database) -> dict[State, int]:
     """The number of items in each state."""
-    rows = db.execute("SELECT state, COUNT(*) FROM core_work_items GROUP BY state").fetchall()
-    return {state: dict(rows).get(state.value, 0) for state in State}
+    numbers = work_items.counts(db)
+    return {state: numbers[state.value] for state in State}

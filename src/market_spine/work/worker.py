@@ -211,6 +211,7 @@ class Worker:
         duty, latest = f"settling {item.where}", error
         while not self.stopping.wait(self.troubles.failed(duty, latest)):
             try:
+                db.leave_session()
                 state = settle_error(db, item, error, self.settings.retry_after)
             except DatabaseError as renewed:
                 latest = renewed

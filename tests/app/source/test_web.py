@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from support.dripping import dripping
+from stand_ins.dripping import dripping
 from support.gates import DEADLINE
 
 from market_spine.app.source.web import Client, HttpLimits
