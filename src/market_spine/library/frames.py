@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from market_spine.errors import ConfigurationError
-from market_spine.query.blocks import Blocks, Name
+from market_spine.query.blocks import UNKNOWN, VENUES, Block, Blocks, Name
 from market_spine.query.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -42,52 +43,66 @@ def _array(arrow: Any, name: str, values: Sequence[Any]) -> Any:
 
 
 def _of_blocks(arrow: Any, blocks: Blocks) -> pyarrow.Table:
-    """The same table, without making a row: names are put in place by their numbers, and so are the days of a row."""
+    """The same table, without making a row: a chunk for each capture, names are taken by their numbers."""
+    issues = _in_order(arrow, ("symbol", "issue_name", "product_type"), blocks.issues)
+    venues = _in_order(arrow, ("venue_class", "mpid", "firm_crd", "venue_name"), blocks.venues)
+    return arrow.concat_tables([_of_block(arrow, block, issues, venues).select(blocks.columns) for block in blocks.blocks])
+
+
+def _of_block(arrow: Any, block: Block, issues: _Ordered, venues: _Ordered) -> pyarrow.Table:
     import numpy
 
-    of_issue, of_venue = (_in_order(names) for names in (blocks.issues, blocks.venues))
-    days = list(dict.fromkeys(pair for block in blocks.blocks for pair in (block.dates, *block.own_dates.values())))
-    number_of_days = {pair: number for number, pair in enumerate(days)}
-    parts = []
-    for number, block in enumerate(blocks.blocks):
-        facts = numpy.array(block.facts, dtype=numpy.float64).reshape(-1, 5)  # exact: every figure is stored within 2**53
-        issue, venue = of_issue.rank[facts[:, 0].astype(int)], of_venue.rank[facts[:, 1].astype(int)]
-        dated = numpy.full(len(facts), number_of_days[block.dates])
-        if block.own_dates:
-            at = {(issue_id, venue_id): n for n, (issue_id, venue_id, *_) in enumerate(block.facts)}
-            dated[[at[key] for key in block.own_dates]] = [number_of_days[pair] for pair in block.own_dates.values()]
-        order = numpy.argsort(issue * len(of_venue.values) + venue, kind="stable")
-        parts.append((numpy.full(len(facts), number), *(values[order] for values in (issue, venue, dated, *facts.T[2:]))))
-    captured, issue, venue, dated, shares, trades, notional = (numpy.concatenate(each) for each in zip(*parts, strict=True))
-    heads = [(block.capture_id, block.week, block.tier, block.captured_at) for block in blocks.blocks]
-    columns = {name: (captured, values) for name, values in _named(("capture_id", "week_ending", "tier", "captured_at"), heads)}
-    columns |= {name: (issue, values) for name, values in _named(("symbol", "issue_name", "product_type"), of_issue.values)}
-    columns |= {n: (venue, values) for n, values in _named(("venue_class", "mpid", "firm_crd", "venue_name"), of_venue.values)}
-    columns |= {name: (dated, values) for name, values in _named(("published_on", "revised_on"), days)}
-    made = {name: _array(arrow, name, values).take(arrow.array(at)) for name, (at, values) in columns.items()}
-    made |= {"total_shares": arrow.array(shares), "total_trades": arrow.array(trades.astype(numpy.int64))}
-    made["total_notional"] = arrow.array(notional, from_pandas=True)
-    return arrow.table({name: made[name] for name in blocks.columns})
+    pair, shares, trades, notional = _facts(block)
+    issue, venue, dated = issues.rank[pair // VENUES], venues.rank[pair % VENUES], _numbers_of_dates(block)
+    order = numpy.argsort(issue * len(venues.rank) + venue, kind="stable")
+    head = {"capture_id": block.capture_id, "week_ending": block.week, "tier": block.tier, "captured_at": block.captured_at}
+    columns = {name: arrow.repeat(_array(arrow, name, [value])[0], len(order)) for name, value in head.items()}
+    days = dict(zip(("published_on", "revised_on"), zip(block.dates, *block.own_dates.values(), strict=True), strict=True))
+    dates = {name: _array(arrow, name, values) for name, values in days.items()}
+    for named, numbers in ((issues.names, issue), (venues.names, venue), (dates, dated)):
+        at = arrow.array(numbers[order])
+        columns |= {name: values.take(at) for name, values in named.items()}
+    columns["total_shares"] = arrow.array(shares[order])
+    columns["total_trades"] = arrow.array(trades[order].astype(numpy.int64))
+    columns["total_notional"] = arrow.array(notional[order], from_pandas=True)
+    return arrow.table(columns)
+
+
+def _facts(block: Block) -> Any:
+    """Pairs, shares, trades and notional, NaN where it is missing; all exact: stored figures are below 2**53."""
+    import numpy
+
+    width = 4 if block.has_notional else 3
+    columns = numpy.fromiter(chain.from_iterable(block.facts), numpy.float64, width * len(block.facts)).reshape(-1, width).T
+    notional = columns[3] if block.has_notional else numpy.full(len(block.facts), UNKNOWN)
+    return columns[0].astype(numpy.int64), columns[1], columns[2], numpy.where(notional == UNKNOWN, numpy.nan, notional)
+
+
+def _numbers_of_dates(block: Block) -> Any:
+    """For each row 0 for the dates of most rows, or the number of its own ones."""
+    import numpy
+
+    dated = numpy.zeros(len(block.facts), dtype=numpy.int64)
+    if block.own_dates:
+        row_of = {pair: row for row, (pair, *_) in enumerate(block.facts)}
+        dated[[row_of[pair] for pair in block.own_dates]] = range(1, len(block.own_dates) + 1)
+    return dated
 
 
 class _Ordered(NamedTuple):
-    """The values of issues or venues by rank, and the rank by id."""
+    """The values of issues or venues by rank, as a column each, and the rank by id."""
 
-    values: list[tuple[Any, ...]]
+    names: Mapping[str, Any]
     rank: Any
 
 
-def _in_order(names: Mapping[int, Name]) -> _Ordered:
+def _in_order(arrow: Any, columns: Sequence[str], names: Mapping[int, Name]) -> _Ordered:
     import numpy
 
     rank = numpy.zeros(max(names, default=0) + 1, dtype=numpy.int64)
-    for number, name in names.items():
-        rank[number] = name.rank
-    return _Ordered([name.values for name in sorted(names.values(), key=lambda name: name.rank)], rank)
-
-
-def _named(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[str, Sequence[Any]]]:
-    return zip(columns, zip(*rows, strict=True), strict=True)
+    rank[list(names)] = [name.rank for name in names.values()]
+    values = zip(*(name.values for name in sorted(names.values(), key=lambda name: name.rank)), strict=True)
+    return _Ordered({name: _array(arrow, name, given) for name, given in zip(columns, values, strict=True)}, rank)
 
 
 def pandas_frame(table: pyarrow.Table) -> pandas.DataFrame:

@@ -90,7 +90,7 @@ class Query:
             selection = _traded(selecting(db)) if question.symbol else selecting(db)
             blocked = self._blocked(db, question, selection.parts)
             parts = [part for part in selection.parts if self.not_ready == "include" or not blocked.keys() & {*part.partitions}]
-            rows = rows_of(db, question, parts)
+            rows = rows_of(db, question, selection.columns, parts)
             if not rows and question.symbol:
                 _check_case(db, question.symbol)
             captures, mark = sources(db, (key for part in parts for key in part.captures)), checkpoint(db)

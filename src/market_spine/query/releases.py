@@ -17,7 +17,7 @@ from market_spine import clock
 from market_spine.db import Database
 from market_spine.partition import weeks_of
 from market_spine.query import blocks, readiness, windows
-from market_spine.query.answer import Question, Row, captures_of
+from market_spine.query.answer import Question, Row, captures_of, named
 from market_spine.query.as_of import Known, Spell, spells
 from market_spine.query.readiness import READINESS
 from market_spine.query.views import VERSIONS, View
@@ -65,12 +65,15 @@ def _of_capture(db: Database, question: Question, capture: Known) -> Part:
     return Part(((capture.week, capture.tier),), (capture.capture_key,), _rows(db, question, capture), whole)
 
 
-def rows_of(db: Database, question: Question, parts: Sequence[Part]) -> Collection[Row]:
-    """The rows of these parts; those of whole captures of `normalized` as they are stored, until they are iterated over."""
+def rows_of(db: Database, question: Question, columns: tuple[str, ...], parts: Sequence[Part]) -> Collection[Row]:
+    """The rows of these parts, as named tuples; of whole captures of `normalized` as they are stored, until somebody iterates.
+
+    Named part by part: beside a list of all plain tuples it takes a sixth longer.
+    """
     whole = [part.whole for part in parts if part.whole]
     if question.view.name == "normalized" and parts and len(whole) == len(parts):
         return blocks.read(db, whole)
-    return list(chain.from_iterable(part.rows for part in parts))
+    return list(chain.from_iterable(named(columns, part.rows) for part in parts))
 
 
 def _rows(db: Database, question: Question, capture: Known) -> Iterator[Row]:
