@@ -182,7 +182,7 @@ WRONG: dict[str, tuple[Callable[[market_spine.Store], Any], type[Exception], str
     "no date": (lambda store: store.hhi(week=["soon"]), InvalidWeek, "Invalid date format"),
     "no day": (lambda store: store.hhi().as_of("soon"), InvalidWeek, "Invalid date format"),
     "a tier": (lambda store: store.hhi(tier="T9"), UnknownTier, "unknown tier"),
-    "another purpose": (lambda store: store.weeks(ready_for="fun"), UsageError, "is not judged"),
+    "another purpose": (lambda store: store.weeks(ready_for="fun").latest(), UsageError, "no week was judged for 'fun'"),
     "a measure": (lambda store: store.rolling("volume"), UsageError, "no rolling measure"),
     "a length": (lambda store: store.rolling("hhi", length=5).latest(), UsageError, "of 5 weeks are not kept"),
     "a symbol of venues": (lambda store: store.rolling("hhi", symbol="AAPL"), UsageError, "not of a symbol"),
@@ -217,7 +217,7 @@ def test_what_is_not_a_store_is_refused_when_it_is_opened(tmp_path: Path, name: 
 
 def test_rows_and_their_digest_are_those_of_spine_query(desk: Desk, target: str, store: market_spine.Store, tmp_path: Path) -> None:
     commands = {
-        "weeks": "readiness", "volume": "normalized --tiers OTC", "volume of a symbol": "normalized --symbol AAPL",
+        "volume": "normalized --tiers OTC", "volume of a symbol": "normalized --symbol AAPL",
         "venue_share": f"venue_share --weeks {WEEK}", "venue_share of a symbol": "symbol_venue_share --symbol AAPL",
         "hhi of every symbol": "hhi --tiers OTC", "rolling venue_share": "rolling_venue_share --length 2",
         "rolling totals": "rolling_totals --tiers OTC",
@@ -257,7 +257,7 @@ def test_frames_have_the_types_of_the_columns_whatever_they_hold(store: market_s
         "bool": ["is_ready"],
         "date32[day]": ["held_from", "known_from", "known_to", "published_on", "revised_on", "week_ending"],
         "timestamp[s, tz=UTC]": ["captured_at", "judged_at"],
-        "int64": ["active_weeks", "firm_crd", "length", "rank", "rank_change", "sessions", "total_trades", "venue_count"],
+        "int64": ["active_weeks", "firm_crd", "lag_days", "length", "rank", "rank_change", "sessions", "total_trades", "venue_count"],
     }
 
 

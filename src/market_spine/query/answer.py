@@ -44,6 +44,7 @@ class Question:
     symbol: str | None = None
     as_of: date | None = None
     length: int | None = None  # of windows
+    ready_for: str = readiness.TRADING  # of judgements
 
     @property
     def before(self) -> str | None:

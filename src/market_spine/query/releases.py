@@ -49,8 +49,8 @@ def select(db: Database, question: Question) -> Selection:
     """What the question selects now, or as of its day. Raises as answer.answer."""
     view = question.view
     if view is READINESS:
-        rows = readiness.answer(db, question.weeks, question.tiers, question.before)
-        return Selection(view.columns, [Part((), (), rows)], [])
+        rows = readiness.answer(db, question.weeks, question.tiers, question.before, question.ready_for)
+        return Selection((*view.columns, readiness.LAG), [Part((), (), map(readiness.with_lag, rows))], [])
     if view.of_window:
         selected = windows.select(db, question.weeks, question.tiers, question.length, question.before)
         return Selection(view.columns, [_of_window(db, question, window) for window in selected], [])
@@ -103,11 +103,12 @@ def _of_window(db: Database, question: Question, window: windows.Window) -> Part
 def select_releases(db: Database, question: Question, *, first: bool) -> Selection:
     """Every release of what the question is about, or only the first of each row, capture or window."""
     view = question.view
-    columns = VERSIONS.columns if view.name == "normalized" else (*view.columns, *RELEASED)
     if view is READINESS:
-        judgements = readiness.releases(db, question.weeks, question.tiers)
+        columns = (*view.columns, readiness.LAG, *RELEASED)
+        judgements = readiness.releases(db, question.weeks, question.tiers, question.ready_for)
         rows = (list(of_subject)[: 1 if first else None] for _, of_subject in groupby(judgements, key=itemgetter(0, 1)))
         return Selection(columns, [Part((), (), chain.from_iterable(rows))], [])
+    columns = VERSIONS.columns if view.name == "normalized" else (*view.columns, *RELEASED)
     if view.of_window:
         return Selection(columns, list(_of_windows(db, question, first)), [])
     parts, pruned = list[Part](), list[Known]()
