@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import clone  # noqa: F401
-from bench import backfill, gates, lake, library, load, operators, partitioned, postgres, report, start, windows, workers
+from bench import backfill, gates, lake, load, operators, partitioned, postgres, python, report, start, windows, workers
 from bench.contest import Setting
 from bench.goals import Finding
 from bench.processes import Failed
@@ -43,7 +43,7 @@ CASES: dict[str, Case] = {
     "gates": gates.gates,
     "lake": lake.lake,
     "partitioned": partitioned.partitioned,
-    "library": library.library,
+    "python": python.python,
 }
 
 

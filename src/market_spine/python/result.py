@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from market_spine.library.frames import arrow_table, pandas_frame, polars_frame
+from market_spine.python.frames import arrow_table, pandas_frame, polars_frame
 from market_spine.query.sources import Source
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from market_spine.calendar.tiers import tier_of
 from market_spine.core.store import Mode, open_store
 from market_spine.db import is_postgres, redact, resolve
 from market_spine.errors import UsageError
-from market_spine.library.provenance import Provenance, provenance
-from market_spine.library.query import NotReadyRule, Query, plain_day
-from market_spine.library.result import Result
 from market_spine.partition import TIERS, check_friday, parse_week, weeks_between
+from market_spine.python.provenance import Provenance, provenance
+from market_spine.python.query import NotReadyRule, Query, plain_day
+from market_spine.python.result import Result
 from market_spine.query.answer import Question
 from market_spine.query.readiness import READINESS, TRADING
 from market_spine.query.views import VIEWS

@@ -13,8 +13,8 @@ from market_spine.core.checkpoint import checkpoint
 from market_spine.core.store import Mode, open_store
 from market_spine.db import Database
 from market_spine.errors import NotFound, NotReady
-from market_spine.library.result import Readiness, Result
 from market_spine.partition import TIERS, parse_day
+from market_spine.python.result import Readiness, Result
 from market_spine.query import symbols
 from market_spine.query.answer import Question
 from market_spine.query.readiness import READINESS, blocking

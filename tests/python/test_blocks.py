@@ -7,8 +7,8 @@ import random
 import pytest
 
 from market_spine.db import Database
-from market_spine.library.frames import arrow_table
 from market_spine.partition import OTC
+from market_spine.python.frames import arrow_table
 from market_spine.query import blocks
 from market_spine.query.as_of import Known
 from market_spine.query.views import VIEWS

@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass
 
 from market_spine import __version__
-from market_spine.library.result import Result
+from market_spine.python.result import Result
 from market_spine.query.sources import Source
 
 

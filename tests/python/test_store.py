@@ -19,13 +19,13 @@ from support.commands import run_here
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, Line
 
 import market_spine
-from market_spine import library
+from market_spine import python
 from market_spine.db import Database
 from market_spine.errors import ConfigurationError, InvalidWeek, NotFound, NotReady, UnknownTier, UsageError
-from market_spine.library.query import NotReadyRule
 from market_spine.operate import anomalies, prune, rollback
 from market_spine.operate.windows import keep
 from market_spine.partition import OTC
+from market_spine.python.query import NotReadyRule
 
 WEEKS = tuple(WEEK - timedelta(weeks=back) for back in reversed(range(4)))
 FIRST, RESTATED, ROLLED_BACK, UNDONE = FRIDAYS
@@ -283,11 +283,11 @@ def test_importing_and_reading_rows_loads_nothing_heavy(desk: Desk, target: str)
 
 
 def test_the_package_has_its_names_and_loads_them_when_they_are_used() -> None:
-    program = "import sys, market_spine; print('market_spine.library' in sys.modules, dir(market_spine))"
+    program = "import sys, market_spine; print('market_spine.python' in sys.modules, dir(market_spine))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("False") and all(f"'{name}'" in shown for name in library.__all__)
-    assert {name: getattr(market_spine, name) for name in library.__all__} == {n: getattr(library, n) for n in library.__all__}
+    assert shown.startswith("False") and all(f"'{name}'" in shown for name in python.__all__)
+    assert {name: getattr(market_spine, name) for name in python.__all__} == {n: getattr(python, n) for n in python.__all__}
     stub = (Path(market_spine.__file__).parent / "__init__.pyi").read_text("utf-8")
-    assert [line.split(" as ")[1] for line in stub.splitlines() if " as " in line] == library.__all__
+    assert [line.split(" as ")[1] for line in stub.splitlines() if " as " in line] == python.__all__
     with pytest.raises(AttributeError, match="has no attribute 'closed'"):
         market_spine.closed  # type: ignore[attr-defined]  # noqa: B018
