@@ -22,11 +22,11 @@ from bench import (
     finished,
     gates,
     lake,
-    library,
     load,
     operators,
     partitioned,
     postgres,
+    python,
     report,
     start,
     windows,
@@ -58,7 +58,7 @@ CASES: dict[str, Case] = {
     "gates": gates.gates,
     "lake": lake.lake,
     "partitioned": partitioned.partitioned,
-    "library": library.library,
+    "python": python.python,
 }
 
 

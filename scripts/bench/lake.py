@@ -44,7 +44,42 @@ def lake(setting: Setting) -> Finding:
     with _engines(home, files, stored) as engines:
         _contest(finding, setting, engines)
     finding.goals.append(Goal("CPU of a Friday's export ÷ the first one", friday.cpu / first.cpu, 0.1))
+    _compact(finding, setting, home)
     return finding
+
+
+def _compact(finding: Finding, setting: Setting, home: Path) -> None:
+    """Every year but the last as one file; a symbol in every capture before and after."""
+    years = sorted({(ENDING - timedelta(weeks=n)).year for n in range(_WEEKS)})[:-1]
+    taken = [_symbol_in_every_capture(home, setting.rounds)]
+    _export(finding, home, f"compacting {len(years)} years", *(f"--compact={year}" for year in years))
+    taken.append(_symbol_in_every_capture(home, setting.rounds))
+    tables = json.loads((home / "lake" / "_manifest.json").read_text("utf-8"))["tables"]
+    listed = {name: _rows_of(home / "lake" / tables[name]["path"]) for name in ("files", "compacted")}
+    single, joined = ({row["path"]: row["bytes"] for row in rows} for rows in listed.values())
+    finding.remarks.append(f"Compacted: {len(single) + len(joined):,} data files, {sum((single | joined).values()):,} bytes.")
+    finding.rows += [
+        {"what": f"one symbol in every capture, {name}", "CPU s": round(seconds, 4)}
+        for name, seconds in zip(("single files", "compacted"), taken, strict=True)
+    ]
+    finding.goals.append(Goal("one symbol in every capture: compacted ÷ single files", taken[1] / taken[0], 0.3))
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table of the lake."""
+    from pyarrow import parquet
+
+    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return rows
+
+
+def _symbol_in_every_capture(home: Path, rounds: int) -> float:
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as on_lake:
+        on_lake.execute((home / "lake" / "lake.sql").read_text("utf-8"))
+        sql = f"SELECT capture_id, mpid, total_shares FROM {_FULL}_normalized WHERE symbol = 'AAPL'"
+        return median(_cpu(lambda asked: on_lake.execute(asked).fetchall(), sql) for _ in range(rounds))
 
 
 def _make(home: Path, weeks: int, ending: date) -> Path:
@@ -76,8 +111,8 @@ def _capture(home: Path, files: Path, day: date, weeks: int) -> None:
     subprocess.run([program("run_finra_weekly_schedule"), *arguments, "--cron"], capture_output=True, cwd=home, check=False)
 
 
-def _export(finding: Finding, home: Path, name: str) -> Usage:
-    usage = measure([program("spine"), "export", "--history", "--to", "lake", "--db", "spine.db", "--json"], cwd=home)
+def _export(finding: Finding, home: Path, name: str, *options: str) -> Usage:
+    usage = measure([program("spine"), "export", "--history", "--to", "lake", "--db", "spine.db", "--json", *options], cwd=home)
     finding.rows.append(
         {"what": name, "CPU s": round(usage.cpu, 2), "wall s": round(usage.wall, 2), "peak MB": round(usage.peak_mb)}
     )

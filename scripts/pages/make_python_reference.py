@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterator
 
 from clone import ROOT
 
-from market_spine import library
+from market_spine import python
 
 PAGE = ROOT / "docs" / "python-api.md"
 INTRODUCTION = """\
 # The Python API
 
-Made by `python scripts make_python_reference` from the docstrings in `src/market_spine/library/`; a test fails while this page is
+Made by `python scripts make_python_reference` from the docstrings in `src/market_spine/python/`; a test fails while this page is
 not up to date, and another one runs every example on both engines. How it is used is in [a store in Python](python.md); the
 columns of the views, their units and sources are in the [data dictionary](data-dictionary.md).
 """
-_VALUES = (library.Readiness, library.Source)
+_VALUES = (python.Readiness, python.Source)
 _QUOTED = re.compile(r"(: |-> )'([^']*)'")
 
 
 def render() -> str:
     """The page."""
-    parts = [INTRODUCTION, *_entry("## `market_spine.open`", library.open)]
-    for made in (library.Store, library.Query, library.Result, library.Provenance, *_VALUES, library.NotReady):
+    parts = [INTRODUCTION, *_entry("## `market_spine.open`", python.open)]
+    for made in (python.Store, python.Query, python.Result, python.Provenance, *_VALUES, python.NotReady):
         parts += _entry(f"## `{made.__name__}`", made, signed=False)
         for name, method in vars(made).items():
             if inspect.isfunction(method) and not name.startswith("_") and made not in _VALUES:

@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
     """The names of the Python API, loaded when they are first used: every command and every module imports this package."""
     if name not in _API:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("market_spine.library"), name)
+    return getattr(import_module("market_spine.python"), name)
 
 
 def __dir__() -> list[str]:

@@ -291,7 +291,7 @@ def test_the_command_says_what_it_did(desk: Desk, target: str, tmp_path: Path, r
     root = tmp_path / "lake"
     asked = ("spine", "export", "--history", "--to", root, "--db", target)
     first = run_command(*asked)
-    assert (first.exit_code, first.stdout) == (0, f"{root}: 36 files written, 0 unchanged, 0 retired, 0 removed\n")
+    assert (first.exit_code, first.stdout) == (0, f"{root}: 38 files written, 0 unchanged, 0 retired, 0 removed\n")
     again = json.loads(run_command(*asked, "--json").stdout)
     assert (again["written"], again["kept"], again["retired"], again["pruned"]) == ([], 28, [], 0)
     asked_of_store = ("spine", "query", "normalized", "--as-of", str(FRIDAYS[0]), "--tiers", OTC, "--csv", "--db", target)
@@ -321,7 +321,7 @@ def test_a_folder_that_holds_something_else_is_refused(desk: Desk, tmp_path: Pat
     export(desk.db, VIEWS["hhi"], tmp_path / "hhi", "csv")
     with pytest.raises(UsageError, match="holds an export of one view"):
         export_history(desk.db, str(tmp_path / "hhi"), seen_at=NOW)
-    for document in ("{", '{"layout": 1, "tables": {}, "retired": {}}', '{"layout": 99, "tables": {}, "retired": {}}'):
+    for document in ("{", '{"layout": 2, "tables": {}, "retired": {}}', '{"layout": 99, "tables": {}, "retired": {}}'):
         (tmp_path / "lake").mkdir(exist_ok=True)
         (tmp_path / "lake" / "_manifest.json").write_text(document)
         with pytest.raises(UsageError, match=r"cannot be read|newer version"):

@@ -65,7 +65,7 @@ def test_a_lake_in_a_bucket_is_the_lake_of_a_folder(
 ) -> None:
     desk = restated(tmp_path / "files", db)
     asked = ("spine", "export", "--history", "--to", "s3://otc/lake", "--db", target, "--json")
-    assert len(json.loads(run_command(*asked, env=bucket).stdout)["written"]) == 36
+    assert len(json.loads(run_command(*asked, env=bucket).stdout)["written"]) == 38
     desk.publish(WEEK, OTC, PLAIN[:3])
     desk.run(FRIDAYS[2])
     done = json.loads(run_command(*asked, env=bucket).stdout)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 # The rooms of the house, bottom first: a file imports only what lies in its own room or below. What lies beside the rooms are
 # the nouns that everybody imports, and `python -m market_spine`, which is a door.
 ROOMS = (
-    "nouns", "db", "calendar", "parse", "core", "measure", "query", "gates", "app", "operate", "library", "monitor", "work", "api", "page",
+    "nouns", "db", "calendar", "parse", "core", "measure", "query", "gates", "app", "operate", "python", "monitor", "work", "api", "page",
     "cli",
 )
 

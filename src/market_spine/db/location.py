@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import stat
+from functools import lru_cache
 from pathlib import Path
 
 from market_spine.errors import ConfigurationError
@@ -77,6 +78,7 @@ def _check_network(path: str) -> None:
         )
 
 
+@lru_cache(maxsize=4)
 def file_system(path: str, mountinfo: str) -> str:
     """The file system type of an absolute `path`, by the text of /proc/self/mountinfo (proc(5)); '' when unknown."""
     best, kind = "", ""

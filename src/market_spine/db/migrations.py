@@ -31,6 +31,7 @@ class Migration(NamedTuple):
         return _digest(self.script)
 
 
+@lru_cache(maxsize=64)
 def _digest(script: str) -> str:
     return hashlib.sha256(script.encode()).hexdigest()
 

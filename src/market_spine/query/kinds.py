@@ -23,7 +23,7 @@ _NAMES = {
     ),
     Kind.DATE: "week_ending, published_on, revised_on, held_from, known_from, known_to",
     Kind.TIME: "captured_at, judged_at",
-    Kind.COUNT: "firm_crd, total_trades, symbol_count, venue_count, rank, rank_change, length, active_weeks, sessions",
+    Kind.COUNT: "firm_crd, total_trades, symbol_count, venue_count, rank, rank_change, length, active_weeks, sessions, lag_days",
     Kind.FLAG: "is_ready",
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split(", ")}

@@ -14,7 +14,7 @@ from market_spine.query.kinds import Kind, kind_of
 _BATCH = 50_000
 _OF_KIND = {Kind.COUNT: "BIGINT", Kind.FLAG: "BIGINT", Kind.DATE: "DATE"}
 # Columns of a lake's own tables; those of the views are in kinds.py.
-_INTEGERS = frozenset({"row_count", "rows", "bytes", "number"})
+_INTEGERS = frozenset({"row_count", "rows", "bytes", "number", "position"})
 _BOOLEANS = frozenset({"has_rows"})
 _SHARES = frozenset({"total_shares", "ats_shares", "hidden_shares"})
 _FLOATS = frozenset(
@@ -50,6 +50,19 @@ def write(
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema), row_group_size=group_rows)
             count += len(batch)
     return count
+
+
+def write_table(file: Any, table: Any, group_rows: int) -> None:
+    """Writes an Arrow table to an open file, in row groups of that size."""
+    from pyarrow import parquet
+
+    parquet.write_table(table, file, row_group_size=group_rows, compression="zstd")
+
+
+def array(name: str, values: Sequence[Any]) -> Any:
+    """The values of a column, in Arrow."""
+    arrow = _pyarrow()
+    return _array(arrow, _type(arrow, name), values)
 
 
 def type_name(column: str) -> str:

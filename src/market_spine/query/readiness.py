@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 from market_spine.core import events
 from market_spine.core.events import Kind
 from market_spine.db import Database
+from market_spine.errors import UsageError
 from market_spine.partition import DOMAIN, TIERS
 from market_spine.query.as_of import day_of
 from market_spine.query.views import View
 
 Row = tuple[Any, ...]
 
+TRADING = "trading"
+LAG = "lag_days"
 READINESS = View("readiness", "week_ending, tier, is_ready, blocking_issues, judged_at", of_capture="", measured=False)
 
 
@@ -38,29 +41,61 @@ class Judgement(NamedTuple):
         return (weeks is None or date.fromisoformat(self.week) in weeks) and (not self.tier or self.tier in tiers)
 
 
+def with_lag(row: Row) -> Row:
+    """The row, and how many days after its Friday the day came since which it has been ready; None while it is not."""
+    shown = dict(zip(READINESS.columns, row, strict=True))
+    ready_on = date.fromisoformat(day_of(shown["judged_at"]))
+    return *row, (ready_on - date.fromisoformat(shown["week_ending"])).days if shown["is_ready"] else None
+
+
 def answer(
-    db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], before: str | None
+    db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], before: str | None, ready_for: str = TRADING
 ) -> Generator[Row, None, None]:
     """A row for each week (without a tier) and each of its partitions, by week: the last judgement before a moment (a stamp).
 
-    Raises NotFound when the log began later.
+    Raises NotFound when the log began later, UsageError for a purpose that nothing was judged for.
     """
+    wanted = _subjects(db, ready_for)
     if before is not None:
         events.check_began(db, before)
     judged = {(judged.week, judged.tier): judged for judged in judgements(db, before) if judged.is_of(weeks, tiers)}
-    yield from (judged[subject].row for subject in sorted(judged))
+    yield from (judged[subject].row for subject in sorted(judged) if wanted is None or subject in wanted)
 
 
-def releases(db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...]) -> Generator[Row, None, None]:
-    """The last judgement of each day, from which day it held and from which another one did; by week and tier."""
+def _subjects(db: Database, ready_for: str) -> set[tuple[str, str]] | None:
+    """What is judged for a purpose; None for all. Every purpose is judged by one rule, and the log has the judgements for
+    trading, which stand for the others."""
+    if ready_for == TRADING:
+        return None
+    rows = db.execute(
+        """
+        SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier') FROM core_data_readiness
+        WHERE domain = ? AND ready_for = ?
+        """,
+        (DOMAIN, ready_for),
+    )
+    judged = {(week, tier or "") for week, tier in rows}
+    if not judged:
+        raise UsageError(f"no week was judged for {ready_for!r}", hint='ready_for="trading"')
+    return judged
+
+
+def releases(
+    db: Database, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], ready_for: str = TRADING
+) -> Generator[Row, None, None]:
+    """The last judgement of each day with its lag, from which day it held and from which another one did; by week and tier.
+
+    Raises UsageError as `answer`.
+    """
+    wanted = _subjects(db, ready_for)
     by_subject: dict[tuple[str, str], dict[str, Judgement]] = {}
     for judged in judgements(db):
         if judged.is_of(weeks, tiers):
             by_subject.setdefault((judged.week, judged.tier), {})[day_of(judged.judged_at)] = judged
-    for subject in sorted(by_subject):
+    for subject in sorted(by_subject if wanted is None else by_subject.keys() & wanted):
         days = by_subject[subject]
         for day, following in zip(days, [*list(days)[1:], None], strict=True):
-            yield (*days[day].row, day, following)
+            yield (*with_lag(days[day].row), day, following)
 
 
 def judgements(db: Database, before: str | None = None) -> Iterator[Judgement]:

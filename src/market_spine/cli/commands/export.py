@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from market_spine.cli.commands import as_day, complete_view, db_option, json_option, print_json, reading
+from market_spine.cli.options import Whole
 from market_spine.cli.progress import progress
 from market_spine.errors import UsageError
 
@@ -20,6 +21,7 @@ Examples:
   spine export --format csv --to /srv/otc/venue_share --view venue_share
   spine export --format parquet --to /srv/otc/point_in_time --pit
   spine export --history --to /srv/otc/lake
+  spine export --history --to /srv/otc/lake --compact 2024
   spine export --history --to s3://research/otc
 \b
 Then, for one: SELECT * FROM read_parquet('/srv/otc/normalized/*/*/*.parquet', hive_partitioning = true)
@@ -40,10 +42,15 @@ or, of the history: duckdb -init /srv/otc/lake/lake.sql -c "FROM hhi_as_of('2026
 @click.option("--as-of", callback=as_day, help="As known at the end of that day in New York, YYYY-MM-DD.")
 @click.option("--pit", is_flag=True, help="Point in time: a row for every version, with known_from and known_to.")
 @click.option("--history", is_flag=True, help="Every view and capture, and when each was current: a lake for as-of questions.")
+@click.option(
+    "--compact", type=Whole(2000, 2999), multiple=True, metavar="YEAR",
+    help="With --history: join the files of a year to one for each view and tier; repeatable.",
+)
 @db_option
 @json_option
 def command(
-    form: str | None, folder: str, view: str, as_of: date | None, pit: bool, history: bool, db: str, as_json: bool
+    form: str | None, folder: str, view: str, as_of: date | None, pit: bool, history: bool, compact: tuple[int, ...], db: str,
+    as_json: bool,
 ) -> None:
     """Write the current captures as one hive-partitioned dataset, week_ending=…/tier=…/; only what changed is rewritten.
 
@@ -53,8 +60,11 @@ def command(
     """
     if history:
         _check_history(form, view, as_of, pit)
-        _export_history(folder, db, as_json)
+        _export_history(folder, compact, db, as_json)
         return
+    if compact:
+        hint = f"spine export --history --to {folder} --compact {compact[0]}"
+        raise UsageError("--compact joins the files of a history", hint=hint)
     if form is None:
         raise UsageError("--format is missing", hint="--format parquet, or --format csv")
     if "://" in folder:
@@ -87,13 +97,13 @@ def _export_view(form: str, folder: Path, view: str, as_of: date | None, pit: bo
         click.echo(f"Left out: versions that only {done.pruned} pruned captures had. Try: spine captures", err=True)
 
 
-def _export_history(target: str, db: str, as_json: bool) -> None:
+def _export_history(target: str, compact: tuple[int, ...], db: str, as_json: bool) -> None:
     from market_spine import clock
     from market_spine.query.lake.publish import export_history
 
     seen_at = clock.stamp(clock.utc_now())
     with reading(db) as store, progress("export", "files") as tell:
-        done = export_history(store, target, seen_at=seen_at, database=True, tell=tell)
+        done = export_history(store, target, seen_at=seen_at, compact=compact, database=True, tell=tell)
     if as_json:
         print_json(
             to=target, seen_at=seen_at, written=done.written, kept=done.kept, retired=done.retired, removed=done.removed,

@@ -26,8 +26,8 @@ from market_spine.query.export import in_path
 from market_spine.query.views import VIEWS, View
 
 # Symbols are sorted within a file, so that a reader of one symbol skips the groups whose statistics exclude it.
-_GROUP_ROWS = 10_000
-# Two views are not stored here either, as their rows are computed from others: see script.py for the first of them.
+GROUP_ROWS = 10_000
+# Two views are not stored here either, as their rows are computed from others: see script.py.
 LAKE_VIEWS = {name: view for name, view in VIEWS.items() if name not in ("symbol_venue_share", "rolling_symbol")}
 
 
@@ -41,6 +41,11 @@ class Wanted(NamedTuple):
     mark: str
     ids: tuple[Any, ...]
 
+    @property
+    def key(self) -> str:
+        """Names it whatever its content."""
+        return f"{self.folder}/{self.name}"
+
 
 class Entry(NamedTuple):
     """A file that the lake has: a row of the table `files`."""
@@ -52,6 +57,10 @@ class Entry(NamedTuple):
     sha256: str
     bytes: int
     rows: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.path.rpartition('/')[0]}/{self.name}"
 
 
 class Content(NamedTuple):
@@ -138,13 +147,18 @@ def content(db: Database, file: Wanted) -> Content:
 def as_parquet(names: Sequence[str], rows: Iterable[Sequence[Any]], but: Sequence[str] = ()) -> Content:
     """Equal rows give equal bytes, and so an equal name."""
     buffer = io.BytesIO()
-    count = parquet.write(buffer, names, rows, but=but, group_rows=_GROUP_ROWS)
+    count = parquet.write(buffer, names, rows, but=but, group_rows=GROUP_ROWS)
     return Content(buffer.getvalue(), _digest(buffer.getvalue()), count)
 
 
 def _rows(db: Database, file: Wanted) -> Iterator[Sequence[Any]]:
     for one in file.ids:
         yield from db.execute(file.view.of_capture, (0, one) if file.view.compares else (one,))
+
+
+def empty_year(view: View) -> str:
+    """The path of a file of a year without rows."""
+    return f"empty/{view.name}/none.parquet"
 
 
 def empty_path(view: View) -> str:

@@ -7,31 +7,38 @@ by an export a week later, as is what a killed export left behind.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 from market_spine.db import Database, Tell, silent
 from market_spine.errors import UsageError
 from market_spine.query import parquet
 from market_spine.query.export import STATE_FILE, in_path
-from market_spine.query.lake import files, tables
+from market_spine.query.lake import files, tables, years
 from market_spine.query.lake.files import LAKE_VIEWS, Content, Entry, Wanted
 from market_spine.query.lake.script import MANIFEST, literal_script, script
 from market_spine.query.lake.storage import Folder, Storage, open_storage
+from market_spine.query.lake.years import Part, Step
 
-LAYOUT = 1  # raised when the columns or types of a file change: then all are written again
+LAYOUT = 2  # raised when the columns or types of a file change: then all are written again
 SCRIPT = "lake.sql"
 DATABASE = "lake.duckdb"
 KEPT = timedelta(days=7)
 # In a process of its own: DuckDB complains on stderr when the process that has loaded it exits as our commands do.
 _MAKE = "import sys, duckdb; duckdb.connect(sys.argv[1]).execute(sys.stdin.read()).close()"
+
+
+_Row = TypeVar("_Row", Entry, Part)
 
 
 class Exported(NamedTuple):
@@ -46,58 +53,68 @@ class Exported(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest as it is stored: the files by view, folder and name, and since when others are no longer listed."""
+    """A manifest as it is stored: the files by folder and name, what was compacted by the folder of its year, and since when
+    others are no longer listed."""
 
     raw: bytes | None
-    entries: Mapping[tuple[str, str, str], Entry]
+    entries: Mapping[str, Entry]
+    compacted: Mapping[str, Sequence[Part]]
     tables: Mapping[str, Any]
     retired: Mapping[str, str]
 
     @property
     def published(self) -> set[str]:
         """Every file that the manifest lists."""
-        return {entry.path for entry in self.entries.values()} | {table["path"] for table in self.tables.values()}
+        compacted = {part.path for parts in self.compacted.values() for part in parts}
+        return {entry.path for entry in self.entries.values()} | compacted | {table["path"] for table in self.tables.values()}
 
 
-def export_history(db: Database, target: str, *, seen_at: str, database: bool = False, tell: Tell = silent) -> Exported:
-    """Brings the lake at `target` up to the snapshot that was opened at `seen_at`. With `database` a folder also gets a DuckDB
-    file, where DuckDB is installed. `tell` counts files.
+def export_history(
+    db: Database, target: str, *, seen_at: str, compact: Collection[int] = (), database: bool = False, tell: Tell = silent
+) -> Exported:
+    """Brings the lake at `target` up to the snapshot that was opened at `seen_at`; the files of the years `compact` become one
+    for each view and tier. With `database` a folder also gets a DuckDB file, where DuckDB is installed. `tell` counts files.
 
-    Raises ConfigurationError where the target cannot be written or a package is missing, UsageError where it holds something else
-    or another export was published meanwhile.
+    Raises ConfigurationError where the target cannot be written or a package is missing, UsageError where it holds something
+    else, nothing is stored of such a year, or another export was published meanwhile.
     """
     parquet.check_installed()
     storage = open_storage(target)
     sizes = storage.sizes()
     old = _read_manifest(storage, sizes)
-    writer = _Writer(storage, {path: sizes[path] for path in old.published & sizes.keys()})
-    entries = _write_files(db, writer, old, tell)
+    writer = _Writer(storage, sizes, old.published)
+    wanted = list(files.wanted(db))
+    compacted = _write_years(db, writer, old, _by_year(wanted, compact), compact)
+    joined = {part.part for part in compacted}
+    entries = _write_files(db, writer, old, [file for file in wanted if file.key not in joined], tell)
     listed = {table.name: writer.put_table(table.name, table.columns, table.rows) for table in tables.read_tables(db)}
     listed["files"] = writer.put_table("files", tables.COLUMNS["files"], entries)
-    _write_fixed(writer, entries)
-    live = {entry.path for entry in entries} | {str(table["path"]) for table in listed.values()}
+    listed["compacted"] = writer.put_table("compacted", tables.COLUMNS["compacted"], compacted)
+    _write_fixed(writer, entries, compacted)
+    data = {entry.path for entry in entries} | {part.path for part in compacted}
+    live = data | {str(table["path"]) for table in listed.values()}
     retired = _retired(old, sizes, live, seen_at)
     expired = {path for path, since in retired.items() if _is_over(since, seen_at)}
     document = {
         "layout": LAYOUT, "seen_at": seen_at, "tables": listed,
-        "retired": {path: since for path, since in sorted(retired.items()) if path not in expired},
+        "retired": _by_moment({path: since for path, since in retired.items() if path not in expired}),
     }
     if database and (listed != old.tables or DATABASE not in sizes):
-        _write_database(storage, entries, listed)
+        _write_database(storage, entries, compacted, listed)
     _publish(storage, old, document)
     for path in sorted(expired):
         storage.remove(path)
     newly = tuple(sorted(path for path, since in retired.items() if since == seen_at))
-    kept = len({entry.path for entry in entries}.difference(writer.written))
-    return Exported(tuple(writer.written), kept, newly, tuple(sorted(expired)), _count_pruned(db))
+    return Exported(tuple(writer.written), len(data.difference(writer.written)), newly, tuple(sorted(expired)), _count_pruned(db))
 
 
 class _Writer:
-    """Puts the files that the storage does not hold yet; `sizes` are those of published files. What
-    an export left that was interrupted, perhaps with the machine, is put again."""
+    """Puts the files that the storage, whose files have these sizes, does not hold yet. What an export left that was interrupted
+    before it was published, perhaps with the machine, is put again."""
 
-    def __init__(self, storage: Storage, sizes: Mapping[str, int]) -> None:
-        self._storage, self._sizes = storage, sizes
+    def __init__(self, storage: Storage, sizes: Mapping[str, int], published: set[str]) -> None:
+        self._storage, self._present = storage, sizes
+        self._sizes = {path: sizes[path] for path in published & sizes.keys()}
         self.written: list[str] = []
 
     def put(self, path: str, made: Content) -> None:
@@ -112,8 +129,19 @@ class _Writer:
         self.put(path, made)
         return {"path": path, "sha256": made.sha256, "bytes": len(made.data), "rows": made.rows}
 
-    def holds(self, entry: Entry) -> bool:
+    def holds(self, entry: Entry | Part) -> bool:
         return self._sizes.get(entry.path) == entry.bytes
+
+    def read(self, entry: Entry) -> bytes | None:
+        """What a file holds; None where that is not what was put."""
+        data = self._storage.read(entry.path)
+        return data if data is not None and hashlib.sha256(data).hexdigest() == entry.sha256 else None
+
+    def put_empty(self, path: str, columns: tuple[str, ...], but: Sequence[str] = ()) -> None:
+        """A file without rows."""
+        data = files.as_parquet(columns, (), but).data
+        if self._present.get(path) != len(data):
+            self._storage.put(path, data)
 
     def put_fixed(self, path: str, data: bytes) -> None:
         if self._storage.read(path) != data:
@@ -124,45 +152,82 @@ class _Writer:
         return self._storage.root
 
 
-def _write_files(db: Database, writer: _Writer, old: Manifest, tell: Tell) -> list[Entry]:
-    wanted = list(files.wanted(db))
+def _by_year(wanted: Sequence[Wanted], asked: Collection[int]) -> dict[str, list[Wanted]]:
+    """The files by the folder of their year. Raises UsageError for a year without any."""
+    groups = years.by_year(wanted)
+    missing = set(asked) - {years.year_of(folder) for folder in groups}
+    if missing:
+        raise UsageError(f"nothing is stored of {min(missing)}", hint="spine captures")
+    return groups
+
+
+def _write_years(
+    db: Database, writer: _Writer, old: Manifest, groups: Mapping[str, Sequence[Wanted]], asked: Collection[int]
+) -> list[Part]:
+    listed: list[Part] = []
+    for folder, group in groups.items():
+        before = old.compacted.get(folder, ())
+        step = years.decide(
+            {file.key: file.mark for file in group},
+            {part.part: part.mark if writer.holds(part) else "" for part in before},
+            is_asked=years.year_of(folder) in asked,
+        )
+        if step is Step.KEEP:
+            listed += before
+        elif step is Step.COMPACT:
+            made = years.compact(group, (_content(db, writer, old, file) for file in group))
+            path = f"{folder}/{made.sha256[:16]}.parquet"
+            writer.put(path, made)
+            whole = (made.sha256, len(made.data), made.rows)
+            listed += [Part(path, file.view.name, file.key, file.mark, *whole) for file in group]
+    return listed
+
+
+def _content(db: Database, writer: _Writer, old: Manifest, file: Wanted) -> bytes:
+    """What is or would be in a file; reading it takes a tenth of the time of making it."""
+    data = writer.read(old.entries[file.key]) if _is_kept(file, old, writer) else None
+    return data if data is not None else files.content(db, file).data
+
+
+def _write_files(db: Database, writer: _Writer, old: Manifest, wanted: Sequence[Wanted], tell: Tell) -> list[Entry]:
     missing = [file for file in wanted if not _is_kept(file, old, writer)]
-    made: dict[tuple[str, str, str], Entry] = {}
+    made: dict[str, Entry] = {}
     for number, file in enumerate(missing, 1):
         content = files.content(db, file)
         path = files.path_of(file, content)
         writer.put(path, content)
-        made[_key(file)] = Entry(path, file.view.name, file.name, file.mark, content.sha256, len(content.data), content.rows)
+        made[file.key] = Entry(path, file.view.name, file.name, file.mark, content.sha256, len(content.data), content.rows)
         tell(number, len(missing))
-    return [made.get(_key(file)) or old.entries[_key(file)] for file in wanted]
-
-
-def _key(file: Wanted) -> tuple[str, str, str]:
-    return file.view.name, file.folder, file.name
+    return [made.get(file.key) or old.entries[file.key] for file in wanted]
 
 
 def _is_kept(file: Wanted, old: Manifest, writer: _Writer) -> bool:
     """Whether the lake has it, of the same rows and in full."""
-    entry = old.entries.get(_key(file))
+    entry = old.entries.get(file.key)
     return entry is not None and entry.mark == file.mark and writer.holds(entry)
 
 
-def _write_fixed(writer: _Writer, entries: Iterable[Entry]) -> None:
+def _write_fixed(writer: _Writer, entries: Iterable[Entry], compacted: Iterable[Part]) -> None:
     """The script, and a file without rows for each view that has no other."""
-    filled = {entry.view for entry in entries}
+    filled, filled_years = {entry.view for entry in entries}, {part.view for part in compacted}
     for name, view in LAKE_VIEWS.items():
         if name not in filled:
-            writer.put_fixed(files.empty_path(view), files.as_parquet(view.columns, (), in_path(view)).data)
+            writer.put_empty(files.empty_path(view), view.columns, in_path(view))
+        if name not in filled_years:
+            writer.put_empty(files.empty_year(view), view.columns)
     writer.put_fixed(SCRIPT, script(writer.root).encode())
 
 
-def _write_database(storage: Storage, entries: Iterable[Entry], listed: Mapping[str, Mapping[str, object]]) -> None:
+def _write_database(
+    storage: Storage, entries: Iterable[Entry], compacted: Iterable[Part], listed: Mapping[str, Mapping[str, object]]
+) -> None:
     """A DuckDB file with the same views over the same files, for tools that open one; of a folder, where DuckDB is installed."""
     if not isinstance(storage, Folder) or not find_spec("duckdb"):
         return
     paths = {name: [str(table["path"])] for name, table in listed.items()}
     for name, view in LAKE_VIEWS.items():
         paths[name] = [entry.path for entry in entries if entry.view == name] or [files.empty_path(view)]
+        paths[f"{name}_years"] = sorted({part.path for part in compacted if part.view == name}) or [files.empty_year(view)]
     with storage.replacing(DATABASE) as beside:
         statements = literal_script(storage.root, paths)
         subprocess.run([sys.executable, "-c", _MAKE, str(beside)], input=statements, text=True, check=True, capture_output=True)
@@ -173,6 +238,12 @@ def _retired(old: Manifest, sizes: Mapping[str, int], live: set[str], seen_at: s
     folders = (f"{name}/" for name in (*LAKE_VIEWS, "tables"))
     ours = (*folders, *(f".{name}." for name in (MANIFEST, SCRIPT, DATABASE)))
     return {path: old.retired.get(path, seen_at) for path in sizes if path not in live and path.startswith(ours)}
+
+
+def _by_moment(retired: Mapping[str, str]) -> dict[str, list[str]]:
+    """The paths by when they were retired: an object with thousands of keys takes DuckDB a second to read."""
+    moments = sorted((since, path) for path, since in retired.items())
+    return {since: [path for _, path in paths] for since, paths in groupby(moments, key=itemgetter(0))}
 
 
 def _is_over(since: str, seen_at: str) -> bool:
@@ -194,26 +265,31 @@ def _read_manifest(storage: Storage, sizes: Mapping[str, int]) -> Manifest:
         raise UsageError(f"{storage.root} holds an export of one view", hint=hint)
     raw = storage.read(MANIFEST)
     if raw is None:
-        return Manifest(None, {}, {}, {})
+        return Manifest(None, {}, {}, {}, {})
     try:
         document = json.loads(raw)
-        layout, listed, retired = int(document["layout"]), dict(document["tables"]), dict(document["retired"])
-        entries = _read_entries(storage, listed["files"]["path"]) if layout == LAYOUT else []
+        layout, listed, moments = int(document["layout"]), dict(document["tables"]), dict(document["retired"])
+        if layout > LAYOUT:
+            raise UsageError(f"{storage.root} was written by a newer version of the program", hint="export into another folder")
+        if layout < LAYOUT:
+            return Manifest(raw, {}, {}, listed, {})
+        entries = _read_rows(storage, listed["files"]["path"], Entry)
+        compacted = _read_rows(storage, listed["compacted"]["path"], Part)
+        retired = {path: since for since, paths in moments.items() for path in paths}
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{storage.root}/{MANIFEST} cannot be read", hint="export into another folder") from error
-    if layout > LAYOUT:
-        raise UsageError(f"{storage.root} was written by a newer version of the program", hint="export into another folder")
-    return Manifest(raw, {(entry.view, entry.path.rpartition("/")[0], entry.name): entry for entry in entries}, listed, retired)
+    of_years = groupby(compacted, key=lambda part: part.path.rpartition("/")[0])
+    return Manifest(raw, {entry.key: entry for entry in entries}, {folder: list(p) for folder, p in of_years}, listed, retired)
 
 
-def _read_entries(storage: Storage, path: str) -> list[Entry]:
-    """The table `files`; nothing where it is gone, so that all files are looked at again."""
+def _read_rows(storage: Storage, path: str, row: type[_Row]) -> list[_Row]:
+    """A table; nothing where it is gone, so that all files are looked at again."""
     from pyarrow import parquet as reader
 
     data = storage.read(path)
     if data is None:
         return []
-    return [Entry(**row) for row in reader.read_table(io.BytesIO(data)).to_pylist()]
+    return [row(**values) for values in reader.read_table(io.BytesIO(data)).to_pylist()]
 
 
 def _count_pruned(db: Database) -> int:

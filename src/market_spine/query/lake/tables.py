@@ -29,6 +29,7 @@ class Table(NamedTuple):
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "files": ("path", "view", "name", "mark", "sha256", "bytes", "rows"),
+    "compacted": ("path", "view", "part", "mark", "sha256", "bytes", "rows"),
     "captures": (
         "capture_id", "week_ending", "tier", "run_date", "captured_at", "content_hash", "row_count", "total_shares",
         "published_on", "revised_on", "measured_from", "pruned_at",
@@ -38,6 +39,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "window_validity": (
         "inputs_hash", "week_ending", "tier", "length", "valid_from", "valid_to", "compared_hash", "reason",
     ),
+    "window_inputs": ("inputs_hash", "week_ending", "tier", "length", "position", "capture_id"),
     "withdrawals": ("capture_id", "withdrawn_at", "reason", "undone_at"),
     "holds": ("capture_id", "held_at", "gate", "reason", "has_rows", "released_at", "released_reason"),
     "judgements": ("number", "week_ending", "tier", "is_ready", "blocking_issues", "judged_at", "judged_on"),
@@ -45,7 +47,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def read_tables(db: Database) -> Iterator[Table]:
-    """Every table but `files`, which says where the others' rows are."""
+    """Every table but `files` and `compacted`, which say where the rows are."""
     of_partitions = spells(db)
     windows = window_spells(db, of_partitions)
     for name, rows in (
@@ -53,6 +55,7 @@ def read_tables(db: Database) -> Iterator[Table]:
         ("validity", _validity(of_partitions)),
         ("week_validity", _week_validity(week_spells(db, of_partitions))),
         ("window_validity", _window_validity(windows)),
+        ("window_inputs", _window_inputs(db)),
         ("withdrawals", _withdrawals(db)),
         ("holds", _holds(db)),
         ("judgements", _judgements(db)),
@@ -127,6 +130,21 @@ def _window_validity(history: Mapping[tuple[str, str, int], Sequence[WindowSpell
                 inputs_hash = window.stored.inputs_hash if window.stored else None
                 compared = hashes.get(window.compared)
                 yield inputs_hash, week, tier, length, spell.day, until, compared, window.reason
+
+
+def _window_inputs(db: Database) -> Rows:
+    """Of what captures each window is made, pruned ones too, oldest week first."""
+    yield from db.execute(
+        """
+        SELECT w.inputs_hash, w.week_ending, w.tier, w.length, i.position, COALESCE(c.capture_id, t.capture_id)
+        FROM finra_otc_transparency_window w
+        JOIN finra_otc_transparency_window_input i ON i.window_key = w.window_key
+        LEFT JOIN finra_otc_transparency_capture c ON c.capture_key = i.capture_key
+        LEFT JOIN core_tombstones t ON t.capture_key = i.capture_key AND t.domain = ?
+        ORDER BY w.week_ending, w.tier, w.length, w.inputs_hash, i.position
+        """,
+        (DOMAIN,),
+    )
 
 
 def _withdrawals(db: Database) -> Rows:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from market_spine.library.frames import arrow_table, pandas_frame, polars_frame
+from market_spine.python.frames import arrow_table, pandas_frame, polars_frame
 from market_spine.query.sources import Source
 
 if TYPE_CHECKING:
@@ -68,8 +66,7 @@ class Result:
         >>> store.hhi(tier="T1", week="2025-12-26").latest().rows()[0].week_ending
         '2025-12-26'
         """
-        row: Any = namedtuple("Row", self.columns)  # type: ignore[misc]
-        return list(map(tuple.__new__, repeat(row), self._rows))  # as _make does, in a third of the time
+        return list(self._rows)
 
     def to_arrow(self) -> pyarrow.Table:
         """An Arrow table: dates as `date32`, times as `timestamp[s, UTC]`, counts as `int64`, texts as `string`, all other

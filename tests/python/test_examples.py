@@ -17,7 +17,7 @@ from support import page_desks, pages
 from support.page_desks import Desks
 
 import market_spine
-from market_spine import clock, library
+from market_spine import clock, python
 from market_spine import db as databases
 from market_spine.db import copy as db_copy
 
@@ -48,7 +48,7 @@ def faults(text: str, name: str, target: str) -> str:
 
 
 def documented() -> Iterator[tuple[str, str]]:
-    for made in (library.open, library.Store, library.Query, library.Result, library.Provenance):
+    for made in (python.open, python.Store, python.Query, python.Result, python.Provenance):
         yield made.__name__, made.__doc__ or ""
         public = ((name, member) for name, member in vars(made).items() if callable(member) and not name.startswith("_"))
         yield from ((f"{made.__name__}.{name}", member.__doc__ or "") for name, member in public)

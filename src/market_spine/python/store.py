@@ -12,12 +12,12 @@ from market_spine.calendar.tiers import tier_of
 from market_spine.core.store import Mode, open_store
 from market_spine.db import is_postgres, redact, resolve
 from market_spine.errors import UsageError
-from market_spine.library.provenance import Provenance, provenance
-from market_spine.library.query import NotReadyRule, Query, plain_day
-from market_spine.library.result import Result
 from market_spine.partition import TIERS, check_friday, parse_week, weeks_between
+from market_spine.python.provenance import Provenance, provenance
+from market_spine.python.query import NotReadyRule, Query, plain_day
+from market_spine.python.result import Result
 from market_spine.query.answer import Question
-from market_spine.query.readiness import READINESS
+from market_spine.query.readiness import READINESS, TRADING
 from market_spine.query.views import VIEWS
 
 Week = date | str
@@ -66,20 +66,23 @@ class Store:
         """Which weeks are ready, and what blocks the others.
 
         - Shape: a row for each week (`tier` is None) and for each of its tiers, by week; the columns of `spine query readiness`:
-          `week_ending`, `tier`, `is_ready` (1 or 0), `blocking_issues` (text), `judged_at` (UTC).
-        - Source: the judgements in the log of events; `NotFound` is raised as of a day before that log began
+          `week_ending`, `tier`, `is_ready` (1 or 0), `blocking_issues` (text), `judged_at` (UTC), and `lag_days`.
+        - Units: `lag_days` is how many days after its Friday the day came, in New York, since which it has been ready; None
+          while it is not.
+        - Source: the judgements in the log of events; `NotFound` is raised as of a day before that log began. Every purpose is
+          judged by the same rule: another `ready_for` returns those weeks and tiers that `evaluate_readiness` was called for
+          with that purpose, and raises `UsageError` where there are none
 
         >>> for row in store.weeks(week="2025-11-28..2025-12-05", tier="T1").latest().rows():
-        ...     print(row.week_ending, row.tier, row.is_ready, row.blocking_issues)
-        2025-11-28 None 0 Missing tiers: NMS_TIER_1, NMS_TIER_2, OTC
-        2025-11-28 NMS_TIER_1 0 Missing tiers: NMS_TIER_1
-        2025-12-05 None 1 None
-        2025-12-05 NMS_TIER_1 1 None
+        ...     print(row.week_ending, row.tier, row.is_ready, row.blocking_issues, row.lag_days)
+        2025-11-28 None 0 Missing tiers: NMS_TIER_1, NMS_TIER_2, OTC None
+        2025-11-28 NMS_TIER_1 0 Missing tiers: NMS_TIER_1 None
+        2025-12-05 None 1 None 35
+        2025-12-05 NMS_TIER_1 1 None 35
         """
-        if ready_for != "trading":
-            raise UsageError(f"whether a week is ready for {ready_for!r} is not judged", hint='ready_for="trading"')
-        question = Question(READINESS, _weeks(week), _tiers(tier))
-        return self._query("weeks", question, "include", week=week, tier=tier)
+        question = Question(READINESS, _weeks(week), _tiers(tier), ready_for=ready_for)
+        named = None if ready_for == TRADING else ready_for
+        return self._query("weeks", question, "include", week=week, tier=tier, ready_for=named)
 
     def volume(
         self, symbol: str | None = None, *, week: Weeks = None, tier: str | None = None, not_ready: NotReadyRule = "refuse"

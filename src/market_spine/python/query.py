@@ -13,8 +13,8 @@ from market_spine.core.checkpoint import checkpoint
 from market_spine.core.store import Mode, open_store
 from market_spine.db import Database
 from market_spine.errors import NotFound, NotReady
-from market_spine.library.result import Readiness, Result
 from market_spine.partition import TIERS, parse_day
+from market_spine.python.result import Readiness, Result
 from market_spine.query import symbols
 from market_spine.query.answer import Question
 from market_spine.query.readiness import READINESS, blocking
@@ -90,7 +90,7 @@ class Query:
             selection = _traded(selecting(db)) if question.symbol else selecting(db)
             blocked = self._blocked(db, question, selection.parts)
             parts = [part for part in selection.parts if self.not_ready == "include" or not blocked.keys() & {*part.partitions}]
-            rows = rows_of(db, question, parts)
+            rows = rows_of(db, question, selection.columns, parts)
             if not rows and question.symbol:
                 _check_case(db, question.symbol)
             captures, mark = sources(db, (key for part in parts for key in part.captures)), checkpoint(db)

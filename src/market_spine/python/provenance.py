@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass
 
 from market_spine import __version__
-from market_spine.library.result import Result
+from market_spine.python.result import Result
 from market_spine.query.sources import Source
 
 
@@ -16,9 +16,9 @@ from market_spine.query.sources import Source
 class Provenance:
     """What to cite of a result: the query, the captures with their content hashes, the checkpoint of the log, and the rows.
 
-    `rows_sha256` is the digest of the rows as CSV with a header line, as `spine query --csv` prints them. Somebody else with the
-    same captures gets the same digest, on either engine; `spine audit verify --against FILE` shows that a log begins like the
-    one cited.
+    `rows_sha256` is the digest of the rows as CSV with a header line, as `spine query --csv` prints them (weeks have `lag_days`
+    as well). Somebody else with the same captures gets the same digest, on either engine; `spine audit verify --against FILE`
+    shows that a log begins like the one cited.
     """
 
     query: str

@@ -19,13 +19,13 @@ from support.commands import run_here
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, Line
 
 import market_spine
-from market_spine import library
+from market_spine import python
 from market_spine.db import Database
 from market_spine.errors import ConfigurationError, InvalidWeek, NotFound, NotReady, UnknownTier, UsageError
-from market_spine.library.query import NotReadyRule
 from market_spine.operate import anomalies, prune, rollback
 from market_spine.operate.windows import keep
 from market_spine.partition import OTC
+from market_spine.python.query import NotReadyRule
 
 WEEKS = tuple(WEEK - timedelta(weeks=back) for back in reversed(range(4)))
 FIRST, RESTATED, ROLLED_BACK, UNDONE = FRIDAYS
@@ -182,7 +182,7 @@ WRONG: dict[str, tuple[Callable[[market_spine.Store], Any], type[Exception], str
     "no date": (lambda store: store.hhi(week=["soon"]), InvalidWeek, "Invalid date format"),
     "no day": (lambda store: store.hhi().as_of("soon"), InvalidWeek, "Invalid date format"),
     "a tier": (lambda store: store.hhi(tier="T9"), UnknownTier, "unknown tier"),
-    "another purpose": (lambda store: store.weeks(ready_for="fun"), UsageError, "is not judged"),
+    "another purpose": (lambda store: store.weeks(ready_for="fun").latest(), UsageError, "no week was judged for 'fun'"),
     "a measure": (lambda store: store.rolling("volume"), UsageError, "no rolling measure"),
     "a length": (lambda store: store.rolling("hhi", length=5).latest(), UsageError, "of 5 weeks are not kept"),
     "a symbol of venues": (lambda store: store.rolling("hhi", symbol="AAPL"), UsageError, "not of a symbol"),
@@ -217,7 +217,7 @@ def test_what_is_not_a_store_is_refused_when_it_is_opened(tmp_path: Path, name: 
 
 def test_rows_and_their_digest_are_those_of_spine_query(desk: Desk, target: str, store: market_spine.Store, tmp_path: Path) -> None:
     commands = {
-        "weeks": "readiness", "volume": "normalized --tiers OTC", "volume of a symbol": "normalized --symbol AAPL",
+        "volume": "normalized --tiers OTC", "volume of a symbol": "normalized --symbol AAPL",
         "venue_share": f"venue_share --weeks {WEEK}", "venue_share of a symbol": "symbol_venue_share --symbol AAPL",
         "hhi of every symbol": "hhi --tiers OTC", "rolling venue_share": "rolling_venue_share --length 2",
         "rolling totals": "rolling_totals --tiers OTC",
@@ -257,7 +257,7 @@ def test_frames_have_the_types_of_the_columns_whatever_they_hold(store: market_s
         "bool": ["is_ready"],
         "date32[day]": ["held_from", "known_from", "known_to", "published_on", "revised_on", "week_ending"],
         "timestamp[s, tz=UTC]": ["captured_at", "judged_at"],
-        "int64": ["active_weeks", "firm_crd", "length", "rank", "rank_change", "sessions", "total_trades", "venue_count"],
+        "int64": ["active_weeks", "firm_crd", "lag_days", "length", "rank", "rank_change", "sessions", "total_trades", "venue_count"],
     }
 
 
@@ -283,11 +283,11 @@ def test_importing_and_reading_rows_loads_nothing_heavy(desk: Desk, target: str)
 
 
 def test_the_package_has_its_names_and_loads_them_when_they_are_used() -> None:
-    program = "import sys, market_spine; print('market_spine.library' in sys.modules, dir(market_spine))"
+    program = "import sys, market_spine; print('market_spine.python' in sys.modules, dir(market_spine))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("False") and all(f"'{name}'" in shown for name in library.__all__)
-    assert {name: getattr(market_spine, name) for name in library.__all__} == {n: getattr(library, n) for n in library.__all__}
+    assert shown.startswith("False") and all(f"'{name}'" in shown for name in python.__all__)
+    assert {name: getattr(market_spine, name) for name in python.__all__} == {n: getattr(python, n) for n in python.__all__}
     stub = (Path(market_spine.__file__).parent / "__init__.pyi").read_text("utf-8")
-    assert [line.split(" as ")[1] for line in stub.splitlines() if " as " in line] == library.__all__
+    assert [line.split(" as ")[1] for line in stub.splitlines() if " as " in line] == python.__all__
     with pytest.raises(AttributeError, match="has no attribute 'closed'"):
         market_spine.closed  # type: ignore[attr-defined]  # noqa: B018

@@ -22,13 +22,13 @@ WEEKS, ROWS, TIER = 13, 50_000, "NMS_TIER_1"
 _IMPORT = "import time; t = time.process_time(); import market_spine; market_spine.open; print(time.process_time() - t)"
 
 
-def library(setting: Setting) -> Finding:
+def python(setting: Setting) -> Finding:
     """Thirteen weeks of 50,000 rows: the import, then rows and Arrow of measures, of every symbol, and of all rows; CPU."""
     import pyarrow.compute  # noqa: F401 - its import is not what is measured
 
     import market_spine
 
-    finding = Finding("library", library.__doc__ or "", setting.rounds)
+    finding = Finding("python", python.__doc__ or "", setting.rounds)
     _imports(finding, setting)
     path = _store(setting)
     store = market_spine.open(path)
@@ -51,7 +51,7 @@ def _imports(finding: Finding, setting: Setting) -> None:
 
 
 def _store(setting: Setting) -> Path:
-    path = setting.work / "library.db"
+    path = setting.work / "python.db"
     if not path.exists():
         subprocess.run(ours(one_tier(setting.work, WEEKS, ROWS), path), check=True, capture_output=True)
     return path
