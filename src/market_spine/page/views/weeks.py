@@ -38,30 +38,27 @@ from market_spine.query.answer import Question
 from market_spine.query.history import Entry
 from market_spine.query.views import VIEWS
 
-_LEAST = 12
 MOST = 1040  # twenty years
 
 
 def listed(look: Look, first: date | None, last: date | None) -> Page:
     """The heat map: since the first week that is kept, or of a range."""
-    known = coverage.known_weeks(look.run.db)
-    asked = _range(look.day, first or min(known.values(), default=look.day), last)
-    read = evidence.read(look.run.db, min(asked), max(asked), known)
-    grid = status_grid.grid(look.run, asked, read)
+    grid = look.weeks()[:MOST] if first is None and last is None else status_grid.read(look.run, _range(look, first, last))
     blocked = [week for week in grid if week.state is status_grid.WeekState.BLOCKED]
     parts: list[Part] = [Heat("Weeks and tiers", grid)]
     if command := status.next_command(blocked):
         parts.insert(0, Commands("Type this next", [("for the gravest problem, oldest first", command)]))
     parts.append(_blocked(blocked))
     tally = status_grid.tally(grid)
-    lead = f"{', '.join(f'{number:,} {state.value}' for state, number in tally.items())}, from {min(asked)} to {max(asked)}."
+    lead = f"{', '.join(f'{number:,} {state.value}' for state, number in tally.items())}, from {grid[-1].week} to {grid[0].week}."
     return Page(to("weeks"), "Weeks", lead, parts)
 
 
-def _range(day: date, first: date, last: date | None) -> list[date]:
-    """The weeks, newest first: at least twelve, where nothing else is asked for, at most MOST."""
-    end = min(last or day, day)
-    span = max((end - first).days // 7 + 1, 1 if last else _LEAST)
+def _range(look: Look, first: date | None, last: date | None) -> list[date]:
+    """The weeks, newest first; without an end at least twelve, at most MOST."""
+    end = min(last or look.day, look.day)
+    first = first or min(coverage.known_weeks(look.run.db).values(), default=look.day)
+    span = max((end - first).days // 7 + 1, 1 if last else status_grid.STRIP_WEEKS)
     return weeks_back(min(span, MOST), end)
 
 
