@@ -272,7 +272,6 @@ def tables(client: httpx.Client, path: str, as_of: date | None = None) -> Any:
     response = client.get(path, params={"format": "json", **({"as_of": str(as_of)} if as_of else {})})
     assert response.status_code == 200, response.text[:300]
     shown = response.json()["tables"]
-    shown.pop("windows", None)  # as they stand now, as the page says
     return [{**row, "seen_count": None, "last_seen_at": None} for row in shown["anomalies"]] if "anomalies" in shown else shown
 
 

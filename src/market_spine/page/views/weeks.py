@@ -166,10 +166,9 @@ def partition(look: Look, shown: Partition) -> Page:
     parts.append(_story(look, ending, (shown.tier,)))
     trail = [("Weeks", to("weeks")), (str(ending), to("weeks", ending))]
     trail += [(TIER_NAMES[tier], to("weeks", ending, tier)) for tier in TIERS if tier != shown.tier]
-    remark = "Windows are shown as they stand now." if look.as_of else ""
     title = f"{TIER_NAMES[shown.tier]}, week ending {ending}"
     lead = f"Due {due_date(shown, look.run.expected.calendar or EXCHANGE)}."
-    return Page(to("weeks", ending, shown.tier), title, lead, parts, trail, remark)
+    return Page(to("weeks", ending, shown.tier), title, lead, parts, trail)
 
 
 def _state(cell: Cell) -> Notice:
@@ -254,7 +253,7 @@ def _verdicts(look: Look, stored: Evidence, cell: Cell) -> Table:
 def _windows(look: Look, shown: Partition) -> Table:
     rows = [
         (Linked(each.week, to("weeks", each.week, shown.tier)), each.length, each.state, each.hhi, each.total_shares)
-        for each in windows.dependents(look.db, shown.week_ending, shown.tier)
+        for each in windows.dependents(look.db, shown.week_ending, shown.tier, look.before)
     ]
     columns = [
         Column("week_ending", "Last week", Kind.DAY), Column("length", "Weeks", Kind.NUMBER),
