@@ -31,7 +31,7 @@ from market_spine.page import demo
 from market_spine.page.looking import Look
 from market_spine.page.routes import Display
 from market_spine.page.site import ASSETS, hashed
-from market_spine.page.views import weeks
+from market_spine.page.views import measures, weeks
 from market_spine.partition import OTC, TIERS
 
 TOKEN = "r" * 32
@@ -298,3 +298,25 @@ def test_a_run_is_shown_as_it_was_known(db: Database, files: Path) -> None:
     assert during is not None
     assert (run.exit_code, during.exit_code, during.finished_at) == (1, None, None)
     assert runs.list_runs(db, 9, before=clock.stamp(begin)) == []
+
+
+def test_the_runs_of_the_demonstration_are_those_of_its_days(client: httpx.Client) -> None:
+    days = [demo.DAY - timedelta(weeks=n) for n in range(4)]
+    shown = [client.get("/runs", params={"format": "json", "as_of": str(day)}).json()["tables"]["runs"] for day in days]
+    assert [len(rows) for rows in shown] == [5, 3, 2, 1]
+    assert [rows[0]["started_at"][:10] for rows in shown] == [str(day) for day in days]
+
+
+def test_of_a_held_tier_the_page_says_how_to_release_it(client: httpx.Client) -> None:
+    for path in ("/weeks/2025-12-19", "/weeks/2025-12-19/OTC"):
+        assert 'spine release 2025-12-19 OTC --reason "…"' in Seen(client.get(path).text).text
+
+
+def test_of_a_symbol_the_least_hhi_is_shown_where_it_is_known(db: Database, files: Path) -> None:
+    desk = Desk(files, db)
+    desk.publish_weeks([WEEK])
+    desk.run()
+    with db.transaction():
+        db.execute("UPDATE finra_otc_transparency_symbol_measure SET hhi_low = 0.125")
+    look = Look(desk.context(), db)
+    assert {row[-3] for row in measures.symbol(look, "AAPL").tables()["weeks"].rows} == {0.125}

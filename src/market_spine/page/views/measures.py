@@ -267,13 +267,14 @@ def _symbol_table(weeks: Sequence[SymbolWeek], counts: Standing) -> Table:
         Column("week_ending", "Week", Kind.DAY), Column("tier", "Tier"), Column("version", "Version", Kind.STATE),
         Column("total_shares", "Shares", Kind.NUMBER), Column("ats_shares", "On ATSs", Kind.NUMBER),
         Column("total_trades", "Trades", Kind.NUMBER), Column("venue_count", "Venues", Kind.NUMBER),
-        Column("hhi", "HHI, at most", Kind.INDEX), Column("capture_id", "Capture", Kind.CODE),
+        Column("hhi_low", "HHI, at least", Kind.INDEX), Column("hhi", "at most", Kind.INDEX),
+        Column("capture_id", "Capture", Kind.CODE),
     ]
     rows = [
         (
             Linked(week.week, to("weeks", week.week, week.tier)), TIER_NAMES[week.tier],
             "current" if week.capture_id in counts.captures else "superseded", week.shares, week.ats_shares, week.trades,
-            week.venues, week.hhi, week.capture_id,
+            week.venues, week.hhi_low, week.hhi, week.capture_id,
         )
         for week in _newest_first(weeks)
     ]

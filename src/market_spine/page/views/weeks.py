@@ -84,8 +84,8 @@ def week(look: Look, ending: date) -> Page:
     stored = evidence.read(look.run.db, ending, ending)
     (status_of,) = status_grid.grid(look.run, [ending], stored)
     parts: list[Part] = [_judged(status_of)]
-    if command := status.next_command([status_of]):
-        parts.append(Commands("Type this next", [("for the gravest problem of this week", command)]))
+    if commands := _next(status_of):
+        parts.append(Commands("Type this next", commands))
     parts.append(Cards([_card(look, stored, cell) for cell in status_of.cells]))
     totals, split = _totals(look, ending), _split(look, ending)
     parts += [totals, *([split] if split.rows else []), _story(look, ending, TIERS)]
@@ -93,6 +93,18 @@ def week(look: Look, ending: date) -> Page:
     trail = [("Weeks", to("weeks")), (f"← {before}", to("weeks", before))]
     trail += [(f"{after} →", to("weeks", after))] if after <= look.day else []
     return Page(to("weeks", ending), f"Week ending {ending}", f"Monday {_monday(ending)} to Friday {ending}.", parts, trail)
+
+
+def _next(shown: WeekStatus) -> list[tuple[str, str]]:
+    """The command for its gravest problem, and the way out for each tier that is held."""
+    command = status.next_command([shown])
+    held = [cell for cell in shown.cells if cell.state is status_grid.CellState.HELD]
+    releases = [(f"let {TIER_NAMES[each.partition.tier]} become current, if it is right", _release(each)) for each in held]
+    return [*([("for the gravest problem of this week", command)] if command else []), *releases]
+
+
+def _release(cell: Cell) -> str:
+    return f'spine release {cell.partition.week} {cell.partition.tier} --reason "…"'
 
 
 def _monday(ending: date) -> date:
@@ -182,7 +194,7 @@ def _commands(look: Look, cell: Cell) -> list[tuple[str, str]]:
     day = f" --as-of {look.as_of}" if look.as_of else ""
     commands = [("what it needs", cell.command)] if cell.command else []
     if cell.state is status_grid.CellState.HELD:
-        commands.append(("let it become current, if the figures are right", f'spine release {week_ending} {tier} --reason "…"'))
+        commands.append(("let it become current, if the figures are right", _release(cell)))
     if cell.stage is None:
         return [*commands, ("why it is absent", f"spine doctor --from {week_ending} --to {week_ending}")]
     return [

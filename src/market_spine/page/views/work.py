@@ -12,6 +12,7 @@ from market_spine.core import checks
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.errors import NotFound
 from market_spine.operate import anomalies, runs
+from market_spine.operate import gates as gates_of
 from market_spine.operate.runs import RunRow
 from market_spine.page.looking import Look
 from market_spine.page.parts import (
@@ -38,6 +39,7 @@ A_PAGE = 100
 _RUNS = 50
 _DECISIONS = 10
 _CALENDAR_WEEKS = 13
+_BACKTESTED = 60
 _QUEUE = "Work items that workers execute."
 
 
@@ -126,14 +128,33 @@ def gates(look: Look) -> Page:
     terminal = Commands(
         "Commands",
         [
-            ("how often they would have warned or held", "spine gates backtest --faults"),
+            ("the same over all weeks, and which faults they would hold", "spine gates backtest --faults"),
             ("limits from this store's own history", "spine gates fit --dry-run"),
         ],
     )
-    parts: list[Part] = [facts, _decisions(look), Table("limits", "Limits in force", columns, limits), terminal]
-    remark = "The number of accepted weeks is that of now." if look.as_of else ""
+    parts: list[Part] = [
+        facts, _decisions(look), _alarms(look), Table("limits", "Limits in force", columns, limits), terminal
+    ]
+    remark = "The accepted weeks, and the false alarms in them, are those of now." if look.as_of else ""
     lead = "What keeps a capture from becoming current: every content is compared with the weeks before it."
     return Page(to("gates"), "Gates", lead, parts, remark=remark)
+
+
+def _alarms(look: Look) -> Table:
+    """How often the limits would have warned of, or held, weeks that were accepted. Of the last ones: all would take long."""
+    rows: list[tuple[Shown, ...]] = []
+    profile = judging.profile_of(look.db, look.before)
+    able = [each for each in gates_of.backtest(look.db, profile=profile, newest=_BACKTESTED) if each.weeks.weeks]
+    for tested in able:
+        (warned, held), weeks = tested.weeks.upper, tested.weeks
+        rows.append((TIER_NAMES[tested.tier], weeks.weeks, weeks.warned, warned, weeks.held, held))
+    columns = [
+        Column("tier", "Tier"), Column("weeks", "Weeks judged", Kind.NUMBER), Column("warned", "Warned", Kind.NUMBER),
+        Column("warned_at_most", "at most", Kind.SHARE), Column("held", "Held", Kind.NUMBER),
+        Column("held_at_most", "at most", Kind.SHARE),
+    ]
+    title = f"False alarms of these limits in the last {_BACKTESTED} accepted weeks (at most: with 95 % confidence)"
+    return Table("false_alarms", title, columns, rows, "Too few weeks are accepted yet to judge one by those before it.")
 
 
 def _finite(value: float) -> float | None:
@@ -231,7 +252,7 @@ def _by_state(counts: Mapping[State, int]) -> list[Fact]:
 
 
 def _queue_then(look: Look, before: str) -> Page:
-    """The items that had been enqueued by then. An item keeps its last state only, so of those that changed since no more is shown
+    """The items that had been enqueued by then. An item keeps only its last state: of those that changed since, no more is shown
     than when they were enqueued."""
     items = queue.enqueued_before(look.db, before)
     same = [item for item in items if item.updated_at < before]
