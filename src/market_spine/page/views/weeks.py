@@ -256,7 +256,7 @@ def _verdicts(look: Look, stored: Evidence, cell: Cell) -> Table:
     columns = [
         Column("gate", "Gate", Kind.CODE), Column("verdict", "Verdict", Kind.STATE), Column("is", "Is", Kind.DECIMAL),
         Column("expected", "Expected", Kind.DECIMAL), Column("passes_from", "Passes from", Kind.DECIMAL),
-        Column("passes_to", "to", Kind.DECIMAL), Column("z", "Usual deviations", Kind.DECIMAL),
+        Column("passes_to", "Passes up to", Kind.DECIMAL), Column("z", "Usual deviations", Kind.DECIMAL),
         Column("weeks", "Weeks", Kind.NUMBER), Column("explanation", "Explanation", Kind.PROSE),
     ]
     return Table("gates", "Verdicts of the gates", columns, rows, "Nothing was judged.")
@@ -264,12 +264,13 @@ def _verdicts(look: Look, stored: Evidence, cell: Cell) -> Table:
 
 def _windows(look: Look, shown: Partition) -> Table:
     rows = [
-        (Linked(each.week, to("weeks", each.week, shown.tier)), each.length, each.state, each.hhi, each.total_shares)
+        (Linked(each.week, to("weeks", each.week, shown.tier)), each.length, each.state, each.reason, each.hhi, each.total_shares)
         for each in windows.dependents(look.db, shown.week_ending, shown.tier, look.before)
     ]
     columns = [
         Column("week_ending", "Last week", Kind.DAY), Column("length", "Weeks", Kind.NUMBER),
-        Column("state", "State", Kind.PROSE), Column("hhi", "HHI", Kind.INDEX), Column("total_shares", "Shares", Kind.NUMBER),
+        Column("state", "State"), Column("reason", "Reason", Kind.PROSE), Column("hhi", "HHI", Kind.INDEX),
+        Column("total_shares", "Shares", Kind.NUMBER),
     ]
     title = f"Windows that hold this week: {count(len(rows), 'window')}"
     return Table("windows", title, columns, rows, "No window holds it.")

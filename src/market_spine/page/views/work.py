@@ -257,9 +257,8 @@ def _queue_then(look: Look, before: str) -> Page:
     items = queue.enqueued_before(look.db, before)
     same = [item for item in items if item.updated_at < before]
     since = [item for item in items if item.updated_at >= before]
-    facts = [*_by_state(Counter(item.state for item in same)), Fact("Changed since", len(since), Kind.NUMBER)]
     parts: list[Part] = [
-        Facts(facts),
+        Facts(_by_state(Counter(item.state for item in same))),
         _items("open", "To be done, in the order they are claimed", [item for item in same if item.state in queue.OPEN]),
         _items("failed", "Failed", [item for item in same if item.state is State.FAILED]), _changed_since(since),
     ]
@@ -276,7 +275,8 @@ def _changed_since(items: Sequence[Item]) -> Table:
         Column("tier", "Tier", Kind.CODE), Column("enqueued_at", "Enqueued, UTC", Kind.MOMENT),
         Column("changed_at", "Last changed, UTC", Kind.MOMENT),
     ]
-    return Table("changed", "Enqueued by that day, and changed since", columns, rows, "None.")
+    title = f"Enqueued by that day, and changed since: {count(len(items), 'item')}"
+    return Table("changed", title, columns, rows, "None.")
 
 
 def _week_of(item: Item) -> Linked:
