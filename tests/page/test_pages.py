@@ -9,9 +9,10 @@ import io
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httpx
@@ -28,6 +29,7 @@ from market_spine.operate import anomalies, hold, rollback, runs
 from market_spine.operate.status_grid import GLYPHS, CellState
 from market_spine.operate.status_grid import REVISED as REVISED_GLYPH
 from market_spine.page import demo
+from market_spine.page.kept_weeks import KeptWeeks
 from market_spine.page.looking import Look
 from market_spine.page.routes import Display
 from market_spine.page.site import ASSETS, hashed
@@ -135,6 +137,15 @@ def test_an_unknown_address_is_a_problem_for_a_program(client: httpx.Client) -> 
     assert client.get("/nowhere").json()["status"] == 404
 
 
+@pytest.fixture(scope="module")
+def guarded(sqlite_demo: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The pages beyond loopback."""
+    tokens = tmp_path_factory.mktemp("guarded") / "tokens"
+    tokens.write_text(f"read anna {TOKEN}\n")
+    with looking_at(sqlite_demo, host="10.0.0.5", token_file=str(tokens)) as client:
+        yield client
+
+
 def basic(password: str) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(f'me:{password}'.encode()).decode()}"}
 
@@ -155,17 +166,14 @@ def basic(password: str) -> dict[str, str]:
     ],
 )
 def test_beyond_loopback_a_page_takes_a_token_as_the_password_and_the_api_does_not(
-    sqlite_demo: str, tmp_path: Path, method: str, path: str, headers: dict[str, str], status: int
+    guarded: httpx.Client, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    tokens = tmp_path / "tokens"
-    tokens.write_text(f"read anna {TOKEN}\n")
-    with looking_at(sqlite_demo, host="10.0.0.5", token_file=str(tokens)) as client:
-        response = client.request(method, path, headers=headers)
-        assert response.status_code == status
-        if status == 401 and method == "GET":
-            expected = "Bearer" if "/api/" in path else "Basic"
-            assert response.headers["www-authenticate"].startswith(expected)
-            assert "demo.db" not in response.text
+    response = guarded.request(method, path, headers=headers)
+    assert response.status_code == status
+    if status == 401 and method == "GET":
+        expected = "Bearer" if "/api/" in path else "Basic"
+        assert response.headers["www-authenticate"].startswith(expected)
+        assert "demo.db" not in response.text
 
 
 class Counting:
@@ -192,6 +200,18 @@ def test_the_heat_map_takes_eight_statements_however_many_weeks(db: Database, fi
     page = weeks.listed(look, FRIDAYS[0] - timedelta(weeks=span - 1), None)
     assert len(page.tables()["weeks"].rows) == span * len(TIERS)
     assert counting.count + 1 <= 8  # and one for the tag
+
+
+def test_a_server_that_keeps_the_weeks_takes_nine_statements_after_an_event(db: Database, files: Path) -> None:
+    desk, kept, counting = Desk(files, db), KeptWeeks(), cast(Any, Counting(db))
+    desk.publish_weeks([WEEK])
+    desk.run()
+    look = Look(Run(counting, FRIDAYS[0], clock.moment_of(FRIDAYS[0]), "", expected=Expectations()), counting, kept=kept)
+    for changes in range(2):
+        counting.count = 0
+        weeks.listed(look, None, None)
+        assert counting.count + 1 <= 9, changes  # and one for the tag
+        anomalies.raise_anomaly(db, WEEK, OTC, "INFO", "seen", clock.moment_of(FRIDAYS[0]))
 
 
 STATES_DAY, GRACE = date(2026, 1, 20), 8  # a Tuesday after a holiday: some partitions are due, others late

@@ -43,7 +43,7 @@ MOST = 1040  # twenty years
 
 def listed(look: Look, first: date | None, last: date | None) -> Page:
     """The heat map: since the first week that is kept, or of a range."""
-    grid = look.weeks()[:MOST] if first is None and last is None else status_grid.read(look.run, _range(look, first, last))
+    grid = look.weeks()[:MOST] if first is None and last is None else _between(look, first, last)
     blocked = [week for week in grid if week.state is status_grid.WeekState.BLOCKED]
     parts: list[Part] = [Heat("Weeks and tiers", grid)]
     if command := status.next_command(blocked):
@@ -54,12 +54,12 @@ def listed(look: Look, first: date | None, last: date | None) -> Page:
     return Page(to("weeks"), "Weeks", lead, parts)
 
 
-def _range(look: Look, first: date | None, last: date | None) -> list[date]:
-    """The weeks, newest first; without an end at least twelve, at most MOST."""
-    end = min(last or look.day, look.day)
-    first = first or min(coverage.known_weeks(look.run.db).values(), default=look.day)
-    span = max((end - first).days // 7 + 1, 1 if last else status_grid.STRIP_WEEKS)
-    return weeks_back(min(span, MOST), end)
+def _between(look: Look, first: date | None, last: date | None) -> list[WeekStatus]:
+    """The weeks of a range, newest first; without an end at least twelve, at most MOST."""
+    known, end = coverage.known_weeks(look.run.db), min(last or look.day, look.day)
+    start = first or min(known.values(), default=look.day)
+    span = max((end - start).days // 7 + 1, 1 if last else status_grid.STRIP_WEEKS)
+    return status_grid.read(look.run, weeks_back(min(span, MOST), end), known)
 
 
 def _blocked(blocked: Sequence[WeekStatus]) -> Table:
