@@ -24,6 +24,7 @@ from bench import (
     lake,
     load,
     operators,
+    pages,
     partitioned,
     postgres,
     python,
@@ -59,6 +60,7 @@ CASES: dict[str, Case] = {
     "lake": lake.lake,
     "partitioned": partitioned.partitioned,
     "python": python.python,
+    "page": pages.pages,
 }
 
 

@@ -27,6 +27,7 @@ from market_spine.calendar import publication
 from market_spine.db import Database, connect, migrations
 from market_spine.operate import rollback
 from market_spine.page import render
+from market_spine.page.kept_weeks import KeptWeeks
 from market_spine.page.looking import looking
 from market_spine.page.views import TIER_NAMES, weeks
 from market_spine.partition import OTC, TIERS, Partition, weeks_back
@@ -74,14 +75,14 @@ def _without_scripts(browser: Browser) -> int:
 
 def remember(target: str, folder: Path, days: int, rounds: int, seed: int = 1) -> int:
     """How many of `rounds` random days are not shown as they were on that day."""
-    chance, shown = random.Random(seed), dict[date, str]()
+    chance, shown, kept = random.Random(seed), dict[date, str](), KeptWeeks()
     folder.mkdir()
     with closing(connect(target)) as db:
         migrations.prepare(db)
         for day in (_FIRST + timedelta(days=n) for n in range(days)):
             if day.weekday() == _FIRST.weekday():
                 _friday(db, folder, day, chance)
-            shown[day] = _heat(target, day, None)
+            shown[day] = _heat(target, day, None, kept)
     asked = [chance.choice(list(shown)) for _ in range(rounds)]
     wrong = [day for day in asked if _heat(target, _FIRST + timedelta(days=days), day) != shown[day]]
     print(f"{rounds} random days of {days}: {len(wrong)} differ {wrong[:5]}; {len(set(shown.values()))} different pages")
@@ -109,12 +110,12 @@ def _content(partition: Partition, chance: random.Random) -> str:
     return "\n".join([_HEADER, *(rows if chance.random() < 0.8 else [])]) + "\n"
 
 
-def _heat(target: str, day: date, as_of: date | None) -> str:
-    """The cells and commands of the heat map."""
+def _heat(target: str, day: date, as_of: date | None, kept: KeptWeeks | None = None) -> str:
+    """The cells and commands of the heat map; of the present as a server has them, which keeps the weeks."""
     with (
         closing(connect(target, read_only=True)) as db,
         db.snapshot(),
-        looking(db, day, clock.moment_of(day), as_of, Expectations()) as at,
+        looking(db, day, clock.moment_of(day), as_of, Expectations(), kept) as at,
     ):
         page = weeks.listed(at, None, None)
         return render.as_csv(page, "weeks") + render.as_csv(page, "blocked")

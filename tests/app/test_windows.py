@@ -26,6 +26,7 @@ from market_spine.operate.windows import keep
 from market_spine.partition import NMS_TIER_1, OTC
 from market_spine.query import answer, diff, history, windows
 from market_spine.query.answer import Question
+from market_spine.query.as_of import end_of
 from market_spine.query.views import VIEWS
 
 ROLLING = [name for name, view in VIEWS.items() if view.of_window]
@@ -324,8 +325,10 @@ def test_a_symbol_is_added_up_from_the_measures_of_its_weeks(desk: Desk) -> None
 
 
 def test_what_depends_on_a_week_is_listed(desk: Desk) -> None:
+    before = windows.dependents(desk.db, WEEKS[17], OTC)
     desk.publish(WEEKS[17], OTC, REVISED)
     run(desk, FRIDAYS[1])
+    assert windows.dependents(desk.db, WEEKS[17], OTC, end_of(FRIDAYS[0])) == before
     states = [(each.week, each.length, each.state) for each in windows.dependents(desk.db, WEEKS[17], OTC)]
     both = ("superseded", "current")
     assert states == [(str(week), length, state) for week in WEEKS[17:] for length in (6, 13) for state in both]

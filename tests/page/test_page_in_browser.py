@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from pages.browser import CHROMIUM, DRIVER, Browser, browsing
-from pages.demonstration import PAGES, served
+from pages.demonstration import DEADLINE, PAGES, served
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -104,7 +104,9 @@ def test_hostile_words_stay_words(browser: Browser, sqlite_demo: str) -> None:
 def test_search_leads_to_a_symbol_and_shows_what_was_asked_as_it_is(browser: Browser) -> None:
     browser.open("/symbols")
     browser.driver.find_element(By.ID, "search").send_keys("brk" + Keys.ENTER)
+    browser.driver.implicitly_wait(DEADLINE)  # the key submits the form a moment later
     browser.driver.find_element(By.LINK_TEXT, "BRK.B").click()
+    browser.driver.implicitly_wait(0)
     assert browser.driver.find_element(By.TAG_NAME, "h1").text == "BRK.B"
     browser.open(f"/symbols?q={json.dumps(HOSTILE[1])}")
     assert browser.driver.find_elements(By.CSS_SELECTOR, "main img") == []

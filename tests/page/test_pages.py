@@ -9,9 +9,10 @@ import io
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httpx
@@ -28,10 +29,11 @@ from market_spine.operate import anomalies, hold, rollback, runs
 from market_spine.operate.status_grid import GLYPHS, CellState
 from market_spine.operate.status_grid import REVISED as REVISED_GLYPH
 from market_spine.page import demo
+from market_spine.page.kept_weeks import KeptWeeks
 from market_spine.page.looking import Look
 from market_spine.page.routes import Display
 from market_spine.page.site import ASSETS, hashed
-from market_spine.page.views import weeks
+from market_spine.page.views import measures, weeks
 from market_spine.partition import OTC, TIERS
 
 TOKEN = "r" * 32
@@ -135,6 +137,15 @@ def test_an_unknown_address_is_a_problem_for_a_program(client: httpx.Client) -> 
     assert client.get("/nowhere").json()["status"] == 404
 
 
+@pytest.fixture(scope="module")
+def guarded(sqlite_demo: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The pages beyond loopback."""
+    tokens = tmp_path_factory.mktemp("guarded") / "tokens"
+    tokens.write_text(f"read anna {TOKEN}\n")
+    with looking_at(sqlite_demo, host="10.0.0.5", token_file=str(tokens)) as client:
+        yield client
+
+
 def basic(password: str) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(f'me:{password}'.encode()).decode()}"}
 
@@ -155,17 +166,14 @@ def basic(password: str) -> dict[str, str]:
     ],
 )
 def test_beyond_loopback_a_page_takes_a_token_as_the_password_and_the_api_does_not(
-    sqlite_demo: str, tmp_path: Path, method: str, path: str, headers: dict[str, str], status: int
+    guarded: httpx.Client, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    tokens = tmp_path / "tokens"
-    tokens.write_text(f"read anna {TOKEN}\n")
-    with looking_at(sqlite_demo, host="10.0.0.5", token_file=str(tokens)) as client:
-        response = client.request(method, path, headers=headers)
-        assert response.status_code == status
-        if status == 401 and method == "GET":
-            expected = "Bearer" if "/api/" in path else "Basic"
-            assert response.headers["www-authenticate"].startswith(expected)
-            assert "demo.db" not in response.text
+    response = guarded.request(method, path, headers=headers)
+    assert response.status_code == status
+    if status == 401 and method == "GET":
+        expected = "Bearer" if "/api/" in path else "Basic"
+        assert response.headers["www-authenticate"].startswith(expected)
+        assert "demo.db" not in response.text
 
 
 class Counting:
@@ -192,6 +200,18 @@ def test_the_heat_map_takes_eight_statements_however_many_weeks(db: Database, fi
     page = weeks.listed(look, FRIDAYS[0] - timedelta(weeks=span - 1), None)
     assert len(page.tables()["weeks"].rows) == span * len(TIERS)
     assert counting.count + 1 <= 8  # and one for the tag
+
+
+def test_a_server_that_keeps_the_weeks_takes_nine_statements_after_an_event(db: Database, files: Path) -> None:
+    desk, kept, counting = Desk(files, db), KeptWeeks(), cast(Any, Counting(db))
+    desk.publish_weeks([WEEK])
+    desk.run()
+    look = Look(Run(counting, FRIDAYS[0], clock.moment_of(FRIDAYS[0]), "", expected=Expectations()), counting, kept=kept)
+    for changes in range(2):
+        counting.count = 0
+        weeks.listed(look, None, None)
+        assert counting.count + 1 <= 9, changes  # and one for the tag
+        anomalies.raise_anomaly(db, WEEK, OTC, "INFO", "seen", clock.moment_of(FRIDAYS[0]))
 
 
 STATES_DAY, GRACE = date(2026, 1, 20), 8  # a Tuesday after a holiday: some partitions are due, others late
@@ -272,7 +292,6 @@ def tables(client: httpx.Client, path: str, as_of: date | None = None) -> Any:
     response = client.get(path, params={"format": "json", **({"as_of": str(as_of)} if as_of else {})})
     assert response.status_code == 200, response.text[:300]
     shown = response.json()["tables"]
-    shown.pop("windows", None)  # as they stand now, as the page says
     return [{**row, "seen_count": None, "last_seen_at": None} for row in shown["anomalies"]] if "anomalies" in shown else shown
 
 
@@ -299,3 +318,25 @@ def test_a_run_is_shown_as_it_was_known(db: Database, files: Path) -> None:
     assert during is not None
     assert (run.exit_code, during.exit_code, during.finished_at) == (1, None, None)
     assert runs.list_runs(db, 9, before=clock.stamp(begin)) == []
+
+
+def test_the_runs_of_the_demonstration_are_those_of_its_days(client: httpx.Client) -> None:
+    days = [demo.DAY - timedelta(weeks=n) for n in range(4)]
+    shown = [client.get("/runs", params={"format": "json", "as_of": str(day)}).json()["tables"]["runs"] for day in days]
+    assert [len(rows) for rows in shown] == [5, 3, 2, 1]
+    assert [rows[0]["started_at"][:10] for rows in shown] == [str(day) for day in days]
+
+
+def test_of_a_held_tier_the_page_says_how_to_release_it(client: httpx.Client) -> None:
+    for path in ("/weeks/2025-12-19", "/weeks/2025-12-19/OTC"):
+        assert 'spine release 2025-12-19 OTC --reason "…"' in Seen(client.get(path).text).text
+
+
+def test_of_a_symbol_the_least_hhi_is_shown_where_it_is_known(db: Database, files: Path) -> None:
+    desk = Desk(files, db)
+    desk.publish_weeks([WEEK])
+    desk.run()
+    with db.transaction():
+        db.execute("UPDATE finra_otc_transparency_symbol_measure SET hhi_low = 0.125")
+    look = Look(desk.context(), db)
+    assert {row[-3] for row in measures.symbol(look, "AAPL").tables()["weeks"].rows} == {0.125}

@@ -133,12 +133,16 @@ def standing(rows: Iterable[StageRow]) -> list[StageRow]:
     """The rows whose capture is not withdrawn, in the order given."""
     rows = list(rows)
     gone = {row.capture_id for row in rows if row.stage == WITHDRAWN}
+    if not gone:
+        return rows
     return [row for row in rows if row.capture_id is None or row.capture_id not in gone]
 
 
 def accepted(rows: Iterable[StageRow]) -> list[StageRow]:
     """The rows whose capture is neither withdrawn nor held; one of which a content without rows is held is accepted."""
     rows = standing(rows)
+    if all(row.stage != HELD for row in rows):
+        return rows
     of_rows = {row.capture_id: row.metadata.get("ingest_no") for row in rows if row.stage == NORMALIZED}
     held = {
         row.capture_id for row in rows if row.stage == HELD and of_rows.get(row.capture_id) == row.metadata.get("ingest_no")

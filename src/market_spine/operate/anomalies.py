@@ -68,7 +68,9 @@ def list_anomalies(
             (min(weeks).isoformat(), max(weeks).isoformat()),
         )
     elif unresolved:
-        rows = db.execute(_COLUMNS + "WHERE resolved_at IS NULL ORDER BY id DESC")
+        rows = db.execute(
+            _COLUMNS + "WHERE resolved_at IS NULL AND severity IN (?, ?, ?, ?) ORDER BY id DESC", _four(severities)
+        )
     else:
         rows = db.execute(_COLUMNS + "ORDER BY id DESC")
     anomalies, named = (_anomaly(row) for row in rows), set(map(str, weeks))
@@ -77,6 +79,23 @@ def list_anomalies(
         for a in anomalies
         if a.severity in severities and (a.resolved_at is None or not unresolved) and (not named or a.week in named)
     ]
+
+
+def count_open(db: Database, today: date) -> dict[str, int]:
+    """How many anomalies of each severity are neither resolved nor acknowledged."""
+    rows = db.execute(
+        """
+        SELECT severity, COUNT(*) FROM core_anomalies WHERE resolved_at IS NULL AND COALESCE(acknowledged_until, '') < ?
+        GROUP BY severity
+        """,
+        (today.isoformat(),),
+    )
+    return dict.fromkeys(SEVERITIES, 0) | dict(rows)
+
+
+def _four(severities: Collection[str]) -> list[str]:
+    """For a statement with four parameters: the first one stands in for those that are not asked for."""
+    return [*severities, *[next(iter(severities))] * (len(SEVERITIES) - len(severities))]
 
 
 class Which(NamedTuple):
@@ -96,9 +115,8 @@ class Page(NamedTuple):
 
 def page(db: Database, which: Which, limit: int, offset: int = 0) -> Page:
     """At most `limit` anomalies, newest first; the others are counted and not read."""
-    severities = [*which.severities, *[next(iter(which.severities))] * (len(SEVERITIES) - len(which.severities))]
     week = which.week.isoformat() if which.week else None
-    asked = (*severities, week, week, int(which.unresolved))
+    asked = (*_four(which.severities), week, week, int(which.unresolved))
     (total,) = db.execute(
         """
         SELECT COUNT(*) FROM core_anomalies

@@ -17,12 +17,11 @@ from market_spine.operate import anomalies, evidence, runs, status, status_grid
 from market_spine.operate.anomalies import Anomaly
 from market_spine.operate.evidence import Evidence
 from market_spine.operate.runs import RunRow
-from market_spine.operate.status_grid import WeekState, WeekStatus
-from market_spine.partition import TIERS, weeks_back
+from market_spine.operate.status_grid import STRIP_WEEKS, WeekState, WeekStatus
+from market_spine.partition import TIERS
 from market_spine.query import restatements
 from market_spine.query.restatements import Restatement
 
-STRIP_WEEKS = 12
 MOST_LINES, LABEL = 12, 14
 _RECENT = timedelta(days=7)
 _MOST_OPEN = 2
@@ -96,26 +95,25 @@ def looking_at(db: Database, day: date, now: datetime, expected: Expectations | 
 
 def read(run: Run, command: str = "spine status") -> Card:
     """The card on the run's day. `command` is what to type where nothing is open."""
-    kept = _kept_weeks(run)
-    stored = evidence.read(run.db, kept[-1], kept[0])
-    weeks = status_grid.grid(run, kept, stored)
+    first_weeks = coverage.known_weeks(run.db)
+    kept = status_grid.kept_weeks(run.run_date, first_weeks)
+    stored = evidence.read(run.db, kept[-1], kept[0], first_weeks)
+    return of_weeks(run, status_grid.grid(run, kept, stored), _restated(stored, run.run_date - _RECENT), command)
+
+
+def of_weeks(run: Run, weeks: Sequence[WeekStatus], restated: Sequence[Restatement], command: str) -> Card:
+    """The same where the weeks, and what was restated, are known."""
     last, newest = runs.last_weekly(run.db), next(iter(runs.list_runs(run.db, 1)), None)
     grave = [a for a in anomalies.list_anomalies(run.db, _GRAVE, unresolved=True) if a.state(run.run_date) == "open"]
     return Card(
         run.run_date, run.db.label, last, newest, weeks, _problems(last, weeks, grave, run.run_date), len(grave),
-        _restated(stored, run.run_date - _RECENT), publication.next_due(run.run_date, calendar=_calendar(run)),
+        restated, publication.next_due(run.run_date, calendar=_calendar(run)),
         status.next_command([w for w in weeks if w.state is WeekState.BLOCKED]) or _resolve(grave) or command,
     )
 
 
 def _calendar(run: Run) -> publication.Calendar:
     return run.expected.calendar or publication.EXCHANGE
-
-
-def _kept_weeks(run: Run) -> list[date]:
-    """Every week from the first that is kept to today, newest first; at least those of the strip."""
-    first = min(coverage.known_weeks(run.db).values(), default=run.run_date)
-    return weeks_back(max(STRIP_WEEKS, (run.run_date - first).days // 7 + 1), run.run_date)
 
 
 def _problems(last: RunRow | None, weeks: Sequence[WeekStatus], grave: Sequence[Anomaly], today: date) -> list[str]:

@@ -119,8 +119,10 @@ class Evidence:
         return next((r for r in self.rows.get(week, ()) if r.capture_id == capture_id and r.stage == stage), None)
 
 
-def read(db: Database, first: date, last: date, first_weeks: Mapping[str, date] | None = None) -> Evidence:
-    """What is stored of the weeks from `first` to `last`; `first_weeks` where the caller has read them already."""
+def read(
+    db: Database, first: date, last: date, first_weeks: Mapping[str, date] | None = None, asked: Asked | None = None
+) -> Evidence:
+    """What is stored of the weeks from `first` to `last`; `first_weeks` and `asked` where the caller has read them already."""
     entries: dict[Partition, list[Entry]] = {}
     for entry in history.captures_between(db, first, last):
         entries.setdefault(Partition(date.fromisoformat(entry.week), entry.tier), []).append(entry)
@@ -131,5 +133,5 @@ def read(db: Database, first: date, last: date, first_weeks: Mapping[str, date] 
         readiness.results_between(db, first, last),
         readiness.judged_between(db, first, last),
         coverage.known_weeks(db) if first_weeks is None else first_weeks,
-        executions.last_source(db),
+        executions.last_source(db) if asked is None else asked,
     )

@@ -92,10 +92,13 @@ class Tested:
         }
 
 
-def backtest(db: Database, *, faults: bool = False, profile: Profile | None = None) -> list[Tested]:
-    """Judges every accepted week of the store by those before it, with the limits in force or `profile`."""
+def backtest(
+    db: Database, *, faults: bool = False, profile: Profile | None = None, newest: int | None = None
+) -> list[Tested]:
+    """Judges every accepted week of the store by those before it, with the limits in force or `profile`; with `newest`, only
+    that many of a tier, as though it had begun with them."""
     used = profile or judging.profile_of(db)
-    history = _history(db)
+    history = _history(db, newest)
     others = [Other(w.partition, Seen(w.figures, w.shape)) for weeks in history.values() for w in weeks if w.shape is not None]
     return [_backtest(db, tier, history[tier], others, used, faults=faults) for tier in TIERS if history[tier]]
 
@@ -139,12 +142,12 @@ def accept(run: Run, partition: Partition, reason: str) -> None:
         record_action(run.db, "gates accept", f"{partition.week}/{partition.tier}", reason, run.now)
 
 
-def _history(db: Database) -> dict[str, list[Week]]:
+def _history(db: Database, newest: int | None = None) -> dict[str, list[Week]]:
     """The accepted weeks of each tier, oldest first, with their spread."""
-    history: dict[str, list[Week]] = {tier: [] for tier in TIERS}
+    accepted: dict[str, list[StoredFigures]] = {tier: [] for tier in TIERS}
     for stored in checks.accepted_around(db, "", *[(date.min, date.max)] * 2):
-        history[stored.tier].append(_week(stored))
-    return history
+        accepted[stored.tier].append(stored)
+    return {tier: [_week(stored) for stored in weeks[-newest if newest else None :]] for tier, weeks in accepted.items()}
 
 
 def _week(stored: StoredFigures) -> Week:

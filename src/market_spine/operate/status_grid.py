@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from functools import cached_property
 
 from market_spine.app.context import Run
 from market_spine.app.readiness import Findings
@@ -20,7 +21,7 @@ from market_spine.operate import evidence, gaps
 from market_spine.operate.anomalies import Anomaly, resolve_command
 from market_spine.operate.evidence import Evidence
 from market_spine.operate.gaps import Gap, Kind
-from market_spine.partition import TIERS, Partition
+from market_spine.partition import TIERS, Partition, weeks_back
 from market_spine.query.history import CURRENT, HELD, UNFINISHED, WITHDRAWN, Entry
 
 
@@ -55,6 +56,7 @@ GLYPHS: Mapping[CellState, str] = {
     CellState.OUTSIDE: "–",
 }
 REVISED = "◉"
+STRIP_WEEKS = 12
 # Nobody need look at these; a week with any other state is blocked.
 QUIET = frozenset({CellState.READY, CellState.AWAITING, CellState.DUE, CellState.OUTSIDE})
 _OF_ABSENCE = {
@@ -105,7 +107,7 @@ class WeekState(str, Enum):
     OUTSIDE = "outside"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its state is worked out once, and asked for often
 class WeekStatus:
     """A row of the grid; `problem` is of the week itself. `findings` are those of the evaluation behind core_data_readiness."""
 
@@ -119,7 +121,7 @@ class WeekStatus:
     def is_ready(self) -> bool:
         return not self.findings.issues()
 
-    @property
+    @cached_property
     def state(self) -> WeekState:
         """Awaiting only where nothing but the publication of a tier is waited for."""
         if all(cell.state is CellState.OUTSIDE for cell in self.cells):
@@ -146,9 +148,15 @@ class WeekStatus:
         }
 
 
-def read(run: Run, weeks: Sequence[date]) -> list[WeekStatus]:
+def kept_weeks(day: date, first_weeks: Mapping[str, date]) -> list[date]:
+    """Every week from the first that is kept to a day, newest first; at least those of a strip."""
+    first = min(first_weeks.values(), default=day)
+    return weeks_back(max(STRIP_WEEKS, (day - first).days // 7 + 1), day)
+
+
+def read(run: Run, weeks: Sequence[date], first_weeks: Mapping[str, date] | None = None) -> list[WeekStatus]:
     """The state of these weeks on the run's day, in the order given; seven statements, however many weeks."""
-    return grid(run, weeks, evidence.read(run.db, min(weeks), max(weeks)))
+    return grid(run, weeks, evidence.read(run.db, min(weeks), max(weeks), first_weeks))
 
 
 def grid(run: Run, weeks: Iterable[date], stored: Evidence) -> list[WeekStatus]:

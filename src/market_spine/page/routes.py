@@ -29,6 +29,7 @@ from market_spine.db import redact
 from market_spine.errors import MarketSpineError
 from market_spine.page import access, render
 from market_spine.page.kept import Kept, Written
+from market_spine.page.kept_weeks import KeptWeeks
 from market_spine.page.looking import Look, looking
 from market_spine.page.parts import Page
 from market_spine.page.render import Frame
@@ -82,7 +83,7 @@ class Asked:
             tag = headers.get("ETag", "")
             kept: Written | None = state.kept.get(tag)
             if kept is None:
-                with looking(db, day, now, self.as_of, expected) as look:
+                with looking(db, day, now, self.as_of, expected, state.weeks) as look:
                     kept = Written(self._text(view(look), look).encode(), access.HEADERS | headers | self._own_headers())
                 if tag:
                     state.kept.put(tag, kept)
@@ -274,7 +275,7 @@ def build(serving: Serving, display: Display = Display()) -> App:
     """The application: the API, and the pages beside it. Raises ConfigurationError."""
 
     def extend(app: FastAPI) -> None:
-        app.state.display, app.state.kept = display, Kept()
+        app.state.display, app.state.kept, app.state.weeks = display, Kept(), KeptWeeks()
         app.include_router(router)
         app.add_api_route("/static/{name}", static, include_in_schema=False)
         _with_pages_for_people(app)

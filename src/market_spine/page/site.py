@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Protocol
 from urllib.parse import quote, urlencode
@@ -21,6 +21,12 @@ NAV = (
     ("Queue", to("queue")), ("Calendar", to("calendar")),
 )
 _PLAIN = re.compile(r"[A-Z0-9._-]{1,60}|[a-z]{1,20}")
+
+
+@lru_cache(maxsize=4096)
+def _quoted(segment: str) -> str:
+    """A heat map has the same weeks and tiers some thousand times."""
+    return quote(segment, safe="")
 
 
 class Site(Protocol):
@@ -53,7 +59,7 @@ class Served:
     is_served: bool = True
 
     def href(self, address: Address, **more: str) -> str | None:
-        path = "/" + "/".join(quote(segment, safe="") for segment in address.segments)
+        path = "/" + "/".join(map(_quoted, address.segments))
         query = dict(address.query) | more | ({"as_of": str(self.as_of)} if self.as_of else {})
         return f"{path}?{urlencode(query)}" if query else path
 

@@ -51,7 +51,7 @@ class TierWeek(NamedTuple):
 
 
 class SymbolWeek(NamedTuple):
-    """A symbol in a capture: a row of the view `symbol_summary`."""
+    """A symbol in a capture: a row of the view `symbol_summary`; `hhi_low` is known with firm totals."""
 
     capture_id: str
     week: str
@@ -64,6 +64,7 @@ class SymbolWeek(NamedTuple):
     venues: int | None
     hhi: float | None
     captured_at: str
+    hhi_low: float | None
 
 
 class Match(NamedTuple):
@@ -122,12 +123,16 @@ def of_symbol(db: Database, symbol: str, before: str | None) -> list[SymbolWeek]
     rows = db.execute(
         """
         SELECT capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi,
-               captured_at
+               captured_at, NULL
         FROM finra_otc_transparency_symbol_summary WHERE symbol = ? ORDER BY week_ending, tier, capture_id
         """,
         (symbol,),
     )
-    return [week for week in map(SymbolWeek._make, rows) if week.captured_at < (before or "9")]
+    weeks = [week for week in map(SymbolWeek._make, rows) if week.captured_at < (before or "9")]
+    least = db.execute(
+        "SELECT capture_id, hhi_low FROM finra_otc_transparency_hhi WHERE scope = 'SYMBOL' AND symbol = ?", (symbol,)
+    ).fetchall()
+    return [week._replace(hhi_low=dict(least).get(week.capture_id)) for week in weeks]
 
 
 def search(db: Database, text: str, limit: int) -> list[Match]:

@@ -157,13 +157,16 @@ class Dependent(NamedTuple):
     reason: str | None = None
 
 
-def dependents(db: Database, week: date, tier: str) -> list[Dependent]:
-    """Every window that holds a week of a tier, by its last week and length, those superseded first."""
+def dependents(db: Database, week: date, tier: str, before: str | None = None) -> list[Dependent]:
+    """Every window that holds a week of a tier, by its last week and length, those superseded first; with `before` (a stamp), as
+    it was known then."""
     kept = windows.progress(db).lengths
     ends = weeks_with(week, max(kept))
-    selected = select(db, ends, (tier,), None)
-    newest = max((end.week for end in list_captures(db, None, (tier,))), default="")
-    stored = windows.between(db, ends[0].isoformat(), ends[-1].isoformat())
+    selected = select(db, ends, (tier,), None, before)
+    known = (entry for entry in list_captures(db, None, (tier,)) if before is None or entry.captured_at < before)
+    newest = max((end.week for end in known), default="")
+    made = windows.between(db, ends[0].isoformat(), ends[-1].isoformat())
+    stored = [each for each in made if before is None or each.made_at < before]
     return [
         dependent
         for window in selected

@@ -284,6 +284,15 @@ def _newest(db: Database, states: list[str], pipeline: str | None, limit: int, o
     ).fetchall()
 
 
+def enqueued_before(db: Database, before: str) -> list[Item]:
+    """The items that had been enqueued by a moment (a stamp), as they are now: an item keeps only its last state. One without a
+    change since was like this then."""
+    rows = db.execute(
+        "SELECT * FROM core_work_items WHERE created_at < ? ORDER BY priority DESC, desired_at, id", (before,)
+    ).fetchall()
+    return list(map(Item.of, rows))
+
+
 def counts(db: Database) -> dict[State, int]:
     """The number of items in each state."""
     numbers = work_items.counts(db)

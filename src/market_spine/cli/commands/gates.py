@@ -22,6 +22,7 @@ from market_spine.cli.commands import (
     reason_option,
     run_date_option,
 )
+from market_spine.cli.options import Whole
 from market_spine.partition import TIERS, Partition
 
 if TYPE_CHECKING:
@@ -150,14 +151,15 @@ Examples:
   spine gates backtest --faults --json""",
 )
 @click.option("--faults", is_flag=True, help="Do faults to each week's figures, too, and count how many are held.")
+@click.option("--newest", type=Whole(1, 5200), metavar="N", help="Only the newest N accepted weeks of each tier.")
 @db_option
 @json_option
-def backtest(faults: bool, db: str, as_json: bool) -> None:
+def backtest(faults: bool, newest: int | None, db: str, as_json: bool) -> None:
     """Judge every accepted week of the store by the weeks before it: how often would the gates have warned, or held?"""
     from market_spine.operate import gates
 
     with reading(db) as store:
-        tested = gates.backtest(store, faults=faults)
+        tested = gates.backtest(store, faults=faults, newest=newest)
     if as_json:
         print_json(tiers=[one.entry() for one in tested])
         return

@@ -61,9 +61,9 @@ def _shares(look: Look, tier: str, ending: date) -> Table:
     lengths = kept_windows.progress(look.db).lengths
     rolling = {length: _rolling(look, tier, ending, length) for length in lengths}
     columns = [
-        Column("rank", "Rank", Kind.NUMBER), Column("venue", "Venue"), Column("venue_name", "Name", Kind.PROSE),
-        Column("venue_class", "Class", Kind.CODE), Column("total_shares", "Shares", Kind.NUMBER),
-        Column("share", "Share", Kind.SHARE),
+        Column("rank", "Rank", Kind.NUMBER), Column("venue", "Venue"), Column("share", "Share", Kind.SHARE),
+        Column("total_shares", "Shares", Kind.NUMBER), Column("venue_name", "Name", Kind.PROSE),
+        Column("venue_class", "Class", Kind.CODE),
     ]
     for length in lengths:
         columns += [
@@ -74,7 +74,7 @@ def _shares(look: Look, tier: str, ending: date) -> Table:
     for venue in _venues(look, tier, ending):
         label = label_of(venue.mpid, venue.firm_crd, venue.venue_name)
         name = None if venue.venue_name == label else venue.venue_name
-        row: list[Shown] = [venue.rank, Linked(label, to("venues", label)), name, venue.venue_class, venue.shares, venue.share]
+        row: list[Shown] = [venue.rank, Linked(label, to("venues", label)), venue.share, venue.shares, name, venue.venue_class]
         for length in lengths:
             row += rolling[length].get(_key(venue), (None, None))
         rows.append(row)
@@ -267,13 +267,14 @@ def _symbol_table(weeks: Sequence[SymbolWeek], counts: Standing) -> Table:
         Column("week_ending", "Week", Kind.DAY), Column("tier", "Tier"), Column("version", "Version", Kind.STATE),
         Column("total_shares", "Shares", Kind.NUMBER), Column("ats_shares", "On ATSs", Kind.NUMBER),
         Column("total_trades", "Trades", Kind.NUMBER), Column("venue_count", "Venues", Kind.NUMBER),
-        Column("hhi", "HHI, at most", Kind.INDEX), Column("capture_id", "Capture", Kind.CODE),
+        Column("hhi_low", "HHI, at least", Kind.INDEX), Column("hhi", "HHI, at most", Kind.INDEX),
+        Column("capture_id", "Capture", Kind.CODE),
     ]
     rows = [
         (
             Linked(week.week, to("weeks", week.week, week.tier)), TIER_NAMES[week.tier],
             "current" if week.capture_id in counts.captures else "superseded", week.shares, week.ats_shares, week.trades,
-            week.venues, week.hhi, week.capture_id,
+            week.venues, week.hhi_low, week.hhi, week.capture_id,
         )
         for week in _newest_first(weeks)
     ]

@@ -10,28 +10,27 @@ from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, Due
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.db import Database
-from market_spine.operate import anomalies, card, runs
+from market_spine.operate import anomalies, card, runs, status_grid
 from market_spine.operate.runs import RunRow
-from market_spine.operate.status_grid import WeekState, WeekStatus
+from market_spine.operate.status_grid import STRIP_WEEKS, WeekState, WeekStatus
 from market_spine.page.looking import Look
 from market_spine.page.parts import Column, Commands, Fact, Facts, Heat, Kind, Linked, Notice, Page, Part, Shown, Table, to
 from market_spine.page.views import TIER_NAMES, count
 from market_spine.partition import TIERS
 
-_WEEKS = 12
 _MOST_PROBLEMS = 5
 _RUNS = 50
 
 
 def overview(look: Look) -> Page:
     """What is to be known this morning."""
-    shown = card.read(look.run, "spine status")
+    shown = card.of_weeks(look.run, look.weeks(), (), "spine status")
     last = next((run for run in runs.list_runs(look.db, _RUNS, before=look.before) if run.pipeline == runs.WEEKLY), None)
-    open_by_severity = _open(look)
+    open_by_severity = anomalies.count_open(look.run.db, look.day)
     parts: list[Part] = [_state(shown.weeks, shown.problems), _figures(shown.weeks, last, open_by_severity, look)]
     if shown.problems:
         parts.append(Commands("Type this next", [("for the gravest problem, oldest first", shown.command)]))
-    parts += [Heat("The last twelve weeks", shown.weeks[:_WEEKS], is_strip=True), _lag(look.run.db)]
+    parts += [Heat("The last twelve weeks", shown.weeks[:STRIP_WEEKS], is_strip=True), _lag(look.run.db)]
     return Page(to(), "Overview", "FINRA's weekly OTC Transparency data: what is stored, what is ready, and what is open.", parts)
 
 
@@ -51,7 +50,7 @@ def _state(shown: Sequence[WeekStatus], problems: Sequence[str]) -> Notice:
 def _links(shown: Sequence[WeekStatus]) -> Iterator[tuple[str, list[Shown]]]:
     """The problems of partitions, as the card has them, with a link to each."""
     for week in shown:
-        for cell in week.cells:
+        for cell in week.cells if week.state is WeekState.BLOCKED else ():
             where, what = f"{week.week} / {cell.partition.tier}", f": {cell.problem or cell.state}"
             yield where + what, [Linked(where, to("weeks", week.week, cell.partition.tier)), what]
 
@@ -68,7 +67,7 @@ def _ready_to(shown: Sequence[WeekStatus], number: int) -> date | None:
 
 
 def _figures(shown: Sequence[WeekStatus], last: RunRow | None, counts: dict[str, int], look: Look) -> Facts:
-    tally = {state: sum(week.state is state for week in shown) for state in WeekState}
+    tally = status_grid.tally(shown)
     grave = ", ".join(f"{counts[severity]:,} {severity}" for severity in reversed(SEVERITIES) if counts.get(severity))
     coming = publication.next_due(look.day, calendar=look.run.expected.calendar or EXCHANGE)
     return Facts(
@@ -93,13 +92,6 @@ def _named(coming: Sequence[Due]) -> str:
     for due in coming:
         by_week.setdefault(due.partition.week, []).append(card.SHORT[due.partition.tier])
     return "; ".join(f"{', '.join(tiers)} of {week}" for week, tiers in by_week.items())
-
-
-def _open(look: Look) -> dict[str, int]:
-    """How many anomalies of each severity are open."""
-    unresolved = anomalies.list_anomalies(look.run.db, unresolved=True)
-    opened = [anomaly.severity for anomaly in unresolved if anomaly.state(look.day) == "open"]
-    return {severity: opened.count(severity) for severity in SEVERITIES}
 
 
 def _lag(db: Database) -> Table:

@@ -38,31 +38,28 @@ from market_spine.query.answer import Question
 from market_spine.query.history import Entry
 from market_spine.query.views import VIEWS
 
-_LEAST = 12
 MOST = 1040  # twenty years
 
 
 def listed(look: Look, first: date | None, last: date | None) -> Page:
     """The heat map: since the first week that is kept, or of a range."""
-    known = coverage.known_weeks(look.run.db)
-    asked = _range(look.day, first or min(known.values(), default=look.day), last)
-    read = evidence.read(look.run.db, min(asked), max(asked), known)
-    grid = status_grid.grid(look.run, asked, read)
+    grid = look.weeks()[:MOST] if first is None and last is None else _between(look, first, last)
     blocked = [week for week in grid if week.state is status_grid.WeekState.BLOCKED]
     parts: list[Part] = [Heat("Weeks and tiers", grid)]
     if command := status.next_command(blocked):
         parts.insert(0, Commands("Type this next", [("for the gravest problem, oldest first", command)]))
     parts.append(_blocked(blocked))
     tally = status_grid.tally(grid)
-    lead = f"{', '.join(f'{number:,} {state.value}' for state, number in tally.items())}, from {min(asked)} to {max(asked)}."
+    lead = f"{', '.join(f'{number:,} {state.value}' for state, number in tally.items())}, from {grid[-1].week} to {grid[0].week}."
     return Page(to("weeks"), "Weeks", lead, parts)
 
 
-def _range(day: date, first: date, last: date | None) -> list[date]:
-    """The weeks, newest first: at least twelve, where nothing else is asked for, at most MOST."""
-    end = min(last or day, day)
-    span = max((end - first).days // 7 + 1, 1 if last else _LEAST)
-    return weeks_back(min(span, MOST), end)
+def _between(look: Look, first: date | None, last: date | None) -> list[WeekStatus]:
+    """The weeks of a range, newest first; without an end at least twelve, at most MOST."""
+    known, end = coverage.known_weeks(look.run.db), min(last or look.day, look.day)
+    start = first or min(known.values(), default=look.day)
+    span = max((end - start).days // 7 + 1, 1 if last else status_grid.STRIP_WEEKS)
+    return status_grid.read(look.run, weeks_back(min(span, MOST), end), known)
 
 
 def _blocked(blocked: Sequence[WeekStatus]) -> Table:
@@ -87,8 +84,8 @@ def week(look: Look, ending: date) -> Page:
     stored = evidence.read(look.run.db, ending, ending)
     (status_of,) = status_grid.grid(look.run, [ending], stored)
     parts: list[Part] = [_judged(status_of)]
-    if command := status.next_command([status_of]):
-        parts.append(Commands("Type this next", [("for the gravest problem of this week", command)]))
+    if commands := _next(status_of):
+        parts.append(Commands("Type this next", commands))
     parts.append(Cards([_card(look, stored, cell) for cell in status_of.cells]))
     totals, split = _totals(look, ending), _split(look, ending)
     parts += [totals, *([split] if split.rows else []), _story(look, ending, TIERS)]
@@ -96,6 +93,18 @@ def week(look: Look, ending: date) -> Page:
     trail = [("Weeks", to("weeks")), (f"← {before}", to("weeks", before))]
     trail += [(f"{after} →", to("weeks", after))] if after <= look.day else []
     return Page(to("weeks", ending), f"Week ending {ending}", f"Monday {_monday(ending)} to Friday {ending}.", parts, trail)
+
+
+def _next(shown: WeekStatus) -> list[tuple[str, str]]:
+    """The command for its gravest problem, and the way out for each tier that is held."""
+    command = status.next_command([shown])
+    held = [cell for cell in shown.cells if cell.state is status_grid.CellState.HELD]
+    releases = [(f"let {TIER_NAMES[each.partition.tier]} become current, if it is right", _release(each)) for each in held]
+    return [*([("for the gravest problem of this week", command)] if command else []), *releases]
+
+
+def _release(cell: Cell) -> str:
+    return f'spine release {cell.partition.week} {cell.partition.tier} --reason "…"'
 
 
 def _monday(ending: date) -> date:
@@ -169,10 +178,9 @@ def partition(look: Look, shown: Partition) -> Page:
     parts.append(_story(look, ending, (shown.tier,)))
     trail = [("Weeks", to("weeks")), (str(ending), to("weeks", ending))]
     trail += [(TIER_NAMES[tier], to("weeks", ending, tier)) for tier in TIERS if tier != shown.tier]
-    remark = "Windows are shown as they stand now." if look.as_of else ""
     title = f"{TIER_NAMES[shown.tier]}, week ending {ending}"
     lead = f"Due {due_date(shown, look.run.expected.calendar or EXCHANGE)}."
-    return Page(to("weeks", ending, shown.tier), title, lead, parts, trail, remark)
+    return Page(to("weeks", ending, shown.tier), title, lead, parts, trail)
 
 
 def _state(cell: Cell) -> Notice:
@@ -186,7 +194,7 @@ def _commands(look: Look, cell: Cell) -> list[tuple[str, str]]:
     day = f" --as-of {look.as_of}" if look.as_of else ""
     commands = [("what it needs", cell.command)] if cell.command else []
     if cell.state is status_grid.CellState.HELD:
-        commands.append(("let it become current, if the figures are right", f'spine release {week_ending} {tier} --reason "…"'))
+        commands.append(("let it become current, if the figures are right", _release(cell)))
     if cell.stage is None:
         return [*commands, ("why it is absent", f"spine doctor --from {week_ending} --to {week_ending}")]
     return [
@@ -248,7 +256,7 @@ def _verdicts(look: Look, stored: Evidence, cell: Cell) -> Table:
     columns = [
         Column("gate", "Gate", Kind.CODE), Column("verdict", "Verdict", Kind.STATE), Column("is", "Is", Kind.DECIMAL),
         Column("expected", "Expected", Kind.DECIMAL), Column("passes_from", "Passes from", Kind.DECIMAL),
-        Column("passes_to", "to", Kind.DECIMAL), Column("z", "Usual deviations", Kind.DECIMAL),
+        Column("passes_to", "Passes up to", Kind.DECIMAL), Column("z", "Usual deviations", Kind.DECIMAL),
         Column("weeks", "Weeks", Kind.NUMBER), Column("explanation", "Explanation", Kind.PROSE),
     ]
     return Table("gates", "Verdicts of the gates", columns, rows, "Nothing was judged.")
@@ -256,12 +264,13 @@ def _verdicts(look: Look, stored: Evidence, cell: Cell) -> Table:
 
 def _windows(look: Look, shown: Partition) -> Table:
     rows = [
-        (Linked(each.week, to("weeks", each.week, shown.tier)), each.length, each.state, each.hhi, each.total_shares)
-        for each in windows.dependents(look.db, shown.week_ending, shown.tier)
+        (Linked(each.week, to("weeks", each.week, shown.tier)), each.length, each.state, each.reason, each.hhi, each.total_shares)
+        for each in windows.dependents(look.db, shown.week_ending, shown.tier, look.before)
     ]
     columns = [
         Column("week_ending", "Last week", Kind.DAY), Column("length", "Weeks", Kind.NUMBER),
-        Column("state", "State", Kind.PROSE), Column("hhi", "HHI", Kind.INDEX), Column("total_shares", "Shares", Kind.NUMBER),
+        Column("state", "State"), Column("reason", "Reason", Kind.PROSE), Column("hhi", "HHI", Kind.INDEX),
+        Column("total_shares", "Shares", Kind.NUMBER),
     ]
     title = f"Windows that hold this week: {count(len(rows), 'window')}"
     return Table("windows", title, columns, rows, "No window holds it.")

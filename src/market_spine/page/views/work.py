@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from market_spine.core import checks
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.errors import NotFound
 from market_spine.operate import anomalies, runs
+from market_spine.operate import gates as gates_of
 from market_spine.operate.runs import RunRow
 from market_spine.page.looking import Look
 from market_spine.page.parts import (
@@ -37,6 +39,8 @@ A_PAGE = 100
 _RUNS = 50
 _DECISIONS = 10
 _CALENDAR_WEEKS = 13
+_BACKTESTED = 60
+_QUEUE = "Work items that workers execute."
 
 
 def anomaly_list(look: Look, severity: str | None, everything: bool, offset: int) -> Page:
@@ -124,14 +128,33 @@ def gates(look: Look) -> Page:
     terminal = Commands(
         "Commands",
         [
-            ("how often they would have warned or held", "spine gates backtest --faults"),
+            ("the same over all weeks, and which faults they would hold", "spine gates backtest --faults"),
             ("limits from this store's own history", "spine gates fit --dry-run"),
         ],
     )
-    parts: list[Part] = [facts, _decisions(look), Table("limits", "Limits in force", columns, limits), terminal]
-    remark = "The number of accepted weeks is that of now." if look.as_of else ""
+    parts: list[Part] = [
+        facts, _decisions(look), _alarms(look), Table("limits", "Limits in force", columns, limits), terminal
+    ]
+    remark = "The accepted weeks, and the false alarms in them, are those of now." if look.as_of else ""
     lead = "What keeps a capture from becoming current: every content is compared with the weeks before it."
     return Page(to("gates"), "Gates", lead, parts, remark=remark)
+
+
+def _alarms(look: Look) -> Table:
+    """How often the limits would have warned of, or held, weeks that were accepted. Of the last ones: all would take long."""
+    rows: list[tuple[Shown, ...]] = []
+    profile = judging.profile_of(look.db, look.before)
+    able = [each for each in gates_of.backtest(look.db, profile=profile, newest=_BACKTESTED) if each.weeks.weeks]
+    for tested in able:
+        (warned, held), weeks = tested.weeks.upper, tested.weeks
+        rows.append((TIER_NAMES[tested.tier], weeks.weeks, weeks.warned, warned, weeks.held, held))
+    columns = [
+        Column("tier", "Tier"), Column("weeks", "Weeks judged", Kind.NUMBER), Column("warned", "Warned", Kind.NUMBER),
+        Column("warned_at_most", "at most", Kind.SHARE), Column("held", "Held", Kind.NUMBER),
+        Column("held_at_most", "at most", Kind.SHARE),
+    ]
+    title = f"False alarms of these limits in the last {_BACKTESTED} accepted weeks (at most: with 95 % confidence)"
+    return Table("false_alarms", title, columns, rows, "Too few weeks are accepted yet to judge one by those before it.")
 
 
 def _finite(value: float) -> float | None:
@@ -212,23 +235,58 @@ def _outcomes(partitions: Sequence[Mapping[str, Any]]) -> Table:
 
 def work_queue(look: Look) -> Page:
     """The work items: those to be done, and those that failed."""
+    if look.before is not None:
+        return _queue_then(look, look.before)
     counts = queue.counts(look.db)
-    facts = Facts([Fact(state.value.replace("_", " ").capitalize(), counts.get(state, 0), Kind.NUMBER) for state in State])
-    parts: list[Part] = [facts]
+    parts: list[Part] = [Facts(_by_state(counts))]
     waiting, failed = (queue.listed(look.db, queue.Filter(states), limit=A_PAGE) for states in (queue.OPEN, (State.FAILED,)))
     parts.append(_items("open", "To be done, in the order they are claimed", waiting.items))
     parts.append(_items("failed", "Failed", failed.items))
     if counts.get(State.FAILED):
         parts.append(Commands("Commands", [("make the failed ones due now", 'spine work retry --failed --reason "…"')]))
-    remark = "The queue keeps no past: these are the items of now." if look.as_of else ""
-    return Page(to("queue"), "Queue", "Work items that workers execute.", parts, remark=remark)
+    return Page(to("queue"), "Queue", _QUEUE, parts)
+
+
+def _by_state(counts: Mapping[State, int]) -> list[Fact]:
+    return [Fact(state.value.replace("_", " ").capitalize(), counts.get(state, 0), Kind.NUMBER) for state in State]
+
+
+def _queue_then(look: Look, before: str) -> Page:
+    """The items that had been enqueued by then. An item keeps only its last state: of those that changed since, no more is shown
+    than when they were enqueued."""
+    items = queue.enqueued_before(look.db, before)
+    same = [item for item in items if item.updated_at < before]
+    since = [item for item in items if item.updated_at >= before]
+    parts: list[Part] = [
+        Facts(_by_state(Counter(item.state for item in same))),
+        _items("open", "To be done, in the order they are claimed", [item for item in same if item.state in queue.OPEN]),
+        _items("failed", "Failed", [item for item in same if item.state is State.FAILED]), _changed_since(since),
+    ]
+    remark = "An item keeps only its last state: of one that changed since this day, only when it was enqueued is known."
+    return Page(to("queue"), "Queue", _QUEUE, parts, remark=remark)
+
+
+def _changed_since(items: Sequence[Item]) -> Table:
+    rows: list[tuple[Shown, ...]] = [
+        (item.id, item.pipeline, _week_of(item), item.tier, item.created_at, item.updated_at) for item in items
+    ]
+    columns = [
+        Column("id", "Item", Kind.NUMBER), Column("pipeline", "Pipeline", Kind.CODE), Column("week_ending", "Week", Kind.DAY),
+        Column("tier", "Tier", Kind.CODE), Column("enqueued_at", "Enqueued, UTC", Kind.MOMENT),
+        Column("changed_at", "Last changed, UTC", Kind.MOMENT),
+    ]
+    title = f"Enqueued by that day, and changed since: {count(len(items), 'item')}"
+    return Table("changed", title, columns, rows, "None.")
+
+
+def _week_of(item: Item) -> Linked:
+    return Linked(str(item.week_ending), to("weeks", item.week_ending, *([item.tier] if item.tier else [])))
 
 
 def _items(name: str, title: str, items: Sequence[Item]) -> Table:
     rows: list[tuple[Shown, ...]] = []
     for item in items:
-        address = to("weeks", item.week_ending, *([item.tier] if item.tier else []))
-        own = (item.id, item.pipeline, Linked(str(item.week_ending), address), item.tier, item.state.value)
+        own = (item.id, item.pipeline, _week_of(item), item.tier, item.state.value)
         rows.append((*own, f"{item.attempt_count}/{item.max_attempts}", item.desired_at, item.last_error))
     columns = [
         Column("id", "Item", Kind.NUMBER), Column("pipeline", "Pipeline", Kind.CODE), Column("week_ending", "Week", Kind.DAY),
