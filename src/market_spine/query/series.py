@@ -129,10 +129,11 @@ def of_symbol(db: Database, symbol: str, before: str | None) -> list[SymbolWeek]
         (symbol,),
     )
     weeks = [week for week in map(SymbolWeek._make, rows) if week.captured_at < (before or "9")]
-    least = db.execute(
+    bounds = db.execute(
         "SELECT capture_id, hhi_low FROM finra_otc_transparency_hhi WHERE scope = 'SYMBOL' AND symbol = ?", (symbol,)
-    ).fetchall()
-    return [week._replace(hhi_low=dict(least).get(week.capture_id)) for week in weeks]
+    )
+    least: dict[str, float | None] = dict(bounds.fetchall())
+    return [week._replace(hhi_low=least.get(week.capture_id)) for week in weeks]
 
 
 def search(db: Database, text: str, limit: int) -> list[Match]:
