@@ -19,6 +19,7 @@ from market_spine.partition import NMS_TIER_1, OTC
 OpenApi = Callable[..., ApiSource]
 TESTS = Path(__file__).resolve().parent.parent
 HERE, API, RUN = "app/test_traps.py", "app/source/test_api_source.py", "app/test_api_run.py"
+NETWORK = "app/source/test_api_network.py"
 CANONICAL, RULES, PARSE = "app/source/test_canonical.py", "app/test_calendar_rules.py", "parse/test_weekly_file.py"
 
 # trap → (file, test)
@@ -48,7 +49,7 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
     ],
     "paging without a sort, or sorting without both keys": [
         (API, "test_order_page_size_and_case_of_header_names_do_not_change_the_content"),
-        (API, "test_a_refusal_carries_finras_own_words"),
+        (NETWORK, "test_a_refusal_carries_finras_own_words"),
     ],
     "sums added to what they are sums of; De Minimis left out": [
         (API, "test_every_firm_row_of_the_partition_comes_and_nothing_else"),
@@ -86,7 +87,7 @@ TRAPS: dict[str, list[tuple[str, str]]] = {
     ],
     "retention, anonymity and page size relied on; the month's gigabytes forgotten": [
         (API, "test_a_week_beyond_retention_comes_from_the_archive_under_its_own_rules"),
-        (API, "test_a_service_that_wants_a_login_says_which_settings_give_it"),
+        (NETWORK, "test_a_service_that_wants_a_login_says_which_settings_give_it"),
         (API, "test_the_largest_page_is_what_finra_says_it_is"),
         (RUN, "test_what_finra_calls_unchanged_is_not_downloaded"),
     ],
