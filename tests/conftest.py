@@ -27,8 +27,8 @@ Fill = Callable[[Database, Path], None]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """More processes than cores: tests wait for servers, disks and each other a quarter of their time."""
-    return (os.cpu_count() or 1) * 3 // 2
+    """Two processes a core: tests wait for servers, disks and each other a quarter of their time."""
+    return (os.cpu_count() or 1) * 2
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,8 +20,8 @@ on_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a sm
 @pytest.mark.parametrize(
     ("fault", "engine", "rounds"),
     [
-        pytest.param("kill", "sqlite", 3, id="kill -9, SQLite"),
-        pytest.param("kill", "postgresql", 2, id="kill -9, PostgreSQL"),
+        pytest.param("kill", "sqlite", 2, id="kill -9, SQLite"),
+        pytest.param("kill", "postgresql", 1, id="kill -9, PostgreSQL"),
         pytest.param("signal", "sqlite", 1, id="SIGTERM and SIGINT"),
         pytest.param("disk", "sqlite", 1, id="the disk is full"),
         pytest.param("disk", "postgresql", 1, id="the server's disk is full", marks=on_root),
