@@ -8,17 +8,16 @@ are days on which we held its captures (observed). Only rows of `normalized` hav
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 from itertools import chain, groupby, zip_longest
 from operator import itemgetter
 from typing import NamedTuple
 
-from market_spine import clock
 from market_spine.db import Database
 from market_spine.partition import weeks_of
 from market_spine.query import blocks, readiness, windows
 from market_spine.query.answer import Question, Row, captures_of, named
-from market_spine.query.as_of import Known, Spell, spells
+from market_spine.query.as_of import Known, Spell, day_of, spells
 from market_spine.query.readiness import READINESS
 from market_spine.query.views import VERSIONS, View
 from market_spine.query.vintages import first_releases, read_vintages
@@ -146,7 +145,7 @@ def _held(view: View, of_partition: Sequence[Spell]) -> Iterator[_Held]:
         if capture is None or (view.measured and capture.measured_at is None):
             continue
         if view.measured:
-            since = max(since, clock.market_date(datetime.fromisoformat(str(capture.measured_at))).isoformat())
+            since = max(since, day_of(str(capture.measured_at)))
         if until is None or since < until:
             yield _Held(capture, since, until)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import NamedTuple
 
 from market_spine.db import Database
@@ -64,7 +65,7 @@ class SymbolWeek(NamedTuple):
     venues: int | None
     hhi: float | None
     captured_at: str
-    hhi_low: float | None
+    hhi_low: float | None = None
 
 
 class Match(NamedTuple):
@@ -123,12 +124,12 @@ def of_symbol(db: Database, symbol: str, before: str | None) -> list[SymbolWeek]
     rows = db.execute(
         """
         SELECT capture_id, week_ending, tier, symbol, total_shares, ats_shares, total_trades, total_notional, venue_count, hhi,
-               captured_at, NULL
+               captured_at
         FROM finra_otc_transparency_symbol_summary WHERE symbol = ? ORDER BY week_ending, tier, capture_id
         """,
         (symbol,),
     )
-    weeks = [week for week in map(SymbolWeek._make, rows) if week.captured_at < (before or "9")]
+    weeks = [week for week in starmap(SymbolWeek, rows) if week.captured_at < (before or "9")]
     bounds = db.execute(
         "SELECT capture_id, hhi_low FROM finra_otc_transparency_hhi WHERE scope = 'SYMBOL' AND symbol = ?", (symbol,)
     )

@@ -9,10 +9,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from market_spine import clock
 from market_spine.core import windows
 from market_spine.core.windows import Stored
 from market_spine.db import Database
@@ -84,9 +83,9 @@ def _days_of_change(
     """By week and tier, the days on which a window with that week may have changed."""
     days = {key: {spell.day for spell in of_partition} for key, of_partition in history.items()}
     for key, of_partition in history.items():
-        days[key] |= {_day(s.capture.measured_at) for s in of_partition if s.capture and s.capture.measured_at}
+        days[key] |= {day_of(s.capture.measured_at) for s in of_partition if s.capture and s.capture.measured_at}
     for stored in made.by_inputs.values():
-        days.setdefault((stored.week, stored.tier), set()).add(_day(stored.made_at))
+        days.setdefault((stored.week, stored.tier), set()).add(day_of(stored.made_at))
     return days
 
 
@@ -111,10 +110,6 @@ def _releases(
 
 def _current(history: Sequence[Spell], day: str) -> Known | None:
     return next((spell.capture for spell in reversed(history) if spell.day <= day), None)
-
-
-def _day(moment: str) -> str:
-    return clock.market_date(datetime.fromisoformat(moment)).isoformat()
 
 
 def _lengths(kept: Sequence[int], length: int | None) -> Sequence[int]:
