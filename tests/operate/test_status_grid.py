@@ -139,6 +139,20 @@ def test_a_past_day_knows_which_weeks_had_been_asked_for(desk: Desk) -> None:
     assert ["".join(cell.glyph for cell in row.cells) for row in rows] == ["●●●", "✕✕✕", "✕✕✕", "–––"]
 
 
+def test_earlier_weeks_asked_for_since_change_no_past_day(desk: Desk) -> None:
+    asked = [*WEEKS, WEEKS[-1] - timedelta(weeks=1)]
+    coverage.record(desk.context(FRIDAYS[0]), Plan(tuple(WEEKS), TIERS))
+    desk.publish_weeks([WEEK])
+    desk.run(FRIDAYS[0])
+    before = glyphs(desk, FRIDAYS[0], asked)
+    coverage.record(desk.context(FRIDAYS[1]), Plan(tuple(asked), TIERS))
+    assert before == ["●●●", "✕✕✕", "✕✕✕", "–––"] and glyphs(desk, FRIDAYS[1], asked)[-1] == "✕✕✕"
+    with past.store_before(desk.db, as_of.end_of(FRIDAYS[0])) as then:
+        run = desk.context(FRIDAYS[0])
+        rows = status_grid.read(Run(then, run.run_date, run.now, ""), asked)
+    assert ["".join(cell.glyph for cell in row.cells) for row in rows] == before
+
+
 def test_the_evidence_agrees_with_the_statements_of_one_partition(desk: Desk) -> None:
     from market_spine.app import calc, normalize, readiness
 

@@ -46,8 +46,10 @@ def first_weeks(db: Database, plan: Plan) -> dict[str, date]:
 
 
 def record(run: Run, plan: Plan) -> None:
-    """Stores the first weeks before the source is queried: an outage on the first Friday loses nothing."""
-    kept = dict(run.db.execute("SELECT tier, first_week FROM core_coverage WHERE domain = ?", (DOMAIN,)).fetchall())
+    """Stores the first weeks before the source is queried: an outage on the first Friday loses nothing. Earlier records are kept
+    beside it, for questions about the past."""
+    rows = run.db.execute("SELECT tier, MIN(first_week) FROM core_coverage WHERE domain = ? GROUP BY tier", (DOMAIN,))
+    kept = dict(rows.fetchall())
     first = {tier: week.isoformat() for tier, week in first_weeks(run.db, plan).items()}
     earlier = {tier: week for tier, week in first.items() if tier not in kept or week < kept[tier]}
     if not earlier:
@@ -55,10 +57,7 @@ def record(run: Run, plan: Plan) -> None:
     with run.db.transaction():
         for tier, week in earlier.items():
             run.db.execute(
-                """
-                INSERT INTO core_coverage (domain, tier, first_week, updated_at) VALUES (?, ?, ?, ?)
-                ON CONFLICT (domain, tier) DO UPDATE SET first_week = excluded.first_week, updated_at = excluded.updated_at
-                """,
+                "INSERT INTO core_coverage (domain, tier, first_week, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (DOMAIN, tier, week, run.stamp),
             )
 

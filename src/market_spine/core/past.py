@@ -48,7 +48,7 @@ def _fill(past: Database, db: Database, state: State) -> None:
 
 
 def _copy_coverage(past: Database, db: Database, before: str) -> None:
-    """The first weeks asked for; where an earlier one was asked for since, the captures show how far the store reached."""
+    """The first weeks that had been asked for."""
     rows = db.execute(
         "SELECT domain, tier, first_week, updated_at FROM core_coverage WHERE domain = ? AND updated_at < ?", (DOMAIN, before)
     ).fetchall()
