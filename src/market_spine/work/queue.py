@@ -284,13 +284,44 @@ def _newest(db: Database, states: list[str], pipeline: str | None, limit: int, o
     ).fetchall()
 
 
-def enqueued_before(db: Database, before: str) -> list[Item]:
-    """The items that had been enqueued by a moment (a stamp), as they are now: an item keeps only its last state. One without a
-    change since was like this then."""
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What is known of the items that had been enqueued by a moment: an item keeps only its last state, so one that changed since
+    shows no more than when it was enqueued."""
+
+    counts: dict[State, int]  # of those that have not changed since, like the next two
+    open: list[Item]
+    failed: list[Item]
+    changed: Page
+
+
+def enqueued_before(db: Database, before: str, limit: int) -> Then:
+    """The items of a moment (a stamp); of each list the first `limit`, in the order they are claimed."""
+    same = db.execute(
+        "SELECT state, COUNT(*) FROM core_work_items WHERE created_at < ? AND updated_at < ? GROUP BY state", (before, before)
+    )
+    numbers = dict.fromkeys(State, 0) | {State(state): number for state, number in same}
+    rows = db.execute("SELECT COUNT(*) FROM core_work_items WHERE created_at < ? AND updated_at >= ?", (before, before))
+    (changed,) = rows.fetchone()
     rows = db.execute(
-        "SELECT * FROM core_work_items WHERE created_at < ? ORDER BY priority DESC, desired_at, id", (before,)
-    ).fetchall()
-    return list(map(Item.of, rows))
+        """
+        SELECT * FROM core_work_items WHERE created_at < ? AND updated_at >= ? ORDER BY priority DESC, desired_at, id LIMIT ?
+        """,
+        (before, before, limit),
+    )
+    since = Page([Item.of(row) for row in rows], int(changed))
+    return Then(numbers, _unchanged(db, before, OPEN, limit), _unchanged(db, before, (State.FAILED,) * 3, limit), since)
+
+
+def _unchanged(db: Database, before: str, states: tuple[State, State, State], limit: int) -> list[Item]:
+    rows = db.execute(
+        """
+        SELECT * FROM core_work_items
+        WHERE state IN (?, ?, ?) AND created_at < ? AND updated_at < ? ORDER BY priority DESC, desired_at, id LIMIT ?
+        """,
+        (*(state.value for state in states), before, before, limit),
+    )
+    return [Item.of(row) for row in rows]
 
 
 def counts(db: Database) -> dict[State, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -254,28 +253,25 @@ def _by_state(counts: Mapping[State, int]) -> list[Fact]:
 def _queue_then(look: Look, before: str) -> Page:
     """The items that had been enqueued by then. An item keeps only its last state: of those that changed since, no more is shown
     than when they were enqueued."""
-    items = queue.enqueued_before(look.db, before)
-    same = [item for item in items if item.updated_at < before]
-    since = [item for item in items if item.updated_at >= before]
+    then = queue.enqueued_before(look.db, before, A_PAGE)
     parts: list[Part] = [
-        Facts(_by_state(Counter(item.state for item in same))),
-        _items("open", "To be done, in the order they are claimed", [item for item in same if item.state in queue.OPEN]),
-        _items("failed", "Failed", [item for item in same if item.state is State.FAILED]), _changed_since(since),
+        Facts(_by_state(then.counts)), _items("open", "To be done, in the order they are claimed", then.open),
+        _items("failed", "Failed", then.failed), _changed_since(then.changed),
     ]
     remark = "An item keeps only its last state: of one that changed since this day, only when it was enqueued is known."
     return Page(to("queue"), "Queue", _QUEUE, parts, remark=remark)
 
 
-def _changed_since(items: Sequence[Item]) -> Table:
+def _changed_since(changed: queue.Page) -> Table:
     rows: list[tuple[Shown, ...]] = [
-        (item.id, item.pipeline, _week_of(item), item.tier, item.created_at, item.updated_at) for item in items
+        (item.id, item.pipeline, _week_of(item), item.tier, item.created_at, item.updated_at) for item in changed.items
     ]
     columns = [
         Column("id", "Item", Kind.NUMBER), Column("pipeline", "Pipeline", Kind.CODE), Column("week_ending", "Week", Kind.DAY),
         Column("tier", "Tier", Kind.CODE), Column("enqueued_at", "Enqueued, UTC", Kind.MOMENT),
         Column("changed_at", "Last changed, UTC", Kind.MOMENT),
     ]
-    title = f"Enqueued by that day, and changed since: {count(len(items), 'item')}"
+    title = f"Enqueued by that day, and changed since: {count(changed.total, 'item')}"
     return Table("changed", title, columns, rows, "None.")
 
 
