@@ -78,6 +78,11 @@ class Gap:
     def where(self) -> str:
         return " / ".join(str(part) for part in (self.week, self.tier) if part) or "database"
 
+    @property
+    def first_command(self) -> str | None:
+        """What to type first: of a held capture what shows why, before anything is fetched again."""
+        return explain_command(self.week, self.tier) if self.kind is Kind.HELD else self.command
+
     def entry(self) -> dict[str, object]:
         """The gap, for machines."""
         return {
@@ -178,6 +183,11 @@ def of_week(evidence: Evidence, week: date) -> Iterator[Gap]:
 def judge_command(week: date) -> str:
     """The command that measures what is left and evaluates the week again, without fetching anything."""
     return f"run_finra_weekly_schedule --weeks {week} --only-stage calc"
+
+
+def explain_command(week: date | None, tier: str | None) -> str:
+    """The command that shows why a capture is held, and what to do about it."""
+    return f"spine gates explain {week} {tier}"
 
 
 def fetch_command(db: Database, week: date, tier: str) -> str:

@@ -321,6 +321,7 @@ def end_change(done: Operation, changed: Changed, as_json: bool, hint: str | Non
 def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     """Prints which failures need other content, and the `next:` line, if anything failed. `run_id` is a run to retry."""
     from market_spine.errors import NOT_OF_THE_CONTENT
+    from market_spine.operate import gaps
     from market_spine.outcome import Phase, Status
 
     failed = [outcome for outcome in outcomes if outcome.status in (Status.FAILED, Status.HELD)]
@@ -329,8 +330,9 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
     if of_content:
         click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
-    week = failed[0].week_ending
-    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --weeks {week}"))
+    first, command = failed[0], f"spine retry {run_id}" if run_id else f"spine doctor --weeks {failed[0].week_ending}"
+    only_held = all(outcome.status is Status.HELD for outcome in failed)
+    click.echo(next_line(gaps.explain_command(first.week_ending, first.tier) if only_held else command))
 
 
 def say_left_out(gone: Sequence[Known]) -> None:

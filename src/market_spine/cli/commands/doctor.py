@@ -109,5 +109,5 @@ def _print_gaps(open_gaps: list[Gap], as_json: bool) -> None:
     else:
         rows = [(gap.where, gap.kind.value, gap.what, gap.command or "") for gap in open_gaps]
         click.echo(table.render(("where", "stage", "what", "command"), rows, whole_last=True))
-        if command := next((gap.command for gap in open_gaps if gap.command), None):
+        if command := next((gap.first_command for gap in open_gaps if gap.command), None):
             click.echo(next_line(command))

@@ -17,6 +17,7 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     next_line,
+    pasteable,
     print_json,
     reading,
     reason_option,
@@ -26,6 +27,7 @@ from market_spine.cli.options import Whole
 from market_spine.partition import TIERS, Partition
 
 if TYPE_CHECKING:
+    from market_spine.app.context import Run
     from market_spine.gates.profile import Profile
     from market_spine.operate.gates import Tested
 
@@ -106,11 +108,12 @@ def explain(week: date, tier: str, db: str, as_json: bool) -> None:
     from market_spine.cli import table
     from market_spine.operate import gates, operation
 
-    now, run_date = moment(None)
+    (now, run_date), partition = moment(None), Partition(week, tier)
     with operation.looking(db, run_date, now) as run:
-        verdicts = gates.explain(run, Partition(week, tier))
+        verdicts = gates.explain(run, partition)
+        fetch = _fetch(run, partition) if verdicts.hold else None
     if as_json:
-        print_json(**verdicts.entry())
+        print_json(**verdicts.entry(), next=fetch)
         return
     rows = [
         (c.gate, c.verdict, _figure(c.y), _figure(c.expected), _range(c.low, c.high), _z(c.z), _z(c.p), c.n, "")
@@ -124,9 +127,17 @@ def explain(week: date, tier: str, db: str, as_json: bool) -> None:
             click.echo(f"{check.gate}: {check.explanation}")
     if not verdicts.is_same:
         click.echo("computed again from what is stored, the verdicts differ: an input was changed or pruned", err=True)
-    if verdicts.hold is not None:
+    if verdicts.hold is not None and fetch is not None:
         click.echo(f"held since {verdicts.hold.held_at[:10]} by {verdicts.hold.held_by}: {verdicts.hold.reason}")
-        click.echo(next_line(f'spine release {week} {tier} --reason "…"'))
+        release = pasteable(f'spine release {week} {tier} --reason "FINRA confirmed the figures"')
+        click.echo(f"needs other content from FINRA, or if these figures are right: {release}")
+        click.echo(next_line(fetch))
+
+
+def _fetch(run: Run, partition: Partition) -> str:
+    from market_spine.operate import gaps
+
+    return gaps.fetch_command(run.db, partition.week_ending, partition.tier)
 
 
 def _figure(value: float | None) -> str:
