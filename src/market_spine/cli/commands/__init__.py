@@ -15,7 +15,6 @@ from market_spine.calendar.tiers import tier_of
 from market_spine.cli import grammar
 from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
-from market_spine.errors import UsageError
 from market_spine.partition import TIERS, parse_day, weeks_back
 
 if TYPE_CHECKING:
@@ -170,11 +169,7 @@ def weeks_options(default: int) -> Callable[[Command], Command]:
 
 def asked_weeks(count: int, weeks: int | tuple[date, ...] | None, run_date: date) -> list[date]:
     """The weeks that weeks_options ask for, newest first; what is typed precedes what is set. Raises UsageError."""
-    context = click.get_current_context()
-    typed = [context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in ("count", "weeks")]
-    if all(typed):
-        raise UsageError("--last and --weeks exclude each other", hint="leave one of them out")
-    if weeks is None or typed == [True, False]:
+    if grammar.takes_last(weeks) or weeks is None:
         return weeks_back(count, run_date)
     return weeks_back(weeks, run_date) if isinstance(weeks, int) else sorted(weeks, reverse=True)
 
