@@ -185,7 +185,7 @@ def judge_command(week: date) -> str:
     return f"run_finra_weekly_schedule --weeks {week} --only-stage calc"
 
 
-def explain_command(week: date | None, tier: str | None) -> str:
+def explain_command(week: date | str | None, tier: str | None) -> str:
     """The command that shows why a capture is held, and what to do about it."""
     return f"spine gates explain {week} {tier}"
 

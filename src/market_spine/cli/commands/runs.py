@@ -115,8 +115,14 @@ def _log(run: RunRow) -> list[str]:
 def _failures(run: RunRow) -> list[str]:
     if not run.failures and not run.error:
         return []
+    from market_spine.operate.gaps import explain_command
+    from market_spine.operate.runs import HELD
+
     lines = [f"✗ {_where(entry)}: {entry['message']}" for entry in run.failures]
-    return ["", *lines, next_line(f"spine retry {run.execution_id}")]
+    held = [entry for entry in run.failures if entry["outcome"] == HELD]
+    only_held = bool(held) and len(held) == len(run.failures)
+    command = explain_command(held[0]["week_ending"], held[0]["tier"]) if only_held else f"spine retry {run.execution_id}"
+    return ["", *lines, next_line(command)]
 
 
 def _where(entry: Mapping[str, Any]) -> str:
