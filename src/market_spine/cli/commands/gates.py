@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("gate", "warns from", "change of", "holds from", "change of", "least deviation")
 _CHECKS = ("gate", "verdict", "is", "expected", "passes within", "z", "p", "weeks", "")
 _LEAST_OF_CHECKS = ("p", "expected")
+_CONFIRMED = '"FINRA confirmed the figures"'
 _TESTED = ("tier", "weeks", "warned", "at most", "held", "at most")
 
 
@@ -124,13 +125,13 @@ def explain(week: date, tier: str, db: str, as_json: bool) -> None:
     click.echo(table.render(_CHECKS, rows, least=_LEAST_OF_CHECKS))
     for check in verdicts.checks:
         if check.verdict not in ("PASS", "INFO") or check.gate == "insufficient_history":
-            click.echo(f"{check.gate}: {check.explanation}")
+            click.echo(table.filled(f"{check.gate}: {check.explanation}"))
     if not verdicts.is_same:
         click.echo("computed again from what is stored, the verdicts differ: an input was changed or pruned", err=True)
     if verdicts.hold is not None and fetch is not None:
-        click.echo(f"held since {verdicts.hold.held_at[:10]} by {verdicts.hold.held_by}: {verdicts.hold.reason}")
-        release = pasteable(f'spine release {week} {tier} --reason "FINRA confirmed the figures"')
-        click.echo(f"needs other content from FINRA, or if these figures are right: {release}")
+        click.echo(table.filled(f"held since {verdicts.hold.held_at[:10]} by {verdicts.hold.held_by}: {verdicts.hold.reason}"))
+        click.echo("needs other content from FINRA; if these figures are right, release them:")
+        click.echo(f"  {pasteable(f'spine release {week} {tier} --reason {_CONFIRMED}')}")
         click.echo(next_line(fetch))
 
 

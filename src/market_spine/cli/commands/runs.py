@@ -97,7 +97,7 @@ def _phases(run: RunRow) -> list[str]:
         counts[Phase.READINESS.value]["ready" if entry["is_ready"] else "not ready"] += 1
     seconds = run.report.get("phase_seconds", {})
     rows = [
-        (phase, seconds.get(phase), ", ".join(f"{number} {outcome}" for outcome, number in count.items()))
+        (phase, seconds.get(phase), ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in count.items()))
         for phase, count in counts.items()
         if count
     ]
@@ -106,10 +106,11 @@ def _phases(run: RunRow) -> list[str]:
 
 def _log(run: RunRow) -> list[str]:
     """What the run did to each partition, but for what it only waits for."""
+    from market_spine.cli import table
     from market_spine.operate.runs import FAILED
 
     entries = [entry for entry in run.report.get("partitions", []) if entry["outcome"] not in ("awaiting", *FAILED)]
-    return ["", *(f"{_where(entry)}: {entry['message']}" for entry in entries)] if entries else []
+    return ["", *(table.filled(f"{_where(entry)}: {entry['message']}") for entry in entries)] if entries else []
 
 
 def _failures(run: RunRow) -> list[str]:
