@@ -121,7 +121,7 @@ def explain(week: date, tier: str, db: str, as_json: bool) -> None:
         for c in verdicts.checks
     ]
     name = f"{verdicts.capture_id}@{verdicts.ingest_no}"
-    click.echo(f"{name}, judged by profile {verdicts.profile_id} and {verdicts.history} weeks")
+    click.echo(table.filled(f"{name}, judged by profile {verdicts.profile_id} and {verdicts.history} weeks"))
     click.echo(table.render(_CHECKS, rows, least=_LEAST_OF_CHECKS))
     for check in verdicts.checks:
         if check.verdict not in ("PASS", "INFO") or check.gate == "insufficient_history":
