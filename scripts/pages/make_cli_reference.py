@@ -56,7 +56,7 @@ DETAILS = {
     2: "Critical: usage, configuration, database, a crash, or every partition failed.",
     75: "Another run holds the lock, or took it over.",
     130: "Interrupted by Ctrl-C (SIGINT); the open partition was rolled back, the next run completes it.",
-    141: "Whoever read stdout went away (`… | head`).",
+    141: "Whoever read stdout went away (`… | head`); to leave the pager early is 0.",
     143: "Ended by SIGTERM; likewise.",
 }
 

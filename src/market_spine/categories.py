@@ -180,7 +180,7 @@ class Category(StrEnum):
     )
     RAW_DAMAGED = (
         "RAW_DAMAGED", ERROR, ANY, "the stored bytes of a capture are missing, or no longer match their hash",
-        "run `spine doctor`: it names the command that fetches them again",
+        "run `spine doctor --deep`: it names the command that fetches them again",
     )
     RAISED = (
         "RAISED", CRITICAL, OPERATOR,

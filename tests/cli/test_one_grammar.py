@@ -49,6 +49,7 @@ def test_weeks_and_tiers_are_lists_unless_a_command_is_about_one_partition() -> 
     with_weeks = {name for name, param in parameters() if "--weeks" in names(param)}
     with_last = {name for name, param in parameters() if "--last" in names(param)}
     assert with_last - with_weeks == {"spine work enqueue-due", "spine report"}, "what is due, and what is newest, has no name"
+    assert with_weeks <= with_last
     counted = [name for name, param in parameters() if "--weeks" in names(param) and isinstance(param.type, click.IntRange)]
     assert counted == []
 

@@ -60,7 +60,7 @@ def test_a_worker_says_on_a_terminal_what_it_does(target: str, run_command: RunC
     )
     _, status = os.waitpid(pid, 0)
     os.close(other)
-    said = os.read(main, 65536).decode()
+    said = " ".join(os.read(main, 65536).decode().split())
     os.close(main)
     assert os.waitstatus_to_exitcode(status) == 0, said
     assert "Working on the queue of " in said and "until nothing is due." in said

@@ -23,7 +23,9 @@ def test_what_was_held_is_named_and_is_what_retry_repeats(db: Database, target: 
     lines = run_here(["spine", "runs", "show", "last", "--db", target], tmp_path, {}).stdout.splitlines()
     (held,) = (line for line in lines if "SHRUNK_CAPTURE" in line)
     assert held.startswith(f"✗ {WEEK} / OTC: SHRUNK_CAPTURE: held: ")
-    assert lines[-1].startswith("next: spine retry ")
+    assert lines[-1].startswith(f"next: spine gates explain {WEEK} {OTC}"), "to fetch the same file again does not help"
+    retried = run_here(["spine", "retry", "--db", target, "--run-date", str(FRIDAYS[1])], tmp_path, {})
+    assert f"{WEEK} / OTC (SHRUNK_CAPTURE)" in retried.stdout, retried.stderr
 
 
 @pytest.mark.parametrize(

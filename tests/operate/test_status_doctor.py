@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from support.commands import RunCommand
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
 
-from market_spine.core import executions
+from market_spine.core import contents, executions
 from market_spine.core.anomalies import record_anomaly
 from market_spine.db import Database, redact
 from market_spine.operate import doctor, gaps, rollback, status
@@ -31,8 +32,8 @@ def cells(desk: Desk, on: date = DAY) -> list[str]:
     return [str(cell) for cell in status.examine(desk.context(on), [WEEK])[0].cells]
 
 
-def found(desk: Desk, on: date = DAY) -> list[tuple[str, str | None, str]]:
-    return [(gap.kind.value, gap.tier, gap.command) for gap in gaps.find_gaps(desk.context(on), [WEEK])]
+def found(desk: Desk, on: date = DAY, *, deep: bool = False) -> list[tuple[str, str | None, str]]:
+    return [(gap.kind.value, gap.tier, gap.command) for gap in gaps.find_gaps(desk.context(on), [WEEK], deep=deep)]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +182,32 @@ def test_damaged_bytes_are_a_gap_and_fetched_again(desk: Desk) -> None:
     with desk.db.transaction():
         desk.db.execute("UPDATE finra_otc_transparency_raw SET content = SUBSTR(content, 1, 20)")
     command = "spine backfill --weeks 2025-11-28 --tiers NMS_TIER_1 --force"
-    assert found(desk)[0] == ("BYTES", NMS_TIER_1, command)
-    doctor.fix(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK]))
-    assert found(desk) == []
+    assert (found(desk), found(desk, deep=True)[0]) == ([], ("BYTES", NMS_TIER_1, command))
+    doctor.fix(desk.context(DAY), desk.source, gaps.find_gaps(desk.context(DAY), [WEEK], deep=True))
+    assert found(desk, deep=True) == []
+
+
+def test_bytes_that_are_gone_are_a_gap_without_reading_the_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.publish_weeks([WEEK], PLAIN)
+    desk.run(DAY)
+    with desk.db.transaction():
+        desk.db.execute(
+            "DELETE FROM finra_otc_transparency_raw WHERE content_hash IN "
+            "(SELECT content_hash FROM finra_otc_transparency_capture WHERE tier = 'OTC')"
+        )
+    monkeypatch.setattr(contents, "read_raw", None)
+    assert found(desk) == [("BYTES", OTC, f"spine backfill --weeks {WEEK} --tiers {OTC} --force")]
+
+
+def test_verify_names_the_doctor_that_hashes(desk: Desk, target: str, run_command: RunCommand) -> None:
+    desk.publish_weeks([WEEK], PLAIN)
+    desk.run(DAY)
+    with desk.db.transaction():
+        desk.db.execute("UPDATE finra_otc_transparency_raw SET content = SUBSTR(content, 1, 20)")
+    command = f"spine doctor --weeks {WEEK} --deep"
+    assert {fault.remedy for fault in verify(desk.db) if fault.where.startswith("blob")} == {command}
+    deep = run_command(*shlex.split(command), "--json", "--db", target)
+    assert {gap["kind"] for gap in json.loads(deep.stdout)["gaps"]} == {"BYTES"}
 
 
 def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_command: RunCommand) -> None:

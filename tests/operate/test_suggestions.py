@@ -29,7 +29,7 @@ from market_spine.partition import NMS_TIER_1, OTC, TIERS
 
 DAY = FRIDAYS[0]
 WEEKS = [WEEK + timedelta(weeks=n) for n in range(7)]
-LOOKS = ("spine status --weeks {}", "spine doctor --weeks {}", "spine anomalies --unresolved", "spine verify")
+LOOKS = ("spine status --weeks {}", "spine doctor --weeks {} --deep", "spine anomalies --unresolved", "spine verify")
 STEPS = 8  # more than these to repair one week are a circle
 PLAIN_WORDS = ("needs other content from FINRA: ", "LATE_DATA: not there yet", "only a backup")
 
@@ -96,7 +96,7 @@ def next_of(finished: Finished) -> str | None:
 
 def suggested(office: Office) -> list[str]:
     """Every command that the cells of the grid and the gaps name."""
-    gaps = json.loads(office.look("spine doctor --weeks {} --json").stdout)["gaps"]
+    gaps = json.loads(office.look("spine doctor --weeks {} --deep --json").stdout)["gaps"]
     found = [entry["command"] for entry in gaps + office.week()["tiers"]]
     return [f"{command} --db '{office.target}'" for command in dict.fromkeys(found) if command]
 

@@ -196,13 +196,16 @@ def anomalies(
     "/doctor/{domain}", summary="List gaps",
     responses=_example({"domain": DOMAIN, "weeks": 6, "gaps": []}),
 )
-def doctor(request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=104)] = 6) -> dict[str, Any]:
+def doctor(
+    request: Request, _caller: Reader, domain: Domain, weeks: Annotated[int, Query(ge=1, le=104)] = 6, deep: bool = False
+) -> dict[str, Any]:
     """Missing partitions and stages that the publication calendar expects in the last `weeks` weeks, stale results, and stored
-    content that no longer matches its hash; each gap with the command that closes it. Same as `spine doctor`."""
+    content that is gone or, with `deep`, no longer matches its hash; each gap with the command that closes it. Same as `spine
+    doctor`."""
     now = clock.utc_now()
     with request.app.state.connections.reading() as db:
         run = Run(db, clock.market_date(now), now, "")
-        open_gaps = gaps.find_gaps(run, weeks_back(weeks, run.run_date), today=run.run_date)
+        open_gaps = gaps.find_gaps(run, weeks_back(weeks, run.run_date), today=run.run_date, deep=deep)
     return {"domain": domain.value, "weeks": weeks, "gaps": [gap.entry() for gap in open_gaps]}
 
 

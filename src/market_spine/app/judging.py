@@ -183,10 +183,10 @@ def again(db: Database, partition: Partition, capture_id: str, content_hash: str
     if stored is None or seen is None:
         return []
     named = inputs.read(stored.past_json)
-    weeks = [_week(row)._replace(shape=_shape(str(row.shape_json))) for row in _stored(db, named.weeks)]
+    rows = _stored(db, named.weeks)
     profile = next((p for p in checks.profiles(db) if p.profile_id == stored.profile_id), None)
     past = Past(
-        weeks=[week if at >= len(weeks) - SHAPES else week._replace(shape=None) for at, week in enumerate(weeks)],
+        weeks=[*map(_week, rows[:-SHAPES]), *(_week(row)._replace(shape=_shape(str(row.shape_json))) for row in rows[-SHAPES:])],
         others=[_other(row) for row in _stored(db, named.others)],
         replaced=next((_other(row) for row in _stored(db, named.replaced)), None),
         current=named.current, twin=named.twin, decision=named.decision, levels=named.levels,

@@ -8,15 +8,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_spine import __version__
-from market_spine.app.context import Run
-from market_spine.app.plan import Plan
-from market_spine.app.scheduler import Result
 from market_spine.categories import Severity
 from market_spine.outcome import Outcome, Phase, Reason, Status
 from market_spine.query.restatements import Restatement
 
 if TYPE_CHECKING:
+    from market_spine.app.context import Run
     from market_spine.app.daily_list import Taken
+    from market_spine.app.plan import Plan
+    from market_spine.app.scheduler import Result
 
 SCHEMA_VERSION = 1
 

@@ -74,6 +74,39 @@ class Renamed(click.Option):
         return [name for name in self.opts if name not in self.old]
 
 
+def listed_weeks_options(last: str = "The last N weeks.") -> Callable[[Any], Any]:
+    """Which weeks a command that lists is about, every week where nothing is asked for; `chosen_weeks` takes their values."""
+
+    def add(command: Any) -> Any:
+        from market_spine.cli.options import Whole
+
+        counted = click.option("--last", "count", type=Whole(1, 1000), metavar="N", help=last)
+        listed = click.option(
+            "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], shell_complete=complete_week,
+            callback=lambda _ctx, _param, value: None if value is None else weeks_of(value),
+            help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.",
+        )
+        return listed(counted(command))
+
+    return add
+
+
+def chosen_weeks(
+    count: int | None, weeks: tuple[date, ...] | None, last: Callable[[int], Iterable[date]]
+) -> tuple[date, ...] | None:
+    """The weeks that listed_weeks_options ask for; `last` gives the last N. Raises UsageError."""
+    return weeks if not takes_last(weeks) or count is None else tuple(last(count))
+
+
+def takes_last(weeks: object) -> bool:
+    """Whether --last counts and not --weeks: what is typed precedes what is set. Raises UsageError where both are typed."""
+    context = click.get_current_context()
+    typed = [context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in ("count", "weeks")]
+    if all(typed):
+        raise UsageError("--last and --weeks exclude each other", hint="leave one of them out")
+    return weeks is None or typed == [True, False]
+
+
 def old_options(command: Any) -> Any:
     """`--week` and `--tier` of a command that takes them as positions now."""
     for name, complete in (("tier", complete_tier), ("week", complete_week)):
@@ -108,18 +141,19 @@ def _take_old(params: dict[str, Any]) -> None:
 
 
 def _newest(params: dict[str, Any]) -> date:
-    """The newest week with a current capture: of the tier that is named, if one is. Raises NotFound."""
+    """The newest week with a current capture: of the tiers that are named, and on the day that is. Raises NotFound."""
     from market_spine.cli.commands import reading
     from market_spine.errors import NotFound
-    from market_spine.query.history import newest_week
+    from market_spine.query.history import newest_weeks
 
     if "db" not in params:
         raise UsageError("latest is a stored week, and this command reads no database", hint="name the week: YYYY-MM-DD")
+    tiers = (params["tier"],) if params.get("tier") else params.get("tiers") or TIERS
     with reading(params["db"]) as store:
-        week = newest_week(store, params.get("tier"))
-    if week is None:
+        weeks = newest_weeks(store, 1, tiers, params.get("as_of"))
+    if not weeks:
         raise NotFound("no week is stored yet", hint="spine status")
-    return week
+    return weeks[0]
 
 
 def complete_tier(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -76,9 +77,12 @@ def writes_json(log_format: str | None) -> bool:
 
 
 def greet(text: str, log_format: str | None) -> None:
-    """Says on a terminal what a server does and how it is stopped."""
+    """Says on a terminal what a server does and how it is stopped, in lines that end between words."""
+    import textwrap
+
     if not writes_json(log_format) and sys.stderr.isatty():
-        sys.stderr.write(text + "\n")
+        limit = shutil.get_terminal_size().columns
+        sys.stderr.write(textwrap.fill(text, limit, break_long_words=False, break_on_hyphens=False) + "\n")
         sys.stderr.flush()
 
 

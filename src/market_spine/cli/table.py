@@ -259,6 +259,6 @@ def show(text: str) -> None:
     rows = shutil.get_terminal_size().lines
     if sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM") != "dumb" and text.count("\n") >= rows - 1:
         os.environ.setdefault("LESS", "-FRX")
-        click.echo_via_pager(text + "\n", color=coloured())
+        click.echo_via_pager(text, color=coloured())
     else:
         click.echo(text)

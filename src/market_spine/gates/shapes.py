@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from market_spine.gates.figures import ATS, Figures, Letters, Shape
+from market_spine.gates.figures import ATS, Figures, Letters, Shape, distinct
 from market_spine.gates.mixes import CLASSES, Mix
 from market_spine.gates.past import SHAPES, Past
 from market_spine.gates.verdict import Kind, Result, Verdict
@@ -50,7 +50,7 @@ def _result(gate: str, verdict: Verdict = Verdict.PASS, explanation: str = "", c
 
 def _stretches(shape: Shape, shapes: Sequence[Shape]) -> Result:
     """Whether the symbols of a stretch of the alphabet are gone: what a cut file or a lost page leaves out."""
-    pairs = np.unique(np.concatenate([s.letters.pairs for s in shapes]))
+    pairs = distinct(np.concatenate([s.letters.pairs for s in shapes]))
     usual = np.median([_rows_of(s.letters, pairs) for s in shapes], axis=0)
     known = np.isin(shape.letters.pairs, pairs, assume_unique=True)
     now = _rows_of(Letters(shape.letters.pairs[known], shape.letters.rows[known]), pairs)

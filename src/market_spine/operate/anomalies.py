@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import clock
-from market_spine.app.scheduler import evaluate_readiness
+from market_spine.app.readiness import evaluate_readiness
 from market_spine.categories import Category
 from market_spine.core import executions
 from market_spine.core.anomalies import SEVERITIES, closed, record_anomaly

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from typing import NamedTuple
 
 from market_spine.app import windows
 from market_spine.app.context import Run
@@ -77,6 +78,11 @@ class Gap:
     def where(self) -> str:
         return " / ".join(str(part) for part in (self.week, self.tier) if part) or "database"
 
+    @property
+    def first_command(self) -> str | None:
+        """What to type first: of a held capture what shows why, before anything is fetched again."""
+        return explain_command(self.week, self.tier) if self.kind is Kind.HELD else self.command
+
     def entry(self) -> dict[str, object]:
         """The gap, for machines."""
         return {
@@ -85,16 +91,30 @@ class Gap:
         }
 
 
-def find_gaps(run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None) -> list[Gap]:
+class _Content(NamedTuple):
+    """The content of a capture, or of its firm totals; `kept` is None where its bytes are gone."""
+
+    week: str
+    tier: str
+    capture_id: str
+    content_hash: str
+    kept: str | None
+
+
+def find_gaps(
+    run: Run, weeks: Sequence[date], tiers: Sequence[str] = TIERS, today: date | None = None, *, deep: bool = False
+) -> list[Gap]:
     """Every gap of these partitions, oldest week first, and then what concerns the whole database: orphans, windows that are
-    missing, and captures of a day after `today`."""
+    missing, and captures of a day after `today`. `deep` also hashes the stored contents of these weeks."""
     gaps: list[Gap] = []
-    evidence = read_evidence(run.db, min(weeks, default=date.min), max(weeks, default=date.min))
+    first, last = min(weeks, default=date.min), max(weeks, default=date.min)
+    evidence = read_evidence(run.db, first, last)
+    contents_of = _contents(run.db, first, last)
     for week in sorted(weeks):
         for tier in tiers:
             gaps += of_partition(run, Partition(week, tier), evidence)
         gaps += of_week(evidence, week)
-        gaps += _damaged(run.db, week)
+        gaps += _lost_or_damaged(run.db, week, contents_of.get(week, ()), deep)
     return gaps + orphans(run.db) + missing_windows(run.db, weeks) + (of_the_future(run.db, today) if today else [])
 
 
@@ -165,6 +185,11 @@ def judge_command(week: date) -> str:
     return f"run_finra_weekly_schedule --weeks {week} --only-stage calc"
 
 
+def explain_command(week: date | str | None, tier: str | None) -> str:
+    """The command that shows why a capture is held, and what to do about it."""
+    return f"spine gates explain {week} {tier}"
+
+
 def fetch_command(db: Database, week: date, tier: str) -> str:
     """The command that fetches a partition from the source of the newest run; defaults are left out."""
     return fetch_from(executions.last_source(db), week, tier)
@@ -202,24 +227,36 @@ def _absent(run: Run, partition: Partition) -> str | None:
     return f"{'missing' if state is PublicationState.MISSING else 'late'}, was due {due}"
 
 
-def _damaged(db: Database, week: date) -> Iterator[Gap]:
-    """The captures whose bytes, or those of their firm totals, are lost or do not match their hash."""
+def _contents(db: Database, first: date, last: date) -> dict[date, list[_Content]]:
+    """The contents of the captures of these weeks and of their firm totals, by week; their bytes are not read."""
     rows = db.execute(
         """
-        SELECT capture_id, content_hash, tier FROM finra_otc_transparency_capture WHERE week_ending = ?
+        SELECT c.week_ending, c.tier, c.capture_id, c.content_hash, r.content_hash FROM finra_otc_transparency_capture c
+        LEFT JOIN finra_otc_transparency_raw r ON r.content_hash = c.content_hash
+        WHERE c.week_ending BETWEEN ? AND ?
         UNION
-        SELECT c.capture_id, v.totals_hash, c.tier FROM finra_otc_transparency_capture c
+        SELECT c.week_ending, c.tier, c.capture_id, v.totals_hash, r.content_hash FROM finra_otc_transparency_capture c
         JOIN finra_otc_transparency_version v ON v.capture_id = c.capture_id AND v.content_hash = c.content_hash
-        WHERE c.week_ending = ? AND v.totals_hash IS NOT NULL
+        LEFT JOIN finra_otc_transparency_raw r ON r.content_hash = v.totals_hash
+        WHERE c.week_ending BETWEEN ? AND ? AND v.totals_hash IS NOT NULL
         """,
-        (week.isoformat(), week.isoformat()),
+        (first.isoformat(), last.isoformat()) * 2,
     ).fetchall()
-    hashes = {content_hash for _, content_hash, _ in rows}
-    damaged = {content_hash for content_hash in hashes if not contents.is_intact(db, content_hash)}
-    for capture_id, content_hash, tier in rows:
-        if content_hash in damaged:
-            what = f"the raw bytes {content_hash[:16]} of capture …:{capture_id[-8:]} are damaged"
-            yield _lost_bytes(db, Partition(week, tier), capture_id, what)
+    by_week: dict[date, list[_Content]] = {}
+    for content in map(_Content._make, rows):
+        by_week.setdefault(date.fromisoformat(content.week), []).append(content)
+    return by_week
+
+
+def _lost_or_damaged(db: Database, week: date, stored: Sequence[_Content], deep: bool) -> Iterator[Gap]:
+    """The contents whose bytes are gone, or with `deep` do not match their hash; a content of several captures is hashed once."""
+    held = {content.kept for content in stored if content.kept} if deep else ()
+    damaged = {content_hash for content_hash in held if not contents.is_intact(db, content_hash)}
+    for content in stored:
+        if content.kept is None or content.kept in damaged:
+            state = "gone" if content.kept is None else "damaged"
+            what = f"the raw bytes {content.content_hash[:16]} of capture …:{content.capture_id[-8:]} are {state}"
+            yield _lost_bytes(db, Partition(week, content.tier), content.capture_id, what)
 
 
 def _lost_bytes(db: Database, partition: Partition, capture_id: str, what: str) -> Gap:

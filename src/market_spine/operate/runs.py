@@ -15,7 +15,8 @@ from market_spine.outcome import Status
 
 WEEKLY = "weekly_schedule"
 LAST = "last"
-FAILED = (Status.FAILED.value, Status.HELD.value)
+HELD = Status.HELD.value
+FAILED = (Status.FAILED.value, HELD)
 _LAST_CHARACTER = "\U0010ffff"
 
 

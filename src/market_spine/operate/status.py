@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from market_spine.app.context import Run
-from market_spine.operate import status_grid
+from market_spine.operate import gaps, status_grid
 from market_spine.operate.anomalies import Anomaly, resolve_command
 from market_spine.operate.status_grid import CellState, WeekStatus
 
@@ -22,12 +22,14 @@ def examine(run: Run, weeks: Sequence[date]) -> list[WeekStatus]:
 
 
 def next_command(weeks: Sequence[WeekStatus]) -> str | None:
-    """The next command to type: for the gravest problem, the oldest first; None when nothing is wrong."""
+    """The next command to type: for the gravest problem, the oldest first; None when nothing is wrong. The source has just shown
+    what is held, so that to fetch it again rarely helps: the command shows why it is held, and what the choices are."""
     by_age = sorted(weeks, key=lambda week: week.week)
     cells = [cell for week in by_age for cell in week.cells if cell.command]
     for state in _GRAVEST_FIRST:
-        if command := next((cell.command for cell in cells if cell.state is state), None):
-            return command
+        if cell := next((cell for cell in cells if cell.state is state), None):
+            where = cell.partition
+            return gaps.explain_command(where.week_ending, where.tier) if state is CellState.HELD else cell.command
     return next((week.command for week in by_age if week.command), None)
 
 

@@ -235,7 +235,7 @@ def _contents(db: Database, stored: Stored) -> Iterator[Fault]:
         reading = read(db, made_of)
     except PartitionError as error:
         week = capture.partition.week
-        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --weeks {week}")
+        yield Fault(capture.capture_id, f"its bytes cannot be read: {error.message}", f"spine doctor --weeks {week} --deep")
         return
     for difference in verify_rows.differences(db, capture, reading):
         yield Fault(capture.capture_id, difference, f"spine rebuild {capture.partition.week}")
@@ -276,7 +276,7 @@ def _doctor_of(db: Database, content_hash: str) -> str | None:
     (week,) = db.execute(
         "SELECT MAX(week_ending) FROM finra_otc_transparency_capture WHERE content_hash = ?", (content_hash,)
     ).fetchone()
-    return f"spine doctor --weeks {week}" if week else None
+    return f"spine doctor --weeks {week} --deep" if week else None
 
 
 def _sums(db: Database, statement: str, capture_key: int) -> tuple[int, float]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from market_spine.db import Database
 from market_spine.errors import NotFound, UsageError
 from market_spine.partition import DOMAIN, TIERS
+from market_spine.query.as_of import current_captures, end_of
 
 CURRENT, SUPERSEDED, WITHDRAWN, UNFINISHED, PRUNED = "current", "superseded", "withdrawn", "unfinished", "pruned"
 HELD = "held"
@@ -64,12 +65,10 @@ def captures_between(db: Database, first: date, last: date) -> list[Entry]:
     return sorted((_entry(_Row._make(row)) for row in rows), key=lambda e: (e.week, e.tier, e.run_date))
 
 
-def newest_week(db: Database, tier: str | None = None) -> date | None:
-    """The newest week with a current capture, of any tier or of that one."""
-    (week,) = db.execute(
-        "SELECT MAX(week_ending) FROM finra_otc_transparency_current WHERE tier = COALESCE(?, tier)", (tier,)
-    ).fetchone()
-    return date.fromisoformat(week) if week else None
+def newest_weeks(db: Database, count: int, tiers: Sequence[str] = TIERS, as_of: date | None = None) -> list[date]:
+    """The newest weeks that have a current capture of one of these tiers, now or at the end of a day; newest first."""
+    captures = current_captures(db, end_of(as_of) if as_of else None, tiers=tiers)
+    return [date.fromisoformat(week) for week in sorted({capture.week for capture in captures}, reverse=True)[:count]]
 
 
 def find_capture(db: Database, text: str) -> Entry:

@@ -15,7 +15,6 @@ from market_spine.calendar.tiers import tier_of
 from market_spine.cli import grammar
 from market_spine.cli.grammar import complete_anomaly, complete_capture, complete_run, complete_tier, complete_week
 from market_spine.cli.options import DEFAULT_DATA_DIR, DEFAULT_DB, Whole, as_target
-from market_spine.errors import UsageError
 from market_spine.partition import TIERS, parse_day, weeks_back
 
 if TYPE_CHECKING:
@@ -170,11 +169,7 @@ def weeks_options(default: int) -> Callable[[Command], Command]:
 
 def asked_weeks(count: int, weeks: int | tuple[date, ...] | None, run_date: date) -> list[date]:
     """The weeks that weeks_options ask for, newest first; what is typed precedes what is set. Raises UsageError."""
-    context = click.get_current_context()
-    typed = [context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in ("count", "weeks")]
-    if all(typed):
-        raise UsageError("--last and --weeks exclude each other", hint="leave one of them out")
-    if weeks is None or typed == [True, False]:
+    if grammar.takes_last(weeks) or weeks is None:
         return weeks_back(count, run_date)
     return weeks_back(weeks, run_date) if isinstance(weeks, int) else sorted(weeks, reverse=True)
 
@@ -321,6 +316,7 @@ def end_change(done: Operation, changed: Changed, as_json: bool, hint: str | Non
 def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     """Prints which failures need other content, and the `next:` line, if anything failed. `run_id` is a run to retry."""
     from market_spine.errors import NOT_OF_THE_CONTENT
+    from market_spine.operate import gaps
     from market_spine.outcome import Phase, Status
 
     failed = [outcome for outcome in outcomes if outcome.status in (Status.FAILED, Status.HELD)]
@@ -329,8 +325,9 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
     if of_content:
         click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
-    week = failed[0].week_ending
-    click.echo(next_line(f"spine retry {run_id}" if run_id else f"spine doctor --weeks {week}"))
+    first, command = failed[0], f"spine retry {run_id}" if run_id else f"spine doctor --weeks {failed[0].week_ending}"
+    only_held = all(outcome.status is Status.HELD for outcome in failed)
+    click.echo(next_line(gaps.explain_command(first.week_ending, first.tier) if only_held else command))
 
 
 def say_left_out(gone: Sequence[Known]) -> None:

@@ -8,9 +8,7 @@ import click
 
 from market_spine.cli.commands import (
     as_of_option,
-    as_weeks,
     complete_anomaly,
-    complete_week,
     db_option,
     json_option,
     moment,
@@ -18,10 +16,11 @@ from market_spine.cli.commands import (
     print_json,
     run_date_option,
 )
-from market_spine.cli.grammar import Renamed
+from market_spine.cli.grammar import chosen_weeks, listed_weeks_options
 from market_spine.cli.options import LARGEST_ID, Whole, shape_of, table_options
 from market_spine.core.anomalies import SEVERITIES
 from market_spine.errors import UsageError
+from market_spine.partition import weeks_back
 
 _COLUMNS = ("id", "severity", "category", "where", "stage", "last seen", "times", "state", "message")
 _LEAST = ("stage", "times", "last seen")
@@ -46,10 +45,7 @@ Examples:
   spine anomalies show 17""",
 )
 @click.option("--severity", "severities", callback=as_severities, help="INFO, WARN, ERROR, CRITICAL, comma-separated.")
-@click.option(
-    "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], callback=as_weeks, shell_complete=complete_week,
-    help="Weeks: Fridays, a list, a range FIRST..LAST, or latest.",
-)
+@listed_weeks_options()
 @click.option("--unresolved", is_flag=True, help="Only unresolved anomalies.")
 @click.option("--limit", type=Whole(1), metavar="N", default=50, show_default=True, help="Show at most N, newest first.")
 @table_options
@@ -59,8 +55,9 @@ Examples:
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, severities: tuple[str, ...], weeks: tuple[date, ...] | None, unresolved: bool, limit: int,
-    columns: str | None, sort: str | None, top: int | None, run_date_text: str | None, as_of: date | None, db: str, as_json: bool,
+    ctx: click.Context, severities: tuple[str, ...], weeks: tuple[date, ...] | None, count: int | None, unresolved: bool,
+    limit: int, columns: str | None, sort: str | None, top: int | None, run_date_text: str | None, as_of: date | None, db: str,
+    as_json: bool,
 ) -> None:
     """List anomalies, newest first: severity, partition, how often seen, and state.
 
@@ -72,8 +69,9 @@ def command(
     from market_spine.operate import anomalies, operation, status
 
     now, today = moment(str(as_of) if as_of else run_date_text)
+    chosen = chosen_weeks(count, weeks, lambda n: weeks_back(n, today))
     with operation.looking_back(db, as_of) if as_of else operation.looking(db, today, now) as run:
-        shown = anomalies.list_anomalies(run.db, severities, weeks or (), unresolved)
+        shown = anomalies.list_anomalies(run.db, severities, chosen or (), unresolved)
         first_open = next((a for a in shown if a.state(today) == "open" and a.severity in ("ERROR", "CRITICAL")), None)
         command = None if first_open is None else status.command_against(run, first_open)
     if as_json:

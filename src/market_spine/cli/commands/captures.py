@@ -36,6 +36,8 @@ _LEAST_OF_RESPONSE = ("received at",)
 _LIST_COLUMNS = ("capture", "captured at", "why", "rows", "from", "to", "hash")
 _RESPONSE_COLUMNS = ("no", "status", "request id", "rows in all", "offset", "FINRA's date", "received at", "bytes", "hash", "")
 
+_NO_DAY = "published is empty where a source gives no day of publication: the 8-column download has lastUpdateDate only"
+
 
 @click.command(
     "captures",
@@ -91,7 +93,7 @@ def _weekly(db: str, week: date | None, tier: str | None, with_responses: bool, 
     ]
     table.show(table.render(*table.shaped(_COLUMNS, rows, shape), least=_LEAST))
     if any(e.revised_on and not e.published_on for e in captures):
-        click.echo("published is empty where a source gives no day of publication: the 8-column download has lastUpdateDate only")
+        click.echo(table.filled(_NO_DAY))
     for content in others:
         click.echo(content.description())
     _say_responses(responses)

@@ -17,6 +17,7 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     next_line,
+    pasteable,
     print_json,
     reading,
     reason_option,
@@ -26,12 +27,14 @@ from market_spine.cli.options import Whole
 from market_spine.partition import TIERS, Partition
 
 if TYPE_CHECKING:
+    from market_spine.app.context import Run
     from market_spine.gates.profile import Profile
     from market_spine.operate.gates import Tested
 
 _COLUMNS = ("gate", "warns from", "change of", "holds from", "change of", "least deviation")
 _CHECKS = ("gate", "verdict", "is", "expected", "passes within", "z", "p", "weeks", "")
 _LEAST_OF_CHECKS = ("p", "expected")
+_CONFIRMED = '"FINRA confirmed the figures"'
 _TESTED = ("tier", "weeks", "warned", "at most", "held", "at most")
 
 
@@ -106,27 +109,36 @@ def explain(week: date, tier: str, db: str, as_json: bool) -> None:
     from market_spine.cli import table
     from market_spine.operate import gates, operation
 
-    now, run_date = moment(None)
+    (now, run_date), partition = moment(None), Partition(week, tier)
     with operation.looking(db, run_date, now) as run:
-        verdicts = gates.explain(run, Partition(week, tier))
+        verdicts = gates.explain(run, partition)
+        fetch = _fetch(run, partition) if verdicts.hold else None
     if as_json:
-        print_json(**verdicts.entry())
+        print_json(**verdicts.entry(), next=fetch)
         return
     rows = [
         (c.gate, c.verdict, _figure(c.y), _figure(c.expected), _range(c.low, c.high), _z(c.z), _z(c.p), c.n, "")
         for c in verdicts.checks
     ]
     name = f"{verdicts.capture_id}@{verdicts.ingest_no}"
-    click.echo(f"{name}, judged by profile {verdicts.profile_id} and {verdicts.history} weeks")
+    click.echo(table.filled(f"{name}, judged by profile {verdicts.profile_id} and {verdicts.history} weeks"))
     click.echo(table.render(_CHECKS, rows, least=_LEAST_OF_CHECKS))
     for check in verdicts.checks:
         if check.verdict not in ("PASS", "INFO") or check.gate == "insufficient_history":
-            click.echo(f"{check.gate}: {check.explanation}")
+            click.echo(table.filled(f"{check.gate}: {check.explanation}"))
     if not verdicts.is_same:
         click.echo("computed again from what is stored, the verdicts differ: an input was changed or pruned", err=True)
-    if verdicts.hold is not None:
-        click.echo(f"held since {verdicts.hold.held_at[:10]} by {verdicts.hold.held_by}: {verdicts.hold.reason}")
-        click.echo(next_line(f'spine release {week} {tier} --reason "…"'))
+    if verdicts.hold is not None and fetch is not None:
+        click.echo(table.filled(f"held since {verdicts.hold.held_at[:10]} by {verdicts.hold.held_by}: {verdicts.hold.reason}"))
+        click.echo("needs other content from FINRA; if these figures are right, release them:")
+        click.echo(f"  {pasteable(f'spine release {week} {tier} --reason {_CONFIRMED}')}")
+        click.echo(next_line(fetch))
+
+
+def _fetch(run: Run, partition: Partition) -> str:
+    from market_spine.operate import gaps
+
+    return gaps.fetch_command(run.db, partition.week_ending, partition.tier)
 
 
 def _figure(value: float | None) -> str:

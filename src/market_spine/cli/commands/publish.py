@@ -10,15 +10,14 @@ import click
 from market_spine.cli.commands import (
     as_of_option,
     as_tiers,
-    as_weeks,
     complete_tier,
     complete_view,
-    complete_week,
     db_option,
     json_option,
     print_json,
     reading,
 )
+from market_spine.cli.grammar import chosen_weeks, listed_weeks_options
 from market_spine.cli.progress import progress
 
 
@@ -28,6 +27,7 @@ from market_spine.cli.progress import progress
 Examples:
   spine publish otc.db
   spine publish otc.db --weeks 2025-10-03..2025-12-26 --tiers NMS_TIER_1
+  spine publish quarter.db --last 13
   spine publish share.db --view venue_share --view hhi --as-of 2026-01-09
 \b
 Then, for one: datasette otc.db --metadata otc.metadata.json""",
@@ -37,17 +37,14 @@ Then, for one: datasette otc.db --metadata otc.metadata.json""",
     "--view", "views", multiple=True, shell_complete=complete_view,
     help="Only this view, repeatable; left out: every view but symbol_venue_share and rolling_symbol, which are large.",
 )
-@click.option(
-    "--weeks", callback=as_weeks, shell_complete=complete_week,
-    help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.",
-)
+@listed_weeks_options("The newest N weeks that are stored.")
 @click.option("--tiers", callback=as_tiers, shell_complete=complete_tier, help="Tiers, comma-separated; left out: every tier.")
 @as_of_option
 @db_option
 @json_option
 def command(
-    path: Path, views: tuple[str, ...], weeks: tuple[date, ...] | None, tiers: tuple[str, ...], as_of: date | None, db: str,
-    as_json: bool,
+    path: Path, views: tuple[str, ...], weeks: tuple[date, ...] | None, count: int | None, tiers: tuple[str, ...],
+    as_of: date | None, db: str, as_json: bool,
 ) -> None:
     """Write what the views show to one SQLite file, for Datasette, DuckDB and other programs: indexed tables with foreign
     keys, full-text search of issues and venues, and FILE's .metadata.json for Datasette.
@@ -57,13 +54,15 @@ def command(
     """
     from market_spine import clock
     from market_spine.operate.publish import DEFAULT, Selected, publish
+    from market_spine.query.history import newest_weeks
     from market_spine.query.readiness import READINESS
     from market_spine.query.views import find_view
 
     names = tuple(dict.fromkeys(name if name == READINESS.name else find_view(name).name for name in views))
     seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
     with reading(db) as store, progress("publish", "views") as tell:
-        made = publish(store, path, Selected(names or DEFAULT, weeks, tiers, as_of), seen_at, tell)
+        chosen = chosen_weeks(count, weeks, lambda n: newest_weeks(store, n, tiers, as_of))
+        made = publish(store, path, Selected(names or DEFAULT, chosen, tiers, as_of), seen_at, tell)
     if as_json:
         print_json(path=str(made.path), bytes=made.size, seen_at=seen_at, rows=made.rows)
     else:

@@ -13,16 +13,14 @@ import click
 from market_spine.cli.commands import (
     as_of_option,
     as_tiers,
-    as_weeks,
     complete_tier,
     complete_view,
-    complete_week,
     db_option,
     json_option,
     print_json,
     say_left_out,
 )
-from market_spine.cli.grammar import Renamed
+from market_spine.cli.grammar import Renamed, chosen_weeks, listed_weeks_options
 from market_spine.cli.options import Whole, shape_of, table_options
 from market_spine.errors import UsageError
 
@@ -41,6 +39,7 @@ _LEAST = ("capture_id", "captured_at", "basis", "firm_crd", "product_type", "iss
 Examples:
   spine query venue_share --weeks 2025-12-26 --tiers OTC
   spine query normalized --symbol BRK.B --csv
+  spine query hhi --last 4 --tiers OTC
   spine query weekly_totals --as-of 2026-01-09 --nl
   spine query normalized --weeks 2025-12-26 --tiers OTC --first-release --csv
   spine query rolling_venue_share --weeks 2025-12-26 --tiers OTC --length 6
@@ -50,10 +49,7 @@ Views: normalized, venue_volume, venue_share, hhi, concentration, symbol_summary
 rolling_symbol (of a tier over 6 or 13 weeks); readiness.""",
 )
 @click.argument("view", shell_complete=complete_view)
-@click.option(
-    "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], callback=as_weeks, shell_complete=complete_week,
-    help="Weeks: Fridays, a list, a range FIRST..LAST, or latest; left out: every week.",
-)
+@listed_weeks_options("The newest N weeks that are stored.")
 @click.option(
     "--tiers", "--tier", "tiers", cls=Renamed, old=["--tier"], callback=as_tiers, shell_complete=complete_tier,
     help="Tiers, comma-separated; left out: every tier.",
@@ -70,7 +66,7 @@ rolling_symbol (of a tier over 6 or 13 weeks); readiness.""",
 @db_option
 @json_option
 def command(
-    view: str, weeks: tuple[date, ...] | None, tiers: tuple[str, ...], symbol: str | None, length: int | None,
+    view: str, weeks: tuple[date, ...] | None, count: int | None, tiers: tuple[str, ...], symbol: str | None, length: int | None,
     as_of: date | None, first_release: bool, latest: bool, all_releases: bool, form: str | None, columns: str | None,
     sort: str | None, top: int | None, db: str, as_json: bool,
 ) -> None:
@@ -81,17 +77,17 @@ def command(
     """
     from market_spine import clock
     from market_spine.cli.commands import reading
-    from market_spine.query import answer, symbols
+    from market_spine.query import answer, history, symbols
     from market_spine.query.readiness import READINESS
     from market_spine.query.views import VERSIONS, find_view
     from market_spine.query.vintages import Releases
 
-    if sum((as_of is not None, first_release, latest, all_releases)) > 1:
-        raise UsageError("--as-of, --first-release, --latest and --all-releases exclude each other", hint="leave all but one out")
+    _check_moment(as_of is not None, first_release, latest, all_releases)
     asked = READINESS if view == READINESS.name else find_view(view)
-    question = answer.Question(asked, weeks, tiers, symbol, as_of, length)
     seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
     with reading(db) as store:
+        chosen = chosen_weeks(count, weeks, lambda n: history.newest_weeks(store, n, tiers, as_of))
+        question = answer.Question(asked, chosen, tiers, symbol, as_of, length)
         releases = Releases(store, question, first=first_release) if first_release or all_releases else None
         shown = VERSIONS if releases else question.view
         with contextlib.closing(releases.read() if releases else answer.answer(store, question)) as rows:
@@ -109,6 +105,11 @@ def command(
     if releases and (remark := releases.remark()):
         click.echo(remark, err=True)
     say_left_out(gone)
+
+
+def _check_moment(*asked: bool) -> None:
+    if sum(asked) > 1:
+        raise UsageError("--as-of, --first-release, --latest and --all-releases exclude each other", hint="leave all but one out")
 
 
 def _print(view: View, rows: Iterable[Row], form: str | None, shape: Shape) -> bool:

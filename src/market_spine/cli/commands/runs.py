@@ -97,7 +97,7 @@ def _phases(run: RunRow) -> list[str]:
         counts[Phase.READINESS.value]["ready" if entry["is_ready"] else "not ready"] += 1
     seconds = run.report.get("phase_seconds", {})
     rows = [
-        (phase, seconds.get(phase), ", ".join(f"{number} {outcome}" for outcome, number in count.items()))
+        (phase, seconds.get(phase), ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in count.items()))
         for phase, count in counts.items()
         if count
     ]
@@ -106,17 +106,24 @@ def _phases(run: RunRow) -> list[str]:
 
 def _log(run: RunRow) -> list[str]:
     """What the run did to each partition, but for what it only waits for."""
+    from market_spine.cli import table
     from market_spine.operate.runs import FAILED
 
     entries = [entry for entry in run.report.get("partitions", []) if entry["outcome"] not in ("awaiting", *FAILED)]
-    return ["", *(f"{_where(entry)}: {entry['message']}" for entry in entries)] if entries else []
+    return ["", *(table.filled(f"{_where(entry)}: {entry['message']}") for entry in entries)] if entries else []
 
 
 def _failures(run: RunRow) -> list[str]:
     if not run.failures and not run.error:
         return []
+    from market_spine.operate.gaps import explain_command
+    from market_spine.operate.runs import HELD
+
     lines = [f"✗ {_where(entry)}: {entry['message']}" for entry in run.failures]
-    return ["", *lines, next_line(f"spine retry {run.execution_id}")]
+    held = [entry for entry in run.failures if entry["outcome"] == HELD]
+    only_held = bool(held) and len(held) == len(run.failures)
+    command = explain_command(held[0]["week_ending"], held[0]["tier"]) if only_held else f"spine retry {run.execution_id}"
+    return ["", *lines, next_line(command)]
 
 
 def _where(entry: Mapping[str, Any]) -> str:

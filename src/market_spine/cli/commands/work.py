@@ -14,7 +14,6 @@ from market_spine.cli.commands import (
     as_day,
     as_tier,
     as_week,
-    as_weeks,
     complete_tier,
     complete_week,
     db_option,
@@ -24,7 +23,7 @@ from market_spine.cli.commands import (
     reason_option,
     run_date_option,
 )
-from market_spine.cli.grammar import Renamed, old_options
+from market_spine.cli.grammar import chosen_weeks, listed_weeks_options, old_options
 from market_spine.cli.options import LARGEST_ID, Whole
 from market_spine.errors import UsageError
 
@@ -108,23 +107,24 @@ def _print_enqueued(enqueued: Sequence[Answered]) -> None:
 @click.option(
     "--state", "states", multiple=True, help="PENDING, RUNNING, COMPLETE, RETRY_WAIT, FAILED, CANCELLED; default: the open ones."
 )
-@click.option(
-    "--weeks", "--week", "weeks", cls=Renamed, old=["--week"], callback=as_weeks, shell_complete=complete_week,
-    help="Only these weeks: Fridays, a list, a range FIRST..LAST, or latest.",
-)
+@listed_weeks_options()
 @click.option("--pipeline", help="Only this pipeline.")
 @click.option("--limit", type=Whole(1, 10000), default=100, show_default=True)
 @db_option
 @json_option
 def list_items(
-    states: tuple[str, ...], weeks: tuple[date, ...] | None, pipeline: str | None, limit: int, db: str, as_json: bool
+    states: tuple[str, ...], weeks: tuple[date, ...] | None, count: int | None, pipeline: str | None, limit: int, db: str,
+    as_json: bool,
 ) -> None:
     """List items in the order in which they are due."""
+    from market_spine import clock
     from market_spine.cli import table
     from market_spine.cli.commands import reading
+    from market_spine.partition import weeks_back
     from market_spine.work import queue
 
-    which = queue.Filter(tuple(map(_state, states)), pipeline=pipeline, weeks=tuple(map(str, weeks or ())))
+    chosen = chosen_weeks(count, weeks, lambda n: weeks_back(n, clock.market_date()))
+    which = queue.Filter(tuple(map(_state, states)), pipeline=pipeline, weeks=tuple(map(str, chosen or ())))
     with reading(db) as store:
         page = queue.listed(store, which, limit=limit)
     if as_json:

@@ -196,7 +196,7 @@ def _commands(look: Look, cell: Cell) -> list[tuple[str, str]]:
     if cell.state is status_grid.CellState.HELD:
         commands.append(("let it become current, if the figures are right", _release(cell)))
     if cell.stage is None:
-        return [*commands, ("why it is absent", f"spine doctor --from {week_ending} --to {week_ending}")]
+        return [*commands, ("why it is absent", f"spine doctor --weeks {week_ending}")]
     return [
         *commands,
         ("the stored content, byte for byte", f"spine raw {week_ending} {tier}{day}"),
