@@ -26,7 +26,7 @@ def test_a_week_after_a_gap_is_judged_by_the_weeks_before_it(
     db: Database, tmp_path: Path, weeks: dict[date, list[str]], left_out: range
 ) -> None:
     store = Store(tmp_path, db, 5, 0)
-    loaded = [week for number, week in enumerate(sorted(weeks)) if number not in left_out and number < 12 or number == 17]
+    loaded = [week for number, week in enumerate(sorted(weeks)) if (number not in left_out and number < 12) or number == 17]
     for week in loaded:
         result = store.offer(Partition(week, NMS_TIER_1), market.content(weeks[week]))
         assert [outcome.status for outcome in result.of(Phase.NORMALIZE)] != [Status.FAILED] and not is_held(result)
