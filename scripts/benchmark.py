@@ -19,6 +19,7 @@ from pathlib import Path
 import clone  # noqa: F401
 from bench import (
     backfill,
+    events,
     finished,
     gates,
     lake,
@@ -57,6 +58,7 @@ CASES: dict[str, Case] = {
     "start": start.start,
     "windows": windows.windows,
     "gates": gates.gates,
+    "events": events.events,
     "lake": lake.lake,
     "partitioned": partitioned.partitioned,
     "python": python.python,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from unittest import mock
 
 from bench.contest import Setting
 from bench.goals import Finding, Goal
+from bench.spent import Spent
 from bench.weekly_data import one_tier
 
 _WEEKS, _FITTED = 14, 260
@@ -38,7 +39,7 @@ def gates(setting: Setting) -> Finding:
 
 def _loads(setting: Setting, folder: Path) -> Iterator[tuple[float, float]]:
     """CPU seconds in the gates and in all, of the last files of a folder."""
-    from market_spine import clock
+    from market_spine import clock, process
     from market_spine.app import content, judging
     from market_spine.app.context import Run
     from market_spine.app.plan import Plan
@@ -52,7 +53,8 @@ def _loads(setting: Setting, folder: Path) -> Iterator[tuple[float, float]]:
     path = setting.work / "gates.db"
     path.unlink(missing_ok=True)
     weeks = sorted(parse_week(file.stem[-10:]) for file in folder.glob("*.psv"))
-    spent = _Spent()
+    process.work_in_bulk()  # as the command does
+    spent = Spent()
     with ExitStack() as stack:
         db = connect(str(path))
         stack.callback(db.close)
@@ -66,25 +68,6 @@ def _loads(setting: Setting, folder: Path) -> Iterator[tuple[float, float]]:
             if number >= _WEEKS - 2:
                 yield spent.seconds, time.process_time() - began
     path.unlink()
-
-
-class _Spent:
-    """CPU seconds within some functions; what one calls of the others counts once."""
-
-    def __init__(self) -> None:
-        self.seconds, self._depth = 0.0, 0
-
-    def counted(self, function: Callable[..., object]) -> Callable[..., object]:
-        def call(*given: object, **named: object) -> object:
-            began, self._depth = time.process_time(), self._depth + 1
-            try:
-                return function(*given, **named)
-            finally:
-                self._depth -= 1
-                if not self._depth:
-                    self.seconds += time.process_time() - began
-
-        return call
 
 
 def _fit() -> float:

@@ -92,12 +92,12 @@ class Run:
 
         evaluate_readiness(week_ending, self.db, now=self.present or self.now, calendar=self.expected.calendar)
 
-    def judge_if_ready(self, week_ending: date | str) -> None:
-        """The same for rows whose measures follow: only a week that counts as ready can be so by mistake until then."""
+    def judge_if_ready(self, partition: Partition) -> None:
+        """The same for rows whose measures follow: only what counts as ready can be so by mistake until then."""
         from market_spine.app.readiness import counts_as_ready
 
-        if counts_as_ready(week_ending, self.db):
-            self.judge(week_ending)
+        if counts_as_ready(partition, self.db):
+            self.judge(partition.week_ending)
 
     def hand_over(self, capture_id: str, ingest_no: int, measured: TierMeasures) -> None:
         """Keeps the measures of rows just normalized for the calc phase, which otherwise reads the rows back from the tables."""

@@ -47,10 +47,10 @@ def past_of(run: Run, capture: Capture) -> Past:
     """What the content of a capture is judged against."""
     db, partition, forecast = run.db, capture.partition, run.forecast
     twin = captures.twin(db, partition, capture.content_hash)
-    around, others = _around(run, partition)
-    shapes = {(other.partition): other.seen.shape for other in around}
     weeks = {week.partition: week for week in map(_week, checks.accepted_before(db, partition))}
     weeks |= forecast.weeks_before(partition)
+    around, others = _around(run, partition, sorted(p.week_ending for p in weeks)[-SHAPES:])
+    shapes = {(other.partition): other.seen.shape for other in around}
     return Past(
         weeks=[weeks[p]._replace(shape=weeks[p].shape or shapes.get(p)) for p in sorted(weeks)],
         others=others,
@@ -63,10 +63,11 @@ def past_of(run: Run, capture: Capture) -> Past:
     )
 
 
-def _around(run: Run, partition: Partition) -> tuple[list[Other], list[Other]]:
-    """The accepted contents with their spread, this partition's among them; and of those the ones it may be confused with."""
+def _around(run: Run, partition: Partition, last: Sequence[date]) -> tuple[list[Other], list[Other]]:
+    """The accepted contents with their spread, this partition's and the last weeks of its tier among them, however long ago; and
+    of those the ones it may be confused with."""
     week = partition.week_ending
-    first = week - timedelta(weeks=SHAPES + 1)
+    first = min([*last, week - timedelta(weeks=SHAPES + 1)])
     near = checks.accepted_around(run.db, partition.tier, (first, week + _AROUND), (week - _AROUND, week + _AROUND))
     stored = {other.partition: other for other in map(_other, near)}
     stored |= run.forecast.seen_between(first, week + _AROUND)

@@ -108,9 +108,10 @@ def _act(run: Run, capture: Capture, reading: Reading, judged: Verdicts) -> Capt
             judging.record(run, capture, judged)
             if judged.judgement.is_held:
                 judging.hold(run, capture, judged, rows=len(reading.file.columns.shares), has_rows=True)
+                run.judge(capture.partition.week_ending)
             else:
                 _note_totals(run, capture, reading.firm_totals)
-            run.judge_if_ready(capture.partition.week_ending)
+                run.judge_if_ready(capture.partition)
     except BaseException:
         run.dimensions.forget()
         raise
@@ -134,7 +135,7 @@ def _keep_waiting(run: Run, capture: Capture, judged: Verdicts) -> Outcome:
         with run.db.transaction():
             judging.remember(run, capture, judged)
             judging.hold(run, capture, judged, rows=judged.seen.figures.rows, has_rows=False)
-            run.judge_if_ready(capture.partition.week_ending)
+            run.judge(capture.partition.week_ending)
     return _held(capture, judged, None)
 
 

@@ -11,8 +11,7 @@ from market_spine import clock
 from market_spine.app.forecast import Forecast
 from market_spine.calendar import publication
 from market_spine.calendar.publication import EXCHANGE, Calendar, Due
-from market_spine.core import anomalies, events, manifest
-from market_spine.core.events import Kind
+from market_spine.core import anomalies, events, judgements, manifest
 from market_spine.core.manifest import StageRow
 from market_spine.db import Connection, writing
 from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
@@ -113,13 +112,11 @@ def evaluate(
     return judged.week
 
 
-def counts_as_ready(week_ending: date | str, connection: Connection) -> bool:
-    """Whether a week or one of its tiers is stored as ready."""
-    week = str(week_ending)
-    keys = (partition_key(week), *(partition_key(week, tier) for tier in TIERS))
+def counts_as_ready(partition: Partition, connection: Connection) -> bool:
+    """Whether a partition or its week is stored as ready."""
     row = connection.execute(
-        "SELECT 1 FROM core_data_readiness WHERE domain = ? AND partition_key IN (?, ?, ?, ?) AND is_ready = 1 LIMIT 1",
-        (DOMAIN, *keys),
+        "SELECT 1 FROM core_data_readiness WHERE domain = ? AND partition_key IN (?, ?) AND is_ready = 1 LIMIT 1",
+        (DOMAIN, partition.key, partition_key(partition.week)),
     ).fetchone()
     return row is not None
 
@@ -267,9 +264,9 @@ def _write(connection: Connection, judged: Mapping[str, Findings], ready_for: st
     if not changed:
         return
     _upsert(connection, columns, ready_for, moment)
-    for key, findings in changed.items() if ready_for == READY_FOR else ():
-        issues = findings.issues()
-        events.record(connection, Kind.READINESS_CHANGED, events.subject_of(key), moment, ready=not issues, issues=issues)
+    if ready_for == READY_FOR:
+        issues = {events.subject_of(key): findings.issues() for key, findings in changed.items()}
+        judgements.record(connection, issues, moment)
 
 
 def _stored(connection: Connection, keys: list[str], ready_for: str) -> dict[str, tuple[object, ...]]:

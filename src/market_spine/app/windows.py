@@ -52,7 +52,7 @@ def keep_lengths(run: Run, lengths: Iterable[int]) -> None:
 def remake(run: Run, week_ending: date, weeks: AbstractSet[str]) -> Outcome:
     """Computes every window that holds one of these weeks again, from the captures it was made of; one with a pruned capture
     keeps its figures."""
-    made = 0
+    log: list[_Made] = []
     with run.db.transaction():
         run.db.transaction_lock("windows")
         measured = _Measured(run.db)
@@ -62,8 +62,9 @@ def remake(run: Run, week_ending: date, weeks: AbstractSet[str]) -> Outcome:
                 continue
             windows.clear(run.db, stored.window_key)
             plan = Plan(stored.week, stored.tier, stored.length, inputs)
-            _compute(run, plan, stored.window_key, measured, stored)
-            made += 1
+            log.append(_compute(run, plan, stored.window_key, measured, stored))
+        _log(run, log)
+    made = len(log)
     return Outcome(Phase.CALC, Status.DONE, week_ending, None, f"Rebuilt {made:,} windows", rows=made)
 
 
@@ -150,16 +151,16 @@ def _make_all(run: Run, spans: list[Span]) -> int:
     newest = {(each.week, each.tier, each.length): each for each in stored}
     known = {each.identity for each in stored}
     weeks = sorted({week for span in spans for week in weeks_of(span[0], span[2])})
-    measured, made = _Measured(run.db), 0
+    measured, log = _Measured(run.db), list[_Made]()
     for moment in _moments(run, weeks):
         for plan in plans(spans, _current(run.db, weeks, moment.before)):
             if plan.identity in known:
                 continue
             key = windows.add(run.db, plan, _week_before(plan), moment.made_at)
-            _compute(run, plan, key, measured, newest.get((plan.week, plan.tier, plan.length)))
+            log.append(_compute(run, plan, key, measured, newest.get((plan.week, plan.tier, plan.length))))
             known.add(plan.identity)
-            made += 1
-    return made
+    _log(run, log)
+    return len(log)
 
 
 def _moments(run: Run, weeks: list[date]) -> list[_Moment]:
@@ -209,16 +210,33 @@ def _inputs_of(db: Database, window_key: int) -> tuple[Input, ...]:
     return tuple(map(Input._make, rows))
 
 
-def _compute(run: Run, plan: Plan, window_key: int, measured: _Measured, before: Stored | None) -> None:
-    """Stores the figures of a window, and logs how its headline changed. Call it inside a transaction."""
+class _Made(NamedTuple):
+    """A window that was made: its partition, and what the log holds of it."""
+
+    subject: str
+    facts: Mapping[str, object]
+
+
+def _compute(run: Run, plan: Plan, window_key: int, measured: _Measured, before: Stored | None) -> _Made:
+    """Stores the figures of a window; returns how its headline changed, for the log. Call it inside a transaction."""
     tier, venues = measured.figures(plan)
     windows.put(run.db, window_key, tier, venues)
-    events.record(
-        run.db, Kind.WINDOW_MADE, f"{plan.week}/{plan.tier}", run.stamp, length=plan.length, inputs_hash=plan.inputs_hash,
-        hhi=events.figure(tier.hhi), hhi_before=events.figure(before.hhi) if before else None,
-        total_shares=events.figure(tier.total_shares),
-        total_shares_before=events.figure(before.total_shares) if before else None,
-    )
+    facts: dict[str, object] = {
+        "length": plan.length, "inputs_hash": plan.inputs_hash, "hhi": events.figure(tier.hhi),
+        "total_shares": events.figure(tier.total_shares),
+    }
+    if before is not None:
+        facts |= {"hhi_before": events.figure(before.hhi), "total_shares_before": events.figure(before.total_shares)}
+    return _Made(f"{plan.week}/{plan.tier}", facts)
+
+
+def _log(run: Run, log: Iterable[_Made]) -> None:
+    """One event for the windows of a partition. Call it inside the transaction that made them."""
+    by_subject: dict[str, list[Mapping[str, object]]] = {}
+    for made in log:
+        by_subject.setdefault(made.subject, []).append(made.facts)
+    for subject, facts in by_subject.items():
+        events.record(run.db, Kind.WINDOW_MADE, subject, run.stamp, windows=facts)
 
 
 @dataclass(slots=True)

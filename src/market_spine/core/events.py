@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from market_spine import __version__
-from market_spine.core import merkle
+from market_spine.core import bodies, merkle
 from market_spine.db import Connection, Database, writing
 from market_spine.errors import NotFound
 from market_spine.process import actor, hostname
@@ -193,7 +193,8 @@ def _append(connection: Connection, events: list[Event], execution_id: str) -> N
     size, last_leaf, frontier = _reserve(connection, len(events))
     edge, who = edge_of(frontier), {"actor": actor(), "execution_id": execution_id, "host": hostname(), "version": __version__}
     for seq, event in enumerate(events, size - len(events) + 1):
-        entry = {"kind": event.kind.value, "subject": event.subject, "at": event.at, "body": event.body}
+        body = bodies.short(event.subject, event.at, event.body)
+        entry = {"kind": event.kind.value, "subject": event.subject, "at": event.at, "body": body}
         line = canonical({**who, **entry, "seq": seq, "prev": last_leaf})
         leaf = merkle.leaf_hash(line.encode())
         connection.execute("INSERT INTO core_events (seq, line, leaf) VALUES (?, ?, ?)", (seq, line, leaf))

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from market_spine.core import events
+from market_spine.core import bodies, events, judgements
 from market_spine.core.events import Kind, Line, subject_of
+from market_spine.core.judgements import Judged
 from market_spine.db import Database
 from market_spine.partition import DOMAIN
 
@@ -60,13 +61,6 @@ class Content(NamedTuple):
     content_hash: str
     observed_at: str
     lines: int
-
-
-class Judged(NamedTuple):
-    """Whether a week, or a partition of it, was ready, and what blocked it."""
-
-    is_ready: bool
-    issues: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -123,7 +117,7 @@ class State:
         """Takes one event in. Raises KeyError when it is about a capture or content that no earlier event stored."""
         change = _CHANGES.get(entry["kind"])
         if change is not None:
-            change(self, entry, entry["body"])
+            change(self, entry, bodies.full(entry))
 
 
 def replay(lines: Iterable[Line], before: str | None = None) -> State:
@@ -137,7 +131,7 @@ def replay(lines: Iterable[Line], before: str | None = None) -> State:
 
 
 def _stored(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    content = Content(body["content_hash"], body["observed_at"], body["lines"])
+    content = Content(body["content_hash"], body.get("observed_at", entry["at"]), body["lines"])
     capture = state.captures.setdefault(body["capture_id"], CaptureState(entry["subject"], body["run_date"]))
     capture.contents[body["ingest_no"]] = content
 
@@ -147,7 +141,7 @@ def _normalized(state: State, entry: Mapping[str, Any], body: Mapping[str, Any])
     _ = capture.contents[body["ingest_no"]]  # KeyError for rows of a content that was never stored
     if capture.normalized != body["ingest_no"]:
         capture.measured = None  # the measures of rows that are replaced go with them
-    capture.normalized, capture.normalized_at = body["ingest_no"], body["normalized_at"]
+    capture.normalized, capture.normalized_at = body["ingest_no"], body.get("normalized_at", entry["at"])
     capture.rows, capture.shares = body["rows"], body["shares"]
 
 
@@ -193,12 +187,13 @@ def _week_made(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) 
 
 
 def _window_made(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    window = Window(entry["subject"], body["length"], body["inputs_hash"])
-    state.windows[window] = (body["hhi"], body["total_shares"])
+    for made in body.get("windows", [body]):
+        window = Window(entry["subject"], made["length"], made["inputs_hash"])
+        state.windows[window] = (made["hhi"], made["total_shares"])
 
 
 def _judged(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    state.readiness[entry["subject"]] = Judged(body["ready"], tuple(body["issues"]))
+    state.readiness.update(judgements.read(entry))
 
 
 def _opened(state: State, entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:

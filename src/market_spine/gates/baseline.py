@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 WINDOW, YEAR = 8, 52
 _FROM = 3  # weeks from which on a deviation is taken
 _SHIFT = 3  # weeks in a row on one side that make a new level
@@ -35,26 +37,43 @@ class Baseline(NamedTuple):
         return (1 + sum(abs(e) >= far for e in self.residuals)) / (len(self.residuals) + 1)
 
 
-def baseline(ys: Sequence[float], level: int, floor: float, c_w: float) -> Baseline | None:
-    """Of a series, oldest first, whose present level begins at index `level`; None where that has no week yet."""
+def baseline(
+    ys: Sequence[float], level: int, floor: float, c_w: float, middle: Sequence[float] | None = None
+) -> Baseline | None:
+    """Of a series, oldest first, whose present level begins at index `level`; None where that has no week yet. `middle` is what
+    `middles` returns for it, computed here where it is not given."""
     if level >= len(ys):
         return None
-    residuals = _residuals(ys, level)
+    residuals = _residuals(ys, level, middles([ys])[0] if middle is None else middle)
     sigma = _sigma(residuals, floor)
     level = max(level, _shift(residuals, len(ys), c_w * sigma))
     weeks = tuple(ys[max(level, len(ys) - WINDOW) :])
     return Baseline(median(weeks), sigma, tuple(residuals[-YEAR:]), weeks)
 
 
-def _residuals(ys: Sequence[float], level: int) -> list[float]:
+def middles(table: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Of each series, the median of the eight weeks before each week from the ninth on. Series of one length at once: these
+    medians are most of what a judgement computes."""
+    made: list[list[float]] = [[] for _ in table]
+    for length in {len(ys) for ys in table if len(ys) > WINDOW}:
+        alike = [number for number, ys in enumerate(table) if len(ys) == length]
+        weeks = np.array([table[number][:-1] for number in alike])
+        ordered = np.sort(np.lib.stride_tricks.sliding_window_view(weeks, WINDOW, axis=1), axis=2)
+        medians = (ordered[:, :, WINDOW // 2 - 1] + ordered[:, :, WINDOW // 2]) / 2
+        for number, of_series in zip(alike, medians.tolist(), strict=True):
+            made[number] = of_series
+    return made
+
+
+def _residuals(ys: Sequence[float], level: int, middle: Sequence[float]) -> list[float]:
     """The deviation of each of the last weeks from the median of the eight before it, of its own level; none for the first week
     of a level."""
     deviations = []
     for at in range(max(_FROM, len(ys) - YEAR), len(ys)):
-        if at != level or not level:
-            window = sorted(ys[max(level if at > level else 0, at - WINDOW) : at])
-            half = len(window) // 2
-            deviations.append(ys[at] - (window[half] if len(window) % 2 else (window[half - 1] + window[half]) / 2))
+        if at == level and level:
+            continue
+        is_short = at < WINDOW or level < at < level + WINDOW
+        deviations.append(ys[at] - (median(ys[level if at > level else 0 : at]) if is_short else middle[at - WINDOW]))
     return deviations
 
 

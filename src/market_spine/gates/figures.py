@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from market_spine.parse.weekly_file import WeeklyFile
 
     Hashes = NDArray[np.uint32]
-    _Whole = TypeVar("_Whole", np.int64, np.uint32)
 
 ATS, FIRM = "ATS", "OTC"
 SKETCH = 256
@@ -105,7 +104,7 @@ def read_figures(text: str) -> Figures:
 def shape_json(shape: Shape) -> str:
     """The spread as it is stored."""
     sketches = {"rows": shape.rows.astype("<u4").tobytes().hex(), "symbols": shape.symbols.astype("<u4").tobytes().hex()}
-    letters = [shape.letters.pairs.tolist(), shape.letters.rows.tolist()]
+    letters = [shape.letters.pairs.astype("<u2").tobytes().hex(), shape.letters.rows.astype("<u4").tobytes().hex()]
     known = {"venues": shape.venues, "letters": letters, "top": shape.top}
     return json.dumps(known | sketches, separators=(",", ":"), sort_keys=True)
 
@@ -114,17 +113,20 @@ def read_shape(text: str) -> Shape:
     """The spread as it was stored."""
     known: dict[str, Any] = json.loads(text)
     rows, symbols = (np.frombuffer(bytes.fromhex(known[name]), dtype="<u4") for name in ("rows", "symbols"))
-    letters = Letters(*(np.array(values, np.int64) for values in known["letters"]))
-    return Shape(known["venues"], letters, known["top"], rows, symbols)
+    pairs, of_pairs = (
+        np.frombuffer(bytes.fromhex(values), kind).astype(np.int64) if isinstance(values, str) else np.array(values, np.int64)
+        for values, kind in zip(known["letters"], ("<u2", "<u4"), strict=True)  # lists, as the first stores of gates have them
+    )
+    return Shape(known["venues"], Letters(pairs, of_pairs), known["top"], rows, symbols)
 
 
 def of_file(file: WeeklyFile, checked: Checked) -> Seen:
     """The figures of a content as it was parsed."""
     columns = file.columns
-    shares = columns.shares / MICRO
+    shares, issue = columns.shares / MICRO, columns.issue.astype(np.intp)  # bincount would convert it each time
     by_venue = np.bincount(columns.venue, weights=shares, minlength=len(columns.venues))
-    by_issue = np.bincount(columns.issue, weights=shares, minlength=len(columns.issues))
-    rows_by_issue = np.bincount(columns.issue, minlength=len(columns.issues))
+    by_issue = np.bincount(issue, weights=shares, minlength=len(columns.issues))
+    rows_by_issue = np.bincount(issue, minlength=len(columns.issues))
     names = _Names.of([issue.symbol if issue else "" for issue in columns.issues], rows_by_issue)
     venues = _by_venue(columns.venues, by_venue.tolist())
     everything = float(sum(venues.values()))
@@ -142,21 +144,23 @@ def of_file(file: WeeklyFile, checked: Checked) -> Seen:
         totals_fit=None if not checked.totals else checked.problem is None, totals_problem=checked.message or None,
     )
     kept = {name: value for name, value in sorted(venues.items()) if value >= _LEAST_SHARE * everything}
-    return Seen(figures, Shape(kept, names.letters, _top(columns, by_issue), _rows_sketch(columns), least(names.hashes)))
+    return Seen(figures, Shape(kept, names.letters, _top(columns, by_issue), _rows_sketch(columns), names.hashes[:SKETCH]))
 
 
-def least(hashes: Hashes) -> Hashes:
-    """The sketch of a set of hashes."""
-    low = hashes[hashes < 8 * SKETCH / max(len(hashes), 1) * (1 << 32)]  # some two thousand, of which many may be equal
-    kept = distinct(low)
-    return (kept if len(kept) >= SKETCH else distinct(hashes))[:SKETCH]
+def least(hashes: NDArray[np.uint64]) -> Hashes:
+    """The sketch of a set of hashes, which are the upper halves of these numbers."""
+    for bound in (8 * SKETCH / max(len(hashes), 1), 1.0):  # some two thousand, of which many may be equal; else all
+        low = hashes if bound >= 1 else hashes[hashes < np.uint64(bound * (1 << 64))]
+        kept = distinct((low >> np.uint64(32)).astype(np.uint32))
+        if len(kept) >= SKETCH:
+            break
+    return kept[:SKETCH]
 
 
-def distinct(values: NDArray[_Whole]) -> NDArray[_Whole]:
-    """The values in ascending order, each once. `np.unique` would import `numpy.ma` for it, which takes 20 ms."""
-    ordered: NDArray[_Whole] = np.sort(values)
-    last: NDArray[np.bool_] = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]  # of its kind
-    return ordered[last]
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Each value once, ascending; faster than np.unique, which hashes first, and imports numpy.ma, which takes 20 ms."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def likeness(one: Hashes, other: Hashes) -> float:
@@ -194,9 +198,10 @@ def _notional(columns: Columns) -> float | None:
 
 def _top(columns: Columns, by_issue: NDArray[Any]) -> dict[str, float]:
     """The largest symbols, by shares; a symbol under two names counts by each of them."""
-    largest = np.argsort(by_issue, kind="stable")[::-1][:_TOP_SYMBOLS].tolist()
+    enough = np.partition(by_issue, -_TOP_SYMBOLS)[-_TOP_SYMBOLS] if len(by_issue) > _TOP_SYMBOLS else 0.0
+    large = np.flatnonzero(by_issue >= enough)
     top: dict[str, float] = {}
-    for at in largest:
+    for at in large[np.argsort(by_issue[large], kind="stable")][::-1][:_TOP_SYMBOLS].tolist():
         issue = columns.issues[at]
         if issue is not None:
             top[issue.symbol] = top.get(issue.symbol, 0.0) + float(by_issue[at])
@@ -208,7 +213,7 @@ def _rows_sketch(columns: Columns) -> Hashes:
     mixed = columns.shares.astype(np.uint64) * _ODD[0] ^ (columns.trades.astype(np.uint64) + np.uint64(1)) * _ODD[1]
     mixed ^= mixed >> np.uint64(29)
     mixed *= _ODD[2]
-    return least((mixed >> np.uint64(32)).astype(np.uint32))
+    return least(mixed)
 
 
 class _Names(NamedTuple):
@@ -222,17 +227,25 @@ class _Names(NamedTuple):
     def of(cls, symbols: Sequence[str], rows: NDArray[np.int64]) -> _Names:
         if not symbols:
             return cls(np.zeros(0, np.uint32), Letters(np.zeros(0, np.int64), np.zeros(0, np.int64)), 0)
-        encoded = np.array([symbol.encode() for symbol in symbols] if not "".join(symbols).isascii() else symbols, dtype="S")
-        width = max(2, encoded.dtype.itemsize)
-        bytes_of = np.frombuffer(encoded.astype(f"S{width}").tobytes(), np.uint8).reshape(len(symbols), width)
+        columns = _bytes_of(symbols)
         mixed = np.zeros(len(symbols), np.uint64)
-        for column in range(width):
-            mixed = (mixed ^ bytes_of[:, column]) * np.uint64(0x100000001B3)  # FNV-1a
+        for column in columns:  # a symbol ends with its last character, whatever the longest has
+            mixed = np.where(column, (mixed ^ column) * np.uint64(0x100000001B3), mixed)  # FNV-1a
         mixed ^= mixed >> np.uint64(31)
         mixed *= _ODD[1]
         hashes = distinct((mixed >> np.uint64(32)).astype(np.uint32)[rows > 0])
-        lower = ((bytes_of >= ord("a")) & (bytes_of <= ord("z"))).any(axis=1) & (rows > 0)
-        pair = bytes_of[:, 0].astype(np.int64) << 8 | bytes_of[:, 1]
-        counts = np.bincount(pair, weights=rows, minlength=1).astype(np.int64)
+        lower = ((columns >= ord("a")) & (columns <= ord("z"))).any(axis=0) & (rows > 0)
+        pair = columns[0].astype(np.int64) << 8 | columns[1]
+        counts = np.bincount(pair, weights=rows, minlength=1)
         used = np.flatnonzero(counts)
-        return cls(hashes, Letters(used, counts[used]), int(np.count_nonzero(lower)))
+        return cls(hashes, Letters(used, counts[used].astype(np.int64)), int(np.count_nonzero(lower)))
+
+
+def _bytes_of(symbols: Sequence[str]) -> NDArray[np.uint8]:
+    """The bytes of symbols: a row for each place in the longest one (at least two), zeros where a symbol has ended."""
+    text = np.frombuffer("\n".join(symbols).encode(), np.uint8)
+    ends = np.append(np.flatnonzero(text == ord("\n")), len(text))
+    starts = np.append(0, ends[:-1] + 1)
+    width = max(2, int((ends - starts).max()))
+    at = np.arange(width)[:, None] + starts
+    return np.where(at < ends, np.append(text, np.zeros(width, np.uint8))[at], np.uint8(0))

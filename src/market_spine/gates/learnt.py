@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from market_spine.calendar.exchange import sessions
-from market_spine.gates.baseline import YEAR, Baseline, baseline
+from market_spine.gates.baseline import WINDOW, YEAR, Baseline, baseline, middles
 from market_spine.gates.figures import Figures
 from market_spine.gates.past import Past, Week
 from market_spine.gates.profile import REGIMES, Thresholds
@@ -86,15 +87,49 @@ def level_of(weeks: Sequence[Week], levels: Sequence[date], gate: str, until: da
 
 def judge(figures: Figures, partition: Partition, past: Past) -> list[Result]:
     """The result of every gate that this content and its history have a figure for."""
-    results = [_judge(gate, figures, partition, past) for gate in GATES]
+    before = [_Before(week, math.log(week.sessions / FULL_WEEK), _ys(week.figures)) for week in past.weeks]
+    at = [past.profile.of(partition.tier, gate.name) for gate in GATES]
+    histories = [_history(before, number, of_gate) for number, of_gate in enumerate(at)]
+    medians = middles([history.ys for history in histories])
+    results = [_judge(*facts, figures, partition, past) for facts in zip(GATES, at, histories, medians, strict=True)]
     return [result for result in results if result is not None]
 
 
-def _judge(gate: Gate, figures: Figures, partition: Partition, past: Past) -> Result | None:
-    at = past.profile.of(partition.tier, gate.name)
+class _Before(NamedTuple):
+    """An earlier week: how short it was, as a logarithm, and what each gate looks at."""
+
+    week: Week
+    short: float
+    ys: tuple[float | None, ...]
+
+
+@lru_cache(maxsize=1024)
+def _ys(figures: Figures) -> tuple[float | None, ...]:
+    """What each gate looks at; a week is in the history of all weeks of the next year."""
+    return tuple(gate.y(figures) for gate in GATES)
+
+
+class _History(NamedTuple):
+    """The weeks that a gate has a figure of, and these as if all weeks had five sessions."""
+
+    weeks: Sequence[Week]
+    ys: Sequence[float]
+
+
+def _history(before: Sequence[_Before], gate: int, at: Thresholds) -> _History:
+    kept = [(each, y) for each in before if (y := each.ys[gate]) is not None]
+    begun = len(kept) - (YEAR + WINDOW)  # weeks that are too old for any deviation: only the index of a level counts them
+    return _History(
+        [each.week for each, _ in kept], [y - at.beta * each.short if n >= begun else 0.0 for n, (each, y) in enumerate(kept)]
+    )
+
+
+def _judge(
+    gate: Gate, at: Thresholds, history: _History, medians: Sequence[float], figures: Figures, partition: Partition, past: Past
+) -> Result | None:
     raw, adjusted = gate.y(figures), at.beta * math.log(sessions(partition.week_ending) / FULL_WEEK)
-    kept = [week for week in past.weeks if gate.y(week.figures) is not None]
-    base = baseline(series(gate, kept, at), level_of(kept, past.levels, gate.name, partition.week_ending), at.floor, at.c_w)
+    level = level_of(history.weeks, past.levels, gate.name, partition.week_ending)
+    base = baseline(history.ys, level, at.floor, at.c_w, medians)
     if raw is None or base is None or not base.residuals:
         return None
     y = raw - adjusted
@@ -105,13 +140,6 @@ def _judge(gate: Gate, figures: Figures, partition: Partition, past: Past) -> Re
         gate.name, Kind.LEARNT, verdict, explanation, y=gate.back(raw), expected=gate.back(base.centre + adjusted),
         low=gate.back(low), high=gate.back(high), z=base.z(y), p=base.p(y), n=len(base.residuals),
     )
-
-
-def series(gate: Gate, weeks: Sequence[Week], at: Thresholds) -> list[float]:
-    """The figures of these weeks as if all had five sessions; the weeks have one each."""
-    last = weeks[-(YEAR + 8) :]
-    begun = [0.0] * (len(weeks) - len(last))  # too old for any deviation: only the index of a level counts them
-    return begun + [(gate.y(w.figures) or 0.0) - at.beta * math.log(w.sessions / FULL_WEEK) for w in last]
 
 
 def decide(y: float, base: Baseline, at: Thresholds, *, grows_only: bool = False) -> Verdict:

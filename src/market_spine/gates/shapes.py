@@ -6,13 +6,15 @@ its median.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from market_spine.gates.figures import ATS, Figures, Letters, Shape, distinct
+from market_spine.gates.figures import ATS, Figures, Letters, Shape
 from market_spine.gates.mixes import CLASSES, Mix
 from market_spine.gates.past import SHAPES, Past
 from market_spine.gates.verdict import Kind, Result, Verdict
@@ -26,6 +28,7 @@ _JUMP_WARN, _JUMP_HOLD = 3.0, 5.0  # times the usual share
 _NEW = 0.02
 _CLASS = 0.05
 _STRETCH, _STRETCH_ROWS = 0.01, 50  # a stretch of the alphabet that is looked at: of the rows, and at least this number
+_PAIRS = 1 << 16  # of bytes
 _LOWER = 10  # symbols with small letters
 _INCOMPLETE = "Likely an incomplete download."
 
@@ -50,11 +53,7 @@ def _result(gate: str, verdict: Verdict = Verdict.PASS, explanation: str = "", c
 
 def _stretches(shape: Shape, shapes: Sequence[Shape]) -> Result:
     """Whether the symbols of a stretch of the alphabet are gone: what a cut file or a lost page leaves out."""
-    pairs = distinct(np.concatenate([s.letters.pairs for s in shapes]))
-    usual = np.median([_rows_of(s.letters, pairs) for s in shapes], axis=0)
-    known = np.isin(shape.letters.pairs, pairs, assume_unique=True)
-    now = _rows_of(Letters(shape.letters.pairs[known], shape.letters.rows[known]), pairs)
-    lost = [group for group in _groups(pairs, usual, now) if group.now < _GONE * group.usual]
+    lost = _lost(*_by_pair(shape.letters, [s.letters for s in shapes]))
     if not lost:
         return _result("symbol_range", n=len(shapes))
     was, left = sum(group.usual for group in lost), sum(group.now for group in lost)
@@ -65,11 +64,29 @@ def _stretches(shape: Shape, shapes: Sequence[Shape]) -> Result:
     return _result("symbol_range", Verdict.HOLD, words, _INCOMPLETE, y=left, expected=was, n=len(shapes))
 
 
-def _rows_of(letters: Letters, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows of each of these pairs of characters, which are ascending and all of those that the letters have."""
-    rows = np.zeros(len(pairs), np.int64)
-    rows[np.searchsorted(pairs, letters.pairs)] = letters.rows
-    return rows
+class _ByPair(NamedTuple):
+    """Of each pair of characters that earlier weeks have, ascending: their median rows, a multiple of a half, and those now."""
+
+    pairs: NDArray[np.int64]
+    usual: NDArray[np.float64]
+    now: NDArray[np.int64]
+
+
+def _by_pair(letters: Letters, before: Sequence[Letters]) -> _ByPair:
+    is_known = np.zeros(_PAIRS, np.bool_)
+    for week in before:
+        is_known[week.pairs] = True
+    pairs = np.flatnonzero(is_known)
+    index_of = np.empty(_PAIRS, np.int64)
+    index_of[pairs] = np.arange(len(pairs))
+    now, weeks = np.zeros(len(pairs), np.int64), np.zeros((len(before), len(pairs)), np.int64)
+    for row, week in zip(weeks, before, strict=True):
+        row[index_of[week.pairs]] = week.rows
+    known = is_known[letters.pairs]
+    now[index_of[letters.pairs[known]]] = letters.rows[known]
+    weeks.sort(axis=0)
+    half = len(weeks) // 2
+    return _ByPair(pairs, (weeks[half] + weeks[half - 1 + len(weeks) % 2]) / 2, now)
 
 
 class _Stretch(NamedTuple):
@@ -81,16 +98,22 @@ class _Stretch(NamedTuple):
     now: float
 
 
-def _groups(pairs: NDArray[np.int64], usual: NDArray[np.float64], now: NDArray[np.int64]) -> Iterable[_Stretch]:
-    """Stretches of the alphabet with a hundredth of the usual rows each, and enough that a few symbols make none."""
-    least, begun = max(_STRETCH_ROWS, _STRETCH * float(usual.sum())), -1
-    rows, present = 0.0, 0
-    for pair, count, here in zip(pairs.tolist(), usual.tolist(), now.tolist(), strict=True):
-        begun = pair if begun < 0 else begun
-        rows, present = rows + count, present + here
-        if rows >= least:
-            yield _Stretch(begun, pair, rows, present)
-            begun, rows, present = -1, 0.0, 0
+def _lost(pairs: NDArray[np.int64], usual: NDArray[np.float64], now: NDArray[np.int64]) -> list[_Stretch]:
+    """Of the stretches of the alphabet with a hundredth of the usual rows each, and enough that a few symbols make none, those
+    that are gone."""
+    up_to, present = np.cumsum(usual), np.append(0, np.cumsum(now))
+    rows = up_to.tolist()
+    least = math.ceil(2 * max(_STRETCH_ROWS, _STRETCH * float(usual.sum()))) / 2  # of halves, as the rows, no sum is rounded
+    ends, before = [-1], 0.0
+    while (end := bisect_left(rows, before + least)) < len(rows):
+        ends.append(end)
+        before = rows[end]
+    last = np.array(ends)
+    was, here = np.diff(np.append(0.0, up_to)[last + 1]), np.diff(present[last + 1])
+    return [
+        _Stretch(int(pairs[ends[at] + 1]), int(pairs[ends[at + 1]]), float(was[at]), int(here[at]))
+        for at in np.flatnonzero(here < _GONE * was).tolist()
+    ]
 
 
 def _text(pair: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from market_spine.core import events
+from market_spine.core import bodies, events, judgements
 from market_spine.core.events import Kind
 from market_spine.db import Database
 from market_spine.partition import TIERS
@@ -44,15 +44,15 @@ class Line(NamedTuple):
         return f"{self.at}  {self.subject}: {self.words}"
 
 
-def story(entries: Iterable[Entry]) -> Iterator[str]:
-    """The events of a week as lines a person reads."""
-    return map(str, lines(entries))
+def story(entries: Iterable[Entry], tiers: Collection[str] = TIERS) -> Iterator[str]:
+    """The events of a week and of these tiers as lines a person reads."""
+    return map(str, lines(entries, tiers))
 
 
-def lines(entries: Iterable[Entry]) -> Iterator[Line]:
+def lines(entries: Iterable[Entry], tiers: Collection[str] = TIERS) -> Iterator[Line]:
     """The same by their parts: rows normalized anew are compared with those before them, and of the
     judgements of one run only the last is shown."""
-    entries, before = list(entries), dict[str, Entry]()
+    entries, before = [part for entry in entries for part in _parts(entry, tiers)], dict[str, Entry]()
     last = {(entry["execution_id"], entry["subject"]): entry["seq"] for entry in entries if _is_judgement(entry)}
     for entry in entries:
         if _is_judgement(entry) and entry["seq"] != last[entry["execution_id"], entry["subject"]]:
@@ -64,9 +64,20 @@ def _is_judgement(entry: Entry) -> bool:
     return bool(entry["kind"] == Kind.READINESS_CHANGED.value)
 
 
-def sentence(entry: Entry) -> str:
-    """One event on one line."""
-    return f"{entry['seq']:>6}  {_line(entry, _words(entry))}"
+def sentences(entry: Entry) -> Iterator[str]:
+    """One event on one line; of a judgement, a line for each tier that changed with its week."""
+    return (f"{part['seq']:>6}  {_line(part, _words(part))}" for part in _parts(entry, TIERS))
+
+
+def _parts(entry: Entry, tiers: Collection[str]) -> Iterator[Entry]:
+    """The entry with its whole body; of a judgement, one for each subject but those of other tiers."""
+    body = bodies.full(entry)
+    if not _is_judgement(entry):
+        yield {**entry, "body": body}
+        return
+    for subject, judged in judgements.read(entry).items():
+        if subject == entry["subject"] or subject.partition("/")[2] in tiers:
+            yield {**entry, "subject": subject, "body": {**body, "ready": judged.is_ready, "issues": judged.issues}}
 
 
 def _line(entry: Entry, words: str) -> Line:
@@ -101,6 +112,7 @@ def _short(body: Mapping[str, Any]) -> dict[str, object]:
     issues = "; ".join(body.get("issues", ()))
     return {
         "capture": f"…:{capture[-8:]}",
+        "lengths": " and ".join(str(made.get("length")) for made in body.get("windows", [body])),
         "judged": "ready" if body.get("ready") else f"not ready: {issues}",
         "pin": f"pinned as {body['name']}" if body.get("name") else "no longer pinned",
         "grouped": f"{body.get('rows', 0):,} rows, {_number(str(body['shares'])):,} shares" if "shares" in body else "",
@@ -119,7 +131,7 @@ _WORDS = {
     Kind.CAPTURE_PRUNED: "capture {capture} pruned",
     Kind.CAPTURE_PINNED: "capture {capture} {pin}",
     Kind.WEEK_MADE: "week totals and tier split",
-    Kind.WINDOW_MADE: "rolling measures of {length} weeks",
+    Kind.WINDOW_MADE: "rolling measures of {lengths} weeks",
     Kind.READINESS_CHANGED: "{judged}",
     Kind.ANOMALY_OPENED: "{severity} {category}: {message}",
     Kind.ANOMALY_CLOSED: "anomaly {id} closed: {note}",

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from market_spine.core import events
+from market_spine.core import judgements as logged
 from market_spine.core.events import Kind
 from market_spine.db import Database
 from market_spine.errors import UsageError
@@ -107,9 +108,9 @@ def judgements(db: Database, before: str | None = None) -> Iterator[Judgement]:
         (Kind.READINESS_CHANGED.value, before or "9"),
     )
     for entry in (json.loads(line) for (line,) in rows):
-        week, _, tier = entry["subject"].partition("/")
-        issues = "; ".join(entry["body"]["issues"]) or None
-        yield Judgement(entry["seq"], week, tier, int(entry["body"]["ready"]), issues, entry["at"])
+        for subject, judged in logged.read(entry).items():
+            week, _, tier = subject.partition("/")
+            yield Judgement(entry["seq"], week, tier, int(judged.is_ready), "; ".join(judged.issues) or None, entry["at"])
 
 
 def blocking(db: Database, partitions: Collection[tuple[str, str]], before: str | None) -> dict[tuple[str, str], str]:

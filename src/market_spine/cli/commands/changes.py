@@ -45,4 +45,4 @@ def command(since: int, limit: int, follow: bool, db: str, as_json: bool) -> Non
         print_json(events=entries, cursor=entries[-1]["seq"] if entries else since)
         return
     for entry in entries:
-        click.echo(changes.sentence(entry))
+        click.echo("\n".join(changes.sentences(entry)))

@@ -29,12 +29,13 @@ def command(week: date | None, tier: str | None, db: str, as_json: bool) -> None
     from market_spine.core import events
     from market_spine.query import changes
 
+    tiers = (tier,) if tier else TIERS
     with reading(db) as store:
         if week is None:
             entries = changes.since(store, max(0, events.head(store).size - _LAST), _LAST)
         else:
-            entries = changes.of_week(store, week, (tier,) if tier else TIERS)
+            entries = changes.of_week(store, week, tiers)
     if as_json:
         print_json(events=entries)
         return
-    click.echo("\n".join(changes.story(entries)) or "Nothing was logged.")
+    click.echo("\n".join(changes.story(entries, tiers)) or "Nothing was logged.")

@@ -162,7 +162,7 @@ def _viewed(
 
 def _story(look: Look, ending: date, tiers: Sequence[str]) -> Log:
     entries = [each for each in changes.of_week(look.db, ending, tiers) if each["at"] < (look.before or "9")]
-    lines = [(line.at, line.subject.partition(" / ")[2] or "week", line.words) for line in changes.lines(entries)]
+    lines = [(line.at, line.subject.partition(" / ")[2] or "week", line.words) for line in changes.lines(entries, tiers)]
     return Log("What happened, UTC", lines, "Nothing has happened to it yet.")
 
 
