@@ -14,6 +14,7 @@ from market_spine.core.store import Mode, open_store
 from market_spine.db import Database
 from market_spine.errors import NotFound, NotReady
 from market_spine.partition import TIERS, parse_day
+from market_spine.process import collector_paused
 from market_spine.python.result import Readiness, Result
 from market_spine.query import symbols
 from market_spine.query.answer import Question
@@ -86,7 +87,7 @@ class Query:
 
     def _run(self, how: str, question: Question, selecting: Callable[[Database], Selection]) -> Result:
         seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
-        with open_store(self.target, Mode.READ_ONLY) as db:
+        with open_store(self.target, Mode.READ_ONLY) as db, collector_paused():
             selection = _traded(selecting(db)) if question.symbol else selecting(db)
             blocked = self._blocked(db, question, selection.parts)
             parts = [part for part in selection.parts if self.not_ready == "include" or not blocked.keys() & {*part.partitions}]
