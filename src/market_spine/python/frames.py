@@ -38,12 +38,12 @@ def _array(arrow: Any, name: str, values: Sequence[Any]) -> Any:
             return arrow.array(values, arrow.string()).cast(arrow.timestamp("s", "UTC"))
         case Kind.FLAG:
             return arrow.array(values, arrow.int8()).cast(arrow.bool_())
-        case Kind.TEXT:
-            return arrow.array(values, arrow.string())
         case Kind.COUNT:
             return arrow.array(values, arrow.int64())
-        case _:
+        case Kind.SHARES | Kind.FIGURE:
             return arrow.array(values, arrow.float64())
+        case _:
+            return arrow.array(values, arrow.string())
 
 
 def _of_blocks(arrow: Any, blocks: Blocks) -> pyarrow.Table:
