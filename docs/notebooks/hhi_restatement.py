@@ -38,6 +38,8 @@ for symbol, old, new, change in moved.iter_rows():
 # The symbol that moved most, over the weeks: as first released, and as known now.
 
 # %%
+if moved.is_empty():
+    raise SystemExit("nothing was restated in this store: load the revision in the README first")
 symbol = moved["symbol"][0]
 weeks = store.hhi(tier="T1", symbol=symbol, not_ready="omit")
 first, latest = weeks.first_release().rows(), weeks.latest().rows()

@@ -37,6 +37,7 @@ def python(setting: Setting) -> Finding:
         "hhi of every symbol": (store.hhi(tier=TIER, every_symbol=True), "hhi"),
         "volume": (store.volume(tier=TIER), "normalized"),
     }
+    _opens(finding, setting, path)
     for name, (query, view) in asked.items():
         _compare(finding, setting, name, query, partial(_by_sqlite3, path, view))
     return finding
@@ -57,13 +58,30 @@ def _store(setting: Setting) -> Path:
     return path
 
 
+def _opens(finding: Finding, setting: Setting, path: Path) -> None:
+    """What of a small query is opening and closing, which both do each time."""
+    from market_spine.core.store import Mode, open_store
+
+    def ours_opens() -> None:
+        with open_store(str(path), Mode.READ_ONLY):
+            pass
+
+    def theirs_opens() -> None:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+    taken = [(_cpu(theirs_opens), _cpu(ours_opens)) for _ in range(10 * setting.rounds)]
+    theirs, ours_ = (round(1000 * median(each), 1) for each in zip(*taken, strict=True))
+    finding.rows.append({"what": "opening and closing the database", "sqlite3 ms": theirs, "rows ms": ours_})
+
+
 def _compare(finding: Finding, setting: Setting, name: str, query: Any, by_sqlite3: Callable[[], list[Any]]) -> None:
     """Rows by both in turn, and our Arrow table."""
     count = len(query.latest())
     if count != len(by_sqlite3()):
         raise ValueError(f"{name}: sqlite3 has another number of rows")
     theirs, rows, arrow = [], [], []
-    for _ in range(setting.rounds):
+    for _ in range(setting.rounds * (10 if count < 10_000 else 1)):  # milliseconds scatter more
         theirs.append(_cpu(by_sqlite3))
         rows.append(_cpu(lambda: query.latest().rows()))
         arrow.append(_cpu(lambda: query.latest().to_arrow()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +80,19 @@ def work_in_bulk() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 16 << 20)
         mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """While rows are made: they have no cycles, but each thousand of them would have every object of the process visited. Of
+    several threads in here, the one that found the collector running starts it again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _machine() -> str:

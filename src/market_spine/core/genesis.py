@@ -6,6 +6,7 @@ What was there before the log is imported, marked as such: it is known since the
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from market_spine.core import anomalies, events
 from market_spine.core.events import Kind
 from market_spine.core.replay import State, differences
 from market_spine.db import Database
-from market_spine.db.migrations import Migration
+from market_spine.db.migrations import Migration, prepare
 from market_spine.partition import DOMAIN
 
 
@@ -45,6 +46,16 @@ class _Standing(NamedTuple):
     withdrawn_by: str | None
     withdrawn_reason: str | None
     pinned_as: str | None
+
+
+def create(db: Database, now: datetime | None) -> None:
+    """Creates the schema in an empty database and begins its log; that is logged as a warning, because the name of the database
+    may be mistyped."""
+    with db.transaction():
+        made = clock.utc_now()  # a run may be dated in the past, and by mistake in the future
+        begin(db, prepare(db, now), min(now or made, made))
+    facts = {"event": "database_created", "database": db.label, "aloud": True}
+    logging.getLogger("market_spine").warning("new database %s", db.label, extra=facts)
 
 
 def begin(db: Database, applied: Iterable[Migration], now: datetime) -> None:

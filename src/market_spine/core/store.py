@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
 from datetime import datetime
 from enum import Enum
 
 from market_spine import clock
-from market_spine.core.genesis import begin
 from market_spine.db import Database, connect, is_postgres, resolve
-from market_spine.db.migrations import check_schema, prepare, schema_version
+from market_spine.db.migrations import has_schema, prepare
 from market_spine.errors import ConfigurationError
 
 
@@ -30,17 +28,12 @@ def open_store(target: str, mode: Mode = Mode.EXISTING, now: datetime | None = N
     new database is logged as a warning, because the name may be mistyped."""
     read_only = mode is Mode.READ_ONLY
     with snapshot_of(target) if read_only else contextlib.closing(connect(target, create=mode is Mode.CREATE)) as db:
-        if schema_version(db):
-            check_schema(db)
-        elif mode is not Mode.CREATE:
-            hint = "run_finra_weekly_schedule"
-            raise ConfigurationError(f"nothing is stored in {db.label} yet", hint=hint)
-        else:
-            with db.transaction():
-                made = clock.utc_now()  # a run may be dated in the past, and by mistake in the future
-                begin(db, prepare(db, now), min(now or made, made))
-            facts = {"event": "database_created", "database": db.label, "aloud": True}
-            logging.getLogger("market_spine").warning("new database %s", db.label, extra=facts)
+        if not has_schema(db):
+            if mode is not Mode.CREATE:
+                raise ConfigurationError(f"nothing is stored in {db.label} yet", hint="run_finra_weekly_schedule")
+            from market_spine.core.genesis import create  # only here: who reads a store does not wait for its import
+
+            create(db, now)
         yield db
 
 
@@ -59,8 +52,7 @@ def open_for_dry_run(target: str) -> Iterator[Database]:
     with contextlib.ExitStack() as opened:
         if is_postgres(target) or os.path.exists(target):  # noqa: PTH110 - a name too long is not there
             db = opened.enter_context(snapshot_of(target))
-            if schema_version(db):
-                check_schema(db)
+            if has_schema(db):
                 yield db
                 return
         nothing = opened.enter_context(contextlib.closing(connect(":memory:")))

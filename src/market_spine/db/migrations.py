@@ -73,30 +73,32 @@ def applied(db: Database) -> dict[int, str | None]:
 
 
 def prepare(db: Database, now: datetime | None = None) -> list[Migration]:
-    """Creates the schema in an empty database, and returns its migrations; checks it in any other, as check_schema does."""
-    if schema_version(db) == 0:
-        return apply(db, now or clock.utc_now())
-    check_schema(db)
-    return []
+    """Creates the schema in an empty database, and returns its migrations; checks it in any other, as has_schema does."""
+    return [] if has_schema(db) else apply(db, now or clock.utc_now())
 
 
 def check_schema(db: Database) -> None:
-    """Raises ConfigurationError for a database without a schema, SchemaTooNew, SchemaDiffers, or SchemaTooOld: an existing
-    database is migrated only by `spine db migrate`."""
+    """Raises ConfigurationError for a database without a schema, and as has_schema."""
+    if not has_schema(db):
+        raise ConfigurationError(f"{db.label} holds no market-spine tables", hint=f"spine db init --db {db.label}")
+
+
+def has_schema(db: Database) -> bool:
+    """Whether the database has our tables. Raises SchemaTooNew, SchemaDiffers, or SchemaTooOld: an existing database is migrated
+    only by `spine db migrate`."""
     done, newest = applied(db), migrations(db.engine)[-1].number
     version = max(done, default=0)
-    if version == 0:
-        raise ConfigurationError(f"{db.label} holds no market-spine tables", hint=f"spine db init --db {db.label}")
     if version > newest:
         raise SchemaTooNew(
             f"{db.label} has schema {version}; this program knows up to {newest}",
             hint="install the newer market-spine that wrote it",
         )
     check_digests(db, done)
-    if version < newest:
+    if 0 < version < newest:
         raise SchemaTooOld(
             f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}"
         )
+    return version > 0
 
 
 def check_digests(db: Database, done: Mapping[int, str | None]) -> None:

@@ -30,7 +30,7 @@ from market_spine.query.views import VIEWS, View
 _LARGE = ("symbol_venue_share", "rolling_symbol")  # as many rows as `normalized`, or more; only where they are asked for
 DEFAULT = (*(name for name in VIEWS if name not in _LARGE), READINESS.name)
 NAMED = "_with_names"
-_TYPES = {Kind.COUNT: int, Kind.FLAG: int, Kind.FIGURE: float}
+_TYPES = {Kind.COUNT: int, Kind.FLAG: int, Kind.SHARES: float, Kind.FIGURE: float}
 
 
 class Dimension(NamedTuple):

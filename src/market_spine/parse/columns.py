@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -94,5 +93,8 @@ def millionths(figure: int | float) -> int:
     """A figure as millionths: the inverse of whole_or_fraction, within the precision of a float."""
     if isinstance(figure, int):
         return figure * MICRO
-    # A product of more than 53 bits would be rounded a second time.
-    return round(figure * MICRO) if figure < EXACT_FRACTIONS else round(Fraction(figure) * MICRO)
+    if figure < EXACT_FRACTIONS:
+        return round(figure * MICRO)
+    from fractions import Fraction  # a product of more than 53 bits would be rounded a second time
+
+    return round(Fraction(figure) * MICRO)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from market_spine.errors import ConfigurationError
-from market_spine.query.blocks import UNKNOWN, VENUES, Block, Blocks, Name
+from market_spine.parse.columns import MICRO, UNKNOWN
+from market_spine.query.blocks import VENUES, Block, Blocks, Name
 from market_spine.query.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import polars
     import pyarrow
+    from numpy.typing import NDArray
+
+_EXACT = 1 << 53  # from here on a float does not hold every integer
 
 
 def arrow_table(columns: Sequence[str], rows: Collection[Sequence[Any]]) -> pyarrow.Table:
@@ -34,12 +38,12 @@ def _array(arrow: Any, name: str, values: Sequence[Any]) -> Any:
             return arrow.array(values, arrow.string()).cast(arrow.timestamp("s", "UTC"))
         case Kind.FLAG:
             return arrow.array(values, arrow.int8()).cast(arrow.bool_())
-        case Kind.TEXT:
-            return arrow.array(values, arrow.string())
         case Kind.COUNT:
             return arrow.array(values, arrow.int64())
-        case _:
+        case Kind.SHARES | Kind.FIGURE:
             return arrow.array(values, arrow.float64())
+        case _:
+            return arrow.array(values, arrow.string())
 
 
 def _of_blocks(arrow: Any, blocks: Blocks) -> pyarrow.Table:
@@ -52,8 +56,8 @@ def _of_blocks(arrow: Any, blocks: Blocks) -> pyarrow.Table:
 def _of_block(arrow: Any, block: Block, issues: _Ordered, venues: _Ordered) -> pyarrow.Table:
     import numpy
 
-    pair, shares, trades, notional = _facts(block)
-    issue, venue, dated = issues.rank[pair // VENUES], venues.rank[pair % VENUES], _numbers_of_dates(block)
+    pair, shares, trades, notional = (numpy.fromstring(column, numpy.int64, sep=",") for column in block.figures)
+    issue, venue, dated = issues.rank[pair // VENUES], venues.rank[pair % VENUES], _numbers_of_dates(block, pair)
     order = numpy.argsort(issue * len(venues.rank) + venue, kind="stable")
     head = {"capture_id": block.capture_id, "week_ending": block.week, "tier": block.tier, "captured_at": block.captured_at}
     columns = {name: arrow.repeat(_array(arrow, name, [value])[0], len(order)) for name, value in head.items()}
@@ -62,30 +66,28 @@ def _of_block(arrow: Any, block: Block, issues: _Ordered, venues: _Ordered) -> p
     for named, numbers in ((issues.names, issue), (venues.names, venue), (dates, dated)):
         at = arrow.array(numbers[order])
         columns |= {name: values.take(at) for name, values in named.items()}
-    columns["total_shares"] = arrow.array(shares[order])
-    columns["total_trades"] = arrow.array(trades[order].astype(numpy.int64))
-    columns["total_notional"] = arrow.array(notional[order], from_pandas=True)
+    columns["total_shares"] = arrow.array(_of_millionths(shares[order]))
+    columns["total_trades"] = arrow.array(trades[order])
+    columns["total_notional"] = arrow.array(_of_millionths(notional[order]), mask=notional[order] == UNKNOWN)
     return arrow.table(columns)
 
 
-def _facts(block: Block) -> Any:
-    """Pairs, shares, trades and notional, NaN where it is missing; all exact: stored figures are below 2**53."""
-    import numpy
-
-    width = 4 if block.has_notional else 3
-    columns = numpy.fromiter(chain.from_iterable(block.facts), numpy.float64, width * len(block.facts)).reshape(-1, width).T
-    notional = columns[3] if block.has_notional else numpy.full(len(block.facts), UNKNOWN)
-    return columns[0].astype(numpy.int64), columns[1], columns[2], numpy.where(notional == UNKNOWN, numpy.nan, notional)
+def _of_millionths(micro: NDArray[numpy.int64]) -> NDArray[numpy.float64]:
+    """The nearest floats."""
+    figures = micro / MICRO
+    large = (micro >= _EXACT).nonzero()[0]
+    figures[large] = [each / MICRO for each in micro[large].tolist()]  # NumPy would round them twice
+    return figures
 
 
-def _numbers_of_dates(block: Block) -> Any:
+def _numbers_of_dates(block: Block, pair: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
     """For each row 0 for the dates of most rows, or the number of its own ones."""
     import numpy
 
-    dated = numpy.zeros(len(block.facts), dtype=numpy.int64)
+    dated = numpy.zeros(len(pair), dtype=numpy.int64)
     if block.own_dates:
-        row_of = {pair: row for row, (pair, *_) in enumerate(block.facts)}
-        dated[[row_of[pair] for pair in block.own_dates]] = range(1, len(block.own_dates) + 1)
+        by_pair = pair.argsort()
+        dated[by_pair[pair.searchsorted(list(block.own_dates), sorter=by_pair)]] = range(1, len(block.own_dates) + 1)
     return dated
 
 

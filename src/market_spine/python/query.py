@@ -14,6 +14,7 @@ from market_spine.core.store import Mode, open_store
 from market_spine.db import Database
 from market_spine.errors import NotFound, NotReady
 from market_spine.partition import TIERS, parse_day
+from market_spine.process import collector_paused
 from market_spine.python.result import Readiness, Result
 from market_spine.query import symbols
 from market_spine.query.answer import Question
@@ -86,13 +87,13 @@ class Query:
 
     def _run(self, how: str, question: Question, selecting: Callable[[Database], Selection]) -> Result:
         seen_at = clock.stamp(clock.utc_now())  # the snapshot is taken after it, so it holds everything committed before
-        with open_store(self.target, Mode.READ_ONLY) as db:
+        with open_store(self.target, Mode.READ_ONLY) as db, collector_paused():
             selection = _traded(selecting(db)) if question.symbol else selecting(db)
             blocked = self._blocked(db, question, selection.parts)
             parts = [part for part in selection.parts if self.not_ready == "include" or not blocked.keys() & {*part.partitions}]
             rows = rows_of(db, question, selection.columns, parts)
             if not rows and question.symbol:
-                _check_case(db, question.symbol)
+                _check_symbol(db, question.symbol)
             captures, mark = sources(db, (key for part in parts for key in part.captures)), checkpoint(db)
         partitions = sorted({*blocked, *(partition for part in parts for partition in part.partitions)})
         return Result(
@@ -138,11 +139,14 @@ def _asked(question: Question, parts: Iterable[Part]) -> set[Partition]:
     return selected | {(week, tier) for week in weeks for tier in question.tiers}
 
 
-def _check_case(db: Database, symbol: str) -> None:
-    """Raises NotFound for a symbol that is stored in another case."""
+def _check_symbol(db: Database, symbol: str) -> None:
+    """Raises NotFound for a symbol that nothing is stored of, perhaps because it is written in another case."""
+    if symbols.is_stored(db, symbol):
+        return
     other = symbols.meant(db, symbol)
     if other:
         raise NotFound(f"there is no symbol {symbol!r}, and case matters", hint=f"symbol={other!r}")
+    raise NotFound(f"nothing is stored of the symbol {symbol!r}", hint="store.hhi(every_symbol=True) has all symbols")
 
 
 def _basis(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:

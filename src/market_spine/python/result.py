@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from market_spine.process import collector_paused
 from market_spine.python.frames import arrow_table, pandas_frame, polars_frame
 from market_spine.query.sources import Source
 
@@ -66,7 +67,8 @@ class Result:
         >>> store.hhi(tier="T1", week="2025-12-26").latest().rows()[0].week_ending
         '2025-12-26'
         """
-        return list(self._rows)
+        with collector_paused():
+            return list(self._rows)
 
     def to_arrow(self) -> pyarrow.Table:
         """An Arrow table: dates as `date32`, times as `timestamp[s, UTC]`, counts as `int64`, texts as `string`, all other

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from market_spine.calendar.tiers import tier_of
 from market_spine.core.store import Mode, open_store
@@ -93,7 +93,7 @@ class Store:
         - Units: `total_shares` in shares (up to six decimals), `total_trades` in trades, `total_notional` in US dollars or NULL.
         - Source: FINRA's weekly summaries by symbol and firm; `published_on` and `revised_on` are FINRA's dates of the row.
 
-        Raises `NotFound` for a symbol in another case than the stored one.
+        Raises `NotFound` for a symbol that nothing is stored of; case matters.
 
         The releases of a row are dated by FINRA where that is possible (`basis` is `declared`), otherwise by our captures
         (`observed`). A row that was revised before the first capture has no first release: its figures are NULL.
@@ -190,6 +190,12 @@ class Store:
         return provenance(result, self._name)
 
     def _query(self, name: str, question: Question, not_ready: NotReadyRule, **asked: object) -> Query:
+        if not_ready not in get_args(NotReadyRule):
+            raise UsageError(f"not_ready={not_ready!r} is not a rule", hint='not_ready="omit", or not_ready="include"')
+        if not isinstance(question.symbol, (str, type(None))):
+            raise UsageError(f"symbol={question.symbol!r} is not one symbol", hint="one query for each symbol")
+        if not isinstance(asked["week"], (date, str, list, tuple, type(None))):  # an index, a column of a frame, a generator
+            asked["week"] = list(question.weeks or ())
         given = {key: value for key, value in asked.items() if value is not None}
         text = ", ".join(f"{key}={_shown(value)}" for key, value in given.items())
         return Query(self._target, question, f"{name}({text})", not_ready)
@@ -198,7 +204,7 @@ class Store:
 def _shown(value: object) -> str:
     """An argument as it may be typed again."""
     if isinstance(value, date):
-        return repr(value.isoformat())
+        return repr(str(plain_day(value)))
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_shown, value))}]"
     return repr(value)
@@ -208,16 +214,16 @@ def _weeks(given: Weeks) -> tuple[date, ...] | None:
     """A Friday, a range `FIRST..LAST`, or several of them; None for every week. Raises InvalidWeek."""
     if given is None:
         return None
-    several = [given] if isinstance(given, (date, str)) else given
+    several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     return tuple(sorted({week for each in several for week in _fridays(each)}))
 
 
 def _fridays(given: Week) -> list[date]:
     if isinstance(given, date):
         return [check_friday(plain_day(given))]
-    first, _, last = given.partition("..")
-    return weeks_between(parse_week(first), parse_week(last or first))
+    first, is_range, last = str(given).partition("..")
+    return weeks_between(parse_week(first), parse_week(last if is_range else first))
 
 
 def _tiers(given: str | None) -> tuple[str, ...]:
-    return TIERS if given is None else (tier_of(given),)
+    return TIERS if given is None else (tier_of(str(given)),)

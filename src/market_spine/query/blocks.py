@@ -1,27 +1,26 @@
 """The rows of `normalized`, capture by capture, as they are stored: numbers, and once the names that these stand for.
 
 A week of a tier has fifty thousand rows whose names repeat: joined by the database and returned as sixteen values a row they take
-four times as long, and as much memory again when they are turned into columns.
+ten times as long, and several times the memory.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from market_spine.db import Database
+from market_spine.db.columns import read_columns
+from market_spine.parse.columns import MICRO, UNKNOWN, whole_or_fraction
 from market_spine.query.answer import Row, named
 from market_spine.query.as_of import Known
 from market_spine.query.views import VIEWS
 
-Fact = tuple[int, float, int] | tuple[int, float, int, float]  # pair, shares, trades; notional, where the capture has any
 Dates = tuple["str | None", "str | None"]  # published on, revised on
 
-
-# A pair is an issue and a venue in one number, issue id * VENUES + venue id: a value less to fetch with each row. As a float it
-# is exact up to 67 million issues.
+# A pair is an issue and a venue in one number, issue id * VENUES + venue id: a value less to read with each row.
 VENUES = 1 << 27
-UNKNOWN = -1  # stands for a missing notional, since no figure is negative
 
 
 class Name(NamedTuple):
@@ -29,6 +28,20 @@ class Name(NamedTuple):
 
     values: tuple[str | int | None, ...]
     rank: int
+
+
+class Figures(NamedTuple):
+    """The rows of a capture in any order, column by column: whole numbers with commas between them. Shares and notional are in
+    millionths, UNKNOWN stands for a missing notional."""
+
+    pairs: str
+    shares: str
+    trades: str
+    notional: str
+
+    @property
+    def row_count(self) -> int:
+        return self.pairs.count(",") + bool(self.pairs)
 
 
 class Block(NamedTuple):
@@ -40,8 +53,7 @@ class Block(NamedTuple):
     captured_at: str
     dates: Dates
     own_dates: Mapping[int, Dates]
-    has_notional: bool
-    facts: Sequence[Fact]
+    figures: Figures
 
 
 class Blocks(Collection[Row]):
@@ -56,7 +68,7 @@ class Blocks(Collection[Row]):
         return any(row == each for each in self)
 
     def __len__(self) -> int:
-        return sum(len(block.facts) for block in self.blocks)
+        return sum(block.figures.row_count for block in self.blocks)
 
     def __iter__(self) -> Iterator[Row]:
         return named(self.columns, self._rows())
@@ -65,12 +77,13 @@ class Blocks(Collection[Row]):
         issues, venues, many = self.issues, self.venues, len(self.venues)
         for block in self.blocks:
             head, usual, own = (block.capture_id, block.week, block.tier), block.dates, block.own_dates
-            order = [issues[fact[0] // VENUES].rank * many + venues[fact[0] % VENUES].rank for fact in block.facts]
-            for _, (pair, shares, trades, *rest) in sorted(zip(order, block.facts, strict=True)):
+            columns = [json.loads(f"[{column}]") for column in block.figures]
+            order = [issues[pair // VENUES].rank * many + venues[pair % VENUES].rank for pair in columns[0]]
+            for _, pair, shares, trades, notional in sorted(zip(order, *columns, strict=True)):
                 dates = own.get(pair, usual) if own else usual
                 names = (*issues[pair // VENUES].values, *venues[pair % VENUES].values)
-                notional = rest[0] if rest and rest[0] != UNKNOWN else None
-                yield (*head, *names, shares, trades, notional, block.captured_at, *dates)
+                money = None if notional == UNKNOWN else notional / MICRO
+                yield (*head, *names, whole_or_fraction(shares), trades, money, block.captured_at, *dates)
 
 
 def read(db: Database, captures: Iterable[Known]) -> Blocks:
@@ -110,29 +123,27 @@ def _block(db: Database, capture: Known) -> Block:
         key,
     )
     own_dates = {pair: (published, revised) for pair, published, revised in dates}
-    with_notional = db.execute(
-        "SELECT 1 FROM finra_otc_transparency_volume WHERE capture_key = ? AND total_notional IS NOT NULL LIMIT 1", key
-    )
-    has_notional = with_notional.fetchone() is not None
     return Block(
         capture.capture_id, capture.week, capture.tier, captured.captured_at, (captured.published_on, captured.revised_on),
-        own_dates, has_notional, _facts(db, key, has_notional),
+        own_dates, _figures(db, key),
     )
 
 
-def _facts(db: Database, key: tuple[int], has_notional: bool) -> list[Fact]:
-    if has_notional:
-        return db.execute(
-            """
-            SELECT CAST(issue_id AS bigint) * 134217728 + venue_id, total_shares, total_trades, COALESCE(total_notional, -1)
-            FROM finra_otc_transparency_volume WHERE capture_key = ?
-            """,
-            key,
-        ).fetchall()
-    return db.execute(
+def _figures(db: Database, key: tuple[int]) -> Figures:
+    """Millionths are made of the whole part and the rest: their product as one float would not be exact. What `bigint` rounds to
+    does not matter for that; SQLite cuts, PostgreSQL rounds."""
+    columns = read_columns(
+        db,
+        Figures._fields,
         """
-        SELECT CAST(issue_id AS bigint) * 134217728 + venue_id, total_shares, total_trades FROM finra_otc_transparency_volume
-        WHERE capture_key = ?
+        SELECT CAST(issue_id AS bigint) * 134217728 + venue_id,
+               CAST(total_shares AS bigint) * 1000000
+               + CAST(ROUND((total_shares - CAST(total_shares AS bigint)) * 1000000) AS bigint),
+               total_trades,
+               CASE WHEN total_notional IS NULL THEN -1 ELSE CAST(total_notional AS bigint) * 1000000
+               + CAST(ROUND((total_notional - CAST(total_notional AS bigint)) * 1000000) AS bigint) END
+        FROM finra_otc_transparency_volume WHERE capture_key = ?
         """,
         key,
-    ).fetchall()
+    )
+    return Figures._make(columns)

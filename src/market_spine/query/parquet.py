@@ -12,19 +12,15 @@ from market_spine.errors import ConfigurationError
 from market_spine.query.kinds import Kind, kind_of
 
 _BATCH = 50_000
-_OF_KIND = {Kind.COUNT: "BIGINT", Kind.FLAG: "BIGINT", Kind.DATE: "DATE"}
+_OF_KIND = {
+    Kind.COUNT: "BIGINT", Kind.FLAG: "BIGINT", Kind.DATE: "DATE", Kind.SHARES: "DECIMAL(20,6)", Kind.FIGURE: "DOUBLE",
+}
 # Columns of a lake's own tables; those of the views are in kinds.py.
-_INTEGERS = frozenset({"row_count", "rows", "bytes", "number", "position"})
-_BOOLEANS = frozenset({"has_rows"})
-_SHARES = frozenset({"total_shares", "ats_shares", "hidden_shares"})
-_FLOATS = frozenset(
-    {
-        *("total_notional", "share", "hhi", "hhi_low", "hhi_high", "ats_hhi", "non_ats_hhi", "ats_fraction", "effective_venues"),
-        *("average_trade_size", "share_pooled", "share_mean", "per_session", "slope", "deviation", "hhi_mean", "hhi_slope"),
-        *("effective_venues_slope", "shares_slope", "ats_fraction_slope", "trade_size_slope"),
-    }
+_OWN = (
+    dict.fromkeys(("row_count", "rows", "bytes", "number", "position"), "BIGINT")
+    | dict.fromkeys(("run_date", "valid_from", "valid_to", "measured_from", "judged_on"), "DATE")
+    | {"has_rows": "BOOLEAN"}
 )
-_DATES = frozenset({"run_date", "valid_from", "valid_to", "measured_from", "judged_on"})
 _EXACT_IN_MILLIONTHS = 1 << 32  # up to here a float times a million, rounded, is the decimal that it was read from
 
 
@@ -67,17 +63,7 @@ def array(name: str, values: Sequence[Any]) -> Any:
 
 def type_name(column: str) -> str:
     """The type of a column, in SQL."""
-    if column in _SHARES:
-        return "DECIMAL(20,6)"
-    if of_kind := _OF_KIND.get(kind_of(column)):
-        return of_kind
-    if column in _INTEGERS:
-        return "BIGINT"
-    if column in _DATES:
-        return "DATE"
-    if column in _BOOLEANS:
-        return "BOOLEAN"
-    return "DOUBLE" if column in _FLOATS else "VARCHAR"
+    return _OWN.get(column) or _OF_KIND.get(kind_of(column), "VARCHAR")
 
 
 def _type(arrow: Any, name: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from market_spine.query.as_of import day_of
 from market_spine.query.views import View
 
 Row = tuple[Any, ...]
+Subject = tuple[str, "str | None"]  # a week, without a tier, or a week of a tier
 
 TRADING = "trading"
 LAG = "lag_days"
@@ -113,7 +115,7 @@ def judgements(db: Database, before: str | None = None) -> Iterator[Judgement]:
             yield Judgement(entry["seq"], week, tier, int(judged.is_ready), "; ".join(judged.issues) or None, entry["at"])
 
 
-def blocking(db: Database, partitions: Collection[tuple[str, str]], before: str | None) -> dict[tuple[str, str], str]:
+def blocking(db: Database, partitions: AbstractSet[tuple[str, str]], before: str | None) -> dict[tuple[str, str], str]:
     """What blocks each of these weeks and tiers at a moment (a stamp), or now; those that were ready are left out. Of a tier
     that was not judged by itself, the judgement of its week counts.
 
@@ -123,7 +125,7 @@ def blocking(db: Database, partitions: Collection[tuple[str, str]], before: str 
         return {}
     weeks = {week for week, _ in partitions}
     if before is None:
-        judged = _stored(db, min(weeks), max(weeks))
+        judged = _stored(db, partitions | {(week, None) for week in weeks})
     else:
         rows = answer(db, tuple(map(date.fromisoformat, weeks)), TIERS, before)
         judged = {(week, tier): None if is_ready else issues or "" for week, tier, is_ready, issues, _ in rows}
@@ -132,14 +134,15 @@ def blocking(db: Database, partitions: Collection[tuple[str, str]], before: str 
     return {key: issues for key, issues in sorted(issues_of.items()) if issues is not None}
 
 
-def _stored(db: Database, first: str, last: str) -> dict[tuple[str, str | None], str | None]:
-    """What blocks each week (without a tier) and tier by the last judgement; None where nothing does."""
+def _stored(db: Database, subjects: AbstractSet[Subject]) -> dict[Subject, str | None]:
+    """What blocks each of these by its last judgement; None where nothing does."""
     rows = db.execute(
         """
         SELECT json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), is_ready, blocking_issues
         FROM core_data_readiness
         WHERE domain = ? AND ready_for = 'trading' AND json_extract(partition_key, '$.week_ending') BETWEEN ? AND ?
         """,
-        (DOMAIN, first, last),
+        (DOMAIN, min(week for week, _ in subjects), max(week for week, _ in subjects)),
     )
-    return {(week, tier): None if is_ready else "; ".join(json.loads(issues or "[]")) for week, tier, is_ready, issues in rows}
+    texts = {(week, tier): None if is_ready else issues or "[]" for week, tier, is_ready, issues in rows}
+    return {each: text and "; ".join(json.loads(text)) for each, text in texts.items() if each in subjects}

@@ -20,19 +20,24 @@ class Source(NamedTuple):
 
 def sources(db: Database, capture_keys: Iterable[int]) -> tuple[Source, ...]:
     """The captures with these keys, pruned ones too, by week, tier and day."""
-    return tuple(sorted((_source(db, key) for key in set(capture_keys)), key=lambda s: (s.week_ending, s.tier, s.capture_id)))
-
-
-def _source(db: Database, capture_key: int) -> Source:
-    row = db.execute(
+    keys = set(capture_keys)
+    if not keys:
+        return ()
+    between = (min(keys), max(keys))  # one statement: what lies between is a row a capture
+    rows = db.execute(
         """
-        SELECT capture_id, week_ending, tier, captured_at, content_hash FROM finra_otc_transparency_capture WHERE capture_key = ?
+        SELECT capture_key, capture_id, week_ending, tier, captured_at, content_hash FROM finra_otc_transparency_capture
+        WHERE capture_key BETWEEN ? AND ?
         UNION ALL
-        SELECT capture_id, json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'), captured_at,
-               content_hash
-        FROM core_tombstones WHERE capture_key = ?
+        SELECT capture_key, capture_id, json_extract(partition_key, '$.week_ending'), json_extract(partition_key, '$.tier'),
+               captured_at, content_hash
+        FROM core_tombstones WHERE capture_key BETWEEN ? AND ?
         """,
-        (capture_key, capture_key),
-    ).fetchone()
-    source = Source._make(row)
-    return source._replace(content_hash=source.content_hash[:16])
+        (*between, *between),
+    )
+    cited: dict[int, Source] = {}
+    for key, *values in rows:
+        if key in keys:
+            cited.setdefault(key, Source._make(values))
+    short = (each._replace(content_hash=each.content_hash[:16]) for each in cited.values())
+    return tuple(sorted(short, key=lambda each: (each.week_ending, each.tier, each.capture_id)))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from market_spine.db import Database
 
 
+def is_stored(db: Database, symbol: str) -> bool:
+    """Whether a capture ever had it."""
+    return db.execute("SELECT 1 FROM finra_otc_transparency_issue WHERE symbol = ? LIMIT 1", (symbol,)).fetchone() is not None
+
+
 def meant(db: Database, symbol: str) -> str | None:
     """The symbol that was probably meant: the same in another case; None where there is none, or this one exists."""
     rows = db.execute(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -66,50 +67,11 @@ class Release(NamedTuple):
 def releases(db: Database, weeks: Sequence[date] | None, tiers: Sequence[str], length: int | None) -> Iterator[Release]:
     """Every window that these weeks ever had at the end of a day, by week, tier and length, oldest first. Raises UsageError as
     `select`."""
-    kept = windows.progress(db).lengths
-    lengths = _lengths(kept, length)
-    history = spells(db, None if weeks is None else _reached(weeks, max(kept)), tiers)
-    asked = sorted(key for key in history if weeks is None or date.fromisoformat(key[0]) in weeks)
-    made = _Made.read(db, _earlier(min(asked)[0], max(kept)), max(asked)[0], None) if asked else _Made({})
-    changes = _days_of_change(history, made)
-    for week, tier in asked:
-        for each in lengths:
-            yield from _releases(Window(week, tier, each, None), history, made, changes)
-
-
-def _days_of_change(
-    history: Mapping[tuple[str, str], Sequence[Spell]], made: _Made
-) -> dict[tuple[str, str], set[str]]:
-    """By week and tier, the days on which a window with that week may have changed."""
-    days = {key: {spell.day for spell in of_partition} for key, of_partition in history.items()}
-    for key, of_partition in history.items():
-        days[key] |= {day_of(s.capture.measured_at) for s in of_partition if s.capture and s.capture.measured_at}
-    for stored in made.by_inputs.values():
-        days.setdefault((stored.week, stored.tier), set()).add(day_of(stored.made_at))
-    return days
-
-
-def _releases(
-    asked: Window, history: Mapping[tuple[str, str], Sequence[Spell]], made: _Made, changes: Mapping[tuple[str, str], set[str]]
-) -> Iterator[Release]:
-    """Those of one window: what it was at the end of every day on which it may have changed."""
-    within = [(week, asked.tier) for week in _weeks(asked.week, 2 * asked.length) if (week, asked.tier) in history]
-    standing: Release | None = None
-    for day in sorted({day for key in within for day in changes[key]}):
-        before = end_of(date.fromisoformat(day))
-        captures = _Captures({key: known for key in within if (known := _current(history[key], day))}, before)
-        window = _made_window(asked.week, asked.tier, asked.length, captures, made)
-        if window == (standing.window if standing else None):
-            continue
-        if standing:
-            yield standing._replace(known_to=day)
-        standing = Release(window, day, None) if window else None
-    if standing:
-        yield standing
-
-
-def _current(history: Sequence[Spell], day: str) -> Known | None:
-    return next((spell.capture for spell in reversed(history) if spell.day <= day), None)
+    reached = None if weeks is None else _reached(weeks, max(windows.progress(db).lengths))
+    for changes in window_spells(db, spells(db, reached, tiers), weeks, length).values():
+        for spell, following in itertools.zip_longest(changes, changes[1:]):
+            if spell.window and spell.window.stored:
+                yield Release(spell.window, spell.day, following.day if following else None)
 
 
 def _lengths(kept: Sequence[int], length: int | None) -> Sequence[int]:
@@ -276,14 +238,20 @@ class WindowSpell:
 
 
 def window_spells(
-    db: Database, of_partitions: Mapping[tuple[str, str], Sequence[Spell]]
+    db: Database, of_partitions: Mapping[tuple[str, str], Sequence[Spell]], ends: Sequence[date] | None = None,
+    length: int | None = None,
 ) -> dict[tuple[str, str, int], list[WindowSpell]]:
-    """By week, tier and length, how each window stood, one state after the other; `of_partitions` is what `spells` returns."""
-    lengths = windows.progress(db).lengths
-    stored = windows.between(db, "", "9")
-    keys = windows.inputs_between(db, "", "9")
+    """By week, tier and length, how each window that ends with these weeks (None: with any) stood, one state after the other;
+    `of_partitions` is what `spells` returns. Raises UsageError as `select`."""
+    kept = windows.progress(db).lengths
+    lengths = _lengths(kept, length)
+    wanted = {key for key in of_partitions if ends is None or date.fromisoformat(key[0]) in ends}
+    if not wanted:
+        return {}
+    within = (_earlier(min(wanted)[0], max(kept)), max(wanted)[0])
+    stored, keys = windows.between(db, *within), windows.inputs_between(db, *within)
     made_on, changed_on = _by_day(stored, keys), _changes(of_partitions)
-    touched = _touched(of_partitions, stored, max(lengths))
+    touched = _touched(of_partitions, stored, max(kept), wanted)
     current: dict[tuple[str, str], Known] = {}
     made = _Made({})
     history: dict[tuple[str, str, int], list[WindowSpell]] = {}
@@ -291,25 +259,26 @@ def window_spells(
         current = {key: capture for key, capture in {**current, **changed_on.get(day, {})}.items() if capture}
         captures = _Captures(current, end_of(date.fromisoformat(day)))
         made = _Made({**made.by_inputs, **made_on.get(day, {})})
-        for (week, tier), length in itertools.product(sorted(touched[day]), lengths):
+        for (week, tier), each in itertools.product(sorted(touched[day]), lengths):
             is_current = (week, tier) in captures.current
-            window = _window(db, week, tier, length, captures, made) if is_current else None
-            changes = history.setdefault((week, tier, length), [])
+            window = _window(db, week, tier, each, captures, made) if is_current else None
+            changes = history.setdefault((week, tier, each), [])
             if window != (changes[-1].window if changes else None):
                 changes.append(WindowSpell(day, window))
     return {key: history[key] for key in sorted(history) if history[key]}
 
 
 def _touched(
-    of_partitions: Mapping[tuple[str, str], Sequence[Spell]], stored: Iterable[Stored], longest: int
+    of_partitions: Mapping[tuple[str, str], Sequence[Spell]], stored: Iterable[Stored], longest: int,
+    wanted: AbstractSet[tuple[str, str]],
 ) -> dict[str, set[tuple[str, str]]]:
-    """By day, the partitions that end a window which may have changed: one of its weeks did, or a week of the window that it is
-    compared with, or one of both was made."""
+    """By day, the wanted partitions that end a window which may have changed: one of its weeks did, or a week of the window that
+    it is compared with, or one of both was made."""
     touched: dict[str, set[tuple[str, str]]] = {}
 
     def touch(day: str, week: str, tier: str, length: int) -> None:
         ends = ((end.isoformat(), tier) for end in weeks_with(date.fromisoformat(week), length))
-        touched.setdefault(day, set()).update(end for end in ends if end in of_partitions)
+        touched.setdefault(day, set()).update(end for end in ends if end in wanted)
 
     for (week, tier), of_partition in of_partitions.items():
         measured = {day_of(spell.capture.measured_at) for spell in of_partition if spell.capture and spell.capture.measured_at}
