@@ -69,11 +69,15 @@ class Answers:
         self.compared = 0
         self._windows = Windows()
 
+    def day_ends(self, today: date, *, interrupted: bool) -> None:
+        """Notes how the day ended, also one on which no command was given."""
+        self._windows.end(today, interrupted=interrupted)
+
     def differences(
         self, db: Database, ledger: Ledger, today: date, days: Sequence[date], *, interrupted: bool = False
     ) -> list[str]:
         """All views now, as of today and as of these past days."""
-        self._windows.end(today, interrupted=interrupted)
+        self.day_ends(today, interrupted=interrupted)
         memo, now = Memo(db), ledger.picture()
         found = [f"now: {fault}" for view in _OF_CAPTURES for fault in self._latest(memo, view, now)]
         gone = {c.capture_id for c in ledger.captures.values() if c.pruned}

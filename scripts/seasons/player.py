@@ -60,6 +60,7 @@ class Player:
         day = self._first + timedelta(days=step.day)
         if day > self.today:
             self.ledger.history[self.today] = self.ledger.picture()
+            self.answers.day_ends(self.today, interrupted=self._interrupted)
             if self.engine.exists():
                 with self.engine.database() as db:
                     self._provenance.day_ends(db, self.today)
