@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -106,7 +107,7 @@ TAMPERINGS = {
         execute("UPDATE core_data_readiness SET is_ready = 1, blocking_issues = NULL"), "readiness of 2025-11-28: the events say"
     ),
     "an anomaly is closed in the table": (
-        execute("UPDATE core_anomalies SET resolved_at = '2026-01-23T00:00:00+00:00'"), ": the events say ('X'",
+        execute("UPDATE core_anomalies SET resolved_at = '2026-01-23T00:00:00+00:00'"), ": the events say X, 2",
     ),
     "a capture is removed": (
         execute(f"DELETE FROM finra_otc_transparency_capture WHERE capture_id LIKE '%NMS_TIER_1:{WEEK}:20260109'"),
@@ -124,6 +125,14 @@ def test_what_was_changed_behind_the_log_is_named(desk: Desk, name: str) -> None
     with tampered(desk.db, change):
         assert says in "\n".join(audit.verify(desk.db).faults)
     assert audit.verify(desk.db).faults == []
+
+
+def test_of_two_states_the_fields_that_differ_are_named(desk: Desk) -> None:
+    capture = f"finra.otc_transparency:OTC:{WEEK}:20260109"
+    changed = execute(f"UPDATE finra_otc_transparency_capture SET row_count = 77 WHERE capture_id = '{capture}'")
+    with tampered(desk.db, changed):
+        (fault,) = audit.verify(desk.db).faults
+    assert re.fullmatch(rf"{capture}: the events say rows \d+, the tables rows 77", fault)
 
 
 def rewrite(db: Database) -> None:

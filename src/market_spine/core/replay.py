@@ -233,7 +233,8 @@ class Difference(NamedTuple):
     tables: object
 
     def __str__(self) -> str:
-        return f"{self.subject}: the events say {_shown(self.events)}, the tables {_shown(self.tables)}"
+        events, tables = _apart(self.events, self.tables)
+        return f"{self.subject}: the events say {events}, the tables {tables}"
 
 
 def differences(db: Database, state: State) -> list[Difference]:
@@ -362,5 +363,20 @@ def _anomalies(db: Database) -> dict[str, object]:
     return {f"anomaly {number}": (category, subject_of(key)) for number, category, key in rows}
 
 
+def _apart(one: object, other: object) -> tuple[str, str]:
+    """Both in words; of two states of the same kind only the fields in which they differ."""
+    if not isinstance(one, (CaptureFacts, Judged)) or not isinstance(other, type(one)):
+        return _shown(one), _shown(other)
+    names = [name for name, mine, its in zip(one._fields, one, other, strict=True) if mine != its]
+    mine, its = (", ".join(f"{name} {_shown(getattr(state, name))}" for name in names) for state in (one, other))
+    return mine, its
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, CaptureFacts):
+        return "that it is there"
+    if isinstance(value, Judged):
+        return f"is_ready {value.is_ready}, issues {_shown(value.issues)}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
     return "nothing" if value is None else f"{value!r}" if isinstance(value, str) else str(value)
