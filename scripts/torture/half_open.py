@@ -15,6 +15,7 @@ import json
 import resource
 import socket
 import statistics
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -97,7 +98,7 @@ def percentile(values: list[float], share: float) -> float:
 
 async def measure(port: int, wanted: int, reopen: int, seconds: float) -> dict[str, Any]:
     """Alone first, then under attack, from when the connections are (or would be) open."""
-    alone = await others(port, 5)
+    alone = await others(port, min(5, seconds))
     attack = Attack(port, wanted, reopen)
     attacking = asyncio.create_task(attack.go_on())
     attacked = await others(port, seconds)
@@ -121,7 +122,9 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         program = Path(sysconfig.get_path("scripts")) / "spine"
-        options = ["--db", str(folder / "spine.db"), "--port", str(given.port), "--max-connections", str(given.max_connections)]
+        database = ["--db", str(folder / "spine.db")]
+        subprocess.run([program, "db", "init", *database], check=True, stdout=subprocess.DEVNULL)
+        options = [*database, "--port", str(given.port), "--max-connections", str(given.max_connections)]
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(program, "serve", *options, stderr=log)
         try:

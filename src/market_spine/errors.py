@@ -188,7 +188,7 @@ class PartitionError(MarketSpineError):
 
 
 # The categories of failures not caused by the content: what was stored can be processed again as it is.
-NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST})
+NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST, Category.DAY_TAKEN})
 
 
 class SourceError(PartitionError):

@@ -11,7 +11,7 @@ from support.commands import Finished, run_here
 from support.desk import PLAIN, REVISED, Desk, Line
 
 from market_spine.calendar import publication
-from market_spine.db import Database
+from market_spine.db import Database, redact
 from market_spine.monitor import alerts
 from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, TIERS, Partition, weeks_back
 
@@ -29,11 +29,11 @@ class Season:
     """A folder that grows as FINRA publishes, and what is typed on its Fridays."""
 
     def __init__(self, desk: Desk, target: str, home: Path) -> None:
-        self.desk, self._target, self._home = desk, target, home
+        self.desk, self.target, self._home = desk, target, home
         self.friday = FIRST
 
     def type(self, *words: str) -> Finished:
-        return run_here([*words, "--db", self._target], self._home, {"MARKET_SPINE_RUN_DATE": str(self.friday)})
+        return run_here([*words, "--db", self.target], self._home, {"MARKET_SPINE_RUN_DATE": str(self.friday)})
 
     def publish(self, but: Partition | None = None) -> None:
         """What is due by this Friday and is not in the folder yet."""
@@ -113,7 +113,7 @@ def test_the_runs_are_listed_and_shown(season: Season) -> None:
     assert listed[0]["run_id"] in shown and "2025-12-05 / OTC: Ingested 5 rows" in shown
     assert season.type("spine", "runs", "show", listed[0]["run_id"][:20]).stdout == shown
     missing = season.type("spine", "runs", "show", "1999")
-    assert (missing.exit_code, missing.stderr) == (2, "Error: there is no run '1999'. Try: spine runs\n")
+    assert (missing.exit_code, missing.stderr) == (2, f"Error: there is no run '1999'. Try: spine runs --db {redact(season.target)}\n")
 
 
 @pytest.mark.parametrize(

@@ -29,3 +29,9 @@ def test_a_suggestion_carries(command: str, pasted: str) -> None:
 def test_nothing_is_carried_that_was_not_given() -> None:
     with weekly.command.make_context("run_finra_weekly_schedule", []):
         assert pasteable("spine backfill --from 2026-01-02") == "spine backfill --from 2026-01-02"
+
+
+def test_what_archived_files_were_observed_on_is_carried_or_they_would_be_loaded_as_of_today() -> None:
+    with weekly.command.make_context("run_finra_weekly_schedule", ["--as-observed-on", "2026-01-09", "--data-dir", "old"]):
+        assert pasteable("spine backfill --weeks 2025-12-05").endswith(" --data-dir old --as-observed-on 2026-01-09")
+        assert pasteable("spine doctor --fix") == "spine doctor --fix --data-dir old"

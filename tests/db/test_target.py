@@ -27,6 +27,16 @@ REFUSED = [
     ("postgresql:/me@host/spine", "--db postgresql://me@host/spine"),
     ("https://example.com/x.db", "--db data/market_spine.db, or --db postgresql://user@host/name"),
     ("~nobody-of-that-name/x.db", "--db ./~nobody-of-that-name/x.db"),
+    ("jdbc:postgresql://me:geheim@host/spine", "--db postgresql://me@host/spine"),
+    ("jdbc:mysql://me:geheim@host/spine", "--db data/market_spine.db, or --db postgresql://user@host/name"),
+    ("postgresql:spine", "--db postgresql://spine"),
+    ("file:x.db", "--db x.db"),
+    ("sqlite:x.db", "--db x.db"),
+    ("host=db dbname=spine password=geheim", "--db postgresql://user@host/name"),
+    ("dbname = spine", "--db postgresql://user@host/name"),
+    ("", "--db data/market_spine.db"),
+    (" ", "--db data/market_spine.db"),
+    ("--quiet", "--db data/market_spine.db"),
 ]
 
 
@@ -41,7 +51,8 @@ def test_what_is_no_path_and_no_postgresql_url_is_refused_with_the_right_spellin
 TAKEN = [
     ("data/x.db", "data/x.db"), ("/var/lib/x.db", "/var/lib/x.db"), (":memory:", ":memory:"), ("C:/data/x.db", "C:/data/x.db"),
     ("./~x.db", "./~x.db"), ("~/x.db", "/home/me/x.db"), ("postgresql://me@host/spine", "postgresql://me@host/spine"),
-    ("postgres://me@host/spine", "postgres://me@host/spine"),
+    ("postgres://me@host/spine", "postgres://me@host/spine"), ("./--x.db", "./--x.db"), ("a:b.db", "a:b.db"),
+    ("files.db", "files.db"), ("hosts/x.db", "hosts/x.db"),
 ]
 
 
@@ -122,6 +133,12 @@ def test_so_does_a_backfill(run_command: RunCommand, new_target: str, tmp_path: 
     weekly_files.write_week(tmp_path / "files", WEEK)
     done = run_command("spine", "backfill", "--from", WEEK, "--to", WEEK, "--db", new_target, "--data-dir", "files")
     assert f"new database {redact(new_target)}" in done.stderr
+
+
+def test_a_name_that_ends_as_a_folder_is_no_database(run_command: RunCommand, tmp_path: Path) -> None:
+    done = run_command("spine", "db", "init", "--db", "new/")
+    assert (done.exit_code, done.stderr) == (2, "Error: the database new/ is a folder. Try: name a file: --db new/market_spine.db\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_is_no_database(run_command: RunCommand) -> None:

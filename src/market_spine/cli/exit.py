@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import logging
 import os
@@ -15,6 +16,8 @@ from market_spine import exit_rule, log
 from market_spine.cli.options import blame
 from market_spine.errors import Interrupted, MarketSpineError, UsageError
 from market_spine.log import UNPRINTABLE, printable
+
+_SLIP = 0.7  # how alike a name is to the one that is meant: lats and last are 0.75, keep and help 0.5
 
 # A group without a command prints its help; before click 8.2 that was no error.
 _NO_COMMAND: tuple[type[click.UsageError], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
@@ -88,7 +91,7 @@ def _discard_output(code: int) -> int:
 def _message_and_hint(error: BaseException, arguments: list[str]) -> tuple[str, str | None]:
     """The message and the hint for an error of a command line."""
     if isinstance(error, (MarketSpineError, Interrupted)):
-        return error.message, error.hint
+        return error.message, error.hint and _on_this_database(error.hint, arguments)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", None
     if isinstance(error, click.UsageError):
@@ -99,13 +102,32 @@ def _message_and_hint(error: BaseException, arguments: list[str]) -> tuple[str, 
     return f"unexpected {type(error).__name__}: {error}", "run again with -v and report the traceback"
 
 
+def _on_this_database(hint: str, arguments: list[str]) -> str:
+    """A hint that is a command, with the --db of the command line that failed."""
+    from market_spine.cli.commands import carrying
+
+    given = [word.removeprefix("--db=") for word in arguments if word.startswith("--db=")]
+    given += [value for option, value in itertools.pairwise(arguments) if option == "--db"]
+    return carrying(hint, {"--db": given[-1]} if given else {})
+
+
 def _corrected(error: click.UsageError, arguments: list[str]) -> str:
-    """The command line with the name it may mean, where click knows one that is like it; else the command's help."""
-    wrong = getattr(error, "option_name", None) or getattr(error, "command_name", None)
-    if error.ctx is None or not (meant := getattr(error, "possibilities", None)):
+    """The command line with the name it must mean, where only one is like it and is not given yet; else the command's help."""
+    from market_spine.target import redact_words
+
+    wrong = getattr(error, "option_name", None) or getattr(error, "command_name", None) or ""
+    meant = [name for name in getattr(error, "possibilities", None) or [] if _alike(name, wrong) and name not in arguments]
+    if error.ctx is None or not meant:
         return f"{error.ctx.command_path if error.ctx else 'run_finra_weekly_schedule'} --help"
-    words = [meant[0] + word.removeprefix(wrong) if word.split("=")[0] == wrong else word for word in arguments]
+    words = [meant[0] + word.removeprefix(wrong) if word.split("=")[0] == wrong else word for word in redact_words(arguments)]
     return shlex.join([str(error.ctx.find_root().info_name), *words])
+
+
+def _alike(name: str, wrong: str) -> bool:
+    """Whether one is the other with a slip or two; the dashes, which all options share, do not count."""
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, name.lstrip("-"), wrong.lstrip("-")).ratio() >= _SLIP
 
 
 def _check_text(arguments: list[str]) -> None:

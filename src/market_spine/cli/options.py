@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from market_spine.app.source import DEFAULT_DATA_DIR
-from market_spine.errors import MarketSpineError
+from market_spine.errors import MarketSpineError, UsageError
 from market_spine.log import printable
 from market_spine.monitor.observers import DEFAULT_EXPECTED_BY, ObserverSettings
 
@@ -248,8 +248,13 @@ def observed_options(command: Command) -> Command:
     return command
 
 
-def acting_day(as_observed_on: str | None, run_date: str | None) -> str | None:
-    """The run date if it is not today; --as-observed-on takes precedence over --run-date."""
+def acting_day(as_observed_on: str | None, run_date: str | None, source: str = "file") -> str | None:
+    """The run date if it is not today; --as-observed-on takes precedence over --run-date. Raises UsageError where the source
+    is not an archive: what the API serves now was not observed on a past day."""
+    if as_observed_on and source == "api":
+        raise UsageError(
+            "--as-observed-on loads archived files, and what the API serves is observed today", hint="leave out --as-observed-on"
+        )
     return as_observed_on or run_date
 
 

@@ -41,8 +41,10 @@ class LazyGroup(click.Group):
             import difflib
             import shlex
 
+            from market_spine.target import redact_words
+
             close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
-            hint = shlex.join(["spine", *close, *args[1:]]) if close else "spine --help"
+            hint = shlex.join(["spine", *close, *redact_words(args[1:])]) if close else "spine --help"
             raise UsageError(f"there is no command {args[0]!r}", hint=hint)
         return super().resolve_command(ctx, args)
 

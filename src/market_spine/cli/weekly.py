@@ -120,7 +120,7 @@ def check(given: dict[str, object]) -> Options:
     now = clock.utc_now()
     watched = observers.check(observer_settings(given))
     as_observed_on, run_date = _text(given.pop("as_observed_on")), clock.market_date(now)
-    if day := acting_day(as_observed_on, _text(given.pop("run_date_text"))):
+    if day := acting_day(as_observed_on, _text(given.pop("run_date_text")), str(given["source"])):
         run_date = parse_day(day)
         now = clock.moment_of(run_date)
     weeks = weeks_of(str(weeks_text)) if weeks_text else weeks_back(int(str(lookback)), run_date)

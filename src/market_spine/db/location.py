@@ -28,7 +28,7 @@ def check_location(path: str, *, read_only: bool, create: bool) -> None:
     _check_network(path)
     file = Path(path)
     try:
-        if file.is_dir():
+        if file.is_dir() or path.endswith("/"):
             raise ConfigurationError(
                 f"the database {path} is a folder", hint=f"name a file: --db {path.rstrip('/')}/market_spine.db"
             )

@@ -42,6 +42,11 @@ class Task(NamedTuple):
     lock_wait: float = _LOCK_WAIT_SECONDS
     lock_lease: float = LEASE_SECONDS
 
+    @property
+    def recorded(self) -> Mapping[str, object]:
+        """The arguments, with the day that archived files were loaded under: a retry loads them under the same."""
+        return {**self.arguments, "as_observed_on": str(self.run_date)} if self.permits.past else self.arguments
+
 
 @dataclass(slots=True)
 class Operation:
@@ -96,7 +101,7 @@ def operation(task: Task, observer: Observer | None = None) -> Iterator[Operatio
         with run_lock(db, run.execution_id, wait_seconds=task.lock_wait, lease_seconds=task.lock_lease):
             if observer is not None:
                 observer.began(run)
-            ledger = (run.execution_id, task.pipeline, task.run_date, task.arguments)
+            ledger = (run.execution_id, task.pipeline, task.run_date, task.recorded)
             with executions.recorded(db, *ledger, clock.exact_now, task.permits):
                 yield done
             executions.end(db, run.execution_id, done.exit_code, clock.exact_now(), outcomes=done.report or done.document())

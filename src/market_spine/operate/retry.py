@@ -1,4 +1,6 @@
-"""Retry: runs exactly the partitions that failed in a run again, today and with its arguments."""
+"""Retry: runs exactly the partitions that failed in a run again, with its arguments and today.
+
+Archived files are not of today: they are loaded again under the day they were observed on, or they would become current."""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from market_spine.outcome import Outcome, Phase
 from market_spine.partition import DOMAIN, TIERS
 
 AT_SOURCE, DAMAGED, LATER = "at_source", "damaged", "later"
-REPEATABLE = ("weekly_schedule", "backfill", "retry", "doctor --fix")
+REPEATABLE = ("weekly_schedule", "backfill", "import", "retry", "doctor --fix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class Retry:
         given = self.arguments
         rejects, kept = given.get("max_reject_percent", 5) / 100, given.get("min_kept_percent", 50) / 100
         return Limits(rejects, kept, given.get("accept_shrink", False))
+
+    @property
+    def as_observed_on(self) -> str | None:
+        """The past day under which the run that failed loaded archived files."""
+        return self.arguments.get("as_observed_on")
 
     @property
     def force(self) -> bool:

@@ -132,13 +132,13 @@ def last_weekly(db: Database) -> RunRow | None:
     return RunRow.of(*rows[0]) if rows else None
 
 
-def last_failed(db: Database, pipelines: tuple[str, str, str, str]) -> str:
+def last_failed(db: Database, pipelines: tuple[str, str, str, str, str]) -> str:
     """The id of the newest of these runs that ended with a failure or never ended, and that no retry has repeated with success.
     Raises NotFound."""
     row = db.execute(
         """
         SELECT execution_id FROM core_executions failed
-        WHERE (exit_code IS NULL OR exit_code <> 0) AND pipeline IN (?, ?, ?, ?)
+        WHERE (exit_code IS NULL OR exit_code <> 0) AND pipeline IN (?, ?, ?, ?, ?)
           AND json_extract(arguments_json, '$.work_item') IS NULL AND NOT EXISTS (
             SELECT 1 FROM core_executions retry
             WHERE retry.pipeline = 'retry' AND json_extract(retry.arguments_json, '$.work_item') IS NULL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -316,7 +316,6 @@ def end_change(done: Operation, changed: Changed, as_json: bool, hint: str | Non
 def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     """Prints which failures need other content, and the `next:` line, if anything failed. `run_id` is a run to retry."""
     from market_spine.errors import NOT_OF_THE_CONTENT
-    from market_spine.operate import gaps
     from market_spine.outcome import Phase, Status
 
     failed = [outcome for outcome in outcomes if outcome.status in (Status.FAILED, Status.HELD)]
@@ -325,9 +324,21 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
     of_content = [o for o in failed if o.phase in (Phase.INGEST, Phase.NORMALIZE) and o.category not in NOT_OF_THE_CONTENT]
     if of_content:
         click.echo(f"needs other content from FINRA: {', '.join(f'{o.where} ({o.category})' for o in of_content[:3])}")
-    first, command = failed[0], f"spine retry {run_id}" if run_id else f"spine doctor --weeks {failed[0].week_ending}"
-    only_held = all(outcome.status is Status.HELD for outcome in failed)
-    click.echo(next_line(gaps.explain_command(first.week_ending, first.tier) if only_held else command))
+    click.echo(next_line(_next_command(failed, run_id)))
+
+
+def _next_command(failed: Sequence[Outcome], run_id: str | None) -> str:
+    """What to type after these failures."""
+    from market_spine.categories import Category
+    from market_spine.operate import gaps
+    from market_spine.outcome import Status
+
+    first = failed[0]
+    if all(outcome.status is Status.HELD for outcome in failed):
+        return gaps.explain_command(first.week_ending, first.tier)
+    if all(outcome.category == Category.DAY_TAKEN for outcome in failed):  # the day keeps its content, whatever is repeated
+        return f"spine captures {first.week_ending} {first.tier}"
+    return f"spine retry {run_id}" if run_id else f"spine doctor --weeks {first.week_ending}"
 
 
 def say_left_out(gone: Sequence[Known]) -> None:
@@ -343,23 +354,27 @@ def next_line(command: str) -> str:
     return f"next: {pasteable(command)}"
 
 
-_CARRIED = ("db", "source", "data_dir")
+_CARRIED = ("db", "source", "data_dir", "as_observed_on")
 
 
 def pasteable(command: str) -> str:
-    """The command with those of --db, --source and --data-dir that were given on this command line and that it has: the pasted
-    command must use the same database and the same source."""
+    """The command with those of --db, --source, --data-dir and --as-observed-on that were given on this command line and that
+    it has: the pasted command must use the same database and the same source."""
+    context = click.get_current_context()
+    names = [name for name in _CARRIED if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+    return carrying(command, {f"--{name.replace('_', '-')}": str(context.params[name]) for name in names})
+
+
+def carrying(command: str, given: Mapping[str, str]) -> str:
+    """The command with those of these options that it has and does not name; a choice between two of them is left as it is."""
     import shlex
 
     from market_spine.db import redact
 
-    context, words = click.get_current_context(), command.split()
-    given = [name for name in _CARRIED if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
-    taken = _options_of(words) if given else set()
-    for option, name in ((f"--{name.replace('_', '-')}", name) for name in given):
-        if option in taken and option not in words:
-            value = str(context.params[name])
-            command += f" {option} {shlex.quote(redact(value) if name == 'db' else value)}"
+    words = command.split()
+    taken = _options_of(words) if given and not any(word.endswith(",") for word in words) else set()
+    for option in (option for option in given if option in taken and option not in words):
+        command += f" {option} {shlex.quote(redact(given[option]) if option == '--db' else given[option])}"
     return command
 
 

@@ -80,7 +80,7 @@ def command(
 
     work_in_bulk()
     watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
-    now, run_date = moment(acting_day(as_observed_on, run_date_text))
+    now, run_date = moment(acting_day(as_observed_on, run_date_text, given["source"]))
     chosen = _weeks(weeks, count, first, last, run_date)
     if enqueue:
         return _enqueue(db, chosen, tiers, _params(run_date_text, as_observed_on, missing_only, force), as_json)

@@ -16,6 +16,7 @@ from market_spine.cli.commands import (
     json_option,
     moment,
     next_line,
+    pasteable,
     print_dry,
     print_json,
     print_outcomes,
@@ -107,7 +108,7 @@ def _print_gaps(open_gaps: list[Gap], as_json: bool) -> None:
     elif not open_gaps:
         click.echo("No gaps.")
     else:
-        rows = [(gap.where, gap.kind.value, gap.what, gap.command or "") for gap in open_gaps]
+        rows = [(gap.where, gap.kind.value, gap.what, pasteable(gap.command) if gap.command else "") for gap in open_gaps]
         click.echo(table.render(("where", "stage", "what", "command"), rows, whole_last=True))
         if command := next((gap.first_command for gap in open_gaps if gap.command), None):
             click.echo(next_line(command))

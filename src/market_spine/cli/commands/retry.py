@@ -22,7 +22,7 @@ from market_spine.cli.commands import (
     run_date_option,
     source_of,
 )
-from market_spine.cli.options import observer_settings, update_options
+from market_spine.cli.options import acting_day, observer_settings, update_options
 
 
 @click.command(
@@ -47,20 +47,22 @@ def command(
     """Repeat what failed in a run, by default the last that failed, today and with the same source.
 
     An unfinished run is repeated as a whole. A partition whose content was refused is fetched again first: FINRA may have
-    replaced it.
+    replaced it. Archived files are loaded again under the day that --as-observed-on named.
     Exit 0: all well, 1: something failed, 2: everything failed.
     """
+    from market_spine.core.timeline import Permits
     from market_spine.monitor import observers
     from market_spine.operate import operation, retry, runs
 
     watched = observers.UpdateObservers(observers.check(observer_settings(given)), db)
-    now, run_date = moment(run_date_text)
     with reading(db) as store:
         run_id = run_id or runs.last_failed(store, retry.REPEATABLE)
         failed = retry.find_failed(store, run_id)
+    now, run_date = moment(acting_day(failed.as_observed_on, run_date_text))
+    permits = Permits(past=bool(failed.as_observed_on))
     source = source_of(*failed.source) if failed.asks_source else None
     expected = expectations(calendar_file, grace_days)
-    task = operation.Task(db, "retry", run_date, now, failed.repeated(), failed.limits, expected, failed.force)
+    task = operation.Task(db, "retry", run_date, now, failed.repeated(), failed.limits, expected, failed.force, permits)
     with operation.foreseen(task) if dry_run else operation.operation(task, watched) as done:
         if not dry_run:
             operation.record_action(done.run.db, "retry", run_id, reason, now)
