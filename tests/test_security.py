@@ -21,6 +21,7 @@ SQL_CALLS = {"execute", "stream", "run_script", "executescript", "executemany"}
 ASSEMBLED = {
     "app/calc.py": "texts from a table of literals",
     "core/windows.py": "names of our own columns",
+    "db/columns.py": "names of columns and the statement of its caller",
     "db/copy.py": "names of our own tables and columns",
     "db/migrations.py": "our own schema files",
     "db/postgres.py": "names of our own tables and columns; the key of an advisory lock",

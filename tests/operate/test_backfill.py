@@ -154,7 +154,7 @@ def test_a_retry_of_refused_content_takes_the_file_that_replaced_it(desk: Desk, 
     run_id = json.loads(run_command("run_finra_weekly_schedule", *on, *weekly, "--json").stdout)["run_id"]
     again = run_command("spine", "retry", run_id, *on)
     assert (again.exit_code, again.stdout.count("SHRUNK_CAPTURE: ")) == (1, 1)
-    assert f"\nneeds other content from FINRA: {WEEK} / OTC (SHRUNK_CAPTURE)\nnext: spine retry " in again.stdout
+    assert f"\nnext: spine gates explain {WEEK} OTC " in again.stdout
     desk.publish(WEEK, OTC, REVISED)
     assert run_command("spine", "retry", run_id, *on).exit_code == 0
     assert desk.db.execute("SELECT SUM(total_shares) FROM finra_otc_transparency_normalized_latest").fetchone() == (2370,)
