@@ -134,7 +134,7 @@ def test_who_and_why_are_recorded(desk: Desk, target: str, run_command: RunComma
     actor = {"MARKET_SPINE_ACTOR": "ada"}
     missing = run_command("spine", "rollback", WEEK.isoformat(), "OTC", *arguments)
     assert (missing.exit_code, missing.stderr) == (
-        2, 'Error: a rollback needs a reason. Try: spine rollback 2025-11-28 OTC --reason "…"\n'
+        2, f'Error: a rollback needs a reason. Try: spine rollback 2025-11-28 OTC --reason "…" --db {redact(target)}\n'
     )
     done = run_command("spine", "rollback", WEEK.isoformat(), "otc", "--reason", "faulty file", *arguments, env=actor)
     assert done.exit_code == 0, done.stderr
