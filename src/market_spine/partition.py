@@ -13,6 +13,7 @@ DOMAIN = "finra.otc_transparency"
 
 NMS_TIER_1, NMS_TIER_2, OTC = "NMS_TIER_1", "NMS_TIER_2", "OTC"
 TIERS = (NMS_TIER_1, NMS_TIER_2, OTC)
+WHOLE_WEEK = "WEEK"  # in the id of a week's results, where that of a capture has the tier
 
 _FRIDAY = 4
 _DAYS = (date(2000, 1, 1), date(2099, 12, 31))
@@ -148,7 +149,12 @@ def generate_capture_id(domain: str, week_ending: date | str, tier: str, run_dat
         from market_spine.clock import market_date
 
         run_date = market_date()
-    return f"{domain}:{tier}:{week_ending}:{run_date:%Y%m%d}"
+    return capture_id_of(domain, week_ending, tier, f"{run_date:%Y%m%d}")
+
+
+def capture_id_of(domain: str, week_ending: date | str, tier: str, day: str) -> str:
+    """The id of the capture, or with WHOLE_WEEK of the week's results, of a run date written YYYYMMDD."""
+    return f"{domain}:{tier}:{week_ending}:{day}"
 
 
 def week_lock(week_ending: date) -> str:

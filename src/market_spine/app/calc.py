@@ -17,14 +17,13 @@ from market_spine.core.events import Kind
 from market_spine.core.manifest import StageRow
 from market_spine.db import Database
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import DOMAIN, TIERS, Partition, generate_capture_id, partition_key
+from market_spine.partition import DOMAIN, TIERS, WHOLE_WEEK, Partition, generate_capture_id, partition_key
 from market_spine.query import as_of
 
 if TYPE_CHECKING:
     from market_spine.measure.facts import Facts
     from market_spine.measure.measures import TierMeasures
 
-_WEEK = "WEEK"
 CROSS_TIER_STAGE = Category.INCOMPLETE_INPUT.stage
 
 
@@ -123,7 +122,7 @@ def _look_at_week(run: Run, week_ending: date) -> tuple[Outcome, UsedTiers]:
     awaited = [t for t in TIERS if t not in used and run.expected.awaits(Partition(week_ending, t), run.run_date)]
     outcome = decide_week(week_ending, used, awaited, is_fresh=_is_fresh(run.db, week, _made_from(used)))
     if outcome.status is Status.DONE:
-        outcome = outcome._replace(capture_id=generate_capture_id(DOMAIN, week, _WEEK, run.run_date))
+        outcome = outcome._replace(capture_id=generate_capture_id(DOMAIN, week, WHOLE_WEEK, run.run_date))
     return outcome, used
 
 
@@ -193,7 +192,7 @@ def _measure_day(run: Run, week_ending: date, day: date) -> bool:
     rows = run.forecast.rows(manifest.week_rows(week, run.db), week_ending)
     numbers = {row.capture_id: row.metadata["ingest_no"] for row in rows if row.stage == manifest.CALC and row.tier}
     made_from = {c.tier: {"capture_id": c.capture_id, "ingest_no": numbers[c.capture_id]} for c in measured}
-    capture_id, moment = generate_capture_id(DOMAIN, week, _WEEK, day), clock.stamp(clock.moment_of(day))
+    capture_id, moment = generate_capture_id(DOMAIN, week, WHOLE_WEEK, day), clock.stamp(clock.moment_of(day))
     if run.dry:
         run.forecast.measure_week(week_ending, capture_id, made_from, moment)
         return True

@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from market_spine.partition import DOMAIN
+from market_spine.partition import DOMAIN, WHOLE_WEEK, capture_id_of
 
 _MOMENTS = ("observed_at", "normalized_at", "withdrawn_at")
-_WEEK = "WEEK"  # where the id of a week's result has the tier
 
 
 def short(subject: str, at: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body without what `full` adds again."""
+    """The body without what its line says already."""
     kept = {name: value for name, value in body.items() if name not in _MOMENTS or value != at}
     if day := _day(subject, kept.get("capture_id")):
         del kept["capture_id"]
         kept["capture"] = f"{day}@{kept.pop('ingest_no')}" if "ingest_no" in kept else day
         if kept.get("run_date") == _date(day):
             del kept["run_date"]
-    if day := _day(f"{subject}/{_WEEK}", kept.get("result_id")):
+    if day := _day(f"{subject}/{WHOLE_WEEK}", kept.get("result_id")):
         del kept["result_id"]
         kept["result"] = day
     made_from = kept.get("made_from")
@@ -41,7 +40,7 @@ def full(entry: Mapping[str, Any]) -> dict[str, Any]:
         body = {"run_date": _date(day), "capture_id": _id(subject, day)} | body
         body |= {"ingest_no": int(number)} if number else {}
     if "result" in body:
-        body["result_id"] = _id(f"{subject}/{_WEEK}", body.pop("result"))
+        body["result_id"] = _id(f"{subject}/{WHOLE_WEEK}", body.pop("result"))
     if "made_from" in body:
         body["made_from"] = {
             tier: _capture(f"{subject}/{tier}", of_tier) if isinstance(of_tier, str) else of_tier
@@ -69,7 +68,7 @@ def _day(subject: str, capture_id: object) -> str | None:
 
 def _id(subject: str, day: str) -> str:
     week, _, tier = subject.partition("/")
-    return f"{DOMAIN}:{tier}:{week}:{day}"
+    return capture_id_of(DOMAIN, week, tier, day)
 
 
 def _date(day: str) -> str:
