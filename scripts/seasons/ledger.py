@@ -216,7 +216,7 @@ class Ledger:
         else:
             if not moment.is_content(stored.ingested_hash, partition, served):
                 yield "the stored bytes are not what was served"
-            known.versions[number] = served
+            known.versions[number] = before[0].versions[before[1]] if moved and before else served
         known.hashes[number] = stored.ingested_hash
         self.captures[known.capture_id] = known
 

@@ -88,8 +88,13 @@ class Category(StrEnum):
     )
     AMBIGUOUS_SOURCE = "AMBIGUOUS_SOURCE", ERROR, RAW, "two files for one partition", "keep the correct one"
     DAY_TAKEN = (
-        "DAY_TAKEN", ERROR, RAW, "`--as-observed-on` names a day that has a capture of other content",
+        "DAY_TAKEN", ERROR, RAW,
+        "`--as-observed-on` names a day that has a capture of other content, or between two that saw the same other content",
         "compare both: `spine captures`, `spine raw`",
+    )
+    OBSERVED_TOO_EARLY = (
+        "OBSERVED_TOO_EARLY", ERROR, RAW, "`--as-observed-on` names a day before the newest `lastUpdateDate` in the file",
+        "name the day on which the file was fetched",
     )
     EMPTY_FILE = "EMPTY_FILE", ERROR, RAW, "the file has no bytes", "fetch it again"
     UNKNOWN_FILE = (

@@ -187,8 +187,11 @@ class PartitionError(MarketSpineError):
         self.ingest_no: int | None = None
 
 
+# The categories of kept content that does not belong to the day named: repeated, it is refused again.
+NOT_OF_THE_DAY = frozenset({Category.DAY_TAKEN, Category.OBSERVED_TOO_EARLY})
+
 # The categories of failures not caused by the content: what was stored can be processed again as it is.
-NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST, Category.DAY_TAKEN})
+NOT_OF_THE_CONTENT = frozenset({Category.UNEXPECTED, Category.DATABASE_LOST}) | NOT_OF_THE_DAY
 
 
 class SourceError(PartitionError):

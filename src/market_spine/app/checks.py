@@ -40,7 +40,8 @@ def recorded(db: Database, source: str) -> dict[Partition, Check]:
 
 
 def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content_hash: str | None) -> None:
-    """Records that these partitions were checked now. Call it inside a transaction."""
+    """Records that these partitions were checked now; a past day that is loaded later replaces no later check. Call it inside a
+    transaction."""
     for partition, fingerprint in fingerprints.items():
         run.db.execute(
             """
@@ -48,6 +49,7 @@ def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content
             VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (domain, source, week_ending, tier) DO UPDATE SET
                 fingerprint = excluded.fingerprint, content_hash = excluded.content_hash, checked_at = excluded.checked_at
+            WHERE excluded.checked_at >= core_source_checks.checked_at
             """,
             (DOMAIN, source, partition.week, partition.tier, fingerprint, content_hash, run.stamp),
         )
@@ -64,6 +66,18 @@ def last_checked(db: Database, source: str, partition: Partition) -> str | None:
     ).fetchone()
     (checked_at,) = row or (None,)
     return checked_at
+
+
+def last_seen(db: Database, partition: Partition, content_hash: str) -> date | None:
+    """The market's day of the last comparison that found this content at a source."""
+    row = db.execute(
+        """
+        SELECT MAX(checked_at) FROM core_source_checks WHERE domain = ? AND week_ending = ? AND tier = ? AND content_hash = ?
+        """,
+        (DOMAIN, partition.week, partition.tier, content_hash),
+    ).fetchone()
+    (checked_at,) = row or (None,)
+    return clock.market_date(datetime.fromisoformat(checked_at)) if checked_at else None
 
 
 def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from market_spine import clock
-from market_spine.app import checks, firm_totals
+from market_spine.app import checks, firm_totals, observed
 from market_spine.app.content import foresee
 from market_spine.app.context import Run
 from market_spine.app.firm_totals import SourceTotals
@@ -112,7 +112,7 @@ def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | N
 def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | None, swept: bool) -> Decision:
     content_hash = hashlib.sha256(offer.content).hexdigest()
     if run.as_observed:
-        _check_day_is_free(run, partition, content_hash)
+        observed.check(run, partition, offer.content, content_hash, newest)
     check = manifest.compare_hash(content_hash, newest)
     if newest is None:
         reason = Reason.NEW
@@ -122,17 +122,6 @@ def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | No
         reason = Reason.FORCED if run.force else Reason.UNCHANGED
     before = newest.metadata.get("ingest_no", 0) if newest else 0
     return Decision(partition, reason, check.reason, content_hash, before + 1, offer)
-
-
-def _check_day_is_free(run: Run, partition: Partition, content_hash: str) -> None:
-    """A past day keeps what was captured on it: loaded content may only fill a gap, or be the same."""
-    taken = captures.content_of_day(run.db, partition, run.run_date)
-    if taken is not None and taken != content_hash:
-        raise SourceError(
-            Category.DAY_TAKEN,
-            f"{run.run_date} has a capture of other content ({taken[:8]}, offered {content_hash[:8]})",
-            hint=f"spine captures {partition.week} {partition.tier}",
-        )
 
 
 def _state(run: Run, partition: Partition) -> PublicationState:

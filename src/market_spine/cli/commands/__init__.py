@@ -329,14 +329,14 @@ def print_next(outcomes: Iterable[Outcome], run_id: str | None = None) -> None:
 
 def _next_command(failed: Sequence[Outcome], run_id: str | None) -> str:
     """What to type after these failures."""
-    from market_spine.categories import Category
+    from market_spine.errors import NOT_OF_THE_DAY
     from market_spine.operate import gaps
     from market_spine.outcome import Status
 
     first = failed[0]
     if all(outcome.status is Status.HELD for outcome in failed):
         return gaps.explain_command(first.week_ending, first.tier)
-    if all(outcome.category == Category.DAY_TAKEN for outcome in failed):  # the day keeps its content, whatever is repeated
+    if all(outcome.category in NOT_OF_THE_DAY for outcome in failed):  # the day keeps its content, whatever is repeated
         return f"spine captures {first.week_ending} {first.tier}"
     return f"spine retry {run_id}" if run_id else f"spine doctor --weeks {first.week_ending}"
 

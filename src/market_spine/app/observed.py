@@ -1,0 +1,59 @@
+"""Whether kept content can have been observed on the past day that `--as-observed-on` names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from market_spine import clock
+from market_spine.app import checks
+from market_spine.app.content import Reading, foresee
+from market_spine.app.context import Run
+from market_spine.categories import Category
+from market_spine.core import captures
+from market_spine.core.manifest import StageRow
+from market_spine.errors import SourceError
+from market_spine.partition import Partition
+
+
+def check(run: Run, partition: Partition, content: bytes, content_hash: str, newest: StageRow | None) -> None:
+    """Refuses content that the day cannot have had; `newest` is what the store had by then. Raises SourceError."""
+    _check_captured(run, partition, content_hash)
+    if newest is not None:
+        _check_between(run, partition, content_hash, newest)
+    _check_dates(run, partition, content)
+
+
+def _check_captured(run: Run, partition: Partition, content_hash: str) -> None:
+    """A past day keeps what was captured on it: loaded content may only fill a gap, or be the same."""
+    taken = captures.content_of_day(run.db, partition, run.run_date)
+    if taken is not None and taken != content_hash:
+        raise _taken(partition, f"{run.run_date} has a capture of other content ({taken[:8]}, offered {content_hash[:8]})")
+
+
+def _check_between(run: Run, partition: Partition, content_hash: str, newest: StageRow) -> None:
+    """A day keeps what was seen on both sides of it. Otherwise the loaded content would also replace what was seen last."""
+    before = newest.metadata["sha256"]
+    again = checks.last_seen(run.db, partition, before)
+    if before != content_hash and again is not None and again > run.run_date:
+        since = clock.market_date(datetime.fromisoformat(newest.captured_at))
+        raise _taken(
+            partition,
+            f"the content captured on {since} ({before[:8]}) was seen again on {again}, so {run.run_date} had no other "
+            f"(offered {content_hash[:8]})",
+        )
+
+
+def _check_dates(run: Run, partition: Partition, content: bytes) -> None:
+    """No file has a lastUpdateDate later than the day on which it was fetched. What cannot be parsed is refused later."""
+    reading = foresee(content, None, partition)
+    updated = reading.file.last_updated if isinstance(reading, Reading) else None
+    if updated is not None and updated > run.run_date.isoformat():
+        raise SourceError(
+            Category.OBSERVED_TOO_EARLY,
+            f"its newest lastUpdateDate is {updated}: it cannot have been fetched on {run.run_date}",
+            hint="name the day on which it was fetched in --as-observed-on",
+        )
+
+
+def _taken(partition: Partition, words: str) -> SourceError:
+    return SourceError(Category.DAY_TAKEN, words, hint=f"spine captures {partition.week} {partition.tier}")
