@@ -37,6 +37,11 @@ class Capture:
         return max(self.versions)
 
     @property
+    def content_hash(self) -> str:
+        """Of its rows, or of its newest content where it has none."""
+        return self.hashes[self.normalized or self.newest]
+
+    @property
     def is_accepted(self) -> bool:
         """Whether it has rows that nothing holds."""
         return self.normalized is not None and self.held != self.normalized
@@ -85,6 +90,7 @@ class Ledger:
     captures: dict[str, Capture] = field(default_factory=dict)
     withdrawn: list[str] = field(default_factory=list)  # capture ids, in the order of their rollbacks
     taken_back: list[tuple[Partition, str, Served]] = field(default_factory=list)  # contents of captures that hold another since
+    reinstated: dict[tuple[Partition, str], str] = field(default_factory=dict)  # withdrawn contents that stand again, and as what
     results: dict[str, list[tuple[str, str, str, dict[str, tuple[str, int]]]]] = field(default_factory=dict)
     history: dict[date, Picture] = field(default_factory=dict)
 
@@ -105,25 +111,40 @@ class Ledger:
         return (captures[-1], captures[-1].newest) if captures else None
 
     def withdrawn_hashes(self, partition: Partition) -> set[str]:
-        return {
-            self.captures[name].hashes[self.captures[name].normalized or self.captures[name].newest]
-            for name in self.withdrawn
-            if self.captures[name].partition == partition
-        } | {content_hash for where, content_hash, _ in self.taken_back if where == partition}
+        """The contents of the partition that may not become current."""
+        return {content_hash for content_hash, _ in self._withdrawn_contents(partition)}
 
     def is_withdrawn(self, partition: Partition, served: Served) -> bool:
         """Whether that content of the partition was taken back."""
-        captures = [self.captures[name] for name in self.withdrawn if self.captures[name].partition == partition]
-        contents = [capture.versions[capture.normalized or capture.newest] for capture in captures]
-        contents += [content for where, _, content in self.taken_back if where == partition]
+        contents = [content for _, content in self._withdrawn_contents(partition)]
         return any(self.stored(content) == self.stored(served) and content.raw == served.raw for content in contents)
+
+    def _withdrawn_contents(self, partition: Partition) -> Iterator[tuple[str, Served]]:
+        captures = [self.captures[name] for name in self.withdrawn if self.captures[name].partition == partition]
+        contents = [(c.content_hash, c.versions[c.normalized or c.newest]) for c in captures]
+        contents += [(content_hash, content) for where, content_hash, content in self.taken_back if where == partition]
+        for content_hash, content in contents:
+            again = self.reinstated.get((partition, content_hash))
+            if again is None or again in self.withdrawn or self.captures[again].pruned:
+                yield content_hash, content
+
+    def withdraw(self, capture: Capture) -> None:
+        """An operator withdraws a capture, and its content whatever was said of it before."""
+        self.withdrawn.append(capture.capture_id)
+        self.reinstated.pop((capture.partition, capture.content_hash), None)
 
     def undo(self, capture_id: str) -> None:
         """An operator ends a withdrawal, and that of the same content before it."""
         capture = self.captures[capture_id]
-        content = (capture.partition, capture.hashes[capture.normalized or capture.newest])
+        content = (capture.partition, capture.content_hash)
         self.withdrawn.remove(capture_id)
         self.taken_back = [each for each in self.taken_back if each[:2] != content]
+        self._reinstate(capture, capture.content_hash)
+
+    def _reinstate(self, capture: Capture, content_hash: str) -> None:
+        """The content of a capture stands, also where it was withdrawn as that of another one."""
+        if content_hash in self.withdrawn_hashes(capture.partition):
+            self.reinstated[(capture.partition, content_hash)] = capture.capture_id
 
     def is_ready(self, week: str, results: Mapping[str, WeekShowing]) -> bool:
         """Every tier current and measured, the week's result made of just these, no rollback or hold without a newer capture."""
@@ -253,6 +274,7 @@ class Ledger:
             before = known.normalized or known.newest
             self.taken_back.append((partition, known.hashes[before], known.versions[before]))
         self.taken_back = [each for each in self.taken_back if each[:2] != (partition, accepted)]
+        self._reinstate(known, accepted)
 
     def _learn_hold(self, known: Capture, stored: Stored) -> Iterator[str]:
         """What is held must be wrong, and what was wrong stays held until there is nothing that it would replace."""

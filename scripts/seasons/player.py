@@ -156,7 +156,7 @@ class Player:
         done = self.engine.spine("rollback", str(partition.week), partition.tier, "--reason", "season")
         if done.exit_code:
             return [f"rollback exits {done.exit_code}: {done.stderr[-300:]}"]
-        self.ledger.withdrawn.append(capture.capture_id)
+        self.ledger.withdraw(capture)
         return self._learn()
 
     def _undo(self, draw: Random) -> list[str]:
