@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from market_spine import log
-from market_spine.errors import DatabaseError, LockLost, RunLocked
+from market_spine.errors import ConfigurationError, DatabaseError, LockLost, RunLocked
 from market_spine.log import ProgressHandler
 from market_spine.monitor.observers import Observers, ObserverSettings
 
@@ -108,7 +108,8 @@ def _run(options: Options, handler: logging.Handler, observers: Observers) -> in
     from market_spine.process import work_in_bulk
 
     work_in_bulk()
-    source, plan = _source(options), _plan(options)
+    plan = _plan(options)
+    source = _opened(options, plan, observers)
     with operation(_task(options), observers) as done:
         narrator = _Narrator(handler, plan, observers, options)
         result = run_schedule(done.run, source, plan, narrator.log)
@@ -125,6 +126,22 @@ def _run(options: Options, handler: logging.Handler, observers: Observers) -> in
     summary = report.summary(result, facts._replace(checkpoint=done.checkpoint))
     _print_result(options, result, document | {"checkpoint": done.checkpoint}, summary)
     return done.exit_code
+
+
+def _opened(options: Options, plan: Plan, observers: Observers) -> Source | None:
+    """The source. By hand, one that cannot be opened is a mistake that leaves nothing behind. A scheduled run whose folder is not
+    mounted, or whose credential is wrong, has requested its weeks all the same: none is forgotten if it was the first."""
+    from market_spine.app import coverage
+    from market_spine.operate.operation import operation
+
+    try:
+        return _source(options)
+    except ConfigurationError:
+        if options.cron and plan.sweeps:
+            with operation(_task(options), observers) as done:
+                coverage.record(done.run, plan)
+                raise
+        raise
 
 
 def _facts(run: Run, result: Result, seconds: Mapping[str, float]) -> Facts:
