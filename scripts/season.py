@@ -59,7 +59,7 @@ class Theatre:
             source: Source = Files(self._home / f"files_{self._count}")
             if self._source == "api":
                 source = Api(stack.enter_context(FinraFake(first)))
-            player = Player(Engine(place.target, source), first, seed)
+            player = Player(Engine(place.target, source, stack), first, seed)
             faults = player.play(steps, to_the_end=to_the_end)
         self.steps += player.counts
         self.compared += player.answers.compared

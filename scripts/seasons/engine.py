@@ -20,7 +20,7 @@ from market_spine.cli.spine import command as spine
 from market_spine.cli.weekly import command as weekly
 from market_spine.core import executions
 from market_spine.core.contents import read_raw
-from market_spine.db import Database, connect
+from market_spine.db import Database, connect, is_postgres
 from market_spine.db.postgres import Postgres
 from market_spine.db.sqlite import Sqlite
 from market_spine.errors import ConfigurationError
@@ -78,12 +78,15 @@ class Observed(NamedTuple):
 
 
 class Engine:
-    """The program on one database and one source. `moment` is what its clock shows."""
+    """The program on one database and one source. `moment` is what its clock shows. With `kept`, a server's session for reading
+    is kept until that ends: to begin one takes the server longer than most questions."""
 
-    def __init__(self, target: str, source: Source) -> None:
+    def __init__(self, target: str, source: Source, kept: contextlib.ExitStack | None = None) -> None:
         self.target, self.source = target, source
         self.moment = datetime(2000, 1, 1, tzinfo=timezone.utc)
         self._made = False
+        self._reader: Database | None = None
+        self._kept = kept if is_postgres(target) else None
 
     def on(self, day: date, number: int) -> None:
         """Sets the clock: every command has a minute of its own."""
@@ -112,6 +115,10 @@ class Engine:
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
+        if self._kept is not None:
+            self._reader = self._reader or self._kept.enter_context(contextlib.closing(connect(self.target, read_only=True)))
+            yield self._reader
+            return
         with contextlib.closing(connect(self.target, read_only=True)) as db:
             yield db
 
