@@ -37,7 +37,7 @@ def test_its_weeks_are_open_on_the_next_friday(
         for tier in TIERS:
             desk.publish(OLDEST, tier)
     done = run_command(*common, "--run-date", NEXT, "--verbose")
-    assert f"+3 open from earlier weeks" in done.stderr, done
+    assert "+3 open from earlier weeks" in done.stderr, done
     with open_store(new_target) as db:
         held = db.execute("SELECT COUNT(*) FROM finra_otc_transparency_current WHERE week_ending = ?", (str(OLDEST),)).fetchone()
         assert tuple(held or ()) == (3,)
