@@ -106,6 +106,15 @@ def test_a_metrics_folder_that_is_not_there_is_a_failure(machine: Machine) -> No
     assert (finding.grade, finding.message) == (Grade.FAIL, "/no/such cannot be written: No such file or directory")
 
 
+@pytest.mark.parametrize(("mode", "who"), [(0o600, None), (0o640, "its group"), (0o644, "everybody on this machine")])
+def test_a_database_file_is_for_its_user_only(machine: Machine, mode: int, who: str | None) -> None:
+    connect(machine.db, create=True).close()
+    Path(machine.db).chmod(mode)
+    warned = [(f.grade, f.message, f.hint) for f in examine(machine) if f.check == "database file"]
+    words = f"{machine.db} is open to {who} (mode {mode:04o})"
+    assert warned == ([(Grade.WARN, words, f"chmod 600 {machine.db}")] if who else [])
+
+
 @pytest.mark.parametrize(("mode", "grade"), [(0o600, Grade.OK), (0o400, Grade.OK), (0o640, Grade.WARN), (0o644, Grade.WARN)])
 def test_a_settings_file_is_for_its_user_only(machine: Machine, tmp_path: Path, mode: int, grade: Grade) -> None:
     path = tmp_path / "market_spine.toml"

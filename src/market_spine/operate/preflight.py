@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import stat
 import sys
@@ -23,7 +24,7 @@ from market_spine import clock
 from market_spine.core.locks import holder_of
 from market_spine.core.store import snapshot_of
 from market_spine.db import Database, connect, is_postgres, migrations
-from market_spine.db.location import file_system, is_network
+from market_spine.db.location import file_system, is_network, readable_by_others
 from market_spine.errors import DatabaseLocked, MarketSpineError
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
@@ -77,6 +78,8 @@ def _location(machine: Machine) -> Iterator[Finding]:
     yield judge_file_system(_file_system(folder), folder)
     yield judge_space(shutil.disk_usage(folder).free, folder)
     yield _writable("database folder", folder, "choose another --db, or give this user the folder")
+    if open_to := readable_by_others(machine.db):
+        yield Finding("database file", Grade.WARN, open_to, f"chmod 600 {shlex.quote(machine.db)}")
 
 
 def _database(machine: Machine) -> Iterator[Finding]:
@@ -297,7 +300,8 @@ def _private(check: str, path: Path) -> Finding:
     except OSError as error:
         return Finding(check, Grade.FAIL, f"{path} cannot be read: {error.strerror}", "give this user the file")
     if sys.platform != "win32" and is_open(status.st_mode, ours=status.st_uid == os.geteuid()):
-        return Finding(check, Grade.WARN, f"{path} is open to others ({stat.filemode(status.st_mode)})", f"chmod 600 {path}")
+        remedy = f"chmod 600 {shlex.quote(str(path))}"
+        return Finding(check, Grade.WARN, f"{path} is open to others ({stat.filemode(status.st_mode)})", remedy)
     return Finding(check, Grade.OK, f"{path} can be read, and not by everybody ({stat.filemode(status.st_mode)})")
 
 
