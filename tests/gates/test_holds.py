@@ -18,7 +18,7 @@ from market_spine.app.scheduler import run_schedule
 from market_spine.core import events, replay
 from market_spine.db import Database, connect
 from market_spine.errors import NotFound
-from market_spine.operate import gates, hold, status
+from market_spine.operate import gates, hold, rollback, status
 from market_spine.outcome import Outcome, Phase, Status
 from market_spine.partition import OTC, TIERS, Partition
 from market_spine.query import as_of, history
@@ -185,3 +185,25 @@ def test_a_pipeline_measures_what_is_held_and_the_week_waits_for_nothing(db: Dat
 
 def ran(name: str, run: Run, desk: Desk) -> list[Outcome]:
     return run_pipeline(name, run, desk.source(), WEEK, OTC)
+
+
+def test_content_left_over_from_a_day_does_not_release_what_that_day_holds(desk: Desk) -> None:
+    assert desk.run(FRIDAYS[1]).exit_code == 1
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[1], only="ingest")
+    assert [o.status for o in desk.run(FRIDAYS[2]).of(Phase.READINESS)] == [Status.READY]
+    assert current(desk.db, 1) == "20260109"
+    assert states(desk.db) == ["superseded", "held", "current"]
+    rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, [OTC], "FINRA took it back")
+    assert states(desk.db)[:2] == ["current", "held"], "and not what a gate holds"
+    check_log(desk.db)
+
+
+def test_content_that_waited_and_was_overtaken_leaves_the_hold_of_its_day(desk: Desk) -> None:
+    assert desk.run(FRIDAYS[1]).exit_code == 1
+    desk.publish(WEEK, OTC, REVISED)
+    desk.run(FRIDAYS[1], only="ingest")
+    desk.publish(WEEK, OTC, PLAIN)
+    desk.run(FRIDAYS[2])
+    assert states(desk.db)[1:] == ["held", "current"]
+    check_log(desk.db)

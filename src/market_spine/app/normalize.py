@@ -204,7 +204,7 @@ def _set_aside(run: Run, capture: Capture) -> Outcome:
     """A left-over replay that a later capture has superseded needs no rows; its content is kept as a version."""
     if not run.dry:
         with run.db.transaction():
-            captures.end_hold(run.db, capture, run.now)
+            captures.end_wait(run.db, capture, run.now)
             captures.set_aside(run.db, capture, run.now)
     message = f"Content {capture.ingest_no} of capture …:{capture.capture_id[-8:]} was superseded before it was normalized"
     return Outcome.of(Phase.NORMALIZE, Status.SKIPPED, capture.partition, message, capture_id=capture.capture_id)

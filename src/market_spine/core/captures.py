@@ -164,14 +164,16 @@ def take_on(db: Database, capture: Capture, now: datetime) -> None:
         ),
     )
     withdrawals.end(db, capture.capture_id, by=withdrawals.BY_INGEST, at=taken.observed_at)
-    end_hold(db, capture, now)
+    reason = f"content {capture.ingest_no} took its place"
+    holds.release(db, capture.partition, capture.capture_id, by=holds.REPLACED, reason=reason, now=now)
     _drop_results(db, capture)
 
 
-def end_hold(db: Database, capture: Capture, now: datetime) -> None:
-    """Ends a hold of a capture because other content took the place of the one held. Call it inside a transaction."""
-    reason = f"content {capture.ingest_no} took its place"
-    holds.release(db, capture.partition, capture.capture_id, by=holds.REPLACED, reason=reason, now=now)
+def end_wait(db: Database, capture: Capture, now: datetime) -> None:
+    """Ends the hold of a content that waited beside the capture's rows and leaves it; rows that are held stay held. Call it in a
+    transaction."""
+    number, reason = capture.ingest_no, "it waits no more beside the rows of that day"
+    holds.release(db, capture.partition, capture.capture_id, by=holds.REPLACED, reason=reason, now=now, ingest_no=number)
 
 
 def _drop_results(db: Database, capture: Capture) -> None:
@@ -204,7 +206,7 @@ def carry_over(db: Database, capture: Capture, run_date: date, now: datetime) ->
     carried_id = generate_capture_id(DOMAIN, capture.partition.week, capture.partition.tier, run_date)
     observe(db, capture.partition, carried_id, run_date, version(db, capture.capture_id, capture.ingest_no), now)
     responses.carry_over(db, capture.capture_id, capture.ingest_no, carried_id)
-    end_hold(db, capture, now)
+    end_wait(db, capture, now)
     set_aside(db, capture, now)
     (key,) = db.execute("SELECT capture_key FROM finra_otc_transparency_capture WHERE capture_id = ?", (carried_id,)).fetchone()
     return capture._replace(capture_key=key, capture_id=carried_id, run_date=run_date.isoformat(), stage_no=None)

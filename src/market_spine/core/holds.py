@@ -84,20 +84,23 @@ def hold(db: Database, held: Held, *, gate: str, reason: str, by: str, now: date
     )
 
 
-def release(db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime) -> None:
-    """Ends the hold of a capture, if there is one. Call it inside a transaction."""
-    _end(db, capture_id, partition, by=by, reason=reason, at=clock.stamp(now))
+def release(
+    db: Database, partition: Partition, capture_id: str, *, by: str, reason: str, now: datetime, ingest_no: int | None = None
+) -> None:
+    """Ends the hold of a capture, if there is one; with `ingest_no` only that of this content. Call it inside a transaction."""
+    _end(db, capture_id, partition, by=by, reason=reason, at=clock.stamp(now), ingest_no=ingest_no)
 
 
 def _end(
-    db: Database, capture_id: str, partition: Partition, *, by: str, reason: str, at: str, silently: bool = False
+    db: Database, capture_id: str, partition: Partition, *, by: str, reason: str, at: str, ingest_no: int | None = None,
+    silently: bool = False,
 ) -> None:
     ended = db.execute(
         """
         UPDATE finra_otc_transparency_hold SET released_at = ?, released_by = ?, released_reason = ?
-        WHERE capture_id = ? AND released_at IS NULL RETURNING ingest_no
+        WHERE capture_id = ? AND released_at IS NULL AND ingest_no = COALESCE(?, ingest_no) RETURNING ingest_no
         """,
-        (at, by, reason, capture_id),
+        (at, by, reason, capture_id, ingest_no),
     ).fetchall()
     if not ended:
         return

@@ -151,9 +151,10 @@ def accepted(rows: Iterable[StageRow]) -> list[StageRow]:
 
 
 def is_superseded(row: StageRow, rows: Iterable[StageRow]) -> bool:
-    """Whether a newer capture of the row's tier is normalized, and neither withdrawn nor held."""
-    newer = (other for other in accepted(rows) if other.tier == row.tier and other.stage == NORMALIZED)
-    return any(other.captured_at > row.captured_at for other in newer)
+    """Whether a capture of a later day of the row's tier is normalized, and neither withdrawn nor held. Content may have been
+    observed earlier than its capture's day; so the ids are compared, which end with the day."""
+    others = (other for other in accepted(rows) if other.tier == row.tier and other.stage == NORMALIZED)
+    return any(str(other.capture_id) > str(row.capture_id) for other in others)
 
 
 def holds(rows: Sequence[StageRow]) -> list[StageRow]:
