@@ -88,6 +88,7 @@ def test_pages_by_their_cursors_are_the_whole(client: httpx.Client, limit: int, 
 
 
 @pytest.mark.parametrize("offset", range(0, 27, 3))
+@pytest.mark.one_engine
 def test_an_offset_counts_over_partitions(client: httpx.Client, offset: int) -> None:
     whole = client.get("/api/v1/data/normalized").json()["rows"]
     shown = client.get("/api/v1/data/normalized", params={"offset": offset, "limit": 5}).json()

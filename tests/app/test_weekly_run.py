@@ -45,6 +45,7 @@ def test_a_week_goes_all_the_way_to_ready(run_command: RunCommand, new_target: s
     assert done.stdout.splitlines()[-1] == "Exit code: 0"
 
 
+@pytest.mark.one_engine
 def test_the_summary_has_the_shape_the_runbook_knows(run_command: RunCommand, target: str, folder: Path) -> None:
     rule = "=" * 70
     expected = f"""SUMMARY
@@ -208,18 +209,10 @@ def test_kept_content_of_an_older_day_leaves_the_newer_capture_current(
         ),
     ],
     ids=[
-        "missing",
-        "empty",
-        "header only",
-        "binary",
-        "HTML",
-        "cut gzip",
-        "no gzip",
-        "semicolons",
-        "thousands comma",
-        "other tier",
+        "missing", "empty", "header only", "binary", "HTML", "cut gzip", "no gzip", "semicolons", "thousands comma", "other tier",
     ],
 )
+@pytest.mark.one_engine
 def test_one_bad_partition_harms_no_other(
     run_command: RunCommand, target: str, folder: Path, db: Database, name: str, content: bytes | None, category: str
 ) -> None:
@@ -301,6 +294,7 @@ def test_missing_tiers_leave_the_week_unready_but_the_tier_measured(
     assert db.execute("SELECT COUNT(*) FROM finra_otc_transparency_weekly_totals").fetchone()[0] == 0
 
 
+@pytest.mark.one_engine
 def test_json_is_one_document_with_every_outcome(run_command: RunCommand, target: str, folder: Path) -> None:
     (folder / "otc_week_2025-12-26.psv").write_bytes(b"")
     done = weekly(run_command, target, folder, "--json")
@@ -320,6 +314,7 @@ def test_the_execution_row_tells_how_it_went(run_command: RunCommand, target: st
     assert json.loads(row[3])["weeks"] == [WEEK]
 
 
+@pytest.mark.one_engine
 def test_fail_fast_stops_at_the_first_failure(run_command: RunCommand, target: str, folder: Path, db: Database) -> None:
     (folder / "nms_tier_1_week_2025-12-26.psv").unlink()
     done = weekly(run_command, target, folder, "--fail-fast")
@@ -360,6 +355,7 @@ def test_a_dry_run_says_what_the_run_then_does(run_command: RunCommand, target: 
     assert rehearsed.exit_code == performed.exit_code == 1
 
 
+@pytest.mark.one_engine
 def test_finras_real_otc_file(run_command: RunCommand, target: str, tmp_path: Path, samples_dir: Path, db: Database) -> None:
     content = (samples_dir / "otc_20251229.csv").read_bytes()
     (tmp_path / "otc_week_2025-11-28.psv").write_bytes(content)

@@ -109,6 +109,7 @@ def test_the_recorded_exit_code_is_that_of_the_process(
     assert (done.exit_code, recorded(db)) == (exit_code, (exit_code, True)), done.stdout + done.stderr
 
 
+@pytest.mark.one_engine
 def test_so_are_those_of_retry_and_rebuild(run_command: RunCommand, target: str, db: Database, tmp_path: Path) -> None:
     weekly_files.write_week(tmp_path / "files", WEEK)
     spoil_one(tmp_path / "files")
@@ -142,6 +143,7 @@ UNREAD = [
 
 
 @pytest.mark.parametrize(("command", "whole"), UNREAD)
+@pytest.mark.one_engine
 def test_an_answer_that_nobody_reads_is_141_in_the_row_too(
     target: str, db: Database, tmp_path: Path, command: tuple[str, ...], whole: bool
 ) -> None:
@@ -152,6 +154,7 @@ def test_an_answer_that_nobody_reads_is_141_in_the_row_too(
 
 
 @pytest.mark.parametrize("command", ["status", "anomalies", "calendar", "--help"])
+@pytest.mark.one_engine
 def test_a_command_that_only_shows_exits_141_as_well(target: str, tmp_path: Path, command: str) -> None:
     given = () if command in ("--help", "calendar") else ("--db", target)
     code, stderr = unread(tmp_path, "spine", command, *given)

@@ -69,6 +69,7 @@ def test_a_normal_friday_has_nothing_open(season: Season) -> None:
     assert "Open          nothing" in card.stdout.splitlines()
 
 
+@pytest.mark.one_engine
 def test_twelve_fridays_as_the_card_shows_them(season: Season) -> None:
     """On the third a file is late, on the fifth a week is restated; on all others nothing is open."""
     opened, restated = [], []
@@ -124,6 +125,7 @@ def test_the_runs_are_listed_and_shown(season: Season) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
+@pytest.mark.one_engine
 def test_a_trend_has_the_figures_of_the_current_captures(season: Season, words: tuple[str, ...], value: float) -> None:
     season.publish()
     season.weekly()
@@ -132,6 +134,7 @@ def test_a_trend_has_the_figures_of_the_current_captures(season: Season, words: 
     assert (values[0], values[1:]) == (pytest.approx(value, rel=0.02), [None] * 5)
 
 
+@pytest.mark.one_engine
 def test_a_symbol_in_the_wrong_case_suggests_the_right_one(season: Season) -> None:
     season.publish()
     season.weekly()
@@ -158,6 +161,7 @@ def test_help_of_a_command_and_of_nothing_known(tmp_path: Path) -> None:
     assert run_here(["spine", "help", "nonsense"], tmp_path, {}).exit_code == 2
 
 
+@pytest.mark.one_engine
 def test_a_verbose_run_says_where_each_content_is_from_and_how_long_a_phase_took(season: Season) -> None:
     season.publish()
     ran = season.weekly("--verbose")

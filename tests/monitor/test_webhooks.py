@@ -114,6 +114,7 @@ def test_a_failure_holds_back_what_comes_after_it_until_its_time(desk: Desk, lis
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 410, 500])
+@pytest.mark.one_engine
 def test_whatever_is_not_2xx_is_not_accepted(desk: Desk, listener: Listener, status: int) -> None:
     listener.answers = [status]
     assert f"HTTP {status}" in (sender(desk, listener).catch_up() or "")
@@ -150,6 +151,7 @@ def test_a_subscriber_that_cannot_be_reached_changes_nothing_about_a_run(
     assert refused.exit_code == 2 and "MARKET_SPINE_WEBHOOK_SECRET is not set" in refused.stderr
 
 
+@pytest.mark.one_engine
 def test_by_hand_from_the_first_command_to_the_last(desk: Desk, target: str, run_command: RunCommand, listener: Listener) -> None:
     secret = run_command("spine", "webhooks", "secret").stdout.strip()
     env = {"MARKET_SPINE_WEBHOOK_SECRET": secret, "MARKET_SPINE_WEBHOOK": f"{listener.url}/hook"}

@@ -74,6 +74,7 @@ def files(tmp_path: Path) -> Path:
     return downloads
 
 
+@pytest.mark.one_engine
 def test_files_get_the_names_that_runs_look_for_and_are_current(
     files: Path, target: str, db: Database, tmp_path: Path, run_command: RunCommand
 ) -> None:
@@ -106,6 +107,7 @@ def test_what_would_be_lost_is_not_replaced(files: Path, target: str, tmp_path: 
     assert [path.name for path in (tmp_path / "data").iterdir()] == [f"otc_week_{WEEK}.csv"]
 
 
+@pytest.mark.one_engine
 def test_a_good_file_replaces_an_empty_one(files: Path, target: str, tmp_path: Path, run_command: RunCommand) -> None:
     """No run stores an empty file, so waiting for one to do so would never end."""
     options = ("--data-dir", tmp_path / "data", "--db", target, "--run-date", "2026-01-09")
@@ -117,6 +119,7 @@ def test_a_good_file_replaces_an_empty_one(files: Path, target: str, tmp_path: P
     assert (taken.exit_code, empty.exists()) == (0, False), taken.stderr
 
 
+@pytest.mark.one_engine
 def test_a_week_may_be_named_and_a_foreign_file_is_refused(files: Path, target: str, run_command: RunCommand, tmp_path: Path) -> None:
     odd = files / "odd.csv.gz"
     rows = [f"{DESCRIPTION[OTC]}|{s}|{s} Inc.|{v}|{m}|{q}|{t}|2026-01-07" for s, m, v, q, t in PLAIN]

@@ -98,6 +98,7 @@ def test_it_is_whole_linked_indexed_and_its_values_have_the_types_of_their_colum
     assert (about["seen_at"], about["as_of"], about["checkpoint"].split()[0].partition("/")[0]) == (SEEN, "now", "market-spine")
 
 
+@pytest.mark.one_engine
 def test_issues_and_venues_are_searched_by_words(desk: Desk, path: Path) -> None:
     publish(desk.db, path, Selected(), SEEN)
     found = "SELECT {0} FROM {1} WHERE rowid IN (SELECT rowid FROM {1}_fts WHERE {1}_fts MATCH ?) ORDER BY 1"
@@ -106,6 +107,7 @@ def test_issues_and_venues_are_searched_by_words(desk: Desk, path: Path) -> None
     assert asked(path, found.format("venue_name", "venues"), "ubsa") == [("UBS ATS",)]
 
 
+@pytest.mark.one_engine
 def test_datasette_shows_searches_and_links_it(desk: Desk, path: Path) -> None:
     datasette = pytest.importorskip("datasette.app")
     made = publish(desk.db, path, Selected(), SEEN)
@@ -135,6 +137,7 @@ def test_datasette_shows_searches_and_links_it(desk: Desk, path: Path) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.one_engine
 def test_duckdb_scans_it(desk: Desk, path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
@@ -151,6 +154,7 @@ def test_duckdb_scans_it(desk: Desk, path: Path) -> None:
 # --- It is replaced as a whole, or not at all ----------------------------------------------------------------------------
 
 
+@pytest.mark.one_engine
 def test_who_reads_the_old_file_goes_on_reading_it(desk: Desk, path: Path) -> None:
     publish(desk.db, path, Selected(as_of=FRIDAYS[0]), SEEN)
     with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
@@ -177,6 +181,7 @@ entry.spine()
 
 
 @pytest.mark.parametrize("moment", ["published.Publication.search", "published._on_disk"], ids=["half-way", "before it is renamed"])
+@pytest.mark.one_engine
 def test_a_killed_publication_leaves_the_old_file_whole(
     desk: Desk, target: str, path: Path, gate: Gate, start_command: StartCommand, moment: str
 ) -> None:
@@ -197,6 +202,7 @@ def test_a_killed_publication_leaves_the_old_file_whole(
     assert (left.exists(), path.read_bytes() != before) == (False, True)
 
 
+@pytest.mark.one_engine
 def test_nothing_but_a_published_file_is_replaced(desk: Desk, path: Path, target: str, tmp_path: Path) -> None:
     store, text = tmp_path / "store.db", tmp_path / "text.db"
     sqlite3.connect(store).execute("CREATE TABLE mine (x)").connection.close()
@@ -213,6 +219,7 @@ def test_nothing_but_a_published_file_is_replaced(desk: Desk, path: Path, target
     assert text.read_text() == "no database"
 
 
+@pytest.mark.one_engine
 def test_the_command_says_what_it_made_and_never_replaces_the_store(desk: Desk, target: str, path: Path, tmp_path: Path) -> None:
     done = run_here(["spine", "publish", str(path), "--view", "hhi", "--view", "readiness", "--db", target], tmp_path, {})
     assert (done.exit_code, done.stdout) == (0, f"{path}: {path.stat().st_size:,} bytes, 6 tables, {lines(path):,} rows\n"), done

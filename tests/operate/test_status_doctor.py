@@ -48,6 +48,7 @@ def found(desk: Desk, on: date = DAY, *, deep: bool = False) -> list[tuple[str, 
     ],
     ids=str,
 )
+@pytest.mark.one_engine
 def test_what_is_absent_is_awaited_late_or_missing_by_its_day(desk: Desk, on: date, expected: list[str]) -> None:
     assert cells(desk, on) == expected
     assert len(found(desk, on)) == sum(cell != "awaiting" for cell in expected)
@@ -210,6 +211,7 @@ def test_verify_names_the_doctor_that_hashes(desk: Desk, target: str, run_comman
     assert {gap["kind"] for gap in json.loads(deep.stdout)["gaps"]} == {"BYTES"}
 
 
+@pytest.mark.one_engine
 def test_the_commands_show_a_grid_a_list_and_mend(desk: Desk, target: str, run_command: RunCommand) -> None:
     desk.publish_weeks([WEEK])
     desk.run(tiers=[OTC], only="ingest")

@@ -112,6 +112,7 @@ def returned(query: market_spine.Query, day: date) -> list[dict[str, Any]]:
         return []
 
 
+@pytest.mark.one_engine
 def test_a_first_release_is_what_was_known_before_anything_was_restated(store: market_spine.Store) -> None:
     for name, query in asked(store).items():
         first = named(query.first_release())
@@ -135,6 +136,7 @@ def test_the_releases_of_rows_have_the_days_that_finra_declares(store: market_sp
 # --- What is not ready --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_engine
 def test_a_week_that_is_not_ready_is_refused_unless_it_is_asked_for(desk: Desk, target: str) -> None:
     anomalies.raise_anomaly(desk.db, WEEK, OTC, "CRITICAL", "the venue reported twice", desk.context(UNDONE).now)
     desk.run(UNDONE, WEEKS)
@@ -153,6 +155,7 @@ def test_a_week_that_is_not_ready_is_refused_unless_it_is_asked_for(desk: Desk, 
     assert len(store.hhi(tier="OTC").as_of(RESTATED)) == 4
 
 
+@pytest.mark.one_engine
 def test_a_named_week_without_a_capture_is_refused_too(store: market_spine.Store) -> None:
     with pytest.raises(NotReady, match=r"2026-01-02 / OTC \(nothing is stored of it\)"):
         store.hhi(tier="OTC", week="2026-01-02").latest()
@@ -161,6 +164,7 @@ def test_a_named_week_without_a_capture_is_refused_too(store: market_spine.Store
         store.hhi(tier="OTC", week="2026-01-02..2026-01-23").latest()
 
 
+@pytest.mark.one_engine
 def test_a_day_before_the_log_of_events_cannot_be_judged(store: market_spine.Store) -> None:
     with pytest.raises(NotFound, match="log of events"):
         store.hhi(tier="OTC", week=WEEK).as_of("2026-01-08")
@@ -190,6 +194,7 @@ WRONG: dict[str, tuple[Callable[[market_spine.Store], Any], type[Exception], str
 
 
 @pytest.mark.parametrize(("ask", "error", "message"), WRONG.values(), ids=WRONG)
+@pytest.mark.one_engine
 def test_what_cannot_be_asked_is_refused(
     db: Database, target: str, ask: Callable[[market_spine.Store], Any], error: type[Exception], message: str
 ) -> None:
@@ -271,6 +276,7 @@ def plain(value: Any) -> Any:
 HEAVY = ("numpy", "pandas", "polars", "pyarrow", "sqlite_utils", "click", "requests")
 
 
+@pytest.mark.one_engine
 def test_importing_and_reading_rows_loads_nothing_heavy(desk: Desk, target: str) -> None:
     program = (
         "import json, sys, market_spine\n"

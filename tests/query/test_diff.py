@@ -70,6 +70,7 @@ def test_a_capture_is_found_by_id_by_its_end_and_by_its_pin(desk: Desk, name: st
 
 
 @pytest.mark.parametrize(("name", "says"), [("20260109", "may be 3 captures"), ("no_such", "there is no capture 'no_such'")])
+@pytest.mark.one_engine
 def test_a_name_that_fits_none_or_many_is_said(desk: Desk, name: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         history.find_capture(desk.db, name)
@@ -88,6 +89,7 @@ def test_captures_tell_why_how_far_and_which_is_current(desk: Desk) -> None:
     assert history.list_captures(desk.db, WEEK + timedelta(weeks=1)) == []
 
 
+@pytest.mark.one_engine
 def test_the_command_prints_a_table_csv_and_json(desk: Desk, target: str, run_command: RunCommand) -> None:
     asked = ("spine", "diff", str(WEEK), "otc", "--db", target)
     text = run_command(*asked).stdout

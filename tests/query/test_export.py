@@ -44,6 +44,7 @@ def as_answered(desk: Desk, name: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.one_engine
 def test_parquet_read_as_one_dataset_holds_what_the_view_holds(desk: Desk, tmp_path: Path, name: str) -> None:
     dataset = pytest.importorskip("pyarrow.dataset")
     root = tmp_path / "out"
