@@ -154,6 +154,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("how", "category", "words"), WRONG)
+@pytest.mark.one_engine
 def test_wrong_totals_are_one_warning_and_the_capture_stands(
     db: Database, fake: FinraFake, open_api: OpenApi, how: Callable[[list[Row]], list[Row]], category: str, words: str
 ) -> None:

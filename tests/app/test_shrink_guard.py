@@ -47,6 +47,7 @@ def current(db: Database) -> tuple[str, int]:
         pytest.param(500, 900, Limits(), True, id="growing is never suspect"),
     ],
 )
+@pytest.mark.one_engine
 def test_what_is_promoted(tmp_path: Path, db: Database, count: int, shares: int, limits: Limits, promoted: bool) -> None:
     desk = desk_with_a_hundred_rows(tmp_path, db)
     desk.publish(WEEK, "OTC", rows(count, shares))

@@ -157,6 +157,7 @@ def test_a_bad_replay_never_replaces_a_good_capture(run_command: RunCommand, tar
     assert open_errors == []
 
 
+@pytest.mark.one_engine
 def test_force_ingests_what_is_unchanged(run_command: RunCommand, target: str, folder: Path, db: Database) -> None:
     weekly(run_command, target, folder)
     before = database_picture.views(db)

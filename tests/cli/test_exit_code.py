@@ -99,6 +99,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("prepare", "command", "exit_code"), COMMANDS)
+@pytest.mark.one_engine
 def test_the_recorded_exit_code_is_that_of_the_process(
     run_command: RunCommand, target: str, db: Database, tmp_path: Path,
     prepare: Prepare, command: tuple[str, ...], exit_code: int,

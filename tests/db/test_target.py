@@ -108,6 +108,7 @@ NEVER_MAKE = [
 
 
 @pytest.mark.parametrize("command", NEVER_MAKE, ids=" ".join)
+@pytest.mark.one_engine
 def test_no_other_command_makes_a_database(
     run_command: RunCommand, new_target: str, tmp_path: Path, command: tuple[str, ...]
 ) -> None:

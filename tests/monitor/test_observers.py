@@ -130,6 +130,7 @@ def test_the_metrics_of_a_crash_without_database_say_that_much(run_command: RunC
     assert listener.paths == ["POST /metrics/job/market_spine"]  # what was pushed before stays
 
 
+@pytest.mark.one_engine
 def test_a_fault_is_notified_from_its_run_to_the_run_that_ends_it(
     run_command: RunCommand, folder: Path, target: str, mailbox: Mailbox
 ) -> None:

@@ -66,6 +66,7 @@ def state(desk: Desk) -> list[tuple[str, str]]:
         pytest.param(FRIDAYS[3], FRIDAYS[2], Permits(future=True), None, id="tomorrow, and meant"),
     ],
 )
+@pytest.mark.one_engine
 def test_days_only_run_forward(
     db: Database, tmp_path: Path, run_date: date, today: date, permits: Permits, refusal: type[Exception] | None
 ) -> None:

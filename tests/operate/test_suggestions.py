@@ -282,6 +282,7 @@ def test_what_is_suggested_ends_with_the_week_ready(office: Office, state: State
     assert office.week()["is_ready"]
 
 
+@pytest.mark.one_engine
 def test_doctor_takes_the_file_that_replaced_a_refused_one(office: Office, run_command: RunCommand) -> None:
     office.shell = run_command
     no_rows(office)
@@ -297,6 +298,7 @@ def test_nothing_is_suggested_for_what_is_awaited(office: Office) -> None:
     assert [next_of(office.look(look)) for look in LOOKS[:2]] == [None, None]
 
 
+@pytest.mark.one_engine
 def test_a_command_that_met_a_lock_works_when_it_is_over(office: Office, run_command: RunCommand) -> None:
     office.shell = run_command
     missing(office)
@@ -308,6 +310,7 @@ def test_a_command_that_met_a_lock_works_when_it_is_over(office: Office, run_com
     assert office.paste(command).exit_code == 0
 
 
+@pytest.mark.one_engine
 def test_a_path_with_a_blank_is_quoted(office: Office, run_command: RunCommand) -> None:
     office.shell = run_command
     missing(office)

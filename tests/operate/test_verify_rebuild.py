@@ -185,6 +185,7 @@ def test_what_waits_for_a_run_is_left_to_it(desk: Desk) -> None:
     assert faults(desk) == []
 
 
+@pytest.mark.one_engine
 def test_the_commands_say_a_line_a_fault_and_exit_1(desk: Desk, target: str, run_command: RunCommand) -> None:
     assert run_command("spine", "verify", "--db", target).stdout == "No faults.\n"
     with desk.db.transaction():

@@ -89,6 +89,7 @@ def serves(year: Year, version: Version) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.one_engine
 def test_what_was_known_on_a_day_is_what_was_shown_or_what_finra_had_published_since(target: str, source: Source) -> None:
     engine = Engine(target, source)
     year = live(engine, source)

@@ -17,7 +17,7 @@ SOURCES = [pytest.param("file", id="files"), pytest.param("api", id="API")]
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_season_shows_on_every_day_what_the_model_shows(engine: str, source: str) -> None:
-    happened = season.play(engine, source, range(1, 2), fridays=5, shrinks=False)
+    happened = season.play(engine, source, range(1, 2), fridays=4, shrinks=False)
 
     assert happened["faults"] == []
     assert happened["rows_compared"]
@@ -27,7 +27,7 @@ def test_a_season_shows_on_every_day_what_the_model_shows(engine: str, source: s
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_commands_in_any_order_leave_what_the_model_says(engine: str, source: str) -> None:
-    count = 3 if source == "file" else 1
+    count = (3 if engine == "sqlite" else 2) if source == "file" else 1
     happened = season.play(engine, source, range(100, 100 + count), sequences=True, shrinks=False)
 
     assert happened["faults"] == []

@@ -17,7 +17,7 @@ from market_spine.db import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "weekly_scheduler.sh"
-SHELL_SCRIPTS = sorted(path for path in ROOT.rglob("*.sh") if not {".venv", "node_modules"} & set(path.parts))
+SHELL_SCRIPTS = sorted(path for folder in ("data", "docs", "scripts", "src", "tests", "workflows") for path in (ROOT / folder).rglob("*.sh"))
 
 SHELLS = ("sh", "dash", "bash", "busybox", "zsh", "ksh")
 

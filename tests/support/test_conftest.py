@@ -121,6 +121,7 @@ def test_a_command_started_can_be_signalled(start_command: StartCommand) -> None
     assert process.wait(30) == -15
 
 
+@pytest.mark.one_engine
 def test_a_forked_command_is_the_command_that_is_started(
     run_command: RunCommand, start_command: StartCommand, fixtures_dir: Path, target: str, tmp_path: Path
 ) -> None:
