@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 BUSY_SECONDS = 10
 _STAGING = "staging"
-# From 3.54 on SQLite refuses, within a transaction, to deserialize into a database that is already attached.
-_DESERIALIZES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 54)
+# From 3.53.1 on SQLite refuses, within a transaction, to deserialize into a database that is already attached.
+_DESERIALIZES = hasattr(sqlite3.Connection, "deserialize") and sqlite3.sqlite_version_info < (3, 53, 1)
 _FEWEST_PAGED_ROWS = 500  # below that, binding their values is as fast
 _PAGED_ROWS = 50_000  # in one statement: some 2 MB
 _STEPS = 20_000  # of SQLite's machine, between two looks at a growing copy
