@@ -76,7 +76,8 @@ class Postgres:
                 raise
         except psycopg.Error as error:
             raise DatabaseLost(
-                f"cannot connect to {self.label}: {self._text(error)}", hint="check host, user and ~/.pgpass or PGPASSWORD"
+                f"cannot connect to {self.label}: {self._text(error)}",
+                hint="check that the server takes connections, then host, user and ~/.pgpass or PGPASSWORD",
             ) from error
         _register_types(psycopg, self._connection)
         self._listens_to = ""

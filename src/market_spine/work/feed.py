@@ -99,16 +99,14 @@ class Feed:
             seen = self.wakeup.count
             try:
                 db.reconnect()
-                if self._work(db):
+                worked = self._work(db)
+                worker.troubles.recovered(duty)  # not after the wait below, which says nothing of the database
+                if worked:
                     busy_at = clock.ticks()
-                    if worker.settings.once:
-                        return
-                elif worker.settings.ends:
+                if worker.settings.once if worked else worker.settings.ends:
                     return
-                else:
-                    worker.troubles.recovered(duty)
+                if not worked:
                     self.wakeup.wait(seen, _pause(db.engine, clock.ticks() - busy_at))
-                worker.troubles.recovered(duty)
             except Exception as error:
                 if worker.settings.ends and not isinstance(error, DatabaseLost):
                     raise

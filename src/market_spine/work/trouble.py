@@ -54,6 +54,7 @@ class Troubles:
 
     def __init__(self, give_up: float = GIVE_UP) -> None:
         self.outages = 0  # outages of the database that have ended
+        self._away_since = 0.0  # the first failure of the last one
         self._reached: set[str] = set()  # the duties that have succeeded since the last of them
         self._give_up = give_up
         self._failing: dict[str, _Failing] = {}
@@ -68,6 +69,8 @@ class Troubles:
             state.late = unavailable and state.failures == 0 and self.outages > 0 and duty not in self._reached
             database_failing = state.late or any(one.unavailable for one in self._failing.values())
             logged = database_failing if unavailable else not unlogged
+            if unavailable and not database_failing:
+                self._away_since = now
             state.failures, state.unavailable = state.failures + 1, unavailable and not state.late
         if is_hopeless(error, now - state.since, self._give_up):
             raise error
@@ -86,7 +89,7 @@ class Troubles:
             self._reached.add(duty)
         if state is None or state.late:
             return
-        seconds = clock.ticks() - state.since
+        seconds = clock.ticks() - (self._away_since if is_back else state.since)
         if is_back:
             facts = {"event": "database_recovered", "seconds": round(seconds)}
             log.warning("the database is back after %.0f s", seconds, extra=facts)
