@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from support import weekly_files
 from support.commands import RunCommand
+from support.gates import DEADLINE
 
 from market_spine import log
 from market_spine.db import connect
@@ -161,7 +162,7 @@ def test_the_lines_of_a_failed_run_come_before_the_summary_they_lead_to(folder: 
     program = Path(sysconfig.get_path("scripts")) / "run_finra_weekly_schedule"
     command = [program, *ARGUMENTS, "--cron"]
     ran = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, check=False, timeout=60, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, check=False, timeout=DEADLINE, text=True
     )
     assert ran.returncode == 1
     card, log_lines, summary = (ran.stdout.index(text) for text in ("Market Spine ", "[INFO]      market-spine ", "SUMMARY\n"))
@@ -185,7 +186,7 @@ def test_at_a_terminal_the_lines_are_shown_as_they_come(folder: Path) -> None:
         shown = b""
         while f"{WEEK}: ".encode() not in shown:  # ends with an OSError, and so fails, when the command ends without it
             shown += os.read(ours, 65536)
-        process.communicate(timeout=60)
+        process.communicate(timeout=DEADLINE)
     os.close(ours)
     assert f"{WEEK} / NMS_TIER_1: \x1b[32m✓\x1b[0m Ingested".encode() in shown
 

@@ -93,7 +93,7 @@ class Bench:
     def term(self, db: Database) -> None:
         name = self._busy(db)
         self.workers[name].terminate()
-        code = self.workers[name].wait(30)
+        code = self.workers[name].wait(120)
         self.say(f"stopped {name} with SIGTERM: exit {code}")
 
     def freeze(self, db: Database) -> None:
@@ -147,7 +147,7 @@ class Bench:
         process = self.workers[name]
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)
-        self.say(f"stopped {name}, asked it to end, woke it: exit {process.wait(60)}")
+        self.say(f"stopped {name}, asked it to end, woke it: exit {process.wait(120)}")
 
     def drip(self, db: Database) -> None:
         self.say(queue_faults.drip(db))
@@ -161,7 +161,7 @@ class Bench:
 
     def _busy(self, db: Database, *, frozen: bool = False) -> str:
         """A living worker that has an item in hand; with `frozen` it is stopped there."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             for name, process in self.workers.items():
                 if process.poll() is not None or not self._holds(db, process.pid):

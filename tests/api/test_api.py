@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from support.api_server import Api, serving
+from support.gates import DEADLINE
 from support.weekly_files import write_week
 
 from market_spine.db import connect
@@ -236,7 +237,7 @@ GATE: list[tuple[str, dict[str, str], bytes, int]] = [
 
 @pytest.mark.parametrize(("headers", "body", "status"), [g[1:] for g in GATE], ids=[g[0] for g in GATE])
 def test_the_gate_lets_nothing_odd_in(api: Api, headers: dict[str, str], body: bytes, status: int) -> None:
-    with httpx.Client(base_url=api.url, timeout=30) as client:
+    with httpx.Client(base_url=api.url, timeout=DEADLINE) as client:
         given = {"Content-Type": "application/json"} | headers
         try:
             response = client.post(f"{WORK}/enqueue", content=body, headers=given)
@@ -248,7 +249,7 @@ def test_the_gate_lets_nothing_odd_in(api: Api, headers: dict[str, str], body: b
 
 
 def test_a_body_in_pieces_without_a_length_is_bounded_too(api: Api) -> None:
-    with httpx.Client(base_url=api.url, timeout=30) as client:
+    with httpx.Client(base_url=api.url, timeout=DEADLINE) as client:
         pieces = (b" " * 65536 for _ in range(32))
         try:
             response = client.post(f"{WORK}/enqueue", content=pieces, headers={"Content-Type": "application/json"})
@@ -260,7 +261,7 @@ def test_a_body_in_pieces_without_a_length_is_bounded_too(api: Api) -> None:
 def test_a_length_too_large_is_refused_before_the_body_comes(api: Api) -> None:
     address = api.url.removeprefix("http://")
     host, port = address.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as line:
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as line:
         head = f"POST {WORK}/enqueue HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
         line.sendall(head.encode())
         assert line.recv(65536).startswith(b"HTTP/1.1 413 ")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from support.api_server import Api, serving
 from support.commands import RunCommand
+from support.gates import DEADLINE
 
 from market_spine import log
 from market_spine.api.app import Serving, build
@@ -33,7 +34,7 @@ TOKEN = "o" * 32
 def dial(api: Api, sent: bytes) -> socket.socket:
     """A connection on which that much has been sent."""
     host, port = api.url.removeprefix("http://").split(":")
-    line = socket.create_connection((host, int(port)), timeout=60)
+    line = socket.create_connection((host, int(port)), timeout=DEADLINE)
     line.sendall(sent)
     return line
 
@@ -83,7 +84,7 @@ def test_nothing_of_a_body_is_read_before_its_token_is_known(tmp_path: Path) -> 
     tokens = tmp_path / "tokens"
     tokens.write_text(f"read desk {'r' * 32}\noperate cron {TOKEN}\n", "utf-8")
     tokens.chmod(0o600)
-    with serving(str(tmp_path / "spine.db"), tmp_path, "--token-file", str(tokens), "--request-seconds", "3") as api:
+    with serving(str(tmp_path / "spine.db"), tmp_path, "--token-file", str(tokens), "--request-seconds", "3600") as api:
         for given, status in (("Bearer " + "x" * 32, 401), ("Bearer " + "r" * 32, 403), ("Basic " + TOKEN, 401)):
             stranger = dial(api, head(api, 1 << 19, f"Authorization: {given}", "Expect: 100-continue"))
             assert rest(stranger).startswith(f"HTTP/1.1 {status} ".encode())  # at once, and then closed: no body ever came

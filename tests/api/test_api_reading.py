@@ -168,11 +168,14 @@ def test_who_finds_every_reader_busy_is_asked_to_come_back_and_probes_are_not(
 LONG = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT MAX(i) FROM n"
 
 
-def test_a_request_that_reads_for_too_long_is_interrupted(desk: Desk, target: str) -> None:
+def test_a_request_that_reads_for_too_long_is_interrupted(
+    desk: Desk, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limited = Connections(target, read_seconds=0.2)
     with pytest.raises(Refusal, match="read for more than") as caught, limited.reading() as db:
         db.execute(LONG).fetchone()
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "60"})
+    monkeypatch.setattr(limited, "_read_seconds", DEADLINE)
     with limited.reading() as db:
         assert db.execute("SELECT 1").fetchone() == (1,)
     limited.close()

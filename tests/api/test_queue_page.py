@@ -15,6 +15,7 @@ import pytest
 from enqueue_weekly_finra import due_fridays
 from support import pages
 from support.api_server import Api, serving
+from support.gates import DEADLINE
 
 from market_spine import clock
 from market_spine.partition import weeks_back
@@ -35,7 +36,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def shell(text: str, api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"API": api.url, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["sh", "-eu", "-c", text, "sh", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
+from support.gates import DEADLINE
 
 ON_A_TERMINAL = """\
 Where nothing is stored by Tuesday 2026-02-10 (what is: spine status):
@@ -45,7 +46,7 @@ def test_on_a_terminal_it_is_a_table_that_moves_for_presidents_day() -> None:
     controller, terminal = pty.openpty()
     program = Path(sysconfig.get_path("scripts")) / "spine"
     arguments = [str(program), "calendar", "--weeks", "4", "--run-date", "2026-02-10"]
-    done = subprocess.run(arguments, stdout=terminal, env={**os.environ, "NO_COLOR": "1"}, timeout=60, check=False)
+    done = subprocess.run(arguments, stdout=terminal, env={**os.environ, "NO_COLOR": "1"}, timeout=DEADLINE, check=False)
     os.close(terminal)
     text = ""
     while not text.endswith("NMS_TIER_1\r\n"):

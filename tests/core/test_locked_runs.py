@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import database_picture, weekly_files
 from support.commands import Finished, RunCommand, StartCommand
+from support.gates import DEADLINE
 
 from market_spine.core.locks import holder_of, run_lock
 from market_spine.db import Database
@@ -77,7 +78,7 @@ def test_wait_goes_on_when_the_other_is_done(start_command: StartCommand, target
         run = start_command(RUN, *arguments(target, folder, "--if-locked", "wait"))
         assert run.stderr is not None
         assert "Waiting for run run-1" in run.stderr.readline()
-    assert (run.wait(60), holder_of(db)) == (0, None)
+    assert (run.wait(DEADLINE), holder_of(db)) == (0, None)
 
 
 @pytest.mark.usefixtures("held")
@@ -89,7 +90,7 @@ def test_runs_that_start_together_on_a_new_database_all_end_well(
     start_command: StartCommand, new_target: str, folder: Path
 ) -> None:
     runs = [start_command(RUN, *arguments(new_target, folder, "--if-locked", "wait")) for _ in range(4)]
-    ends = [(run.communicate(timeout=120)[1], run.returncode) for run in runs]
+    ends = [(run.communicate(timeout=DEADLINE)[1], run.returncode) for run in runs]
     assert [code for _, code in ends] == [0] * 4, ends
     assert sum("(NEW, capture" in said for said, _ in ends) == 1, "one of them did the work"
 

@@ -30,10 +30,10 @@ ODD = {
     "transform_null_equals": "on",
     "array_nulls": "off",
     "exit_on_error": "on",
-    "statement_timeout": "5ms",
+    "statement_timeout": "1min",
     "lock_timeout": "1ms",
     "idle_in_transaction_session_timeout": "1ms",
-    "idle_session_timeout": "1s",
+    "idle_session_timeout": "1min",
     "client_min_messages": "debug5",
     "search_path": '"$user", nowhere, public, pg_catalog',
 }

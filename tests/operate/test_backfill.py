@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.commands import RunCommand
 from support.desk import FRIDAYS, REVISED, WEEK, Desk
+from support.gates import DEADLINE
 from support.listeners import http_listener
 
 from market_spine.app.plan import ALL_PHASES, only, phases_of
@@ -80,7 +81,7 @@ def test_the_command_and_its_door_end_with_the_next_command(desk: Desk, target: 
     document = json.loads(first.stdout)
     assert (first.exit_code, [week["is_ready"] for week in document["weeks"]]) == (1, [True, False, True])
     door = [sys.executable, str(ROOT / "scripts" / "backfill_range.py"), "--from", str(WEEKS[1] - timedelta(days=3)), "--to", str(WEEKS[1] + timedelta(days=6))]
-    text = subprocess.run([*door, *map(str, on)], capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+    text = subprocess.run([*door, *map(str, on)], capture_output=True, text=True, timeout=DEADLINE, check=False).stdout.splitlines()
     assert text[0] == "2025-12-05: ✗ 2 unchanged, 1 failed; not ready: Missing tiers: OTC  [1/1]"
     assert text[1].startswith("  OTC: EMPTY_FILE: ") and text[1].endswith("; an empty file is never a publication")
     assert text[2] == "needs other content from FINRA: 2025-12-05 / OTC (EMPTY_FILE)"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.desk import FRIDAYS, WEEK, Desk
+from support.gates import DEADLINE
 
 import market_spine
 from market_spine.db import Database
@@ -52,15 +53,15 @@ def test_it_runs_again_after_two_threads_that_overlap() -> None:
 
     def inner() -> None:
         with collector_paused():
-            entered.wait(10)
-            left.wait(10)
+            entered.wait(DEADLINE)
+            left.wait(DEADLINE)
 
     with collector_paused():
         thread = Thread(target=inner)
         thread.start()
-        entered.wait(10)
-    left.wait(10)
-    thread.join(10)
+        entered.wait(DEADLINE)
+    left.wait(DEADLINE)
+    thread.join(DEADLINE)
     assert gc.isenabled()
 
 

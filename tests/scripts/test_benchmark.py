@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -44,8 +45,16 @@ def test_a_process_that_fails_stops_the_measuring_and_says_why(tmp_path: Path) -
 
 def test_lines_come_with_the_time_they_were_written(tmp_path: Path) -> None:
     seen: list[tuple[str, float, float]] = []
-    program = f"import sys; print('one', file=sys.stderr, flush=True)\n{BUSY}\nprint('two', file=sys.stderr)"
-    measure(python(program), cwd=tmp_path, on_line=lambda *line: seen.append(line))
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    program = f"import sys; print('one', file=sys.stderr, flush=True); open({str(go)!r}).read()\n{BUSY}\nprint('two', file=sys.stderr)"
+
+    def note(line: str, wall: float, cpu: float) -> None:
+        seen.append((line, wall, cpu))
+        if len(seen) == 1:
+            go.write_text("go", "utf-8")  # before that, the process waits
+
+    measure(python(program), cwd=tmp_path, on_line=note)
     assert [line for line, _, _ in seen] == ["one\n", "two\n"]
     assert seen[1][1] - seen[0][1] >= 0.2
 

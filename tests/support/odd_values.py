@@ -25,7 +25,7 @@ HERE = "HERE"  # stands for the test's own folder, where devices are links: root
 DEVICES = ("null", "full", "zero")
 EXIT_CODES = {0, 1, 2, 75}
 LONGEST_LINE = 1500
-SECONDS = 20
+SECONDS = 120
 
 ODD: Mapping[str, str] = {
     "empty": "", "a space": " ", "spaces and a tab": " \t ", "a newline": "a\nb", "a carriage return": "a\r\nError: forged",

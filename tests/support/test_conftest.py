@@ -16,7 +16,7 @@ from stand_ins.postgres_server import PostgresServer, required_binaries
 from market_spine.db import Database, connect, migrations
 from market_spine.errors import DatabaseLost
 from support.commands import Finished, RunCommand, StartCommand
-from support.gates import wait_for_end
+from support.gates import DEADLINE, wait_for_end
 
 NOW = datetime(2026, 1, 9, 12, tzinfo=timezone.utc)
 
@@ -118,7 +118,7 @@ def test_a_command_started_can_be_signalled(start_command: StartCommand) -> None
     process = start_command("python", "-c", "print('up', flush=True); input()")
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.terminate()
-    assert process.wait(30) == -15
+    assert process.wait(DEADLINE) == -15
 
 
 @pytest.mark.one_engine

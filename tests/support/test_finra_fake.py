@@ -14,6 +14,8 @@ import requests
 from stand_ins.finra_fake import FinraFake
 from stand_ins.finra_rows import ORDER
 
+from support.gates import DEADLINE
+
 DATA = "/data/group/otcMarket/name/weeklySummary"
 T1_WEEK = [
     {"compareType": "EQUAL", "fieldName": "weekStartDate", "fieldValue": "2026-09-07"},
@@ -29,7 +31,7 @@ def fake() -> Iterator[FinraFake]:
 
 
 def ask(fake: FinraFake, body: Any, accept: str = "application/json", path: str = DATA, **more: Any) -> requests.Response:
-    return requests.post(fake.url + path, json=body, headers={"Accept": accept}, timeout=10, **more)
+    return requests.post(fake.url + path, json=body, headers={"Accept": accept}, timeout=DEADLINE, **more)
 
 
 def test_a_page_says_how_much_there_is_and_paths_ignore_case(fake: FinraFake) -> None:
@@ -96,7 +98,7 @@ def test_anything_but_json_asked_for_is_quoted_text(fake: FinraFake) -> None:
 
 
 def test_filters_of_a_get_are_ignored(fake: FinraFake) -> None:
-    reply = requests.get(f"{fake.url}{DATA}?limit=1&weekStartDate=2026-09-07", headers={"Accept": "application/json"}, timeout=10)
+    reply = requests.get(f"{fake.url}{DATA}?limit=1&weekStartDate=2026-09-07", headers={"Accept": "application/json"}, timeout=DEADLINE)
     assert reply.json()[0]["weekStartDate"] == "2023-11-06"
 
 
@@ -108,7 +110,7 @@ def test_large_notionals_have_an_exponent(fake: FinraFake) -> None:
 
 
 def test_the_partitions_are_newest_first_with_the_tiers_kept_aside(fake: FinraFake) -> None:
-    found = requests.get(f"{fake.url}/partitions/group/otcMarket/name/weeklySummary", timeout=10).json()
+    found = requests.get(f"{fake.url}/partitions/group/otcMarket/name/weeklySummary", timeout=DEADLINE).json()
     pairs = [tuple(one["partitions"]) for one in found["availablePartitions"]]
     assert pairs[0] == ("2026-09-07", "T1")
     assert pairs[-1] == ("2023-11-06", "NMS")
@@ -143,20 +145,20 @@ def test_publications_and_revisions_follow_the_clock() -> None:
 
 def test_a_login_that_is_junk_is_ignored_until_one_is_wanted(fake: FinraFake) -> None:
     headers = {"Authorization": "Bearer None", "Accept": "application/json"}
-    assert requests.post(fake.url + DATA, json={}, headers=headers, timeout=10).status_code == 200
+    assert requests.post(fake.url + DATA, json={}, headers=headers, timeout=DEADLINE).status_code == 200
     fake.require_token = True
     try:
-        assert requests.post(fake.url + DATA, json={}, headers=headers, timeout=10).status_code == 401
+        assert requests.post(fake.url + DATA, json={}, headers=headers, timeout=DEADLINE).status_code == 401
     finally:
         fake.require_token = False
 
 
 def test_the_token_endpoint_answers_400_to_a_wrong_secret(fake: FinraFake) -> None:
     url = f"{fake.url}/fip/rest/ews/oauth2/access_token?grant_type=client_credentials"
-    assert requests.post(url, timeout=10).json()["error_message"] == "Client credentials is required"
-    wrong = requests.post(url, auth=("id", "no"), timeout=10)
+    assert requests.post(url, timeout=DEADLINE).json()["error_message"] == "Client credentials is required"
+    wrong = requests.post(url, auth=("id", "no"), timeout=DEADLINE)
     assert (wrong.status_code, wrong.json()["error"]) == (400, "invalid_client")
-    right = requests.post(url, auth=("id", "s3cret"), timeout=10)
+    right = requests.post(url, auth=("id", "s3cret"), timeout=DEADLINE)
     assert right.json()["token_type"] == "Bearer"
     assert right.json()["expires_in"] == 43169
 

@@ -129,7 +129,7 @@ def _on_a_terminal(command: list[str], setting: Setting) -> str:
         pieces.append(f"\n(still running after {SECONDS} s)\n".encode())
     finally:
         _end(process, alive)
-        reader.join(5)
+        reader.join(SECONDS)
         os.close(ours)
         os.close(alive)
     return b"".join(pieces).decode("utf-8", "replace")

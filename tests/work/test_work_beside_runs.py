@@ -174,7 +174,7 @@ def test_who_reclaims_an_item_ends_the_transaction_of_its_silent_worker(db: Data
     transaction = ItemTransaction(silent, serial=week_lock(WEEK))
     transaction.begin()
     lease.complete(silent, claimed, NOW)  # and is stopped before it commits
-    db.execute("SET lock_timeout = '5s'")
+    db.execute(f"SET lock_timeout = '{DEADLINE:.0f}s'")
     (reclaimed,) = lease.sweep(db, lease.Watch(Lease(), patience=0), at(31), 0)
     assert (reclaimed.id, reclaimed.state) == (one.item.id, State.PENDING)
     silent.close()

@@ -24,7 +24,17 @@ from market_spine.work.worker import Settings, Worker
 
 WEEK = date(2025, 12, 5)
 BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
-LEASE = Lease(timedelta(seconds=3))
+
+
+class Prompt(Lease):
+    """Heartbeats at once, for a lease that never expires: they also end what is cancelled or overdue."""
+
+    @property
+    def beat(self) -> float:
+        return 0.1
+
+
+LEASE = Prompt(timedelta(seconds=DEADLINE))
 
 
 @pytest.fixture

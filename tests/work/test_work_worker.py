@@ -165,7 +165,7 @@ def start_worker(target: str) -> Iterator[StartWorker]:
     """Starts a worker whose items stop at a gate (held_worker.py); what still runs at the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(gate: Gate | None = None, lease: float = 2, grace: float = DEADLINE) -> subprocess.Popen[bytes]:
+    def start(gate: Gate | None = None, lease: float = DEADLINE, grace: float = DEADLINE) -> subprocess.Popen[bytes]:
         pipes = [gate.arrived, gate.onward] if gate else []
         command = [sys.executable, HELD, target, str(lease), str(grace), *pipes]
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE))
@@ -228,7 +228,7 @@ def test_ctrl_c_after_a_first_signal_kills_and_the_item_is_taken_back(
     events.wait("worker_stopping")
     worker.send_signal(signal.SIGINT)
     assert worker.wait(DEADLINE) == 128 + signal.SIGINT
-    other = start_worker()
+    other = start_worker(lease=2)
     Events(other).wait("work_complete")
     other.terminate()
     other.wait(DEADLINE)
