@@ -198,10 +198,10 @@ def _ingest_no(row: StageRow) -> object:
 
 
 def _rollbacks(rows: list[StageRow]) -> list[str]:
-    """A tier's manual rollback counts until a capture newer than the withdrawn one is normalized."""
+    """A manual rollback counts until a capture newer than the withdrawn one is normalized, unless its day was a mistake."""
     issues = []
     for row in rows:
-        if row.stage != manifest.WITHDRAWN:
+        if row.stage != manifest.WITHDRAWN or manifest.is_of_a_mistaken_day(row):
             continue
         if not manifest.is_superseded(row, rows):
             issues.append(f"Manual rollback: {row.tier}: {row.metadata.get('reason', 'no reason given')}")

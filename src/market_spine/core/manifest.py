@@ -157,6 +157,13 @@ def is_superseded(row: StageRow, rows: Iterable[StageRow]) -> bool:
     return any(str(other.capture_id) > str(row.capture_id) for other in others)
 
 
+def is_of_a_mistaken_day(row: StageRow) -> bool:
+    """Whether the capture of a WITHDRAWN row was withdrawn before the day that it is of: no later capture could replace it before
+    then, and nothing is awaited in its place."""
+    at = row.metadata.get("withdrawn_at")
+    return at is not None and f"{clock.market_date(datetime.fromisoformat(at)):%Y%m%d}" < (row.capture_id or "")[-8:]
+
+
 def holds(rows: Sequence[StageRow]) -> list[StageRow]:
     """The holds that stand: until a newer capture is accepted. A withdrawn capture is not held as well."""
     return [row for row in standing(rows) if row.stage == HELD and not is_superseded(row, rows)]

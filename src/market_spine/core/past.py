@@ -98,7 +98,7 @@ def _put_stages(past: Database, capture_id: str, capture: CaptureState) -> None:
     if capture.held is not None:
         _put_hold(past, capture_id, capture)
     if capture.withdrawn_at is not None:
-        reason = {"reason": capture.withdrawn_reason or "no reason given"}
+        reason = {"reason": capture.withdrawn_reason or "no reason given", "withdrawn_at": capture.withdrawn_at}
         _put_stage(past, WITHDRAWN, key, capture_id, capture.rows or 0, reason, capture.shown.observed_at)
         past.execute(
             """

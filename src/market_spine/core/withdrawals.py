@@ -46,7 +46,7 @@ def withdraw(
         (capture_id, at, by, reason, content_hash if content_too else None),
     )
     record_stage(
-        db, WITHDRAWN, partition, capture_id, row_count=row_count or 0, metadata={"reason": reason, "by": by},
+        db, WITHDRAWN, partition, capture_id, row_count=row_count or 0, metadata={"reason": reason, "by": by, "withdrawn_at": at},
         captured_at=captured_at, now=now,
     )
     events.record(db, Kind.CAPTURE_WITHDRAWN, events.subject_of(partition.key), at, capture_id=capture_id, by=by, reason=reason)

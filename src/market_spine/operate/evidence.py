@@ -58,6 +58,12 @@ class Evidence:
         first, week = self.first_weeks.get(partition.tier), partition.week_ending
         return first is not None and week < first and not self.rows.get(week) and not self.faults(week, partition.tier)
 
+    def entries_of(self, partition: Partition) -> list[Entry]:
+        """The captures of a partition, oldest first, but for those of a mistaken day."""
+        rows = self.rows.get(partition.week_ending, ())
+        mistaken = {r.capture_id for r in rows if r.stage == manifest.WITHDRAWN and manifest.is_of_a_mistaken_day(r)}
+        return [entry for entry in self.entries.get(partition, ()) if entry.capture_id not in mistaken]
+
     def hold_on(self, partition: Partition) -> StageRow | None:
         """The hold that stands on a partition: the HELD row of its capture."""
         return next((r for r in manifest.holds(self.rows.get(partition.week_ending, [])) if r.tier == partition.tier), None)

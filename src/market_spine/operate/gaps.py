@@ -139,7 +139,7 @@ def of_the_future(db: Database, today: date) -> list[Gap]:
 def of_partition(run: Run, partition: Partition, evidence: Evidence) -> Iterator[Gap]:
     """The gaps of a partition, first stage first."""
     week, tier = partition.week_ending, partition.tier
-    entries, fetch = evidence.entries.get(partition, ()), fetch_from(evidence.asked, week, tier)
+    entries, fetch = evidence.entries_of(partition), fetch_from(evidence.asked, week, tier)
     standing = [entry for entry in entries if entry.state != WITHDRAWN]
     withdrawn = entries[-1] if entries and entries[-1].state == WITHDRAWN else None
     if withdrawn:

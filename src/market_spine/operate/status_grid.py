@@ -222,7 +222,7 @@ def _week(run: Run, week: date, stored: Evidence) -> WeekStatus:
     cells = []
     for tier in TIERS:
         partition = Partition(week, tier)
-        entries, faults = stored.entries.get(partition, ()), stored.faults(week, tier)
+        entries, faults = stored.entries_of(partition), stored.faults(week, tier)
         open_gaps, absence = list(gaps.of_partition(run, partition, stored)), absence_of(run, partition, stored)
         is_ready, fetch = not judged.tiers[tier].issues(), gaps.fetch_from(stored.asked, week, tier)
         cells.append(judge(partition, entries, absence, open_gaps, faults, is_ready=is_ready, fetch=fetch))
