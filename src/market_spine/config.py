@@ -87,7 +87,7 @@ class Settings:
         import difflib
 
         close = difflib.get_close_matches(name, list(valid), n=1)
-        hint = f"did you mean {close[0].replace('_', '-')}?" if close else "spine config show lists the settings"
+        hint = f"did you mean {close[0].replace('_', '-')}?" if close else "spine config show"
         return ConfigurationError(f"{self.path} has an unknown entry {shown.replace('_', '-')}", hint=hint)
 
 

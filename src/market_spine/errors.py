@@ -210,4 +210,4 @@ class DamagedRaw(PartitionError):
     """The content stored for a capture is missing or no longer matches its hash."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(Category.RAW_DAMAGED, message, hint="spine doctor --deep names the command that fetches it again")
+        super().__init__(Category.RAW_DAMAGED, message, hint="spine doctor --deep")

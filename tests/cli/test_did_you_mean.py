@@ -48,9 +48,9 @@ def test_the_hint_is_what_was_meant(typed: list[str], error: str, tmp_path: Path
         (["spine", "doctor", "--fix", "--db=none.db"], "run_finra_weekly_schedule --db none.db"),
         (["spine", "status"], "run_finra_weekly_schedule"),
         (["spine", "run", "x", "2025-12-26", "--db", "none.db"], "the pipelines of"),
-        (["spine", "windows", "2025-12-26", "--db", "none.db"], "spine windows 2025-12-26 OTC, or --lengths alone\n"),
+        (["spine", "windows", "2025-12-26", "--db", "none.db"], "spine windows 2025-12-26 OTC --db none.db\n"),
     ],
-    ids=["given", "behind a =", "not given", "no command", "two commands"],
+    ids=["given", "behind a =", "not given", "no command", "an example"],
 )
 def test_the_hint_of_an_error_is_of_the_database_that_was_given(typed: list[str], hint: str, tmp_path: Path) -> None:
     ran = run_here(typed, tmp_path, {})

@@ -133,7 +133,7 @@ def test_a_pruned_key_is_never_given_to_another_capture(db: Database, tmp_path: 
 
 def test_the_commands_need_a_reason_and_rehearse_without_writing(desk: Desk, target: str, run_command: RunCommand) -> None:
     asked = ("spine", "prune", "--older-than", "30", "--run-date", "2026-06-05", "--db", target)
-    assert run_command(*asked).stderr.startswith("Error: a prune needs a reason. Try: spine prune --older-than 30 --reason")
+    assert run_command(*asked).stderr.startswith("Error: a prune needs a reason. Try: spine prune --older-than 30 --dry-run")
     rehearsed = json.loads(run_command(*asked, "--dry-run", "--json").stdout)
     assert [c["run_date"] for c in rehearsed["captures"]] == ["2026-01-09", "2026-01-16"]
     assert desk.db.execute("SELECT COUNT(*) FROM core_executions").fetchone() == (0,)

@@ -55,7 +55,7 @@ def record(run: Run, source: Source, plan: Plan, seen: Look) -> None:
 def remark(plan: Plan, seen: Look) -> Outcome:
     """The warning that names the unknown files; it does not change the exit code."""
     message = f"{Category.UNKNOWN_FILE}: {_message(seen.unknown)}"
-    hint = "spine import FILE names a weekly file; move others out of the data folder"
+    hint = "rename a weekly file with spine import; move others out of the data folder"
     return Outcome(Phase.INGEST, Status.WARNING, min(plan.weeks), None, message, category=Category.UNKNOWN_FILE, hint=hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +37,7 @@ def copy(source: Database, destination: Database, now: datetime, tell: Tell = si
     migrations.prepare(destination, now)
     tables = {name: columns for name, columns in source.tables().items() if name not in _LEFT_OUT}
     if destination.tables().keys() != source.tables().keys():
-        raise DatabaseError("the two databases do not have the same tables", hint="spine db migrate both first")
+        raise DatabaseError("the two databases do not have the same tables", hint="migrate both with spine db migrate")
     with source.snapshot(), destination.transaction():
         _check_empty(destination, tables)
         rows = _Rows(2 * sum(_count(source, name) for name in tables), tell)
@@ -68,7 +69,7 @@ def _count(db: Database, name: str) -> int:
 def _check_source(source: Database) -> None:
     newest = migrations.migrations(source.engine)[-1].number
     if migrations.schema_version(source) != newest:
-        raise UsageError(f"{source.label} is not at schema {newest}", hint=f"spine db migrate --db {source.label}")
+        raise UsageError(f"{source.label} is not at schema {newest}", hint=f"spine db migrate --db {shlex.quote(source.label)}")
     if damage := source.damage():
         raise DamagedDatabase(f"{source.label} is damaged: {damage[0]}", hint=RECOVERY)
 
@@ -96,7 +97,7 @@ def _insert(destination: Database, name: str, columns: list[str], rows: list[Row
     except MarketSpineError:
         raise
     except Exception as error:  # of the driver: the source holds a value that this program did not write
-        hint = "spine verify on the source shows what is wrong with it; nothing was committed"
+        hint = "nothing was committed; verify the source with spine verify"
         raise DatabaseError(f"{destination.label} cannot hold a row of {name}: {error}", hint=hint) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -80,7 +81,7 @@ def prepare(db: Database, now: datetime | None = None) -> list[Migration]:
 def check_schema(db: Database) -> None:
     """Raises ConfigurationError for a database without a schema, and as has_schema."""
     if not has_schema(db):
-        raise ConfigurationError(f"{db.label} holds no market-spine tables", hint=f"spine db init --db {db.label}")
+        raise ConfigurationError(f"{db.label} holds no market-spine tables", hint=f"spine db init --db {shlex.quote(db.label)}")
 
 
 def has_schema(db: Database) -> bool:
@@ -96,7 +97,8 @@ def has_schema(db: Database) -> bool:
     check_digests(db, done)
     if 0 < version < newest:
         raise SchemaTooOld(
-            f"{db.label} has schema {version}; this program needs {newest}", hint=f"spine db migrate --db {db.label}"
+            f"{db.label} has schema {version}; this program needs {newest}",
+            hint=f"spine db migrate --db {shlex.quote(db.label)}",
         )
     return version > 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ def _open(path: Path) -> sqlite_utils.Database:
 def _check(path: Path) -> None:
     """Raises UsageError where the name is that of a file that was not published: above all a store."""
     if path.is_dir() or (path.exists() and not _is_published(path)):
-        hint = f"spine publish {path.stem}_published.db"
+        hint = f"spine publish {shlex.quote(f'{path.stem}_published.db')}"
         raise UsageError(f"{path} already exists and was not made by spine publish", hint=hint)
     if any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal")):
         raise UsageError(f"{path} is open in a program that writes to it", hint="close it there, or name another file")

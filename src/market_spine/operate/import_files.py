@@ -48,7 +48,7 @@ def propose(path: Path, week: date | None, tier: str | None, calendar: Calendar)
         return Proposal(path, Partition(week, known_tier), seen.rows, "you named the week")
     own_week, because = week_of(seen, known_tier, calendar)
     if own_week is None:
-        raise UsageError(f"{path}: {because}", hint=f"spine import {path} --week FRIDAY")
+        raise UsageError(f"{path}: {because}", hint=f"spine import {shlex.quote(str(path))} --week FRIDAY")
     return Proposal(path, Partition(own_week, known_tier), seen.rows, because)
 
 
@@ -111,7 +111,7 @@ def _tier_of(path: Path, seen: Identity) -> str:
     if len(seen.tiers) == 1:
         return next(iter(seen.tiers))
     what = f"its rows name {' and '.join(sorted(seen.tiers))}" if seen.tiers else "its rows name no tier"
-    raise UsageError(f"{path}: {what}", hint=f"spine import {path} --tier OTC")
+    raise UsageError(f"{path}: {what}", hint=f"spine import {shlex.quote(str(path))} --tier OTC")
 
 
 def _fridays_before(day: date) -> list[date]:

@@ -5,6 +5,7 @@ It writes no row in core_executions and so does not use operation.py: until it i
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,8 @@ def bring_up(
     applied, newest = migrations.applied(db), migrations.migrations(db.engine)[-1].number
     before = max(applied, default=0)
     if before == 0:
-        raise ConfigurationError(f"{db.label} holds no market-spine tables to migrate", hint=f"spine db init --db {db.label}")
+        hint = f"spine db init --db {shlex.quote(db.label)}"
+        raise ConfigurationError(f"{db.label} holds no market-spine tables to migrate", hint=hint)
     if before >= newest:
         migrations.check_schema(db)
     if before == newest and None not in applied.values():

@@ -86,7 +86,7 @@ def find_capture(db: Database, text: str) -> Entry:
     if text in ids:
         ids = [text]
     if not ids:
-        raise NotFound(f"there is no capture {text!r}", hint="spine captures lists them all")
+        raise NotFound(f"there is no capture {text!r}", hint="spine captures")
     if len(ids) > 1:
         raise UsageError(f"{text!r} may be {len(ids)} captures, {ids[0]} for one", hint="write the whole capture id")
     week = date.fromisoformat(ids[0].split(":")[-2])

@@ -116,7 +116,8 @@ def response_body(db: Database, content: Content, number: int) -> tuple[Response
     response = next((one for one in received if one.page_no == number), None)
     if response is None:
         numbers = f"it has 1 to {len(received)}" if received else "none were recorded"
-        raise NotFound(f"{content.name} has no response {number}; {numbers}", hint="spine captures lists them with --responses")
+        hint = "list them with spine captures WEEK TIER --responses"
+        raise NotFound(f"{content.name} has no response {number}; {numbers}", hint=hint)
     if not response.is_kept:
         what = f"the body of response {number} of {content.name} was not kept, only its SHA-256 {response.content_sha256}"
         raise NotFound(what, hint="run with --keep-wire to keep the responses from now on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 from pathlib import Path
 
@@ -63,12 +64,12 @@ def command(
         _export_history(folder, compact, db, as_json)
         return
     if compact:
-        hint = f"spine export --history --to {folder} --compact {compact[0]}"
+        hint = f"spine export --history --to {shlex.quote(folder)} --compact {compact[0]}"
         raise UsageError("--compact joins the files of a history", hint=hint)
     if form is None:
         raise UsageError("--format is missing", hint="--format parquet, or --format csv")
     if "://" in folder:
-        raise UsageError("a view is exported into a folder", hint=f"spine export --history --to {folder}")
+        raise UsageError("a view is exported into a folder", hint=f"spine export --history --to {shlex.quote(folder)}")
     if pit and (as_of or view != "normalized"):
         raise UsageError("--pit holds every day of normalized: it takes no --as-of and no other --view", hint="leave these out")
     _export_view(form, Path(folder), view, as_of, pit, db, as_json)

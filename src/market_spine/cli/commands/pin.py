@@ -27,7 +27,7 @@ def command(capture: str, name: str | None, remove: bool, reason: str, run_date_
     from market_spine.operate import operation, prune
 
     if (name is None) != remove:
-        raise UsageError("a pin needs a name", hint=f"spine pin {capture} NAME, or spine pin {capture} --remove")
+        raise UsageError("a pin needs a name", hint="give a NAME, or --remove to take a pin away")
     now, _ = moment(run_date_text)
     with operation.changing(db, now) as store:
         keep = prune.pin(store, capture, name, reason, now) if name else None

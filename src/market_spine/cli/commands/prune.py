@@ -34,7 +34,7 @@ def command(days: int, dry_run: bool, reason: str | None, run_date_text: str | N
     from market_spine.operate import operation, prune
 
     if not reason and not dry_run:
-        raise UsageError("a prune needs a reason", hint=f'spine prune --older-than {days} --reason "…", or --dry-run first')
+        raise UsageError("a prune needs a reason", hint=f"spine prune --older-than {days} --dry-run")
     now, run_date = moment(run_date_text)
     arguments = {"older_than": days, "reason": reason}
     if dry_run:

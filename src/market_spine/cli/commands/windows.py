@@ -68,7 +68,7 @@ def command(
         _keep(lengths, run_date_text, db, as_json=as_json)
         return
     if week is None or tier is None or lengths is not None:
-        raise UsageError("windows are listed for a week and a tier", hint="spine windows 2025-12-26 OTC, or --lengths alone")
+        raise UsageError("windows are listed for a week and a tier", hint="spine windows 2025-12-26 OTC")
     with reading(db) as store:
         dependents = windows.dependents(store, week, tier)
     if as_json:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -253,7 +254,8 @@ def _is_over(since: str, seen_at: str) -> bool:
 def _publish(storage: Storage, old: Manifest, document: Mapping[str, object]) -> None:
     if storage.read(MANIFEST) != old.raw:
         raise UsageError(
-            f"another export to {storage.root} was published meanwhile", hint=f"spine export --history --to {storage.root}"
+            f"another export to {storage.root} was published meanwhile",
+            hint=f"spine export --history --to {shlex.quote(storage.root)}",
         )
     storage.publish(MANIFEST, json.dumps(document, indent=1).encode())
 
