@@ -68,18 +68,6 @@ def last_checked(db: Database, source: str, partition: Partition) -> str | None:
     return checked_at
 
 
-def last_seen(db: Database, partition: Partition, content_hash: str) -> date | None:
-    """The market's day of the last comparison that found this content at a source."""
-    row = db.execute(
-        """
-        SELECT MAX(checked_at) FROM core_source_checks WHERE domain = ? AND week_ending = ? AND tier = ? AND content_hash = ?
-        """,
-        (DOMAIN, partition.week, partition.tier, content_hash),
-    ).fetchone()
-    (checked_at,) = row or (None,)
-    return clock.market_date(datetime.fromisoformat(checked_at)) if checked_at else None
-
-
 def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
     """The partitions to compare whole in this run. A run with a window takes turns within it and SETTLED_WEEKS before it; a run
     of named weeks knows of no others, and goes by the time since the last comparison."""

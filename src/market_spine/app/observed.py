@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from market_spine import clock
-from market_spine.app import checks
 from market_spine.app.content import Reading, foresee
 from market_spine.app.context import Run
 from market_spine.categories import Category
-from market_spine.core import captures
+from market_spine.core import captures, executions
 from market_spine.core.manifest import StageRow
 from market_spine.errors import SourceError
 from market_spine.partition import Partition
@@ -31,10 +30,13 @@ def _check_captured(run: Run, partition: Partition, content_hash: str) -> None:
 
 
 def _check_between(run: Run, partition: Partition, content_hash: str, newest: StageRow) -> None:
-    """A day keeps what was seen on both sides of it. Otherwise the loaded content would also replace what was seen last."""
+    """A day keeps what was seen unchanged on it or after it: on that day it was the answer, and answers of past days stay."""
     before = newest.metadata["sha256"]
-    again = checks.last_seen(run.db, partition, before)
-    if before != content_hash and again is not None and again > run.run_date:
+    if before == content_hash:
+        return
+    end = captures.day_after(run.db, partition, run.run_date)
+    again = executions.seen_unchanged(run.db, partition.week, partition.tier, run.run_date, end)
+    if again is not None:
         since = clock.market_date(datetime.fromisoformat(newest.captured_at))
         raise _taken(
             partition,

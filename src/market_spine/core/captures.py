@@ -237,6 +237,22 @@ def content_of_day(db: Database, partition: Partition, run_date: date) -> str | 
     return content_hash
 
 
+def day_after(db: Database, partition: Partition, day: date) -> str | None:
+    """The run date of the partition's first capture of a later day, pruned or not."""
+    row = db.execute(
+        """
+        SELECT MIN(run_date) FROM (
+            SELECT run_date FROM finra_otc_transparency_capture WHERE week_ending = ? AND tier = ?
+            UNION ALL
+            SELECT run_date FROM core_tombstones WHERE partition_key = ?
+        ) AS captured WHERE run_date > ?
+        """,
+        (partition.week, partition.tier, partition.key, day.isoformat()),
+    ).fetchone()
+    (run_date,) = row or (None,)
+    return run_date
+
+
 def later_than(db: Database, day: date) -> list[tuple[str, str]]:
     """The id and the run date of every capture of a later day that is not withdrawn, oldest week first."""
     rows = db.execute(

@@ -145,3 +145,21 @@ def last_source(db: Database) -> Asked:
         """
     ).fetchone()
     return Asked._make(row) if row else Asked()
+
+
+def seen_unchanged(db: Database, week: str, tier: str, first: date, end: str | None) -> str | None:
+    """The first run date from `first` on, and before `end`, on which a run found a partition unchanged at its source."""
+    rows = db.execute(
+        """
+        SELECT run_date, outcomes_json FROM core_executions
+        WHERE run_date >= ? AND run_date < ? AND outcomes_json IS NOT NULL
+        ORDER BY run_date, started_at
+        """,
+        (first.isoformat(), end or "9"),
+    )
+    sought = (week, tier, "unchanged")
+    for run_date, outcomes in rows:
+        entries = json.loads(outcomes).get("partitions", ())
+        if any((entry["week_ending"], entry["tier"], entry["reason"]) == sought for entry in entries):
+            return str(run_date)
+    return None
