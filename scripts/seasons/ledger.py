@@ -129,7 +129,7 @@ class Ledger:
                 yield content_hash, content
 
     def withdraw(self, capture: Capture) -> None:
-        """An operator withdraws a capture, and its content whatever was said of it before."""
+        """An operator withdraws a capture, and its content also where that stood again."""
         self.withdrawn.append(capture.capture_id)
         self.reinstated.pop((capture.partition, capture.content_hash), None)
 

@@ -14,7 +14,8 @@ from market_spine.app.plan import Plan
 from market_spine.app.scheduler import Result, run_schedule
 from market_spine.core import captures
 from market_spine.db import Database
-from market_spine.partition import OTC, Partition
+from market_spine.operate.operation import Task, operation
+from market_spine.partition import OTC, TIERS, Partition
 from market_spine.query import answer, history
 from market_spine.query.views import VIEWS
 
@@ -36,6 +37,12 @@ def archived(desk: Desk, day: date, lines: tuple[tuple[str, str, str, float, int
     return run_schedule(run, apart.source(), Plan((WEEK,), (OTC,)), lambda outcome: None)
 
 
+def seen(desk: Desk, target: str, day: date) -> None:
+    """A recorded run of that day, which finds what the folder has."""
+    with operation(Task(target, "weekly_schedule", day, clock.moment_of(day), {})) as done:
+        done.outcomes = run_schedule(done.run, desk.source(), Plan((WEEK,), TIERS), lambda outcome: None).outcomes
+
+
 def answers(db: Database) -> list[list[tuple[object, ...]]]:
     """The venue volumes now and as of each Friday."""
     days = (None, *FRIDAYS)
@@ -46,8 +53,8 @@ def refusals(result: Result) -> list[tuple[str | None, str]]:
     return [(outcome.category, outcome.message) for outcome in result.outcomes if outcome.category]
 
 
-def test_a_day_between_two_on_which_the_same_content_was_seen_had_no_other(desk: Desk) -> None:
-    desk.run(FRIDAYS[2], force=True)
+def test_a_day_between_two_on_which_the_same_content_was_seen_had_no_other(desk: Desk, target: str) -> None:
+    seen(desk, target, FRIDAYS[2])
     before = answers(desk.db)
     ((category, message),) = refusals(archived(desk, date(2026, 1, 20), THIRD))
     assert (category, answers(desk.db)) == ("DAY_TAKEN", before)
@@ -63,8 +70,8 @@ def test_a_gap_after_what_was_seen_last_is_filled_in_any_order(desk: Desk) -> No
     assert days == ["2026-01-09", "2026-01-16", "2026-01-21", "2026-01-28"]
 
 
-def test_a_day_that_is_loaded_does_not_hide_what_was_seen_after_it(desk: Desk) -> None:
-    desk.run(FRIDAYS[2], force=True)
+def test_a_day_that_is_loaded_does_not_hide_what_was_seen_after_it(desk: Desk, target: str) -> None:
+    seen(desk, target, FRIDAYS[2])
     assert refusals(archived(desk, date(2026, 1, 2), THIRD)) == [], "before the first capture"
     ((category, _),) = refusals(archived(desk, date(2026, 1, 20), PLAIN))
     assert category == "DAY_TAKEN"
