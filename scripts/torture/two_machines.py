@@ -263,7 +263,7 @@ def _open_to_others(server: Any) -> None:
         admin.execute("ALTER SYSTEM SET listen_addresses = '*'")
         row = admin.execute("SHOW hba_file").fetchone()
     with Path(str(row[0] if row else "")).open("a", encoding="utf-8") as rules:
-        rules.write("host all all 10.0.0.0/8 scram-sha-256\n")
+        rules.write("host all all 10.0.0.0/8 md5\n")
     server.stop()
     server.start()
 

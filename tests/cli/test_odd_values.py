@@ -16,7 +16,7 @@ from market_spine.cli.options import Number, Whole
 from market_spine.config import SETTINGS
 
 # Each place gets one value in so many, the next place the next ones: all 19,270 pairs with ODD_SHARE=1.
-SHARE = int(os.environ.get("ODD_SHARE", "19"))
+SHARE = int(os.environ.get("ODD_SHARE", "29"))
 COMMANDS = list(odd_values.commands())
 PLACES = [(command, param) for command in COMMANDS for param in odd_values.places(command)]
 OFFLINE = {"MARKET_SPINE_FINRA_BASE_URL": "http://127.0.0.1:1", "MARKET_SPINE_FINRA_TOKEN_URL": "http://127.0.0.1:1/t",

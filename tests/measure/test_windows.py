@@ -109,7 +109,7 @@ def frame_of(volumes: Volumes) -> pd.DataFrame:
     return pd.DataFrame(volumes).fillna(0).sort_index(axis=1)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(50))
 def test_a_random_history_equals_pandas_and_duckdb(seed: int) -> None:
     volumes = random_history(seed)
     length = 6 if seed % 2 else 13

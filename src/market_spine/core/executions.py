@@ -160,6 +160,6 @@ def seen_unchanged(db: Database, week: str, tier: str, first: date, end: str | N
     sought = (week, tier, "unchanged")
     for run_date, outcomes in rows:
         entries = json.loads(outcomes).get("partitions", ())
-        if any((entry["week_ending"], entry["tier"], entry["reason"]) == sought for entry in entries):
+        if any((entry.get("week_ending"), entry.get("tier"), entry.get("reason")) == sought for entry in entries):
             return str(run_date)
     return None
