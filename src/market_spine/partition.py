@@ -157,6 +157,11 @@ def capture_id_of(domain: str, week_ending: date | str, tier: str, day: str) -> 
     return f"{domain}:{tier}:{week_ending}:{day}"
 
 
+def run_date_of(capture_id: str) -> date:
+    """The run date that a capture's id ends with."""
+    return date.fromisoformat(capture_id.rpartition(":")[2])
+
+
 def week_lock(week_ending: date) -> str:
     """The name of a week's lock, for whoever writes what belongs to it."""
     return f"{DOMAIN}:{week_ending}"

@@ -15,7 +15,7 @@ from support.odd_values import ODD, Case, Command
 from market_spine.cli.options import Number, Whole
 from market_spine.config import SETTINGS
 
-# Each place gets one value in so many, the next place the next ones: all 19,270 pairs with ODD_SHARE=1.
+# Each place gets one value in so many, the next place the next ones: all 35,670 pairs with ODD_SHARE=1.
 SHARE = int(os.environ.get("ODD_SHARE", "29"))
 COMMANDS = list(odd_values.commands())
 PLACES = [(command, param) for command in COMMANDS for param in odd_values.places(command)]

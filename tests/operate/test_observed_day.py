@@ -77,6 +77,14 @@ def test_a_day_that_is_loaded_does_not_hide_what_was_seen_after_it(desk: Desk, t
     assert category == "DAY_TAKEN"
 
 
+def test_content_that_was_refused_was_no_answer_and_takes_no_day(desk: Desk, target: str) -> None:
+    desk.publish(WEEK, OTC, ())  # a header alone
+    for day in FRIDAYS[2:]:
+        seen(desk, target, day)
+    assert refusals(archived(desk, date(2026, 1, 27), THIRD)) == []
+    assert captures.current(desk.db, OF_OTC) == ("finra.otc_transparency:OTC:2025-11-28:20260127", 5, 2379)
+
+
 @pytest.mark.parametrize(
     ("day", "category"),
     [

@@ -19,7 +19,7 @@ from market_spine.core.withdrawals import Withdrawal
 from market_spine.errors import PartitionError, UnusableContent
 from market_spine.gates.verdict import Verdict
 from market_spine.outcome import Outcome, Phase, Status
-from market_spine.partition import DOMAIN, Partition
+from market_spine.partition import DOMAIN, Partition, run_date_of
 
 if TYPE_CHECKING:
     from market_spine.app.judging import Verdicts
@@ -153,12 +153,8 @@ def standing_hold(run: Run, partition: Partition) -> Hold | None:
     """The hold that stands and whose content has its rows: it is judged again in each run, because its history or an option may
     have changed. A content that only waits is pending."""
     hold = holds.standing(run.db, partition)
-    is_ours = hold is not None and hold.has_rows and run.works_on(_day_of(hold.capture_id))
+    is_ours = hold is not None and hold.has_rows and run.works_on(str(run_date_of(hold.capture_id)))
     return hold if is_ours and not run.forecast.stored.get(partition) else None
-
-
-def _day_of(capture_id: str) -> str:
-    return f"{capture_id[-8:-4]}-{capture_id[-4:-2]}-{capture_id[-2:]}"
 
 
 def review(run: Run, partition: Partition, hold: Hold) -> Outcome:

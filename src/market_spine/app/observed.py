@@ -11,7 +11,7 @@ from market_spine.categories import Category
 from market_spine.core import captures, executions
 from market_spine.core.manifest import StageRow
 from market_spine.errors import SourceError
-from market_spine.partition import Partition
+from market_spine.partition import Partition, run_date_of
 
 
 def check(run: Run, partition: Partition, content: bytes, content_hash: str, newest: StageRow | None) -> None:
@@ -30,9 +30,11 @@ def _check_captured(run: Run, partition: Partition, content_hash: str) -> None:
 
 
 def _check_between(run: Run, partition: Partition, content_hash: str, newest: StageRow) -> None:
-    """A day keeps what was seen unchanged on it or after it: on that day it was the answer, and answers of past days stay."""
-    before = newest.metadata["sha256"]
-    if before == content_hash:
+    """A day keeps what was seen unchanged on it or after it: then it was the answer, and answers of past days stay. Content that
+    was refused or held was no answer."""
+    before, current = newest.metadata["sha256"], captures.current(run.db, partition, run.run_date)
+    answered = current and captures.content_of_day(run.db, partition, run_date_of(current.capture_id))
+    if before == content_hash or before != answered:
         return
     end = captures.day_after(run.db, partition, run.run_date)
     again = executions.seen_unchanged(run.db, partition.week, partition.tier, run.run_date, end)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from market_spine import clock
 from market_spine.core import waiting
 from market_spine.db import Connection, writing
-from market_spine.partition import DOMAIN, TIERS, Partition, partition_key
+from market_spine.partition import DOMAIN, TIERS, Partition, partition_key, run_date_of
 
 RAW, NORMALIZED, CALC, WITHDRAWN, HELD = "RAW", "NORMALIZED", "CALC", "WITHDRAWN", "HELD"
 RANK: Mapping[str, int] = {WITHDRAWN: 0, HELD: 0, RAW: 1, NORMALIZED: 2, CALC: 3}
@@ -161,7 +161,7 @@ def is_of_a_mistaken_day(row: StageRow) -> bool:
     """Whether the capture of a WITHDRAWN row was withdrawn before the day that it is of: no later capture could replace it before
     then, and nothing is awaited in its place."""
     at = row.metadata.get("withdrawn_at")
-    return at is not None and f"{clock.market_date(datetime.fromisoformat(at)):%Y%m%d}" < (row.capture_id or "")[-8:]
+    return at is not None and clock.market_date(datetime.fromisoformat(at)) < run_date_of(str(row.capture_id))
 
 
 def holds(rows: Sequence[StageRow]) -> list[StageRow]:
