@@ -210,6 +210,8 @@ def test_nothing_but_a_published_file_is_replaced(desk: Desk, path: Path, target
     for other in (store, text, tmp_path):
         with pytest.raises(UsageError, match="was not made by spine publish"):
             publish(desk.db, other, Selected(), SEEN)
+    with pytest.raises(UsageError, match="has no name"):
+        publish(desk.db, Path(), Selected(), SEEN)
     with pytest.raises(ConfigurationError, match="cannot write"):
         publish(desk.db, tmp_path / "nowhere" / "otc.db", Selected(), SEEN)
     publish(desk.db, path, Selected(), SEEN)

@@ -36,6 +36,16 @@ def test_a_report_is_whole_and_relative(sqlite_demo: str, tmp_path: Path, run_co
     assert (again.exit_code, "is not empty" in again.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(("name", "why"), [("x" * 300, "File name too long"), ("file/below", "Not a directory")])
+def test_a_folder_that_cannot_be_written_is_one_line(
+    sqlite_demo: str, tmp_path: Path, run_command: RunCommand, name: str, why: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = run_command("spine", "report", "--out", tmp_path / name, "--db", sqlite_demo, "--run-date", str(demo.DAY))
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == f"Error: cannot write to {tmp_path / name}: {why}. Try: choose a writable --out"
+
+
 def test_a_report_of_a_past_day_says_so(sqlite_demo: str, tmp_path: Path, run_command: RunCommand) -> None:
     out = tmp_path / "report"
     done = run_command("spine", "report", "--out", str(out), "--db", sqlite_demo, "--as-of", "2026-01-16", "--last", "1", "--json")

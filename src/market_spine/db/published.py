@@ -76,6 +76,8 @@ class Publication:
 def replacing(path: Path) -> Iterator[Publication]:
     """A file to build, which takes its name at the end of the block. Raises UsageError where another file has that name,
     ConfigurationError where none can be written."""
+    if not path.name:
+        raise UsageError("the file to publish has no name", hint="spine publish otc.db")
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _check(path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from market_spine.errors import MarketSpineError, UsageError
+from market_spine.errors import ConfigurationError, MarketSpineError, UsageError
 from market_spine.page import render
 from market_spine.page.looking import Look
 from market_spine.page.parts import Address, Page, to
@@ -55,7 +55,15 @@ class _Crawl:
 
 
 def write(look: Look, folder: Path, frame: Frame, first: date, symbols: Collection[str] = ()) -> int:
-    """Writes the pages of the weeks from `first` on into an empty or new folder; returns how many. Raises UsageError."""
+    """Writes the pages of the weeks from `first` on into an empty or new folder; returns how many. Raises UsageError where it is
+    not empty, and ConfigurationError where nothing can be written."""
+    try:
+        return _write_all(look, folder, frame, first, symbols)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {folder}: {error.strerror}", hint="choose a writable --out") from error
+
+
+def _write_all(look: Look, folder: Path, frame: Frame, first: date, symbols: Collection[str]) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", hint="give --out a new folder")
     crawl = _Crawl(first, look.day, symbols)
