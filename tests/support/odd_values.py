@@ -218,8 +218,9 @@ def _asked_for(made: str, value: str, root: Path) -> bool:
     """Whether a command that took `value` may have made that: what it names, a folder above it, or what it makes anyway."""
     path, work = made.partition(" ")[2], root / "work"
     named = os.path.normpath(work / value)
+    beside = f"{os.path.splitext(named)[0]}.metadata.json"  # noqa: PTH122 - of spine publish; no value is a path in general
     usual = (f"{work}/out", f"{work}/copy.db", f"{work}/spine.db")
-    return path.startswith((named, *usual)) or named.startswith(path)
+    return path.startswith((named, beside, *usual)) or named.startswith(path)
 
 
 def faults(ended: Ended, value: str, root: Path) -> list[str]:
