@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.api_server import serving
-from support.desk import FRIDAYS, WEEK, Desk
+from support.desk import FRIDAYS, WEEK, Desk, ready_week
 
 from market_spine.core import events
 from market_spine.db import Database
@@ -16,9 +16,7 @@ from market_spine.partition import OTC
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
+    desk = ready_week(tmp_path / "files", db)
     rollback.roll_back(desk.context(FRIDAYS[2]), WEEK, (OTC,), "wrong")
     return desk
 

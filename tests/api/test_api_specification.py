@@ -12,7 +12,7 @@ import httpx
 import pytest
 from support.api_server import Api, serving
 from support.commands import RunCommand
-from support.desk import FRIDAYS, WEEK, Desk
+from support.desk import WEEK, ready_week
 
 from market_spine.db import connect
 from market_spine.partition import OTC, TIERS
@@ -66,9 +66,7 @@ def test_one_item_is_cancelled_and_retried_by_its_id(api: Api) -> None:
 
 def test_the_manifest_counts_the_rows_of_one_stage(api: Api, tmp_path: Path) -> None:
     db = connect(api.target)
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
+    ready_week(tmp_path / "files", db)
     db.close()
     asked = {"partition_key": json.dumps({"week_ending": str(WEEK), "tier": OTC}), "stage": "RAW"}
     document = api.client.get("/api/v1/manifest", params=asked).json()

@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, ready_week
 
 from market_spine.app.context import Run
 from market_spine.app.pipelines import run_pipeline
@@ -30,9 +30,7 @@ HERE = Partition(WEEK, OTC)
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
     """A ready week, of which the second Friday shows a far smaller OTC file."""
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
+    desk = ready_week(tmp_path / "files", db)
     desk.publish(WEEK, OTC, SHRUNKEN)
     return desk
 

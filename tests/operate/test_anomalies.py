@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
-from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, ready_week
 
 from market_spine.core.anomalies import record_anomaly
 from market_spine.core.locks import holder_of
@@ -23,10 +23,7 @@ BAD = (*PLAIN, ("", "UBSA", "UBS ATS", 5, 1), *((f"S{n}", "UBSA", "UBS ATS", 5, 
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
-    return desk
+    return ready_week(tmp_path / "files", db)
 
 
 def faults(desk: Desk) -> list[anomalies.Anomaly]:

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from support.desk import FRIDAYS, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, REVISED, WEEK, Desk, ready_week
 
 from market_spine.core import captures, past
 from market_spine.db import Database
@@ -19,10 +19,7 @@ MISTYPED = date(2126, 1, 16)
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
-    return desk
+    return ready_week(tmp_path / "files", db)
 
 
 def week(desk: Desk, day: date) -> tuple[str, bool, list[str | None]]:

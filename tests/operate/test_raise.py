@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
-from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, ready_week
 
 from market_spine import clock
 from market_spine.app.readiness import look
@@ -24,10 +24,7 @@ NOW = clock.moment_of(FRIDAYS[0])
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
-    return desk
+    return ready_week(tmp_path / "files", db)
 
 
 def ready(desk: Desk) -> tuple[bool, bool, bool]:

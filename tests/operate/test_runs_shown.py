@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 from support.commands import run_here
-from support.desk import FRIDAYS, OTC, PLAIN, WEEK, Desk
+from support.desk import FRIDAYS, OTC, PLAIN, WEEK, ready_week
 
 from market_spine.db import Database
 from market_spine.operate.runs import RunRow
 
 
 def test_what_was_held_is_named_and_is_what_retry_repeats(db: Database, target: str, tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
+    desk = ready_week(tmp_path / "files", db)
     desk.publish(WEEK, OTC, PLAIN[:1])
     weekly = ["run_finra_weekly_schedule", "--weeks", str(WEEK), "--data-dir", str(desk.folder), "--quiet"]
     assert run_here([*weekly, "--db", target, "--run-date", str(FRIDAYS[1])], tmp_path, {}).exit_code == 1

@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from support.desk import FRIDAYS, WEEK, Desk
+from support.desk import ready_week
 from support.gates import DEADLINE
 
 import market_spine
@@ -66,9 +66,7 @@ def test_it_runs_again_after_two_threads_that_overlap() -> None:
 
 
 def test_a_query_makes_its_rows_without_it(db: Database, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
+    ready_week(tmp_path / "files", db)
     states: list[bool] = []
     rows_of = query.rows_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
-from support.desk import FRIDAYS, REVISED, WEEK, Desk
+from support.desk import FRIDAYS, REVISED, WEEK, Desk, ready_week
 
 from market_spine.core import events
 from market_spine.core.events import Kind
@@ -20,9 +20,7 @@ from market_spine.query import changes
 
 @pytest.fixture
 def desk(db: Database, tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path / "files", db)
-    desk.publish_weeks([WEEK])
-    desk.run(FRIDAYS[0])
+    desk = ready_week(tmp_path / "files", db)
     desk.publish(WEEK, OTC, REVISED)
     desk.run(FRIDAYS[1])
     return desk

@@ -77,11 +77,17 @@ class Desk:
         return run_schedule(run, self.source(), Plan(tuple(weeks), tuple(tiers), phases_of(only)), lambda outcome: None)
 
 
-def restated(folder: Path, db: Database) -> Desk:
-    """A week that is ready, whose OTC tier was restated on the second Friday."""
+def ready_week(folder: Path, db: Database) -> Desk:
+    """A week that is ready since the first Friday."""
     desk = Desk(folder, db)
     desk.publish_weeks([WEEK])
     desk.run(FRIDAYS[0])
+    return desk
+
+
+def restated(folder: Path, db: Database) -> Desk:
+    """A week that is ready, whose OTC tier was restated on the second Friday."""
+    desk = ready_week(folder, db)
     desk.publish(WEEK, OTC, REVISED)
     desk.run(FRIDAYS[1])
     return desk
