@@ -97,6 +97,11 @@ def test_both_ends_of_a_copy_are_checked(run_command: RunCommand, tmp_path: Path
     assert run_command("spine", "db", "copy", "old.db", "~/new.db").exit_code == 0
 
 
+def test_a_copy_of_what_cannot_be_copied_makes_no_destination(run_command: RunCommand, tmp_path: Path) -> None:
+    done = run_command("spine", "db", "copy", ":memory:", "new.db")
+    assert (done.exit_code, "is not at schema" in done.stderr, (tmp_path / "new.db").exists()) == (2, True, False)
+
+
 NEVER_MAKE = [
     ("spine", "status"), ("spine", "doctor"), ("spine", "doctor", "--fix", "--data-dir", "files"), (RUN, "--mode", "dry-run", "--data-dir", "files"),
     ("spine", "run", "ingest_week", "--week", WEEK, "--tier", "OTC", "--data-dir", "files"), ("spine", "rebuild"),

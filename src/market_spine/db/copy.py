@@ -31,9 +31,9 @@ class TableCopy:
 def copy(source: Database, destination: Database, now: datetime, tell: Tell = silent) -> list[TableCopy]:
     """Copies every table in one transaction and verifies counts and digests before it commits; `tell` counts rows, each twice.
 
-    Raises UsageError when the destination is not empty, DatabaseError when the two differ afterwards.
+    The source is one that check_source accepts. Raises UsageError when the destination is not empty, DatabaseError when the two
+    differ afterwards.
     """
-    _check_source(source)
     migrations.prepare(destination, now)
     tables = {name: columns for name, columns in source.tables().items() if name not in _LEFT_OUT}
     if destination.tables().keys() != source.tables().keys():
@@ -66,7 +66,8 @@ def _count(db: Database, name: str) -> int:
     return int(count)
 
 
-def _check_source(source: Database) -> None:
+def check_source(source: Database) -> None:
+    """Raises UsageError for a database of another schema, DamagedDatabase for a damaged one: before a destination is made."""
     newest = migrations.migrations(source.engine)[-1].number
     if migrations.schema_version(source) != newest:
         raise UsageError(f"{source.label} is not at schema {newest}", hint=f"spine db migrate --db {shlex.quote(source.label)}")

@@ -70,8 +70,10 @@ def copy(source: str, destination: str, as_json: bool) -> None:
     from market_spine.db import connect
     from market_spine.db import copy as db_copy
 
-    with snapshot_of(source) as old, contextlib.closing(connect(destination)) as new, progress("copy", "rows") as tell:
-        copied = db_copy.copy(old, new, clock.utc_now(), tell)
+    with snapshot_of(source) as old:
+        db_copy.check_source(old)
+        with contextlib.closing(connect(destination)) as new, progress("copy", "rows") as tell:
+            copied = db_copy.copy(old, new, clock.utc_now(), tell)
     if as_json:
         tables = [{"table": done.table, "rows": done.rows, "digest": done.digest} for done in copied]
         click.echo(json.dumps({"schema_version": 1, "source": old.label, "destination": new.label, "tables": tables}, indent=2))
