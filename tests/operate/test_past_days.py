@@ -22,6 +22,7 @@ from market_spine.errors import FutureDay, NotFound, PastDay, Pruned, UsageError
 from market_spine.operate import prune, rollback, verify
 from market_spine.operate.operation import Task, operation
 from market_spine.operate.rebuild import rebuild
+from market_spine.outcome import Phase, Status
 from market_spine.partition import OTC, TIERS, Partition
 from market_spine.query import answer, history, raw
 from market_spine.query.views import VIEWS
@@ -113,6 +114,14 @@ def test_a_replay_left_unfinished_becomes_a_capture_of_the_day_it_is_normalized(
     assert state(desk) == [("2026-01-09", "superseded"), ("2026-01-16", "superseded"), ("2026-01-23", "current")]
     assert captures.current(desk.db, OF_OTC) == (ID + "20260123", 5, 2379)
     assert faults(desk.db) == []
+
+
+def test_a_week_is_ready_when_content_of_the_day_of_a_rollback_is_normalized_later(desk: Desk) -> None:
+    rollback.roll_back(desk.context(FRIDAYS[1]), WEEK, [OTC], "faulty")
+    desk.publish(WEEK, OTC, THIRD)
+    desk.run(FRIDAYS[1], only="ingest")
+    (ready,) = desk.run(FRIDAYS[2]).of(Phase.READINESS)
+    assert ready.status is Status.READY, ready.message
 
 
 def test_a_replay_overtaken_by_a_later_capture_is_set_aside_and_can_be_fetched(desk: Desk) -> None:
