@@ -40,8 +40,7 @@ def recorded(db: Database, source: str) -> dict[Partition, Check]:
 
 
 def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content_hash: str | None) -> None:
-    """Records that these partitions were checked now; a past day that is loaded later replaces no later check. Call it inside a
-    transaction."""
+    """Records that these partitions were checked now. Call it inside a transaction."""
     for partition, fingerprint in fingerprints.items():
         run.db.execute(
             """
@@ -49,7 +48,6 @@ def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content
             VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (domain, source, week_ending, tier) DO UPDATE SET
                 fingerprint = excluded.fingerprint, content_hash = excluded.content_hash, checked_at = excluded.checked_at
-            WHERE excluded.checked_at >= core_source_checks.checked_at
             """,
             (DOMAIN, source, partition.week, partition.tier, fingerprint, content_hash, run.stamp),
         )
