@@ -9,7 +9,6 @@ import pytest
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
 
 from market_spine import clock
-from market_spine.app.context import Run
 from market_spine.app.plan import Plan
 from market_spine.app.scheduler import Result, run_schedule
 from market_spine.core import captures
@@ -33,8 +32,7 @@ def archived(desk: Desk, day: date, lines: tuple[tuple[str, str, str, float, int
     """A kept file of OTC, loaded under a day, as `--as-observed-on` does."""
     apart = Desk(desk.folder.parent / "kept", desk.db)
     apart.publish(WEEK, OTC, lines)
-    run = Run(desk.db, day, clock.moment_of(day), f"kept-{day}", as_observed=True, present=clock.moment_of(FRIDAYS[3]))
-    return run_schedule(run, apart.source(), Plan((WEEK,), (OTC,)), lambda outcome: None)
+    return apart.load_kept(day, (OTC,))
 
 
 def seen(desk: Desk, target: str, day: date) -> None:

@@ -12,9 +12,7 @@ from support.commands import RunCommand
 from support.desk import FRIDAYS, PLAIN, REVISED, WEEK, Desk, restated
 
 from market_spine import clock
-from market_spine.app.context import Run
 from market_spine.app.readiness import evaluate_readiness
-from market_spine.app.scheduler import Plan, Result, run_schedule
 from market_spine.core import captures
 from market_spine.core.timeline import Permits, check_day
 from market_spine.db import Database, redact
@@ -43,12 +41,6 @@ def answers(db: Database, *days: date) -> dict[tuple[str, date], list[object]]:
 
 def faults(db: Database) -> list[str]:
     return [str(fault) for fault in verify.verify(db, deep=True)]
-
-
-def observed_on(desk: Desk, day: date) -> Result:
-    """Kept files, loaded under a past day, as `--as-observed-on` does."""
-    run = Run(desk.db, day, clock.moment_of(day), f"kept-{day}", as_observed=True, present=clock.moment_of(FRIDAYS[3]))
-    return run_schedule(run, desk.source(), Plan((WEEK,), TIERS), lambda outcome: None)
 
 
 def state(desk: Desk) -> list[tuple[str, str]]:
@@ -191,7 +183,7 @@ def test_kept_content_fills_a_past_day_and_all_days_it_changes(db: Database, tmp
     desk.run(FRIDAYS[2], tiers=TIERS[:2])
     (desk.folder / "nms_tier_1_week_2025-11-28.psv").unlink()
     (desk.folder / "nms_tier_2_week_2025-11-28.psv").unlink()
-    observed_on(desk, FRIDAYS[0])  # only the OTC file was kept
+    desk.load_kept(FRIDAYS[0])  # only the OTC file was kept
     split = {day: [row[3] for row in answer.answer(db, answer.Question(VIEWS["tier_split"], as_of=day))] for day in FRIDAYS}
     assert split == {FRIDAYS[0]: [], FRIDAYS[1]: [2000.5] * 3, FRIDAYS[2]: [2370, 2000.5, 2000.5], FRIDAYS[3]: [2370, 2000.5, 2000.5]}
     assert faults(db) == []
@@ -200,11 +192,11 @@ def test_kept_content_fills_a_past_day_and_all_days_it_changes(db: Database, tmp
 def test_a_past_day_that_has_other_content_is_taken(desk: Desk) -> None:
     before = answers(desk.db, *FRIDAYS)
     desk.publish(WEEK, OTC, THIRD)
-    result = observed_on(desk, FRIDAYS[0])
+    result = desk.load_kept(FRIDAYS[0])
     assert [(o.tier, o.category) for o in result.outcomes if o.category] == [(OTC, "DAY_TAKEN")]
     assert answers(desk.db, *FRIDAYS) == before
     desk.publish(WEEK, OTC, PLAIN)
-    assert observed_on(desk, FRIDAYS[0]).exit_code == 0
+    assert desk.load_kept(FRIDAYS[0]).exit_code == 0
     assert answers(desk.db, *FRIDAYS) == before
 
 

@@ -76,6 +76,13 @@ class Desk:
         run = self.context(run_date, force=force, limits=limits)
         return run_schedule(run, self.source(), Plan(tuple(weeks), tuple(tiers), phases_of(only)), lambda outcome: None)
 
+    def load_kept(self, day: date, tiers: Sequence[str] = TIERS) -> Result:
+        """The files of the folder, loaded under a past day, as `--as-observed-on` does; today is the last Friday."""
+        run = Run(
+            self.db, day, clock.moment_of(day), f"kept-{day}", as_observed=True, present=clock.moment_of(FRIDAYS[3])
+        )
+        return run_schedule(run, self.source(), Plan((WEEK,), tuple(tiers)), lambda outcome: None)
+
 
 def ready_week(folder: Path, db: Database) -> Desk:
     """A week that is ready since the first Friday."""
