@@ -11,11 +11,14 @@ from stand_ins.finra_faults import status
 from stand_ins.finra_rows import Row
 from support.schedules import ingested, schedule
 
+from market_spine import clock
+from market_spine.app.context import Run
 from market_spine.app.scheduler import Result
 from market_spine.app.source.api import ApiSource
 from market_spine.db import Database
+from market_spine.operate import rollback
 from market_spine.outcome import Phase, Reason, Status
-from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition
+from market_spine.partition import NMS_TIER_1, NMS_TIER_2, OTC, Partition, weeks_back
 
 pytestmark = pytest.mark.one_engine
 
@@ -48,6 +51,10 @@ def more_shares(row: Row) -> None:
     row["totalWeeklyShareQuantity"] += 1000
 
 
+def fewer_shares(row: Row) -> None:
+    row["totalWeeklyShareQuantity"] -= 1000
+
+
 def shares_of(db: Database, symbol: str, tier: str) -> list[float]:
     sql = (
         "SELECT total_shares FROM finra_otc_transparency_symbol_summary_latest WHERE week_ending = ? AND symbol = ? AND tier = ?"
@@ -75,6 +82,23 @@ def test_an_undated_change_is_found_within_four_runs(
     rename(fake.rows(MONDAY, CODE[tier])[0])
     found = when_found(on_friday, f"{WHOLE} / {tier}", range(changed_in_week + 1, changed_in_week + 5))
     assert found is not None
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("captures", [False, True], ids=["compared what is stored", "captured and withdrawn"])
+def test_what_a_run_of_a_mistyped_year_compared_has_its_turn_within_four_runs(
+    db: Database, fake: FinraFake, open_api: OpenApi, on_friday: OnFriday, captures: bool
+) -> None:
+    on_friday(0)
+    if captures:
+        fake.revise(FRIDAY, MONDAY, "OTCE", more_shares)
+    mistyped = FRIDAY.replace(year=2126)
+    schedule(db, open_api(), mistyped, weeks=weeks_back(6, FRIDAY), rehash_share=1)
+    if captures:
+        fake.revise(FRIDAY, MONDAY, "OTCE", fewer_shares)
+        rollback.withdraw_future(Run(db, FRIDAY, clock.moment_of(FRIDAY), "withdraws"), "a typing error")
+    rename(fake.rows(MONDAY, "OTCE")[0])
+    assert when_found(on_friday, f"{WHOLE} / {OTC}", range(1, 5)) is not None
 
 
 @pytest.mark.parametrize(("left", "right"), [(NMS_TIER_1, NMS_TIER_2), (NMS_TIER_2, NMS_TIER_1)], ids=["up", "down"])

@@ -7,7 +7,7 @@ compares a share of the partitions whole, those first that have waited longest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
 
 from market_spine import clock
@@ -18,6 +18,7 @@ from market_spine.db import Database
 from market_spine.partition import DOMAIN, Partition
 
 SETTLED_WEEKS = 13  # after it has left the window, a partition still takes its turn for this long
+_NEVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Check(NamedTuple):
@@ -53,17 +54,17 @@ def record(run: Run, source: str, fingerprints: Mapping[Partition, str], content
         )
 
 
-def last_checked(db: Database, source: str, partition: Partition) -> str | None:
+def last_checked(run: Run, source: str, partition: Partition) -> datetime | None:
     """When its whole content was last compared."""
-    row = db.execute(
+    row = run.db.execute(
         """
         SELECT checked_at FROM core_source_checks
         WHERE domain = ? AND source = ? AND week_ending = ? AND tier = ? AND content_hash IS NOT NULL
         """,
         (DOMAIN, source, partition.week, partition.tier),
     ).fetchone()
-    (checked_at,) = row or (None,)
-    return checked_at
+    at = datetime.fromisoformat(row[0]) if row else None
+    return at if at and _has_been(run, at) else None
 
 
 def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
@@ -71,7 +72,10 @@ def turns(run: Run, source: Source, plan: Plan) -> tuple[Partition, ...]:
     of named weeks knows of no others, and goes by the time since the last comparison."""
     day, share = run.run_date, run.expected.rehash_share
     settled = min(plan.weeks) - timedelta(weeks=SETTLED_WEEKS if plan.sweeps else 0)
-    held = _held(run.db, source.name, settled, max(plan.weeks))
+    held = {
+        partition: at if _has_been(run, at) else _NEVER
+        for partition, at in _held(run.db, source.name, settled, max(plan.weeks)).items()
+    }
     checked = {p: at for p, at in held.items() if p.tier in plan.tiers and (plan.sweeps or p.week_ending in plan.weeks)}
     turn = due(checked, day, share) if plan.sweeps else overdue(checked, day, share)
     left = beside(checked, _changes(run.db, settled, max(plan.weeks)))
@@ -100,6 +104,11 @@ def overdue(checked: Mapping[Partition, datetime], day: date, share: float) -> l
     if share <= 0:
         return []
     return [partition for partition, at in checked.items() if day - clock.market_date(at) >= timedelta(weeks=_rounds(share) - 1)]
+
+
+def _has_been(run: Run, at: datetime) -> bool:
+    """Whether that day has come: what a run of a mistyped day compared is dated after every true run."""
+    return clock.market_date(at) <= clock.market_date(run.present or run.now)
 
 
 def _rounds(share: float) -> int:

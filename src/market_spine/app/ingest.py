@@ -104,9 +104,9 @@ def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | N
     )
     if check.needed or glance.row_count != newest.metadata.get("rows"):
         return None
-    at = checks.last_checked(run.db, source.name, partition) or newest.captured_at
+    at = checks.last_checked(run, source.name, partition) or datetime.fromisoformat(newest.captured_at)
     # FINRA dates by the day: what it revised on the day of our last check may have been revised again after it.
-    return None if glance.last_updated.date() >= clock.market_date(datetime.fromisoformat(at)) else check
+    return None if glance.last_updated.date() >= clock.market_date(at) else check
 
 
 def _compare(run: Run, partition: Partition, offer: Offer, newest: StageRow | None, swept: bool) -> Decision:
