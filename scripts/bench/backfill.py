@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
@@ -134,10 +134,28 @@ def _store(work: Path, db: Path, weeks: int, snapshot: tuple[int, Path] | None =
         files = _finish_generating(coming)
         if number + 1 < len(batches):
             coming = _start_generating(work, batches[number + 1], weeks)
-        subprocess.run(ours(files, db), check=True, capture_output=True)
+        _load(files, db)
         shutil.rmtree(files.folder)
         if snapshot and end == snapshot[0]:
             shutil.copyfile(db, snapshot[1])
+
+
+def _load(files: Files, db: Path) -> None:
+    """Runs over the files. Of some thousand random partitions the gates hold one or two (exit 1): those are released."""
+    done = subprocess.run(ours(files, db), capture_output=True, text=True)
+    if done.returncode > 1:
+        raise ValueError(f"{files.folder} could not be loaded: {done.stderr[-500:]}")
+    if done.returncode:
+        _release_all(db, files.ending)
+
+
+def _release_all(db: Path, day: date) -> None:
+    of_store, spine = ["--db", str(db)], program("spine")
+    listed = subprocess.run([spine, "anomalies", "--unresolved", "--json", *of_store], check=True, capture_output=True).stdout
+    for anomaly in json.loads(listed)["anomalies"]:
+        if anomaly["category"] == "IMPLAUSIBLE_CONTENT":
+            released = [spine, "release", anomaly["week"], anomaly["tier"], "--reason", "random", "--run-date", str(day)]
+            subprocess.run([*released, *of_store], check=True, capture_output=True)
 
 
 def _start_generating(work: Path, batch: tuple[int, int], weeks: int) -> tuple[Files, subprocess.Popen[bytes]]:
