@@ -101,6 +101,20 @@ def test_what_a_run_of_a_mistyped_year_compared_has_its_turn_within_four_runs(
     assert when_found(on_friday, f"{WHOLE} / {OTC}", range(1, 5)) is not None
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_withdrawn_week_without_other_data_takes_an_undated_change_in_the_next_run(
+    db: Database, fake: FinraFake, on_friday: OnFriday
+) -> None:
+    on_friday(0)
+    rollback.roll_back(Run(db, FRIDAY, clock.moment_of(FRIDAY), "withdraws"), WHOLE, [OTC], "wrong figures")
+    where = f"{WHOLE} / {OTC}"
+    unchanged = on_friday(1, rehash_share=0)
+    assert (unchanged.exit_code, ingested(unchanged)[where][0]) == (1, Status.FAILED)
+    more_shares(fake.rows(MONDAY, "OTCE")[0])  # neither its date nor its number of rows says so
+    corrected = on_friday(2, rehash_share=0)
+    assert (corrected.exit_code, ingested(corrected)[where][0]) == (0, Status.DONE)
+
+
 @pytest.mark.parametrize(("left", "right"), [(NMS_TIER_1, NMS_TIER_2), (NMS_TIER_2, NMS_TIER_1)], ids=["up", "down"])
 def test_a_symbol_that_moves_between_tiers_is_never_counted_twice(
     db: Database, fake: FinraFake, on_friday: OnFriday, left: str, right: str

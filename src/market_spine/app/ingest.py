@@ -60,8 +60,7 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
         unchanged = None if whole else _glance(run, source, partition, newest)
         if isinstance(unchanged, Absent):
             return _absence(run, partition, unchanged.where)
-        if unchanged:
-            _check_withdrawn(run, partition, newest)
+        if unchanged and _withdrawal(run, partition, newest) is None:
             return Decision(partition, Reason.UNCHANGED, unchanged.reason)
         offer = source.fetch(partition)
     except SourceError as error:
@@ -73,23 +72,20 @@ def decide(run: Run, source: Source, partition: Partition, *, swept: bool = Fals
     decision = _compare(run, partition, offer, newest, swept)
     if decision.is_stored:
         return decision._replace(totals=firm_totals.ask(source, partition, offer.content, decision.content_hash))
-    _check_withdrawn(run, partition, newest)
-    return decision
-
-
-def _check_withdrawn(run: Run, partition: Partition, newest: StageRow | None) -> None:
-    """Content that an operator withdrew and the source still delivers is a failure while the partition has nothing else.
-
-    Raises UnusableContent: a week without data must not look like one with nothing to do.
-    """
-    if newest is None or captures.current(run.db, partition) is not None:
-        return
-    rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
-    withdrawn = next((r for r in rows if r.stage == manifest.WITHDRAWN and r.capture_id == newest.capture_id), None)
-    if withdrawn is not None:
+    withdrawn = _withdrawal(run, partition, newest)
+    if withdrawn is not None:  # a failure: a week without data must not look like one with nothing to do
         reason = withdrawn.metadata.get("reason", "no reason given")
         message = f"the source still shows only the content that was withdrawn ({reason}); a better file from FINRA ends it"
         raise UnusableContent(Category.WITHDRAWN_CONTENT, message)
+    return decision
+
+
+def _withdrawal(run: Run, partition: Partition, newest: StageRow | None) -> StageRow | None:
+    """The manifest row of an operator's withdrawal of the newest content, while the partition has nothing else."""
+    if newest is None or captures.current(run.db, partition) is not None:
+        return None
+    rows = manifest.week_rows(partition.week_ending, run.db, partition.tier)
+    return next((r for r in rows if r.stage == manifest.WITHDRAWN and r.capture_id == newest.capture_id), None)
 
 
 def _glance(run: Run, source: Source, partition: Partition, newest: StageRow | None) -> RevisionCheck | Absent | None:
