@@ -87,7 +87,8 @@ def grown(setting: Setting) -> Finding:
     stored = setting.weeks_stored
     first_new = ENDING + timedelta(weeks=1)
     large, small = setting.work / "large.db", setting.work / "small.db"
-    _store(setting.work, large, stored, snapshot=(min(_FEW, stored), small))
+    _store(setting.work, small, min(_FEW, stored))
+    _store(setting.work, large, stored)
     names = (f"{stored} weeks stored", f"{_FEW} weeks stored", "empty")
     standings = {name: Standing(name) for name in names}
     for number in range(setting.rounds):
@@ -95,8 +96,7 @@ def grown(setting: Setting) -> Finding:
         files = generate(setting.work / "files-new", _ROUND_WEEKS, ending)
         with tempfile.TemporaryDirectory(dir=setting.work) as name:
             folder = Path(name)
-            shutil.copyfile(small, folder / "small.db")
-            turns = list(zip(names, (large, folder / "small.db", folder / "empty.db"), strict=True))
+            turns = list(zip(names, (large, small, folder / "empty.db"), strict=True))  # both grow, so that no week is missing
             for what, db in turns[number % 3 :] + turns[: number % 3]:
                 standings[what].usages.append(measure(ours(files, db), cwd=folder))
         shutil.rmtree(files.folder)
@@ -124,20 +124,17 @@ def _partition_line(large: Standing, standing: Standing) -> dict[str, Any]:
     return line
 
 
-def _store(work: Path, db: Path, weeks: int, snapshot: tuple[int, Path] | None = None) -> None:
-    """Fills a new database with `weeks` weeks up to ENDING; a copy of it is taken at snapshot[0] weeks."""
+def _store(work: Path, db: Path, weeks: int) -> None:
+    """Fills a new database with `weeks` weeks up to ENDING."""
     db.unlink(missing_ok=True)
-    edges = [0, *([snapshot[0]] if snapshot else []), *range(_BATCH, weeks, _BATCH), weeks]
-    batches = [(start, end) for start, end in pairwise(sorted(set(edges))) if end > start]
+    batches = list(pairwise([*range(0, weeks, _BATCH), weeks]))
     coming = _start_generating(work, batches[0], weeks)
-    for number, (_, end) in enumerate(batches):
+    for number in range(len(batches)):
         files = _finish_generating(coming)
         if number + 1 < len(batches):
             coming = _start_generating(work, batches[number + 1], weeks)
         _load(files, db)
         shutil.rmtree(files.folder)
-        if snapshot and end == snapshot[0]:
-            shutil.copyfile(db, snapshot[1])
 
 
 def _load(files: Files, db: Path) -> None:
