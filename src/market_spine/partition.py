@@ -162,6 +162,12 @@ def run_date_of(capture_id: str) -> date:
     return date.fromisoformat(capture_id.rpartition(":")[2])
 
 
+def partition_of(capture_id: str) -> Partition:
+    """The partition that a capture's id names."""
+    _, tier, week, _ = capture_id.rsplit(":", 3)
+    return Partition(date.fromisoformat(week), tier)
+
+
 def week_lock(week_ending: date) -> str:
     """The name of a week's lock, for whoever writes what belongs to it."""
     return f"{DOMAIN}:{week_ending}"

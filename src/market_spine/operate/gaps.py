@@ -23,7 +23,7 @@ from market_spine.operate import raw_rows
 from market_spine.operate.evidence import Evidence
 from market_spine.operate.evidence import read as read_evidence
 from market_spine.operate.windows import make_command
-from market_spine.partition import TIERS, Partition
+from market_spine.partition import TIERS, Partition, partition_of
 from market_spine.query.history import CURRENT, PRUNED, UNFINISHED, WITHDRAWN, list_captures
 
 
@@ -130,9 +130,9 @@ def of_the_future(db: Database, today: date) -> list[Gap]:
     """The captures of a day after today that are not withdrawn: until then they hide every revision."""
     gaps = []
     for capture_id, run_date in captures.later_than(db, today):
-        _, tier, week, _ = capture_id.rsplit(":", 3)
+        partition = partition_of(capture_id)
         what = f"capture …:{capture_id[-8:]} is of {run_date}, a day after today, and hides every revision until then"
-        gaps.append(Gap(Kind.FUTURE, date.fromisoformat(week), tier, what, Remedy.WITHDRAW, WITHDRAW_FUTURE))
+        gaps.append(Gap(Kind.FUTURE, partition.week_ending, partition.tier, what, Remedy.WITHDRAW, WITHDRAW_FUTURE))
     return gaps
 
 

@@ -15,7 +15,7 @@ from market_spine.core import anomalies, captures, executions, manifest, withdra
 from market_spine.errors import NotFound
 from market_spine.operate.follow import Changed, current_id, follow
 from market_spine.operate.operation import record_action
-from market_spine.partition import Partition
+from market_spine.partition import Partition, partition_of
 
 
 def roll_back(run: Run, week: date, tiers: Sequence[str], reason: str) -> Changed:
@@ -35,8 +35,7 @@ def withdraw_future(run: Run, reason: str) -> Changed:
     """Withdraws every capture of a day after the run's: what a wrong clock or a mistyped date captured. Raises NotFound."""
     by_week: dict[date, dict[Partition, list[str]]] = {}
     for capture_id, _ in captures.later_than(run.db, run.run_date):
-        _, tier, week, _ = capture_id.rsplit(":", 3)
-        partition = Partition(date.fromisoformat(week), tier)
+        partition = partition_of(capture_id)
         by_week.setdefault(partition.week_ending, {}).setdefault(partition, []).append(capture_id)
     if not by_week:
         raise NotFound(f"no capture is of a day after {run.run_date}", hint="spine captures")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 
 from market_spine.db import Database
+from market_spine.partition import partition_of
 from market_spine.query.history import CURRENT, SUPERSEDED, Entry, list_captures
 
 
@@ -56,7 +56,7 @@ def taken_in(db: Database, capture_ids: Iterable[str]) -> list[Restatement]:
     """Those among these captures."""
     restated = []
     for capture_id in capture_ids:
-        _, tier, week, _ = capture_id.rsplit(":", 3)
-        entries = list_captures(db, date.fromisoformat(week), (tier,))
+        partition = partition_of(capture_id)
+        entries = list_captures(db, partition.week_ending, (partition.tier,))
         restated += [each for each in of_partition(entries) if each.after.capture_id == capture_id]
     return restated
