@@ -63,7 +63,8 @@ def last_checked(run: Run, source: str, partition: Partition) -> datetime | None
         """,
         (DOMAIN, source, partition.week, partition.tier),
     ).fetchone()
-    at = datetime.fromisoformat(row[0]) if row else None
+    (checked_at,) = row or (None,)
+    at = datetime.fromisoformat(checked_at) if checked_at else None
     return at if at and _has_been(run, at) else None
 
 
