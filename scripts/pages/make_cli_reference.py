@@ -149,7 +149,7 @@ def _exit_codes() -> str:
     for code in sorted({*DETAILS, *kinds}):
         named = sorted(kinds.get(code, []), key=lambda kind: kind.__name__)
         lone = inspect.getdoc(named[0]) if named else ""
-        meaning = DETAILS.get(code) or _cell((lone or "").split("\n")[0])
+        meaning = _cell(DETAILS.get(code) or (lone or "").split("\n")[0])
         lines.append(f"| `{code}` | {meaning} | {', '.join(kind.__name__ for kind in named)} |")
     return "\n".join([*lines, ""])
 

@@ -218,6 +218,17 @@ def test_every_page_named_in_the_program_exists() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
+def test_every_row_of_a_table_has_the_cells_of_its_head(page: Page) -> None:
+    cells, odd = 0, []
+    for number, line in enumerate(page.prose.splitlines(), 1):
+        found = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        if found and cells and found != cells:
+            odd.append(f"{page.name}:{number}")
+        cells = found and (cells or found)
+    assert odd == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
 def test_every_block_says_its_language_and_only_console_is_typed(page: Page) -> None:
     assert sorted({block.language.split(" ")[0] for block in page.blocks} - LANGUAGES) == []
     assert [block.line for block in page.of("text", "sh") if block.text.startswith("$ ")] == []
