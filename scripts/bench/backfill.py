@@ -148,8 +148,8 @@ def _load(files: Files, db: Path) -> None:
 
 def _release_all(db: Path, day: date) -> None:
     of_store, spine = ["--db", str(db)], program("spine")
-    listed = subprocess.run([spine, "anomalies", "--unresolved", "--json", *of_store], check=True, capture_output=True).stdout
-    for anomaly in json.loads(listed)["anomalies"]:
+    query = [spine, "anomalies", "--unresolved", "--severity", "ERROR", "--json", *of_store]
+    for anomaly in json.loads(subprocess.run(query, check=True, capture_output=True).stdout)["anomalies"]:
         if anomaly["category"] == "IMPLAUSIBLE_CONTENT":
             released = [spine, "release", anomaly["week"], anomaly["tier"], "--reason", "random", "--run-date", str(day)]
             subprocess.run([*released, *of_store], check=True, capture_output=True)
