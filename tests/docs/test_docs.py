@@ -219,12 +219,12 @@ def test_every_page_named_in_the_program_exists() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name_of)
 def test_every_row_of_a_table_has_the_cells_of_its_head(page: Page) -> None:
-    cells, odd = 0, []
+    of_head, odd = 0, []
     for number, line in enumerate(page.prose.splitlines(), 1):
-        found = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
-        if found and cells and found != cells:
+        bars = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        if bars and of_head and bars != of_head:
             odd.append(f"{page.name}:{number}")
-        cells = found and (cells or found)
+        of_head = bars and (of_head or bars)
     assert odd == []
 
 
